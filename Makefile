@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# make demo    installs what it needs, builds, brings up the lab cluster, breaks it and shows what happened
+# make test    installs what it needs and runs everything, with the time of each part
+#
+# Benchmarks take ROUNDS=n and OUT=file.json: make bench-failover ROUNDS=20 OUT=failover.json
+
+GO      ?= go
+BIN     := bin
+TOOLS   := $(CURDIR)/$(BIN)/tools
+LINT    := $(TOOLS)/golangci-lint
+LINT_VERSION := v2.15.0
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -X github.com/holdfast-project/holdfast/internal/build.Version=$(VERSION)
+
+ROUNDS  ?= 20
+OUT     ?= out/bench.json
+FUZZTIME ?= 20s
+
+.PHONY: all build demo test deps generate check-generated lint unit sim lab-test soak fuzz bench-failover bench-gate clean
+
+all: build
+
+build:
+	@mkdir -p $(BIN)
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/...
+
+deps:
+	@scripts/deps
+
+demo: deps build
+	@$(BIN)/holdfast-lab demo
+
+test: deps
+	@scripts/test
+
+generate:
+	$(GO) generate ./...
+
+# The objects in the tree are the ones that the pinned clang makes of the sources beside them.
+check-generated: generate
+	@git diff --exit-code --stat -- '*.o' '*_bpfe*.go' || { echo 'generated BPF differs from its sources: run make generate and commit'; exit 1; }
+
+$(LINT):
+	GOBIN=$(TOOLS) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+
+lint: $(LINT)
+	$(LINT) run ./...
+
+unit:
+	$(GO) test ./...
+
+sim:
+	HOLDFAST_SIM_RUNS=$${HOLDFAST_SIM_RUNS:-10000} $(GO) test -count=1 -timeout 10m ./members/sim/
+
+lab-test: build
+	$(BIN)/holdfast-lab run lab/scenarios/*.txt
+
+# Longer runs of what make test does in short.
+soak: build
+	HOLDFAST_SIM_RUNS=100000 $(GO) test -count=1 -timeout 2h ./members/sim/
+	$(BIN)/holdfast-lab run lab/scenarios/soak/*.txt
+
+fuzz:
+	@scripts/fuzz $(FUZZTIME)
+
+bench-failover: deps build
+	@mkdir -p $(dir $(OUT))
+	$(BIN)/holdfast-lab bench failover --rounds $(ROUNDS) --out $(OUT)
+
+bench-gate:
+	$(GO) test -run '^$$' -bench . ./bpf/
+
+clean:
+	rm -rf $(BIN) out
