@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package control
+
+import "context"
+
+// Backend is the member behind the API. Every method is called from the server's goroutines, concurrently, with a context that ends
+// with the request; a method that cannot get its answer in time returns the context's error. An error that is an *Error reaches the
+// client as it is, any other one as code "internal".
+type Backend interface {
+	State(context.Context) (State, error)
+	Interfaces(context.Context) (Interfaces, error)
+	Devices(context.Context) (Devices, error)
+	VIPs(context.Context) (VIPs, error)
+	Failovers(context.Context) (Failovers, error)
+	Timers(context.Context) (Timers, error)
+	Why(context.Context) (Why, error)
+	Counters(context.Context) (Counters, error)
+
+	// Failover starts a forced hand-over and returns when it is done or has been refused.
+	Failover(context.Context, FailoverRequest) (Result, error)
+	// ResetFailovers clears counter and/or history.
+	ResetFailovers(context.Context, ResetRequest) (Result, error)
+	// Admin takes this member out of service or back; down returns when the hand-over is done.
+	Admin(context.Context, AdminRequest) (Result, error)
+	// Device registers, reports or unregisters a critical device.
+	Device(context.Context, DeviceRequest) (Result, error)
+	// Reload reads cluster.yaml again and applies it if everything in it can change live.
+	Reload(context.Context) (ReloadResult, error)
+	// Stop leaves the cluster gracefully, removes the gate and ends the daemon.
+	Stop(context.Context) (Result, error)
+	// Restart ends the daemon and leaves the gate serving, for the service manager to start it again.
+	Restart(context.Context) (Result, error)
+}

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package control is a member's local API: HTTP and JSON, versioned, over a unix socket that only its owner may use.
+//
+// It owns the wire types, the server, the bounded log of events, and the client that the operator's CLI and the laboratory use. The
+// member itself is behind Backend. It must not import anything of the module: its types are neither the machine's nor the wire's,
+// the node translates.
+//
+//	GET  /v1/state  interfaces  devices  vips  failovers  timers  why  counters
+//	GET  /v1/events[?since=SEQ][&follow=1]        newline-delimited JSON, one Event a line
+//	POST /v1/failover            FailoverRequest   move the gateway
+//	POST /v1/failover/reset      ResetRequest      forget counter and history
+//	POST /v1/admin               AdminRequest      take this member out, or back
+//	POST /v1/devices             DeviceRequest     register, report, unregister a critical device
+//	POST /v1/reload, /v1/stop, /v1/restart
+//
+// Every failure is an Error as JSON: what was refused, why, and the way out.
+package control

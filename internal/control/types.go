@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package control
+
+import "time"
+
+// State is the cluster as this member sees it.
+type State struct {
+	Cluster        string        `json:"cluster"`
+	ClusterID      uint16        `json:"cluster_id"`
+	Mode           string        `json:"mode"`
+	Recovery       string        `json:"recovery"`
+	Profile        string        `json:"profile"`
+	Self           uint8         `json:"self"`
+	Members        []MemberState `json:"members"`
+	LastChange     *Event        `json:"last_change,omitempty"`   // last state change of this member
+	LastFailover   *Failover     `json:"last_failover,omitempty"` // of the cluster
+	Failovers      uint64        `json:"failovers"`               // since FailoversSince
+	FailoversSince time.Time     `json:"failovers_since"`
+	Forced         string        `json:"forced,omitempty"` // member that a forced hand-over holds the gateway on
+	ForcedUntil    *time.Time    `json:"forced_until,omitempty"`
+	Warnings       []string      `json:"warnings,omitempty"` // thin margins, rotation held open, ...
+	Version        string        `json:"version"`
+	ConfigDigest   string        `json:"config_digest"` // first 16 hex digits
+}
+
+// MemberState is one member in State.
+type MemberState struct {
+	ID           uint8     `json:"id"`
+	Name         string    `json:"name"`
+	Local        bool      `json:"local"`
+	Address      string    `json:"address"` // its first own address on a sync interface, else on the first interface
+	State        string    `json:"state"`   // INIT READY STANDBY ACTIVE ACTIVE(!) DOWN LOST
+	Reason       string    `json:"reason,omitempty"`
+	Since        time.Time `json:"since"` // when it took this state, as seen here
+	Term         uint32    `json:"term"`  // of its lease; 0 none
+	Answer       bool      `json:"answer"`
+	Forward      bool      `json:"forward"`
+	Alone        bool      `json:"alone,omitempty"`
+	Problems     []string  `json:"problems,omitempty"` // devices in problem
+	AgeMs        float64   `json:"age_ms"`             // since it was last heard; 0 for this member
+	LoadPercent  float64   `json:"load_percent"`
+	Version      string    `json:"version,omitempty"`
+	ConfigDigest string    `json:"config_digest,omitempty"`
+}
+
+// Interfaces lists this member's interfaces and what is heard on them.
+type Interfaces struct {
+	Member     string           `json:"member"`
+	Transport  string           `json:"transport"`
+	Required   int              `json:"required"` // monitored interfaces of the configuration
+	Up         int              `json:"up"`       // those that are up now
+	Interfaces []InterfaceState `json:"interfaces"`
+}
+
+// InterfaceState is one interface in Interfaces.
+type InterfaceState struct {
+	Name      string     `json:"name"`
+	Device    string     `json:"device"`
+	Slot      uint8      `json:"slot"`
+	Role      string     `json:"role"`
+	Monitored bool       `json:"monitored"`
+	Status    string     `json:"status"` // UP DOWN undecided non-monitored
+	Carrier   bool       `json:"carrier"`
+	In        bool       `json:"in"`        // CCP arrives
+	Out       bool       `json:"out"`       // CCP leaves, as peers say
+	InAgeMs   float64    `json:"in_age_ms"` // since CCP last arrived
+	OutAgeMs  float64    `json:"out_age_ms"`
+	Attached  string     `json:"attached,omitempty"` // gate's hook: xdp tcx tc
+	MAC       string     `json:"mac,omitempty"`
+	VMAC      string     `json:"vmac,omitempty"`
+	Addresses []string   `json:"addresses,omitempty"`
+	VIPs      int        `json:"vips"`
+	Reason    string     `json:"reason,omitempty"`
+	Peers     []PeerLink `json:"peers,omitempty"`
+}
+
+// PeerLink is one peer as heard on one interface.
+type PeerLink struct {
+	Member string  `json:"member"`
+	Up     bool    `json:"up"`
+	AgeMs  float64 `json:"age_ms"` // since its last answer
+	RTTUs  float64 `json:"rtt_us"` // of the last answer
+	MAC    string  `json:"mac,omitempty"`
+}
+
+// Devices lists this member's critical devices.
+type Devices struct {
+	Member  string   `json:"member"`
+	Devices []Device `json:"devices"`
+}
+
+// Device is one critical device.
+type Device struct {
+	Name       string    `json:"name"`
+	Status     string    `json:"status"` // ok init problem
+	Reason     string    `json:"reason,omitempty"`
+	BuiltIn    bool      `json:"built_in"`
+	TimeoutSec float64   `json:"timeout_s"` // 0: never expires
+	Since      time.Time `json:"since"`     // last change of status
+	Reported   time.Time `json:"reported"`  // last report
+	Persistent bool      `json:"persistent,omitempty"`
+}
+
+// VIPs lists the cluster's virtual addresses.
+type VIPs struct {
+	Member  string `json:"member"`
+	Serving bool   `json:"serving"` // this member answers for them now
+	VIPs    []VIP  `json:"vips"`
+}
+
+// VIP is one virtual, proxy or virtual link-local address.
+type VIP struct {
+	Address    string     `json:"address"`
+	Prefix     string     `json:"prefix,omitempty"`
+	Interface  string     `json:"interface"`
+	Kind       string     `json:"kind"` // vip proxy link-local
+	MAC        string     `json:"mac"`  // that answers
+	Group      uint8      `json:"group"`
+	Holder     string     `json:"holder,omitempty"` // member that answers, as far as known here
+	Announced  *time.Time `json:"announced,omitempty"`
+	Announces  uint64     `json:"announces"` // frames sent for it by this member
+	SeenByPeer string     `json:"seen_by_peer,omitempty"`
+}
+
+// Failovers is the history of hand-overs.
+type Failovers struct {
+	Count   uint64     `json:"count"`
+	Since   time.Time  `json:"since"` // start of counting
+	Why     string     `json:"why"`   // what started the counting: boot, reset
+	History []Failover `json:"history"`
+}
+
+// Failover is one hand-over.
+type Failover struct {
+	Number     uint64    `json:"number"`
+	Time       time.Time `json:"time"`
+	From       string    `json:"from,omitempty"` // "" nobody
+	To         string    `json:"to"`
+	Term       uint32    `json:"term"`
+	Kind       string    `json:"kind"` // silence courtesy graceful forced interface device conflict boot recovery
+	Reason     string    `json:"reason"`
+	TakeoverMs float64   `json:"takeover_ms"` // from decision to open gate
+	GapMs      float64   `json:"gap_ms"`      // nobody served, as far as the taker knows
+}
+
+// Event is something that happened on this member.
+type Event struct {
+	Seq       uint64    `json:"seq"` // from 1, without holes within one run of the daemon
+	Time      time.Time `json:"time"`
+	BootNs    int64     `json:"boot_ns"` // CLOCK_BOOTTIME
+	Code      string    `json:"code"`    // stable word: state-change, failover, peer-lost, interface-down, ...
+	Severity  string    `json:"severity"`
+	Member    string    `json:"member,omitempty"` // whom it is about
+	Interface string    `json:"interface,omitempty"`
+	Device    string    `json:"device,omitempty"`
+	From      string    `json:"from,omitempty"`
+	To        string    `json:"to,omitempty"`
+	Term      uint32    `json:"term,omitempty"`
+	Reason    string    `json:"reason,omitempty"`
+	GapMs     float64   `json:"gap_ms,omitempty"`
+	Lost      uint64    `json:"lost,omitempty"` // code "overrun": how many events a slow follower missed
+}
+
+// Timers is the table of timers in force.
+type Timers struct {
+	Profile  string     `json:"profile"`
+	Timers   []Timer    `json:"timers"`
+	Margins  []string   `json:"margins,omitempty"` // what is thin
+	Lateness []Lateness `json:"lateness,omitempty"`
+}
+
+// Timer is one row.
+type Timer struct {
+	Name      string  `json:"name"`
+	ValueMs   float64 `json:"value_ms"`
+	DefaultMs float64 `json:"default_ms"`
+	Formula   string  `json:"formula"`
+	Settable  bool    `json:"settable"`
+	Meaning   string  `json:"meaning"`
+}
+
+// Lateness is how late something that must be punctual has been.
+type Lateness struct {
+	Name    string  `json:"name"` // pulse, softirq
+	LastMs  float64 `json:"last_ms"`
+	WorstMs float64 `json:"worst_ms"`
+	LimitMs float64 `json:"limit_ms"`
+}
+
+// Why explains the states.
+type Why struct {
+	Member string   `json:"member"`
+	State  string   `json:"state"`
+	Why    string   `json:"why"`             // one line for this member
+	Facts  []string `json:"facts,omitempty"` // what it rests on
+	Peers  []WhyNot `json:"peers"`
+}
+
+// WhyNot explains why a peer is, or is not, the active one.
+type WhyNot struct {
+	Member string `json:"member"`
+	State  string `json:"state"`
+	Why    string `json:"why"`
+}
+
+// Counters are raw numbers for experts; names are stable, sorted by group and name when shown.
+type Counters struct {
+	Member string                       `json:"member"`
+	Groups map[string]map[string]uint64 `json:"groups"` // gate, ccp, drops, pulse, announce
+}
