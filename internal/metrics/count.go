@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package metrics
+
+import "time"
+
+// AddFrames counts n CCP frames of a type ("probe", "hello", ...) in a direction ("in", "out").
+func (m *Metrics) AddFrames(frameType, direction string, n uint64) {
+	if m == nil {
+		return
+	}
+	m.frames.add(n, frameType, direction)
+}
+
+// SetFrames is AddFrames for a counter that lives elsewhere and is read as a whole.
+func (m *Metrics) SetFrames(frameType, direction string, total uint64) {
+	if m == nil {
+		return
+	}
+	m.frames.set(total, frameType, direction)
+}
+
+// AddDrops counts n CCP frames dropped for a reason.
+func (m *Metrics) AddDrops(reason string, n uint64) {
+	if m == nil {
+		return
+	}
+	m.drops.add(n, reason)
+}
+
+// SetDrops is AddDrops for a counter that lives elsewhere.
+func (m *Metrics) SetDrops(reason string, total uint64) {
+	if m == nil {
+		return
+	}
+	m.drops.set(total, reason)
+}
+
+// SetGateCounters takes a reading of the gate's counters by name.
+func (m *Metrics) SetGateCounters(c map[string]uint64) {
+	if m == nil {
+		return
+	}
+	for name, v := range c {
+		m.gate.set(v, name)
+	}
+}
+
+// AddProbes counts probes to a peer on an interface that were sent, and those that were answered.
+func (m *Metrics) AddProbes(member, iface string, sent, answered uint64) {
+	if m == nil {
+		return
+	}
+	m.probes.add(sent, member, iface, "sent")
+	m.probes.add(answered, member, iface, "answered")
+}
+
+// AddRTT accumulates a histogram of round-trip times: counts per bucket (not cumulative), one more than bounds (its last bucket has
+// no bound), and their sum. A series keeps its bounds; others start it again.
+func (m *Metrics) AddRTT(member, iface string, bounds []time.Duration, counts []uint64, sum time.Duration) {
+	if m == nil {
+		return
+	}
+	m.rtt.add(member, iface, bounds, counts, sum)
+}
+
+// AddRenewals counts n lease renewals, the worst of them having been late by worst. Call it once a second.
+func (m *Metrics) AddRenewals(n uint64, worst time.Duration) {
+	if m == nil {
+		return
+	}
+	m.renewals.add(n)
+	m.renewalWorst.report(worst)
+}
+
+// PulseLateness reports the worst lateness of the pulse's wake-ups in the last second. Call it once a second.
+func (m *Metrics) PulseLateness(worst time.Duration) {
+	if m == nil {
+		return
+	}
+	m.pulseWorst.report(worst)
+}
+
+// SoftirqDelay reports the worst delay of the receiving softirqs in the last second. Call it once a second.
+func (m *Metrics) SoftirqDelay(worst time.Duration) {
+	if m == nil {
+		return
+	}
+	m.softirqWorst.report(worst)
+}
+
+// SetYields takes a reading of how many YIELDs the gate answered with a result (granted, refused, too-young, wrong-incarnation).
+func (m *Metrics) SetYields(result string, total uint64) {
+	if m == nil {
+		return
+	}
+	m.yields.set(total, result)
+}
+
+// AddAnnouncements counts n announcement frames of a kind (vmac, garp, na, ra) on an interface.
+func (m *Metrics) AddAnnouncements(iface, kind string, n uint64) {
+	if m == nil {
+		return
+	}
+	m.announced.add(n, iface, kind)
+}
+
+// SetAnnouncements is AddAnnouncements for a counter that lives elsewhere.
+func (m *Metrics) SetAnnouncements(iface, kind string, total uint64) {
+	if m == nil {
+		return
+	}
+	m.announced.set(total, iface, kind)
+}
+
+// SetEventsDropped takes a reading of how many events slow followers of the control API missed.
+func (m *Metrics) SetEventsDropped(total uint64) {
+	if m == nil {
+		return
+	}
+	m.eventsDropped.set(total)
+}

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package metrics
+
+// Names of all series. They are part of the product: dashboards and alert rules in deploy/ use them, and a test compares.
+const (
+	NameBuildInfo      = "holdfast_build_info"
+	NameConfigInfo     = "holdfast_config_info"
+	NameConfigReloads  = "holdfast_config_reloads_total"
+	NameMemberState    = "holdfast_member_state"
+	NameMemberTerm     = "holdfast_member_lease_term"
+	NameMemberServing  = "holdfast_member_serving"
+	NameDeviceStatus   = "holdfast_device_status"
+	NameInterfaceUp    = "holdfast_interface_up"
+	NameFailovers      = "holdfast_failovers_total"
+	NameTakeover       = "holdfast_takeover_duration_seconds"
+	NameGap            = "holdfast_failover_gap_seconds"
+	NameConflicts      = "holdfast_conflicts_total"
+	NameCCPFrames      = "holdfast_ccp_frames_total"
+	NameCCPDrops       = "holdfast_ccp_dropped_frames_total"
+	NameProbeRTT       = "holdfast_probe_rtt_seconds"
+	NameProbes         = "holdfast_probes_total"
+	NameSilence        = "holdfast_peer_silence_seconds"
+	NameRenewals       = "holdfast_lease_renewals_total"
+	NameRenewalWorst   = "holdfast_lease_renewal_worst_delay_seconds"
+	NamePulseWorst     = "holdfast_pulse_worst_lateness_seconds"
+	NamePulseRestarts  = "holdfast_pulse_restarts_total"
+	NameSoftirqWorst   = "holdfast_softirq_worst_delay_seconds"
+	NameFenceTerm      = "holdfast_gate_fence_term"
+	NameGateEvents     = "holdfast_gate_events_total"
+	NameAnnouncements  = "holdfast_announcements_total"
+	NameKeyNumber      = "holdfast_cluster_key_number"
+	NameEventsDropped  = "holdfast_control_events_dropped_total"
+	NameStateChanges   = "holdfast_state_changes_total"
+	NameTimer          = "holdfast_timer_seconds"
+	NameYieldsReceived = "holdfast_yields_total"
+)
+
+// States are the values of the label "state"; SetState exports all of them for each member, exactly one being 1.
+var States = []string{"INIT", "READY", "STANDBY", "ACTIVE", "ACTIVE(!)", "DOWN", "LOST"}
+
+// statuses are the values of a critical device.
+var statuses = []string{"ok", "init", "problem"}
+
+// FailoverReasons are the values of the label "reason" that are there from the start.
+var FailoverReasons = []string{"silence", "courtesy", "graceful", "forced", "interface", "device", "conflict", "boot", "recovery"}
