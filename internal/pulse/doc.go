@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package pulse owns the member's heartbeat: the process that renews leases, probes every peer on every interface and
+// knows first that one has fallen silent; and the main process's handle on it.
+//
+// The heartbeat is a process of its own (holdfastd runs itself again as "holdfastd pulse"), because a goroutine on a
+// real-time thread is not a real-time goroutine: it waits for a scheduler slot held by unraised threads, and for stopped
+// worlds. The child has no collector, its memory is locked, its one working thread is raised to SCHED_FIFO and never
+// gives up its slot: between two deadlines it does nothing but raw system calls on prepared memory, and it allocates
+// nothing.
+//
+// # Who does what
+//
+// Main decides, the pulse carries out: main asks for a lease, and the pulse renews it for as long as main lives (a pidfd
+// and the control socket say so) and main's Word is younger than WordMax, and the fence has not overtaken its term. A hung
+// main therefore lets the lease age while probing goes on, so that peers see it age and take over; a dead main ends the
+// pulse. Neither clears the lease: the gate outlives both, and a new main and pulse adopt it without a gap.
+//
+// # The socket between the two
+//
+// A SEQPACKET socket pair, descriptor 3 in the child; descriptor 4 is a pidfd of main. One message is one packet: a byte of
+// type, then the type's fields in little endian (wire.go). Both ends are always the same binary, so the layout has no
+// version. Main to pulse: configure, word, lease, drop, yield, query. Pulse to main: the events of event.go. The pulse never
+// waits for main: what does not fit into the socket stays pending as a state ("this peer is silent") rather than in a queue,
+// and is told when there is room.
+//
+// The package must not import internal/node, nor anything of the laboratory outside its tests.
+package pulse

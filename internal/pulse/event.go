@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pulse
+
+import (
+	"time"
+
+	"github.com/holdfast-project/holdfast/ccp"
+)
+
+// Event is something that the pulse tells main: Heard, Silent, Missed, YieldReply, GateChanged, Health, Stats, Notice or Died.
+// Times are nanoseconds of CLOCK_BOOTTIME.
+type Event interface{ event() }
+
+// Heard says that a peer's gate has answered a probe on an interface. It comes whenever what the gate says has changed, for
+// every answer to a Query, for the first answer after Silent or Missed, and otherwise at most every 100 ms.
+type Heard struct {
+	Peer, Slot  uint8
+	Query       bool // answers a probe that Query sent
+	At          int64
+	RTT         time.Duration
+	Incarnation uint64 // of the peer's gate
+	Reply       ccp.Reply
+}
+
+// Silent says that a peer's gate is dead on an interface by the rule of members/liveness. It comes once; Heard ends it.
+// A peer that never answered falls silent too.
+type Silent struct {
+	Peer, Slot   uint8
+	At           int64
+	LastAnswered int64 // when the last answered probe was sent; 0: none ever was
+}
+
+// Missed says that a probe was not answered by the time the next one was due: the earliest hint. It comes once per gap.
+type Missed struct {
+	Peer, Slot uint8
+	At         int64
+}
+
+// YieldReply is a gate's answer to a YIELD. A YIELD goes out on every interface, so several may come for one request.
+type YieldReply struct {
+	Peer, Slot  uint8
+	Group       uint8
+	Kind        ccp.YieldKind
+	Term        uint32 // that was asked for
+	At          int64
+	RTT         time.Duration
+	Incarnation uint64 // of the peer's gate; the next YIELD names it
+	Reply       ccp.Reply
+}
+
+// GateChanged says what the own gate's words are, when they have changed, and after every Lease and Drop.
+type GateChanged struct {
+	Group      uint8
+	Bits       ccp.Bits
+	Lease      uint32 // term of the lease word; 0: none
+	FenceTerm  uint32
+	Grantee    uint8
+	Leased     bool // the pulse is renewing this group's lease
+	Overtaken  bool // the fence has overtaken the lease: it is dropped and will not be renewed
+	At         int64
+	Requested  uint32 // term of the last Lease that was not dropped; 0: none
+	Restarting bool
+}
+
+// Health says since when the pulse has been on time: every deadline met to within one probe interval, and main's word
+// fresh. It comes when that changes. A member asks others for a courtesy only when it is well itself.
+type Health struct {
+	OnTimeSince int64         // 0: not on time now
+	Late        time.Duration // how late the worst deadline was since the last Health
+}
+
+// Notice is a line for the log: what the pulse had to do without.
+type Notice struct {
+	Code NoticeCode
+	Slot uint8  // of the interface concerned
+	Text string // reason, in words
+}
+
+// NoticeCode says what a Notice is about.
+type NoticeCode uint8
+
+// Notice codes. Append only.
+const (
+	NoticeRealtime  NoticeCode = 1 // SCHED_FIFO refused: running at a raised nice value
+	NoticeMemory    NoticeCode = 2 // memory not locked
+	NoticeInterface NoticeCode = 3 // an interface cannot be used; tried again every second
+	NoticeRestored  NoticeCode = 4 // it can again
+	NoticeWord      NoticeCode = 5 // main's word is late: leases are not renewed
+)
+
+// String returns the code's name.
+func (c NoticeCode) String() string {
+	switch c {
+	case NoticeRealtime:
+		return "realtime"
+	case NoticeMemory:
+		return "memory"
+	case NoticeInterface:
+		return "interface"
+	case NoticeRestored:
+		return "restored"
+	case NoticeWord:
+		return "word"
+	}
+	return "unknown"
+}
+
+// Died is the last event before the channel closes: the child has ended on its own. Main starts another with Start.
+type Died struct{ Err error }
+
+func (Heard) event()       {}
+func (Silent) event()      {}
+func (Missed) event()      {}
+func (YieldReply) event()  {}
+func (GateChanged) event() {}
+func (Health) event()      {}
+func (Stats) event()       {}
+func (Notice) event()      {}
+func (Died) event()        {}

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pulse
+
+import (
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// The calls below go past Go's scheduler: a call through the runtime gives up the scheduler slot, and a thread at normal
+// priority may have to run before it comes back. They keep the slot blocked while they wait, which is fine in a process
+// that has nothing else to run. None of them allocates: what the kernel writes to lies in a kernelBuffers.
+
+// kernelBuffers is the memory that the loop's system calls write to. It lies on the heap once, for good.
+type kernelBuffers struct {
+	ts      unix.Timespec
+	timeout unix.Timespec
+	polls   [2 + MaxInterfaces]unix.PollFd
+	address unix.RawSockaddrLinklayer
+	addrLen uint32
+	frame   [2048]byte
+	usage   unix.Rusage
+}
+
+// boottime returns CLOCK_BOOTTIME in nanoseconds.
+func (k *kernelBuffers) boottime() int64 {
+	syscall.RawSyscall(unix.SYS_CLOCK_GETTIME, unix.CLOCK_BOOTTIME, uintptr(unsafe.Pointer(&k.ts)), 0)
+	return k.ts.Nano()
+}
+
+// poll waits until one of the first n descriptors is ready or wait nanoseconds have passed (at once if none are left).
+func (k *kernelBuffers) poll(n int, wait int64) {
+	k.timeout = unix.NsecToTimespec(max(wait, 0))
+	syscall.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&k.polls)), uintptr(n), uintptr(unsafe.Pointer(&k.timeout)), 0, 0, 0)
+}
+
+// recvPacket reads one packet into the frame buffer without waiting, its sender into the address buffer.
+func (k *kernelBuffers) recvPacket(fd int) (n int, errno syscall.Errno) {
+	k.addrLen = unix.SizeofSockaddrLinklayer
+	r, _, errno := syscall.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&k.frame)), uintptr(len(k.frame)),
+		unix.MSG_DONTWAIT, uintptr(unsafe.Pointer(&k.address)), uintptr(unsafe.Pointer(&k.addrLen)))
+	return int(r), errno
+}
+
+// recv reads one message into b without waiting.
+func recv(fd int, b []byte) (n int, errno syscall.Errno) {
+	r, _, errno := syscall.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)), unix.MSG_DONTWAIT, 0, 0)
+	return int(r), errno
+}
+
+// send writes one message or frame without waiting.
+func send(fd int, b []byte) syscall.Errno {
+	_, _, errno := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)),
+		unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
+	return errno
+}
+
+// faults returns the page faults of the calling thread so far.
+func (k *kernelBuffers) faults() uint64 {
+	syscall.RawSyscall(unix.SYS_GETRUSAGE, unix.RUSAGE_THREAD, uintptr(unsafe.Pointer(&k.usage)), 0)
+	return uint64(k.usage.Minflt + k.usage.Majflt)
+}
