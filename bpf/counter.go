@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bpf
+
+// Counter names something that the gate counts: what it answered, let in, or dropped and why. The numbers are those of enum
+// counter in src/maps.h; a test compares the names. Append only.
+type Counter uint32
+
+// The counters. "Closed" ones mean that the group's gate was closed.
+const (
+	ArpAnswered    Counter = iota // ARP requests answered
+	NdAnswered                    // neighbour solicitations answered
+	VmacAdmitted                  // frames for a VMAC let in
+	ProbeAnswered                 // probes answered
+	YieldGranted                  // YIELDs granted, repeated ones included
+	YieldRefused                  // YIELDs answered with any other result
+	ReplyPassed                   // replies passed up to the pulse
+	SealedPassed                  // sealed frames passed up to the daemon
+	ClosedVmac                    // dropped: frame for a VMAC, closed
+	ClosedVip                     // dropped: packet to a VIP, closed
+	ClosedArp                     // dropped: ARP request for a VIP, closed
+	ClosedNd                      // dropped: neighbour solicitation for a VIP, closed
+	ElsewhereArp                  // dropped: ARP request for a VIP of another interface or VLAN
+	ElsewhereNd                   // dropped: neighbour solicitation for a VIP of another interface or VLAN
+	NdMalformed                   // dropped: neighbour solicitation for a VIP against RFC 4861 or RFC 6980
+	AnswerFailed                  // dropped: a frame could not be turned into its answer
+	EgressTransit                 // dropped on the way out: forwarded packet, closed
+	EgressVmac                    // dropped on the way out: VMAC as source, closed
+	EgressVip                     // dropped on the way out: VIP as source, closed
+	EgressArp                     // dropped on the way out: ARP whose sender is a VIP, closed
+	EgressNa                      // dropped on the way out: neighbour advertisement for a VIP, closed
+	EgressRa                      // dropped on the way out: router advertisement, closed
+	FrameTruncated                // CCP dropped: shorter than it says or than it must be
+	FrameVersion                  // CCP dropped: another version
+	FrameType                     // CCP dropped: type that the gate does not know
+	FrameCluster                  // CCP dropped: another cluster
+	FrameSource                   // CCP dropped: from ourselves or from no member
+	FrameTarget                   // CCP dropped: for another member
+	FrameKey                      // CCP dropped: key number without a key
+	FrameTag                      // CCP dropped: forged or damaged
+	FrameMalformed                // CCP dropped: authentic, but its body makes no sense
+	FrameStale                    // CCP dropped: reply to nothing we asked lately, or replayed
+	FrameLimited                  // CCP dropped: not provably fresh, and too many of those from this member
+	numCounters
+)
+
+var counterNames = [numCounters]string{
+	ArpAnswered: "arp-answered", NdAnswered: "nd-answered", VmacAdmitted: "vmac-admitted",
+	ProbeAnswered: "probe-answered", YieldGranted: "yield-granted", YieldRefused: "yield-refused",
+	ReplyPassed: "reply-passed", SealedPassed: "sealed-passed",
+	ClosedVmac: "closed-vmac", ClosedVip: "closed-vip", ClosedArp: "closed-arp", ClosedNd: "closed-nd",
+	ElsewhereArp: "elsewhere-arp", ElsewhereNd: "elsewhere-nd", NdMalformed: "nd-malformed", AnswerFailed: "answer-failed",
+	EgressTransit: "egress-transit", EgressVmac: "egress-vmac", EgressVip: "egress-vip", EgressArp: "egress-arp",
+	EgressNa: "egress-na", EgressRa: "egress-ra",
+	FrameTruncated: "frame-truncated", FrameVersion: "frame-version", FrameType: "frame-type", FrameCluster: "frame-cluster",
+	FrameSource: "frame-source", FrameTarget: "frame-target", FrameKey: "frame-key", FrameTag: "frame-tag",
+	FrameMalformed: "frame-malformed", FrameStale: "frame-stale", FrameLimited: "frame-limited",
+}
+
+// String returns the counter's name as metrics and the CLI show it.
+func (c Counter) String() string {
+	if c >= numCounters {
+		return "unknown"
+	}
+	return counterNames[c]
+}

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package bpf is the gate: the programs in the kernel that decide with every packet whether this member serves, and their loader.
+//
+// It owns the C programs (src/), the maps they share with user space, their pins on a BPF file system and their attachment to
+// interfaces. It may import members/gate, the pure twin of the gate's decisions, and nothing else of Holdfast: it knows no
+// states, no configuration and no frames beyond what the gate itself answers.
+//
+// # Lifetime
+//
+// The gate outlives the daemon. Open loads it, or adopts what is pinned in Options.PinDir: programs of the same tag stay as they
+// are, others are replaced through their links without losing a packet, and maps of another layout are refused (ErrLayout).
+// Close leaves everything in place, Remove takes everything away.
+//
+// # Attachment
+//
+// At ingress one of, in Iface terms of AttachedAs:
+//
+//	xdp-native   before the kernel allocates anything; needs a driver with XDP
+//	xdp-generic  the same program run by the stack; "xdp" falls back to it, "auto" never does
+//	tcx          first in the chain of tc programs; Linux 6.6 or later
+//	classic      a clsact filter, where TCX is missing
+//
+// and at egress of a gated interface always tcx or classic. "auto" takes xdp-native where the driver has it, except on veth, where
+// frames that XDP sends back are lost unless the peer runs XDP too; tcx everywhere else, and classic where there is no TCX. XDP
+// does not see a VLAN tag that the hardware has stripped: with VLAN-tagged VIPs on the parent interface use "tcx", or switch the
+// offload off.
+//
+// # Maps
+//
+//	words     the gate's words, mapped into memory (Words); layout in words.go
+//	vips      address -> interface, VLAN, group, flags
+//	ifaces    interface index -> slot, MAC, VMAC, flags
+//	keys      4 SipHash keys
+//	sources   per slot and member: newest sequences, token bucket
+//	counters  per CPU, indexed by Counter
+package bpf

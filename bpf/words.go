@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bpf
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+
+	"github.com/holdfast-project/holdfast/members/gate"
+)
+
+// Layout of the words: version 1, frozen. Offsets in bytes, native byte order. bpf/src/words.h is the same table in C.
+const (
+	wordsMagic   = 0x48464757 // "HFGW"
+	wordsVersion = 1
+	wordsSize    = 4096
+
+	offMagic       = 0   // u32
+	offVersion     = 4   // u32
+	offIncarnation = 8   // u64
+	offIdentity    = 16  // u8 self, u8 members, u16 cluster
+	offGroups      = 20  // u32
+	offSoft        = 24  // u64 ns
+	offHard        = 32  // u64 ns
+	offWatch       = 40  // u64 ns
+	offLinger      = 48  // u64 ns
+	offWatched     = 56  // u64 boot ns
+	offProbed      = 64  // u64 boot ns
+	offRestarting  = 72  // u64 boot ns
+	offHeard       = 80  // u64[8] boot ns
+	offEcho        = 144 // u64[8] boot ns
+
+	offGroup  = 256 // the first group
+	groupSize = 128
+
+	offLease     = 0 // offsets within a group
+	offFence     = 8
+	offLingering = 16 // u64 boot ns
+	offAlone     = 24 // u64 boot ns
+	offClosedRx  = 32
+	offClosedTx  = 40
+)
+
+// Words are the live words that decide what the gate lets through: the pinned map, mapped into this process and shared with the
+// programs in the kernel. Every access is one atomic load, store or compare-and-swap; a Words is safe for concurrent use by any
+// number of goroutines and processes. Groups beyond the last one panic: they are a programming error.
+type Words struct {
+	memory []byte
+}
+
+// OpenWords maps the words of the gate that is pinned in pinDir, for a process that does not load the gate itself (the pulse).
+// The mapping stays valid when the pins go away. It needs the right to open BPF objects (CAP_BPF or root).
+func OpenWords(pinDir string) (*Words, error) {
+	path := filepath.Join(pinDir, pinWords)
+	m, err := ebpf.LoadPinnedMap(path, nil)
+	if err != nil {
+		return nil, fmt.Errorf("open the gate's words %s: %w (is the gate loaded?)", path, err)
+	}
+	defer m.Close()
+	return mapWords(m)
+}
+
+func mapWords(m *ebpf.Map) (*Words, error) {
+	if m.Type() != ebpf.Array || m.KeySize() != 4 || m.ValueSize() != wordsSize || m.MaxEntries() != 1 {
+		return nil, fmt.Errorf("map the gate's words: %v is not one entry of %d bytes: %w", m, wordsSize, ErrLayout)
+	}
+	memory, err := unix.Mmap(m.FD(), 0, wordsSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return nil, fmt.Errorf("map the gate's words: %w", err)
+	}
+	w := &Words{memory: memory}
+	if magic, version := w.u32(offMagic).Load(), w.u32(offVersion).Load(); magic != 0 && (magic != wordsMagic || version != wordsVersion) {
+		return nil, errors.Join(
+			fmt.Errorf("map the gate's words: magic %#x version %d, want %#x version %d: %w", magic, version, wordsMagic, wordsVersion, ErrLayout),
+			w.Close())
+	}
+	return w, nil
+}
+
+// Close unmaps the words. Nothing may use w afterwards.
+func (w *Words) Close() error {
+	memory := w.memory
+	w.memory = nil
+	if memory == nil {
+		return nil
+	}
+	if err := unix.Munmap(memory); err != nil {
+		return fmt.Errorf("unmap the gate's words: %w", err)
+	}
+	return nil
+}
+
+// Serving returns what the gate of a group lets through at the boot time now, computed from the words as the kernel's program does.
+func (w *Words) Serving(group uint8, now int64) gate.Bits {
+	s := gate.Words{
+		Self:       uint8(w.identity()),
+		Soft:       w.duration(offSoft),
+		Hard:       w.duration(offHard),
+		Watch:      w.duration(offWatch),
+		Watched:    w.time(offWatched),
+		Probed:     w.time(offProbed),
+		Restarting: w.time(offRestarting),
+	}
+	s.Group[0] = w.group(group)
+	return s.Serving(0, now)
+}
+
+// Renew stores the lease of a group: term (1 to gate.MaxTerm) renewed at the boot time now. Only the pulse may call it. One store,
+// no system call, no allocation.
+func (w *Words) Renew(group uint8, term uint32, now int64) {
+	w.word(group, offLease).Store(uint64(gate.NewLease(term, now)))
+}
+
+// Revoke ends the lease of a group at once: the gate closes with the next packet.
+func (w *Words) Revoke(group uint8) { w.word(group, offLease).Store(0) }
+
+// SetAlone marks the group as served alone since the boot time at, or takes the mark back with 0. The mark lets a late lease serve
+// up to its hard expiry as long as no probe has come since.
+func (w *Words) SetAlone(group uint8, at int64) { w.word(group, offAlone).Store(uint64(at)) }
+
+// Alone returns since when the group is marked as served alone, 0 if it is not.
+func (w *Words) Alone(group uint8) int64 { return int64(w.word(group, offAlone).Load()) }
+
+// SetRestarting announces until which boot time the daemon is restarting, so that no peer yields it away by courtesy; 0 ends it.
+func (w *Words) SetRestarting(until int64) { w.u64(offRestarting).Store(uint64(until)) }
+
+// Lease returns the lease of a group.
+func (w *Words) Lease(group uint8) gate.Lease { return gate.Lease(w.word(group, offLease).Load()) }
+
+// Fence returns the fence of a group.
+func (w *Words) Fence(group uint8) gate.Fence { return gate.FenceOf(w.word(group, offFence).Load()) }
+
+// Grant asks the own gate for a term of a group, as a YIELD with a claim asks a peer's. It returns the fence that stands
+// afterwards, and whether the term is the member's.
+func (w *Words) Grant(group uint8, term uint32, member uint8) (gate.Fence, bool) {
+	word := w.word(group, offFence)
+	for {
+		old := word.Load()
+		fence, granted := gate.FenceOf(old).Grant(term, member)
+		if fence.Word() == old || word.CompareAndSwap(old, fence.Word()) {
+			return fence, granted
+		}
+	}
+}
+
+// Incarnation returns the number that the gate chose at random when it was loaded.
+func (w *Words) Incarnation() uint64 { return w.u64(offIncarnation).Load() }
+
+// Snapshot copies the words. Each word is read atomically, all of them together are not.
+func (w *Words) Snapshot() gate.Words {
+	identity := w.identity()
+	s := gate.Words{
+		Incarnation: w.Incarnation(),
+		Self:        uint8(identity), Members: uint8(identity >> 8), Cluster: uint16(identity >> 16),
+		GroupsInUse: w.u32(offGroups).Load(),
+		Soft:        w.duration(offSoft), Hard: w.duration(offHard), Watch: w.duration(offWatch), Linger: w.duration(offLinger),
+		Watched: w.time(offWatched), Probed: w.time(offProbed), Restarting: w.time(offRestarting),
+	}
+	for i := range s.Heard {
+		s.Heard[i], s.Echo[i] = w.time(offHeard+8*i), w.time(offEcho+8*i)
+	}
+	for g := range s.Group {
+		s.Group[g] = w.group(uint8(g))
+	}
+	return s
+}
+
+func (w *Words) group(g uint8) gate.Group {
+	return gate.Group{
+		Lease:    w.Lease(g),
+		Fence:    w.Fence(g),
+		Linger:   int64(w.word(g, offLingering).Load()),
+		Alone:    w.Alone(g),
+		ClosedRx: w.word(g, offClosedRx).Load(),
+		ClosedTx: w.word(g, offClosedTx).Load(),
+	}
+}
+
+// identity returns self, members and cluster in the low, second and upper two bytes, whatever the machine's byte order.
+func (w *Words) identity() uint32 {
+	word := w.u32(offIdentity).Load()
+	b := (*[4]byte)(unsafe.Pointer(&word))
+	cluster := *(*uint16)(unsafe.Pointer(&b[2]))
+	return uint32(b[0]) | uint32(b[1])<<8 | uint32(cluster)<<16
+}
+
+func (w *Words) setIdentity(self, members uint8, cluster uint16) {
+	var word uint32
+	b := (*[4]byte)(unsafe.Pointer(&word))
+	b[0], b[1] = self, members
+	*(*uint16)(unsafe.Pointer(&b[2])) = cluster
+	w.u32(offIdentity).Store(word)
+}
+
+func (w *Words) time(off int) int64 { return int64(w.u64(off).Load()) }
+
+func (w *Words) duration(off int) time.Duration { return time.Duration(w.u64(off).Load()) }
+
+func (w *Words) word(group uint8, off int) *atomic.Uint64 {
+	if group >= gate.Groups {
+		panic(fmt.Sprintf("bpf: group %d, there are %d", group, gate.Groups))
+	}
+	return w.u64(offGroup + groupSize*int(group) + off)
+}
+
+// The mapping is page-aligned and every offset a multiple of its word's size, as the atomics require.
+func (w *Words) u64(off int) *atomic.Uint64 { return (*atomic.Uint64)(unsafe.Pointer(&w.memory[off])) }
+
+func (w *Words) u32(off int) *atomic.Uint32 { return (*atomic.Uint32)(unsafe.Pointer(&w.memory[off])) }

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gate
+
+// Serving returns what the gate of group g lets through at the boot time now, with the bits that explain it. HearsYou is never
+// set: only a prober can say it. A group beyond the last is never served.
+func (w *Words) Serving(g int, now int64) Bits {
+	if g < 0 || g >= Groups {
+		return 0
+	}
+	var b Bits
+	group := &w.Group[g]
+	if w.open(group, now) {
+		b |= Answer | Forward
+	}
+	if now < group.Linger {
+		b |= Forward
+	}
+	if group.Alone != 0 {
+		b |= Alone
+	}
+	if now < w.Restarting {
+		b |= Restarting
+	}
+	if w.watched(now) {
+		b |= Watched
+	}
+	return b
+}
+
+// Renew renews the lease of group g for a term, as the pulse does.
+func (w *Words) Renew(g int, term uint32, now int64) { w.Group[g].Lease = NewLease(term, now) }
+
+// Revoke ends the lease of group g at once.
+func (w *Words) Revoke(g int) { w.Group[g].Lease = 0 }
+
+// Grant asks this gate to grant a term of group g to a member, as a YIELD with a claim does, and returns the fence that stands
+// afterwards and whether the term was granted.
+func (w *Words) Grant(g int, term uint32, member uint8) (Fence, bool) {
+	fence, granted := w.Group[g].Fence.Grant(term, member)
+	w.Group[g].Fence = fence
+	return fence, granted
+}
+
+func (w *Words) open(group *Group, now int64) bool {
+	if !group.Fence.Permits(group.Lease.Term(), w.Self) {
+		return false
+	}
+	age := group.Lease.Age(now)
+	if age < int64(w.Soft) {
+		return true
+	}
+	// Late. Somebody who hears us would take over knowingly, and somebody who never was there cannot.
+	return age < int64(w.Hard) && (w.watched(now) || group.Alone != 0 && w.Probed <= group.Alone)
+}
+
+func (w *Words) watched(now int64) bool {
+	return w.Watched != 0 && now-w.Watched < int64(w.Watch)
+}
