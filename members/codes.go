@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package members
+
+import "fmt"
+
+// Code is the stable code of an event. Numbers never change their meaning between versions: only append.
+type Code uint16
+
+// Codes of a member's own state.
+const (
+	_ Code = 100 + iota
+	// CodeState: this member's state changed, and none of the codes below says it better.
+	CodeState
+	// CodeActive: this member has taken over and serves.
+	CodeActive
+	// CodeAdopted: a restarted daemon found its gate serving and goes on.
+	CodeAdopted
+	// CodeYielded: this member was relieved by another and no longer serves.
+	CodeYielded
+	// CodeAttention: this member serves in spite of a problem, since no other can: ACTIVE(!).
+	CodeAttention
+	// CodeAttentionEnded: the reason for ACTIVE(!) is gone and this member serves on.
+	CodeAttentionEnded
+	// CodeDown: this member has a problem and does not serve.
+	CodeDown
+	// CodeIsolated: nothing answers on any cluster interface: the fault is ours, this member closes.
+	CodeIsolated
+	// CodeConflict: two members served; the terms decided.
+	CodeConflict
+	// CodeStopped: this member stopped serving because its daemon ends.
+	CodeStopped
+)
+
+// Codes of claims.
+const (
+	_ Code = 200 + iota
+	// CodeClaim: this member has begun a claim.
+	CodeClaim
+	// CodeClaimRefused: a gate refused; the claim is tried again with a higher term.
+	CodeClaimRefused
+	// CodeClaimGivenUp: the reason for the claim is gone, or an answer says that it should not be made.
+	CodeClaimGivenUp
+	// CodeClaimHeld: a claim waits for an answer to a question: another member hears the silent one.
+	CodeClaimHeld
+	// CodeVIPAnswered: a silent member's VIP is still answered: CCP is not understood, no claim.
+	CodeVIPAnswered
+	// CodeVIPStranger: a machine that is no member answers for a VIP.
+	CodeVIPStranger
+	// CodeDamped: a voluntary move was not made since the flap budget is used up.
+	CodeDamped
+)
+
+// Codes of peers.
+const (
+	_ Code = 300 + iota
+	// CodePeerHeard: a peer is heard for the first time, or again.
+	CodePeerHeard
+	// CodePeerLost: a peer is silent on all interfaces.
+	CodePeerLost
+	// CodePeerInterface: a peer is silent on one interface and heard on another.
+	CodePeerInterface
+	// CodePeerState: a peer's state changed.
+	CodePeerState
+)
+
+// Codes of devices and interfaces.
+const (
+	_ Code = 400 + iota
+	// CodeDeviceProblem: a critical device went into problem.
+	CodeDeviceProblem
+	// CodeDeviceOK: a critical device is well again.
+	CodeDeviceOK
+	// CodeLinkDown and CodeLinkUp: carrier of a monitored interface.
+	CodeLinkDown
+	CodeLinkUp
+	// CodeUndecided: an interface fault that nothing can attribute; nothing moves.
+	CodeUndecided
+)
+
+// Codes of operators' orders.
+const (
+	_ Code = 500 + iota
+	// CodeAdminDown and CodeAdminUp: the operator took this member out of service, and back.
+	CodeAdminDown
+	CodeAdminUp
+	// CodeForced and CodeForceEnded: a forced hand-over was ordered, and has ended.
+	CodeForced
+	CodeForceEnded
+	// CodeFailoversReset: counter and budget were set back.
+	CodeFailoversReset
+	// CodeFrozen and CodeUnfrozen: voluntary moves are stopped, and allowed again.
+	CodeFrozen
+	CodeUnfrozen
+)
+
+var codeNames = map[Code]string{
+	CodeState: "state", CodeActive: "active", CodeAdopted: "adopted", CodeYielded: "yielded",
+	CodeAttention: "attention", CodeAttentionEnded: "attention-ended", CodeDown: "down",
+	CodeIsolated: "isolated", CodeConflict: "conflict", CodeStopped: "stopped",
+	CodeClaim: "claim", CodeClaimRefused: "claim-refused", CodeClaimGivenUp: "claim-given-up",
+	CodeClaimHeld: "claim-held", CodeVIPAnswered: "vip-answered", CodeVIPStranger: "vip-stranger",
+	CodeDamped:    "damped",
+	CodePeerHeard: "peer-heard", CodePeerLost: "peer-lost", CodePeerInterface: "peer-interface",
+	CodePeerState:     "peer-state",
+	CodeDeviceProblem: "device-problem", CodeDeviceOK: "device-ok", CodeLinkDown: "link-down",
+	CodeLinkUp: "link-up", CodeUndecided: "undecided",
+	CodeAdminDown: "admin-down", CodeAdminUp: "admin-up", CodeForced: "forced",
+	CodeForceEnded: "force-ended", CodeFailoversReset: "failovers-reset", CodeFrozen: "frozen",
+	CodeUnfrozen: "unfrozen",
+}
+
+// String returns the code's stable name.
+func (c Code) String() string {
+	if n, ok := codeNames[c]; ok {
+		return n
+	}
+	return fmt.Sprintf("code-%d", uint16(c))
+}
+
+// Codes returns all codes in ascending order.
+func Codes() []Code {
+	var all []Code
+	for c := Code(100); c < 600; c++ {
+		if _, ok := codeNames[c]; ok {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
+// Cause is why a claim is made or serving moved.
+type Cause uint8
+
+const (
+	_ Cause = iota
+	// CauseBoot: nobody served and none was heard to have served.
+	CauseBoot
+	// CauseSilence: the member that served fell silent on all interfaces.
+	CauseSilence
+	// CauseVacant: nobody serves although members are there: the one that served closed.
+	CauseVacant
+	// CauseForced: the operator ordered the hand-over.
+	CauseForced
+	// CauseDevice: the serving member has a problem, is down or stops, and this one is better.
+	CauseDevice
+	// CauseCourtesy: the serving member's daemon no longer renews its lease.
+	CauseCourtesy
+	// CauseFailback: highest-priority recovery.
+	CauseFailback
+	// CauseConflict: two members served and this one goes on, or claims again after both closed.
+	CauseConflict
+)
+
+// String returns the cause as it is used in metrics and the history.
+func (c Cause) String() string {
+	switch c {
+	case CauseBoot:
+		return "boot"
+	case CauseSilence:
+		return "silence"
+	case CauseVacant:
+		return "vacant"
+	case CauseForced:
+		return "forced"
+	case CauseDevice:
+		return "device"
+	case CauseCourtesy:
+		return "courtesy"
+	case CauseFailback:
+		return "fail-back"
+	case CauseConflict:
+		return "conflict"
+	}
+	return "none"
+}
+
+// voluntary reports whether a claim for this cause moves serving away from a member that serves.
+func (c Cause) voluntary() bool {
+	return c == CauseForced || c == CauseDevice || c == CauseFailback
+}

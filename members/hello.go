@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package members
+
+import (
+	"time"
+
+	"github.com/holdfast-project/holdfast/members/device"
+)
+
+// Hello is what daemons tell each other, without what only the wire needs. Whoever carries it translates.
+type Hello struct {
+	// Incarnation is that of the sender's daemon.
+	Incarnation uint64
+	// State is the sender's state; a member that serves and wants to be relieved says DOWN.
+	State State
+	// Term is the sender's lease term, or 0.
+	Term uint32
+	// View is the sender's view of every member; zero States for numbers not in use.
+	View [MaxMembers]MemberView
+	// Devices lists the critical devices that are not ok.
+	Devices []DeviceView
+	// Interfaces lists the sender's monitored interfaces.
+	Interfaces []InterfaceView
+	// Digest, Mode, Version and Capabilities are those of the sender's Config.
+	Digest       [32]byte
+	Mode         string
+	Version      uint32
+	Capabilities uint64
+	// Recovery is the sender's recovery mode.
+	Recovery Recovery
+	// ForcedTo is the member that a forced hand-over names, Nobody if none; ForcedFor is how much of its time
+	// is left (0: until ended). ForcedID orders forced hand-overs: the higher one is newer.
+	ForcedTo  uint8
+	ForcedFor time.Duration
+	ForcedID  uint64
+	// Frozen is how much of a freeze of voluntary moves is left.
+	Frozen time.Duration
+	// Restarting is set by a daemon that is about to be replaced or to adopt.
+	Restarting bool
+}
+
+// MemberView is one member as another sees it.
+type MemberView struct {
+	State State
+	// Age is how long ago it was last heard.
+	Age time.Duration
+}
+
+// DeviceView is a critical device as told to others.
+type DeviceView struct {
+	Name   string
+	Status device.Status
+	Reason string
+}
+
+// InterfaceView is an interface as told to others.
+type InterfaceView struct {
+	Slot    uint8
+	Carrier bool
+	// Problem is set if the sender counts the interface as failed; a Proven problem is one that a third
+	// station or the carrier shows to be on the sender's side.
+	Problem bool
+}
