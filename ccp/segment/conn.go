@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package segment
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrWouldBlock is TryRecv's answer while no frame is waiting.
+var ErrWouldBlock error = unix.EAGAIN
+
+// Conn is a raw Ethernet socket on one interface. Send, Recv and Close may be called concurrently with each other.
+//
+// While the interface is down, Send gives an error and one Recv may give ENETDOWN; the socket stays good and carries frames again
+// when the interface comes up. An interface that is deleted takes its socket with it: every call gives ENXIO or ENODEV.
+type Conn struct {
+	fd    int
+	vlan  uint16
+	ether uint16
+
+	sending sync.Mutex
+	head    [ethLen + vlanLen]byte // Ethernet header of the next frame
+	out     [][]byte               // head and frame, kept so that sending allocates nothing
+
+	receiving sync.Mutex
+	in        [][]byte // Ethernet header and the caller's buffer
+	inHead    [ethLen]byte
+	read      func(fd uintptr) bool // tryRead, kept for the same reason
+	n         int
+	err       error
+
+	// file registers the socket with the runtime's poller. It is made by the first blocking call only: the pulse polls for itself,
+	// and the runtime should not wake a thread of its own for each of its packets.
+	blocking sync.Mutex
+	file     *os.File
+	raw      syscall.RawConn
+	closed   atomic.Bool
+}
+
+// Dial opens a socket on the interface ifindex for frames of etherType that f wants. It needs CAP_NET_RAW in the network namespace
+// of the calling thread. No frame that f refuses is ever received: the filter is installed before the socket is bound. The frames
+// that this host sends are not received.
+func Dial(ifindex int, etherType uint16, f Filter) (*Conn, error) {
+	c, err := dial(ifindex, etherType, f)
+	if err != nil {
+		return nil, fmt.Errorf("segment: open socket for EtherType %#04x on interface %d: %w", etherType, ifindex, err)
+	}
+	return c, nil
+}
+
+func dial(ifindex int, etherType uint16, f Filter) (_ *Conn, err error) {
+	if f.VLAN > 4094 {
+		return nil, fmt.Errorf("VLAN %d: want 0 (untagged) to 4094", f.VLAN)
+	}
+	prog, err := f.program(etherType)
+	if err != nil {
+		return nil, err
+	}
+	// Protocol 0: nothing arrives before bind names one.
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, fmt.Errorf("socket: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			unix.Close(fd)
+		}
+	}()
+	code := make([]unix.SockFilter, len(prog))
+	for i, ins := range prog {
+		code[i] = unix.SockFilter{Code: ins.Op, Jt: ins.Jt, Jf: ins.Jf, K: ins.K}
+	}
+	if err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(code)), Filter: &code[0]}); err != nil {
+		return nil, fmt.Errorf("attach filter: %w", err)
+	}
+	if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1); err != nil {
+		return nil, fmt.Errorf("ignore outgoing packets: %w", err)
+	}
+	if f.Class != Any {
+		group := Group(f.Cluster)
+		mreq := unix.PacketMreq{Ifindex: int32(ifindex), Type: unix.PACKET_MR_MULTICAST, Alen: 6}
+		copy(mreq.Address[:], group[:])
+		if err := unix.SetsockoptPacketMreq(fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP, &mreq); err != nil {
+			return nil, fmt.Errorf("join multicast group %x: %w", group, err)
+		}
+	}
+	protocol := etherType
+	if f.VLAN != 0 {
+		protocol = unix.ETH_P_ALL // only there the kernel has not yet removed the tag of a VLAN that it knows no device for
+	}
+	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: hton(protocol), Ifindex: ifindex}); err != nil {
+		return nil, fmt.Errorf("bind: %w", err)
+	}
+	sa, err := unix.Getsockname(fd)
+	if err != nil {
+		return nil, fmt.Errorf("read the interface's address: %w", err)
+	}
+	ll, ok := sa.(*unix.SockaddrLinklayer)
+	if !ok || ll.Halen != 6 {
+		return nil, errors.New("not an Ethernet interface")
+	}
+	c := &Conn{fd: fd, vlan: f.VLAN, ether: etherType}
+	c.out = make([][]byte, 2)
+	c.in = make([][]byte, 2)
+	c.in[0] = c.inHead[:]
+	c.read = c.tryRead
+	c.SetSource([6]byte(ll.Addr[:6]))
+	return c, nil
+}
+
+func hton(v uint16) uint16 { return binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, v)) }
+
+// FD is the non-blocking socket, for a poll loop that belongs to the caller. It stays the Conn's: do not close it.
+func (c *Conn) FD() int { return c.fd }
+
+// Source is the MAC address that frames leave with: the interface's, as it was when the socket was opened or SetSource was called.
+func (c *Conn) Source() [6]byte {
+	c.sending.Lock()
+	defer c.sending.Unlock()
+	return [6]byte(c.head[6:12])
+}
+
+// SetSource makes frames leave with mac, after the interface's address has changed.
+func (c *Conn) SetSource(mac [6]byte) {
+	c.sending.Lock()
+	defer c.sending.Unlock()
+	copy(c.head[6:12], mac[:])
+	if c.vlan == 0 {
+		binary.BigEndian.PutUint16(c.head[12:], c.ether)
+		c.out[0] = c.head[:ethLen]
+		return
+	}
+	binary.BigEndian.PutUint16(c.head[12:], 0x8100)
+	binary.BigEndian.PutUint16(c.head[14:], c.vlan)
+	binary.BigEndian.PutUint16(c.head[16:], c.ether)
+	c.out[0] = c.head[:]
+}
+
+// Send sends frame, which begins with the CCP header, to the MAC address dst. It never blocks: where the device's queue is full the
+// error is EAGAIN or ENOBUFS and the frame is lost, as it may be on any wire. It allocates nothing.
+func (c *Conn) Send(frame []byte, dst [6]byte) error {
+	c.sending.Lock()
+	defer c.sending.Unlock()
+	if c.closed.Load() {
+		return os.ErrClosed
+	}
+	copy(c.head[:6], dst[:])
+	c.out[1] = frame
+	_, err := unix.Writev(c.fd, c.out)
+	c.out[1] = nil
+	return err
+}
+
+// TryRecv puts the next frame into buf, from its CCP header on, without waiting: ErrWouldBlock when there is none. It returns the
+// frame's length (cut to buf's), the sender's MAC address and the VLAN that the filter let it in by. It allocates nothing. It may
+// not be mixed with Recv on one Conn.
+func (c *Conn) TryRecv(buf []byte) (n int, src [6]byte, vlan uint16, err error) {
+	c.receiving.Lock()
+	defer c.receiving.Unlock()
+	if c.closed.Load() {
+		return 0, src, 0, os.ErrClosed
+	}
+	c.in[1] = buf
+	c.tryRead(uintptr(c.fd))
+	return c.received()
+}
+
+// Recv is TryRecv that waits for a frame until the read deadline (os.ErrDeadlineExceeded) or Close (os.ErrClosed).
+func (c *Conn) Recv(buf []byte) (n int, src [6]byte, vlan uint16, err error) {
+	raw, err := c.pollable()
+	if err != nil {
+		return 0, src, 0, err
+	}
+	c.receiving.Lock()
+	defer c.receiving.Unlock()
+	c.in[1] = buf
+	if err := raw.Read(c.read); err != nil {
+		c.in[1] = nil
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			err = os.ErrClosed // the poller's own word for it is none that errors.Is knows
+		}
+		return 0, src, 0, err
+	}
+	return c.received()
+}
+
+// tryRead reads once into c.in and reports whether there was anything to say, as syscall.RawConn.Read wants it.
+func (c *Conn) tryRead(fd uintptr) bool {
+	for {
+		c.n, c.err = unix.Readv(int(fd), c.in)
+		if c.err != unix.EINTR {
+			return c.err != unix.EAGAIN
+		}
+	}
+}
+
+func (c *Conn) received() (n int, src [6]byte, vlan uint16, err error) {
+	c.in[1] = nil
+	if c.err != nil {
+		return 0, src, 0, c.err
+	}
+	return max(0, c.n-ethLen), [6]byte(c.inHead[6:12]), c.vlan, nil
+}
+
+// SetReadDeadline sets until when Recv waits; the zero time is for ever. A Recv that is waiting already is told too.
+func (c *Conn) SetReadDeadline(t time.Time) error {
+	if _, err := c.pollable(); err != nil {
+		return err
+	}
+	return c.file.SetReadDeadline(t)
+}
+
+// pollable registers the socket with the runtime's poller if that has not been done.
+func (c *Conn) pollable() (syscall.RawConn, error) {
+	c.blocking.Lock()
+	defer c.blocking.Unlock()
+	switch {
+	case c.closed.Load():
+		return nil, os.ErrClosed
+	case c.raw != nil:
+		return c.raw, nil
+	}
+	file := os.NewFile(uintptr(c.fd), "ccp")
+	raw, err := file.SyscallConn()
+	if err != nil {
+		return nil, fmt.Errorf("segment: poll socket: %w", err)
+	}
+	c.file, c.raw = file, raw
+	return raw, nil
+}
+
+// Close closes the socket; a Recv that is waiting returns os.ErrClosed. Closing twice gives os.ErrClosed.
+func (c *Conn) Close() error {
+	c.blocking.Lock()
+	defer c.blocking.Unlock()
+	// The number of a closed descriptor may be another file's a moment later, so nobody may be about to use it.
+	c.sending.Lock()
+	defer c.sending.Unlock()
+	if c.closed.Swap(true) {
+		return os.ErrClosed
+	}
+	if c.file != nil {
+		return c.file.Close()
+	}
+	c.receiving.Lock()
+	defer c.receiving.Unlock()
+	return unix.Close(c.fd)
+}

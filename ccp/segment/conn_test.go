@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package segment
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+
+	"github.com/holdfast-project/holdfast/internal/labtest"
+)
+
+const (
+	testEther   = 0x88B5
+	testCluster = 0x1234
+)
+
+var namespaces int
+
+// newNS makes a namespace that ends with the test.
+func newNS(t *testing.T) netns.NsHandle {
+	t.Helper()
+	namespaces++
+	name := fmt.Sprintf("hfse%d-%d", os.Getpid(), namespaces)
+	var h netns.NsHandle
+	// The thread that made the namespace is in it, and is thrown away with its goroutine.
+	onThread(func() { h, _ = netns.NewNamed(name) })
+	if !h.IsOpen() {
+		t.Fatalf("make namespace %s", name)
+	}
+	t.Cleanup(func() {
+		h.Close()
+		if err := netns.DeleteNamed(name); err != nil {
+			t.Errorf("delete namespace %s: %v", name, err)
+		}
+	})
+	return h
+}
+
+// onThread runs f on a thread that is never used again.
+func onThread(f func()) {
+	done := make(chan struct{})
+	go func() {
+		runtime.LockOSThread()
+		defer close(done)
+		f()
+	}()
+	<-done
+}
+
+// end is one end of a cable.
+type end struct {
+	ns    netns.NsHandle
+	index int
+	mac   [6]byte
+}
+
+// cable makes two namespaces joined by a veth pair that is up.
+func cable(t *testing.T) (a, b end) {
+	t.Helper()
+	labtest.Require(t)
+	a.ns, b.ns = newNS(t), newNS(t)
+	h, err := netlink.NewHandleAt(a.ns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	veth := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "a"}, PeerName: "b", PeerNamespace: netlink.NsFd(b.ns)}
+	if err := h.LinkAdd(veth); err != nil {
+		t.Fatal(err)
+	}
+	a.up(t, "a")
+	b.up(t, "b")
+	return a, b
+}
+
+func (e *end) up(t *testing.T, name string) {
+	t.Helper()
+	h, err := netlink.NewHandleAt(e.ns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	link, err := h.LinkByName(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.LinkSetUp(link); err != nil {
+		t.Fatal(err)
+	}
+	e.index, e.mac = link.Attrs().Index, [6]byte(link.Attrs().HardwareAddr)
+}
+
+func (e *end) dial(t *testing.T, f Filter) *Conn {
+	t.Helper()
+	var c *Conn
+	var err error
+	onThread(func() {
+		if err = netns.Set(e.ns); err == nil {
+			c, err = Dial(e.index, testEther, f)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// frame is a CCP frame as far as the filter looks at it.
+func frame(version, typ byte, cluster uint16) []byte {
+	b := make([]byte, 104)
+	b[0], b[1] = version, typ
+	binary.BigEndian.PutUint16(b[4:], cluster)
+	for i := 56; i < len(b); i++ {
+		b[i] = typ ^ byte(i)
+	}
+	return b
+}
+
+// expect receives one frame, which must be want from the sender.
+func expect(t *testing.T, c *Conn, want []byte, from end) {
+	t.Helper()
+	if err := c.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 2048)
+	n, src, vlan, err := c.Recv(buf)
+	if err != nil {
+		t.Fatalf("receive: %v", err)
+	}
+	if !bytes.Equal(buf[:n], want) || src != from.mac || vlan != c.vlan {
+		t.Fatalf("received % x from % x VLAN %d, want % x from % x", buf[:n], src, vlan, want, from.mac)
+	}
+}
+
+func send(t *testing.T, c *Conn, f []byte, dst [6]byte) {
+	t.Helper()
+	if err := c.Send(f, dst); err != nil {
+		t.Fatalf("send: %v", err)
+	}
+}
+
+func TestUnicastMulticastBroadcast(t *testing.T) {
+	a, b := cable(t)
+	out, in := a.dial(t, Filter{Class: Sealed, Cluster: testCluster}), b.dial(t, Filter{Class: Sealed, Cluster: testCluster})
+	if out.Source() != a.mac {
+		t.Fatalf("source % x, the interface has % x", out.Source(), a.mac)
+	}
+	for i, dst := range [][6]byte{b.mac, Group(testCluster), Broadcast} {
+		f := frame(1, byte(16+i), testCluster)
+		send(t, out, f, dst)
+		expect(t, in, f, a)
+	}
+}
+
+// TestFilter sends every frame that a class must not see before one that it must: what arrives first decides.
+func TestFilter(t *testing.T) {
+	a, b := cable(t)
+	elsewhere := [6]byte{0x02, 0xff, 0, 0, 0, 1}
+	out := a.dial(t, Filter{Class: Any})
+	type sent struct {
+		f   []byte
+		dst [6]byte
+	}
+	foreign := []sent{
+		{frame(2, 16, testCluster), b.mac},       // another version
+		{frame(1, 16, testCluster+1), b.mac},     // another cluster
+		{frame(1, 2, testCluster+1), b.mac},      // another cluster's reply
+		{frame(1, 1, testCluster), b.mac},        // a probe that no gate answered
+		{frame(1, 3, testCluster), b.mac},        // a yield
+		{frame(1, 0, testCluster), b.mac},        // no type at all
+		{frame(1, 16, testCluster)[:103], b.mac}, // too short a body
+		{frame(1, 16, testCluster)[:1], b.mac},   // next to nothing
+		{frame(1, 16, testCluster), elsewhere},   // another host's
+	}
+	for _, tc := range []struct {
+		name   string
+		class  Class
+		accept byte
+		other  byte
+	}{
+		{"sealed", Sealed, 200, 4},
+		{"gate replies", GateReplies, 4, 16},
+		{"gate replies to probes", GateReplies, 2, 17},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			in := b.dial(t, Filter{Class: tc.class, Cluster: testCluster})
+			for _, s := range foreign {
+				send(t, out, s.f, s.dst)
+			}
+			send(t, out, frame(1, tc.other, testCluster), b.mac)
+			want := frame(1, tc.accept, testCluster)
+			send(t, out, want, b.mac)
+			expect(t, in, want, a)
+			if _, _, _, err := in.TryRecv(make([]byte, 64)); !errors.Is(err, ErrWouldBlock) {
+				t.Fatalf("something else arrived: %v", err)
+			}
+		})
+	}
+}
+
+// TestVLAN: a tag without a device of its own keeps to the socket that was opened for it.
+func TestVLAN(t *testing.T) {
+	a, b := cable(t)
+	tagged, plain := Filter{Class: Sealed, Cluster: testCluster, VLAN: 7}, Filter{Class: Sealed, Cluster: testCluster}
+	outTagged, outPlain := a.dial(t, tagged), a.dial(t, plain)
+	inTagged, inPlain := b.dial(t, tagged), b.dial(t, plain)
+	f7, f0 := frame(1, 16, testCluster), frame(1, 17, testCluster)
+	send(t, outTagged, f7, b.mac)
+	send(t, outPlain, f0, b.mac)
+	expect(t, inTagged, f7, a)
+	expect(t, inPlain, f0, a)
+	for _, c := range []*Conn{inTagged, inPlain} {
+		if _, _, _, err := c.TryRecv(make([]byte, 64)); !errors.Is(err, ErrWouldBlock) {
+			t.Fatalf("VLAN %d: a second frame: %v", c.vlan, err)
+		}
+	}
+}
+
+func TestOwnFramesAreNotReceived(t *testing.T) {
+	a, b := cable(t)
+	one, other := a.dial(t, Filter{Class: Any}), a.dial(t, Filter{Class: Any})
+	far := b.dial(t, Filter{Class: Any})
+	f := frame(1, 16, testCluster)
+	send(t, one, f, Broadcast)
+	expect(t, far, f, a) // by now it has passed every tap of its own host
+	if _, _, _, err := other.TryRecv(make([]byte, 64)); !errors.Is(err, ErrWouldBlock) {
+		t.Fatalf("the host's own frame came back: %v", err)
+	}
+}
+
+func TestDeadlineAndCloseUnblock(t *testing.T) {
+	a, _ := cable(t)
+	c := a.dial(t, Filter{Class: Sealed, Cluster: testCluster})
+	if err := c.SetReadDeadline(time.Now().Add(time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, _, err := c.Recv(make([]byte, 64)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatalf("at the deadline: %v", err)
+	}
+	if err := c.SetReadDeadline(time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	got := make(chan error, 1)
+	go func() {
+		_, _, _, err := c.Recv(make([]byte, 64))
+		got <- err
+	}()
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-got; !errors.Is(err, os.ErrClosed) {
+		t.Fatalf("waiting receive at close: %v", err)
+	}
+	for what, err := range map[string]error{
+		"close again": c.Close(), "send": c.Send(frame(1, 16, testCluster), Broadcast), "deadline": c.SetReadDeadline(time.Time{}),
+	} {
+		if !errors.Is(err, os.ErrClosed) {
+			t.Errorf("%s after close: %v", what, err)
+		}
+	}
+}
+
+// TestPulsePath is how the pulse uses a Conn: its own poll on FD, no runtime poller, no allocation.
+func TestPulsePath(t *testing.T) {
+	a, b := cable(t)
+	out, in := a.dial(t, Filter{Class: Any}), b.dial(t, Filter{Class: GateReplies, Cluster: testCluster})
+	f, buf := frame(1, 2, testCluster), make([]byte, 256)
+	fds := []unix.PollFd{{Fd: int32(in.FD()), Events: unix.POLLIN}}
+	if n := testing.AllocsPerRun(50, func() {
+		send(t, out, f, b.mac)
+		if n, err := unix.Poll(fds, 5000); n != 1 || err != nil {
+			t.Fatalf("poll: %d, %v", n, err)
+		}
+		if n, _, _, err := in.TryRecv(buf); err != nil || !bytes.Equal(buf[:n], f) {
+			t.Fatalf("received % x, %v", buf[:n], err)
+		}
+	}); n != 0 {
+		t.Fatalf("%v allocations a frame", n)
+	}
+}
+
+func TestDialRefuses(t *testing.T) {
+	a, _ := cable(t)
+	for _, tc := range []struct {
+		name  string
+		index int
+		f     Filter
+		want  error
+	}{
+		{"no class", a.index, Filter{}, nil},
+		{"VLAN out of range", a.index, Filter{Class: Sealed, VLAN: 4095}, nil},
+		{"no such interface", 4000, Filter{Class: Sealed}, unix.ENODEV},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			onThread(func() {
+				if err := netns.Set(a.ns); err != nil {
+					t.Error(err)
+				}
+				c, err := Dial(tc.index, testEther, tc.f)
+				if err == nil {
+					c.Close()
+					t.Error("dialled")
+				} else if tc.want != nil && !errors.Is(err, tc.want) {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
