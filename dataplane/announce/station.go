@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package announce
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+)
+
+// key identifies a Set.
+type key struct {
+	group uint8
+	index int
+	vlan  uint16
+}
+
+// station is a Set ready to be announced, and where its announcement stands.
+type station struct {
+	set        Set
+	sock       *socket
+	beacon     frame
+	hasBeacon  bool
+	round      []frame
+	advert     []byte
+	advertiser advertiser
+	replies    bucket
+
+	serving    bool
+	cursor     int // next frame of the running round; len(round) when it is complete
+	rounds     int // rounds begun in this series
+	nextRound  int64
+	nextBeacon int64
+}
+
+// newStation builds every frame of a set.
+func newStation(set Set, sock *socket) (*station, error) {
+	s := &station{set: set, sock: sock}
+	var err error
+	if s.beacon, s.hasBeacon, err = set.beacon(); err != nil {
+		return nil, err
+	}
+	if s.round, err = set.round(); err != nil {
+		return nil, err
+	}
+	s.cursor = len(s.round)
+	if set.Router == nil {
+		return s, nil
+	}
+	r, err := set.Router.withDefaults()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", set.Name, err)
+	}
+	s.set.Router = &r
+	s.advertiser = advertiser{min: r.MinInterval, max: r.MaxInterval}
+	if s.advert, err = s.set.routerAdvert(allNodes, allNodesMAC); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// begin starts a series from its first round.
+func (s *station) begin(now int64) {
+	s.serving = true
+	s.rounds = 0
+	s.nextBeacon = now
+	s.advertiser.start(now)
+	s.beginRound(now)
+}
+
+// beginRound starts a round, also when the former one has not ended: the newest start counts.
+func (s *station) beginRound(now int64) {
+	s.cursor = 0
+	s.nextRound = now + int64(gapAfter(s.rounds))
+	s.rounds++
+}
+
+// due is when the station next has something to send, assuming its round in progress is being sent.
+func (s *station) due() int64 {
+	d := s.nextRound
+	if s.hasBeacon {
+		d = min(d, s.nextBeacon)
+	}
+	if s.advert != nil {
+		d = min(d, s.advertiser.due)
+	}
+	return d
+}
+
+// build makes stations and sockets for sets, keeping open sockets of interfaces that stay. The returned map holds the
+// sockets in use.
+func build(sets []Set, open map[int]*socket) ([]*station, map[int]*socket, error) {
+	var errs []error
+	var stations []*station
+	socks := make(map[int]*socket)
+	seen := make(map[key]bool)
+	for _, set := range sets {
+		k := key{set.Group, set.Index, set.VLAN}
+		if seen[k] {
+			errs = append(errs, fmt.Errorf("announce on %s: group %d, VLAN %d is named twice", set.Name, set.Group, set.VLAN))
+			continue
+		}
+		seen[k] = true
+		sock := socks[set.Index]
+		if sock == nil {
+			sock = open[set.Index]
+		}
+		if sock == nil {
+			var err error
+			if sock, err = openSocket(set.Index); err != nil {
+				errs = append(errs, fmt.Errorf("announce on %s (index %d): %w", set.Name, set.Index, err))
+				continue
+			}
+		}
+		socks[set.Index] = sock
+		s, err := newStation(set, sock)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("announce: %w", err))
+			continue
+		}
+		stations = append(stations, s)
+	}
+	return stations, socks, errors.Join(errs...)
+}
+
+// inherit takes over the announcement of a former station for the same set; a changed one begins a new series.
+func (s *station) inherit(old *station, now int64) {
+	if !old.serving {
+		return
+	}
+	if !reflect.DeepEqual(s.set, old.set) {
+		s.begin(now)
+		return
+	}
+	s.serving, s.cursor, s.rounds = true, old.cursor, old.rounds
+	s.nextRound, s.nextBeacon, s.advertiser = old.nextRound, old.nextBeacon, old.advertiser
+}
