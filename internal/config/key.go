@@ -2,17 +2,141 @@
 
 package config
 
-import "errors"
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
 
 // KeySize is the size in bytes of a cluster key.
 const KeySize = 32
 
 // Key is one cluster key of the key file.
 type Key struct {
-	Number uint8         // 0..255; its low two bits select the gate's key slot
+	Number uint8         // its low two bits select the gate's key slot
 	Secret [KeySize]byte //
 }
 
-// LoadKey reads a key file: one or two lines "N:base64(32 bytes)", '#' starts a comment. The first key is the current one, the
-// second its successor. A file that others than its owner can read is refused.
-func LoadKey(path string) ([]Key, error) { return nil, errors.ErrUnsupported }
+// KeyError says what is wrong with a key file.
+type KeyError struct {
+	Path, What, WayOut string
+}
+
+// Error implements error.
+func (e *KeyError) Error() string { return e.Path + ": " + e.What + "; " + e.WayOut }
+
+// LoadKey reads a key file: one or two lines "N:base64(32 bytes)"; '#' starts a comment. The first key is the current one, the second
+// its successor; their numbers must differ in the low two bits. A file that others than its owner can use is refused.
+func LoadKey(path string) ([]Key, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("read cluster key: %w", err)
+	}
+	defer func() { _ = f.Close() }()
+	info, err := f.Stat() // of the open file: the name may be changed meanwhile
+	if err != nil {
+		return nil, fmt.Errorf("read cluster key: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, &KeyError{path, "not a regular file", "name the file that \"holdfast key generate\" wrote"}
+	}
+	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+		return nil, &KeyError{path, fmt.Sprintf("mode %04o: others than its owner can use it", mode), "chmod 0600 " + path}
+	}
+	data, err := io.ReadAll(io.LimitReader(f, 4096))
+	if err != nil {
+		return nil, fmt.Errorf("read cluster key: %w", err)
+	}
+	keys, err := ParseKeys(data)
+	if k := (*KeyError)(nil); errors.As(err, &k) {
+		k.Path = path
+	}
+	return keys, err
+}
+
+// ParseKeys reads the content of a key file. No error shows any part of a key.
+func ParseKeys(data []byte) ([]Key, error) {
+	const wayOut = `write one or two lines N:base64(32 bytes), as "holdfast key generate" does`
+	var keys []Key
+	for i, line := range strings.Split(string(data), "\n") {
+		line, _, _ = strings.Cut(line, "#")
+		line = strings.TrimSpace(line)
+		if line == "" {
+			continue
+		}
+		bad := func(what string) error {
+			return &KeyError{"cluster key", "line " + strconv.Itoa(i+1) + ": " + what, wayOut}
+		}
+		number, text, ok := strings.Cut(line, ":")
+		n, err := strconv.ParseUint(number, 10, 8)
+		if !ok || err != nil {
+			return nil, bad("no key number of 0 to 255 before a colon")
+		}
+		secret, err := base64.StdEncoding.Strict().DecodeString(text)
+		if err != nil {
+			return nil, bad("not base64")
+		}
+		if len(secret) != KeySize {
+			return nil, bad(fmt.Sprintf("%d bytes, not %d", len(secret), KeySize))
+		}
+		k := Key{Number: uint8(n), Secret: [KeySize]byte(secret)}
+		if k.Secret == [KeySize]byte{} {
+			return nil, bad("a key of zeros")
+		}
+		if len(keys) == 2 {
+			return nil, bad("a third key")
+		}
+		if len(keys) == 1 && keys[0].Number&3 == k.Number&3 {
+			return nil, &KeyError{"cluster key", fmt.Sprintf("numbers %d and %d are the same modulo 4", keys[0].Number, k.Number),
+				"number the new key " + strconv.Itoa(int(keys[0].Number+1))}
+		}
+		keys = append(keys, k)
+	}
+	if len(keys) == 0 {
+		return nil, &KeyError{"cluster key", "no key", wayOut}
+	}
+	return keys, nil
+}
+
+// GenerateKey makes a key from KeySize bytes of random.
+func GenerateKey(number uint8, random io.Reader) (Key, error) {
+	k := Key{Number: number}
+	if _, err := io.ReadFull(random, k.Secret[:]); err != nil {
+		return Key{}, fmt.Errorf("generate cluster key: %w", err)
+	}
+	return k, nil
+}
+
+// WriteKeys writes a key file with mode 0600, replacing path in one step.
+func WriteKeys(path string, keys []Key) error {
+	var b bytes.Buffer
+	b.WriteString("# Holdfast cluster key: the same on all members, readable by its owner only\n")
+	for _, k := range keys {
+		fmt.Fprintf(&b, "%d:%s\n", k.Number, base64.StdEncoding.EncodeToString(k.Secret[:]))
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".holdfast-key-*") // made with mode 0600
+	if err != nil {
+		return fmt.Errorf("write cluster key: %w", err)
+	}
+	_, err = f.Write(b.Bytes())
+	if err == nil {
+		err = f.Sync()
+	}
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+		return fmt.Errorf("write cluster key: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+// The raw structs are the grammar of cluster.yaml: which keys exist where. Values are text with the place they come from; what they
+// mean is decided in the build files. A key that is not here is refused.
+
+type rawFile struct {
+	Line int
+
+	ID         scalar         `yaml:"id"`
+	Name       scalar         `yaml:"name"`
+	Mode       scalar         `yaml:"mode"`
+	Recovery   scalar         `yaml:"recovery"`
+	KeyFile    scalar         `yaml:"key-file"`
+	Profile    scalar         `yaml:"profile"`
+	Timers     rawTimers      `yaml:"timers"`
+	Flap       rawFlap        `yaml:"flap"`
+	VMAC       scalar         `yaml:"vmac"`
+	Attach     scalar         `yaml:"attach"`
+	CCP        rawCCP         `yaml:"ccp"`
+	Members    []rawMember    `yaml:"members"`
+	Interfaces []rawInterface `yaml:"interfaces"`
+	Metrics    rawMetrics     `yaml:"metrics"`
+	Control    rawControl     `yaml:"control"`
+	StateDir   scalar         `yaml:"state-dir"`
+	PinDir     scalar         `yaml:"pin-dir"`
+	LogLevel   scalar         `yaml:"log-level"`
+}
+
+type rawTimers struct {
+	Line int
+
+	Probe      scalar `yaml:"probe"`
+	Dead       scalar `yaml:"dead"`
+	Linger     scalar `yaml:"linger"`
+	Courtesy   scalar `yaml:"courtesy"`
+	Hello      scalar `yaml:"hello"`
+	BootWait   scalar `yaml:"boot-wait"`
+	HoldDown   scalar `yaml:"hold-down"`
+	Restarting scalar `yaml:"restarting"`
+	Refresh    scalar `yaml:"refresh"`
+}
+
+type rawFlap struct {
+	Line int
+
+	Budget scalar `yaml:"budget"`
+	Window scalar `yaml:"window"`
+}
+
+type rawCCP struct {
+	Line int
+
+	EtherType scalar `yaml:"ethertype"`
+	Transport scalar `yaml:"transport"`
+	Priority  scalar `yaml:"priority"`
+}
+
+type rawMetrics struct {
+	Line int
+
+	Listen scalar `yaml:"listen"`
+}
+
+type rawControl struct {
+	Line int
+
+	Socket scalar `yaml:"socket"`
+}
+
+type rawMember struct {
+	Line int
+
+	ID         scalar                        `yaml:"id"`
+	Name       scalar                        `yaml:"name"`
+	Metrics    rawMetrics                    `yaml:"metrics"`
+	Interfaces map[string]rawMemberInterface `yaml:"interfaces"`
+}
+
+type rawMemberInterface struct {
+	Line int
+
+	Device    scalar   `yaml:"device"`
+	Addresses []scalar `yaml:"addresses"`
+	MAC       scalar   `yaml:"mac"`
+}
+
+type rawInterface struct {
+	Line int
+
+	Name        scalar       `yaml:"name"`
+	Description scalar       `yaml:"description"`
+	Role        scalar       `yaml:"role"`
+	Monitored   scalar       `yaml:"monitored"`
+	VIPs        []rawVIP     `yaml:"vips"`
+	ProxyARP    []scalar     `yaml:"proxy-arp"`
+	VMAC        scalar       `yaml:"vmac"`
+	LinkLocal   scalar       `yaml:"link-local"`
+	Neighbours  []scalar     `yaml:"neighbours"`
+	RouterAdv   rawRouterAdv `yaml:"router-advert"`
+}
+
+// rawVIP is an address, or a mapping with its prefix.
+type rawVIP struct {
+	Line int
+
+	Address scalar `yaml:"address,short"`
+	Prefix  scalar `yaml:"prefix"`
+}
+
+type rawRouterAdv struct {
+	Line int
+
+	Interval    scalar        `yaml:"interval"`
+	Lifetime    scalar        `yaml:"lifetime"`
+	Preference  scalar        `yaml:"preference"`
+	Managed     scalar        `yaml:"managed"`
+	OtherConfig scalar        `yaml:"other-config"`
+	MTU         scalar        `yaml:"mtu"`
+	HopLimit    scalar        `yaml:"hop-limit"`
+	Prefixes    []rawRAPrefix `yaml:"prefixes"`
+	DNS         []scalar      `yaml:"dns"`
+	Search      []scalar      `yaml:"search"`
+	DNSLifetime scalar        `yaml:"dns-lifetime"`
+}
+
+// rawRAPrefix is a prefix, or a mapping with its lifetimes.
+type rawRAPrefix struct {
+	Line int
+
+	Prefix     scalar `yaml:"prefix,short"`
+	Valid      scalar `yaml:"valid"`
+	Preferred  scalar `yaml:"preferred"`
+	OnLink     scalar `yaml:"on-link"`
+	Autonomous scalar `yaml:"autonomous"`
+}
