@@ -58,37 +58,44 @@ type Announcement struct {
 
 // Episode is a time in which an address was contested.
 type Episode struct {
-	VIP      netip.Addr
-	From, To time.Time
+	VIP  netip.Addr `json:"vip"`
+	From time.Time  `json:"from"`
+	To   time.Time  `json:"to"`
 	// Members are those who answered, in the order of the configuration.
-	Members []string
+	Members []string `json:"members,omitempty"`
 	// Contested and Interleaved count its probes by kind (package comment).
-	Contested, Interleaved int
+	Contested   int `json:"contested"`
+	Interleaved int `json:"interleaved"`
 }
 
 // Service is one member's turn at answering for an address, from its first answer to its last before another's.
 type Service struct {
-	VIP      netip.Addr
-	Member   string
-	From, To time.Time
-	Answers  int
+	VIP     netip.Addr `json:"vip"`
+	Member  string     `json:"member"`
+	From    time.Time  `json:"from"`
+	To      time.Time  `json:"to"`
+	Answers int        `json:"answers"`
 }
 
 // Report is what the prober saw in a window.
 type Report struct {
-	Segment  string
-	From, To time.Time
+	Segment string    `json:"segment"`
+	From    time.Time `json:"from"`
+	To      time.Time `json:"to"`
 	// Probes were sent; Unanswered of them nobody answered.
-	Probes, Unanswered int
+	Probes     int `json:"probes"`
+	Unanswered int `json:"unanswered"`
 	// Contested probes were answered by two; Interleaved as in the package comment.
-	Contested, Interleaved int
+	Contested   int `json:"contested"`
+	Interleaved int `json:"interleaved"`
 	// Dual is the sum, LongestDual the longest of the episodes, each address by itself.
-	Dual, LongestDual time.Duration
-	Episodes          []Episode
+	Dual        time.Duration `json:"dual_ns"`
+	LongestDual time.Duration `json:"longest_dual_ns"`
+	Episodes    []Episode     `json:"episodes,omitempty"`
 	// Services tell who answered when, per address in order of time.
-	Services []Service
+	Services []Service `json:"services,omitempty"`
 	// Missed is how many frames the taps lost for want of room: with more than 0 "never two" is not proven.
-	Missed uint
+	Missed uint `json:"missed"`
 }
 
 // ForwardConfig says where to look for packets that leave through two members.
@@ -103,34 +110,37 @@ type ForwardConfig struct {
 
 // Twice is a numbered packet that two members put on the same segment.
 type Twice struct {
-	Run           uint32
-	Flow          uint16
-	Sequence      uint64
-	First, Second string
-	FirstAt       time.Time
-	SecondAt      time.Time
+	Run      uint32    `json:"run"`
+	Flow     uint16    `json:"flow"`
+	Sequence uint64    `json:"sequence"`
+	First    string    `json:"first"`
+	Second   string    `json:"second"`
+	FirstAt  time.Time `json:"first_at"`
+	SecondAt time.Time `json:"second_at"`
 }
 
 // ForwardReport is what a Watch saw in a window.
 type ForwardReport struct {
-	From, To time.Time
+	From time.Time `json:"from"`
+	To   time.Time `json:"to"`
 	// Forwarded counts packets per member.
-	Forwarded map[string]int
+	Forwarded map[string]int `json:"forwarded"`
 	// Twice are the packets that two members forwarded, at most the first 1000 of TwiceCount.
-	Twice      []Twice
-	TwiceCount int
+	Twice      []Twice `json:"twice,omitempty"`
+	TwiceCount int     `json:"twice_count"`
 	// Repeated counts packets that the same member forwarded more than once (a duplicating path, not a second server).
-	Repeated int
+	Repeated int `json:"repeated"`
 	// Handovers are the changes of the forwarding member per flow.
-	Handovers []Handover
+	Handovers []Handover `json:"handovers,omitempty"`
 	// Missed is how many frames the taps lost for want of room.
-	Missed uint
+	Missed uint `json:"missed"`
 }
 
 // Handover is a change of the member that forwards a flow.
 type Handover struct {
-	At       time.Time
-	Flow     uint16
-	From, To string
-	Sequence uint64
+	At       time.Time `json:"at"`
+	Flow     uint16    `json:"flow"`
+	From     string    `json:"from"`
+	To       string    `json:"to"`
+	Sequence uint64    `json:"sequence"`
 }

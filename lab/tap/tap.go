@@ -49,10 +49,17 @@ type Frame struct {
 
 // Tap is an open tap. Read is not safe for concurrent use.
 type Tap struct {
-	name string
-	fd   int
-	oob  [stamp.Space]byte
+	name  string
+	fd    int
+	index int
+	oob   [stamp.Space]byte
+	// away is true after the port went down or was removed; tried is when it was last looked for.
+	away  bool
+	tried time.Time
 }
+
+// lookEvery is how often a port that went away is looked for.
+const lookEvery = time.Millisecond
 
 // Open opens a tap at the interface called name in the namespace in. The filter is in force before the first frame arrives.
 func Open(in Namespace, name string, o Options) (*Tap, error) {
@@ -93,21 +100,35 @@ func (t *Tap) open(o Options) error {
 	if err := attach(fd, o.Filter); err != nil {
 		return err
 	}
-	addr := &unix.SockaddrLinklayer{Protocol: htons(unix.ETH_P_ALL), Ifindex: ifi.Index}
-	if err := unix.Bind(fd, addr); err != nil {
-		return fmt.Errorf("bind to interface %d: %w", ifi.Index, err)
+	return t.bind(ifi.Index)
+}
+
+func (t *Tap) bind(index int) error {
+	addr := &unix.SockaddrLinklayer{Protocol: htons(unix.ETH_P_ALL), Ifindex: index}
+	if err := unix.Bind(t.fd, addr); err != nil {
+		return fmt.Errorf("bind to interface %d: %w", index, err)
 	}
+	t.index = index
 	return nil
 }
 
 // Read reads the next frame into buf without waiting. ok is false when there is none. Frames longer than buf are cut.
-// A port that went down or away is no error: there is just nothing to read.
+// A port that went down or away is no error: there is nothing to read until it is back, also as a new interface of the same
+// name (a member that was powered on again).
 func (t *Tap) Read(buf []byte) (f Frame, ok bool, err error) {
+	if t.away {
+		if err := t.look(); err != nil || t.away {
+			return Frame{}, false, err
+		}
+	}
 	for {
 		n, oobn, _, from, err := unix.Recvmsg(t.fd, buf, t.oob[:], unix.MSG_DONTWAIT|unix.MSG_TRUNC)
 		switch {
-		case errors.Is(err, unix.EINTR), errors.Is(err, unix.ENETDOWN):
-			continue // ENETDOWN is reported once, then the socket goes on
+		case errors.Is(err, unix.EINTR):
+			continue
+		case errors.Is(err, unix.ENETDOWN): // said once; what is queued can still be read
+			t.away = true
+			continue
 		case errors.Is(err, unix.EAGAIN):
 			return Frame{}, false, nil
 		case err != nil:
@@ -120,6 +141,29 @@ func (t *Tap) Read(buf []byte) (f Frame, ok bool, err error) {
 		}
 		return f, true, nil
 	}
+}
+
+// look finds the port again. Down is not gone: the kernel takes the socket up with the port. A new interface needs a new bind.
+func (t *Tap) look() error {
+	if now := time.Now(); now.Sub(t.tried) < lookEvery {
+		return nil
+	} else {
+		t.tried = now
+	}
+	req, err := unix.NewIfreq(t.name)
+	if err != nil {
+		return fmt.Errorf("tap at %s: %w", t.name, err)
+	}
+	if err := unix.IoctlIfreq(t.fd, unix.SIOCGIFINDEX, req); err != nil {
+		return nil // not there yet
+	}
+	if index := int(req.Uint32()); index != t.index {
+		if err := t.bind(index); err != nil {
+			return fmt.Errorf("tap at %s: %w", t.name, err)
+		}
+	}
+	t.away = false
+	return nil
 }
 
 // Dropped returns how many frames the kernel dropped because the buffer was full, since the last call.

@@ -31,22 +31,27 @@ func (r *Run) receive(ctx context.Context) error {
 	ticker := time.NewTicker(drainEvery)
 	defer ticker.Stop()
 	for {
-		for _, f := range r.flows {
-			if err := r.drainFlow(f); err != nil {
-				return err
-			}
+		if err := r.drainAll(); err != nil {
+			return err
 		}
 		select {
 		case <-ctx.Done():
-			for _, f := range r.flows {
-				if err := r.drainFlow(f); err != nil {
-					return err
-				}
-			}
-			return nil
+			return r.drainAll()
 		case <-ticker.C:
 		}
 	}
+}
+
+// drainAll reads what waits in all sockets, and then tells judges up to when arrivals are known.
+func (r *Run) drainAll() error {
+	begin := time.Since(r.start)
+	for _, f := range r.flows {
+		if err := r.drainFlow(f); err != nil {
+			return err
+		}
+	}
+	r.drained.Store(int64(begin))
+	return nil
 }
 
 // drainFlow reads what waits in a flow's socket.

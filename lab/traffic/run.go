@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -41,7 +42,9 @@ type Run struct {
 	drain context.CancelFunc // ends the receivers
 	send  *errgroup.Group
 	recv  *errgroup.Group
-	ended atomic.Int64 // ns since start when the senders ended; 0 while they run
+	// ended is when the senders ended, drained up to when the receivers have read; both in ns since start, 0 while not.
+	ended, drained atomic.Int64
+	settled        sync.Once
 }
 
 // Start opens the sockets and begins to send. The traffic runs until Stop or until ctx ends; Stop must be called in any case.
@@ -88,11 +91,7 @@ func (r *Run) Flows() []string {
 func (r *Run) Stop(threshold time.Duration) (Report, error) {
 	r.stop()
 	err := r.send.Wait()
-	if r.ended.CompareAndSwap(0, int64(time.Since(r.start))) {
-		timer := time.NewTimer(settle)
-		defer timer.Stop()
-		<-timer.C
-	}
+	r.settled.Do(func() { <-time.After(settle + drainEvery) })
 	r.drain()
 	err = errors.Join(err, r.recv.Wait())
 	r.close()

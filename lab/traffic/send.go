@@ -38,6 +38,7 @@ func (r *Run) pace(ctx context.Context, flows []*flow) error {
 		defer runtime.UnlockOSThread()
 	}
 	interval := int64(r.cfg.interval())
+	defer func() { r.ended.Store(int64(time.Since(r.start))) }()
 	base := monotonic() - int64(time.Since(r.start)) // the run's start on the clock that sleeps
 	deadline := monotonic() + interval
 	for ctx.Err() == nil {
