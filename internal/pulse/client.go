@@ -5,14 +5,49 @@ package pulse
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"math"
+	"net"
+	"os"
+	"os/exec"
+	"sync"
+	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/holdfast-project/holdfast/bpf"
 	"github.com/holdfast-project/holdfast/ccp"
 )
 
+const (
+	startWait    = 10 * time.Second // for the child to begin
+	eventsBuffer = 256
+)
+
+// Errors of the methods of Pulse.
+var (
+	ErrBusy   = errors.New("pulse: the child does not read: its socket is full")
+	ErrClosed = errors.New("pulse: the child has ended")
+	ErrFixed  = errors.New("pulse: cannot change while the child runs: start another")
+)
+
 // Pulse is main's handle on the pulse process. Its methods are safe for concurrent use and never block on the child.
-type Pulse struct{}
+type Pulse struct {
+	cmd    *exec.Cmd
+	conn   *net.UnixConn
+	raw    syscall.RawConn
+	log    *slog.Logger
+	ctx    context.Context
+	events chan Event
+	stop   chan struct{} // closed by Close
+	done   chan struct{} // closed when the child is reaped and no goroutine is left
+	once   sync.Once
+
+	mu  sync.Mutex
+	cfg Config
+}
 
 // YieldRequest asks a peer's gate to close. MinAge applies to courtesies only (milliseconds on the wire).
 type YieldRequest struct {
@@ -22,31 +57,217 @@ type YieldRequest struct {
 	MinAge        time.Duration
 }
 
-// Start runs `exe pulse` in the calling thread's namespaces and waits until it has opened the gate's words and begun to probe.
+// Start runs `exe pulse` in the calling thread's namespaces, and waits until it has opened the gate's words. The child ends with
+// ctx, with Close, and with this process, however this process ends.
 func Start(ctx context.Context, exe string, cfg Config, log *slog.Logger) (*Pulse, error) {
-	return nil, errors.ErrUnsupported
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	p := &Pulse{
+		cfg: cfg, log: log, ctx: ctx, events: make(chan Event, eventsBuffer), stop: make(chan struct{}), done: make(chan struct{}),
+	}
+	if err := p.spawn(exe); err != nil {
+		return nil, fmt.Errorf("pulse: start %s pulse: %w", exe, err)
+	}
+	if err := p.handshake(); err != nil {
+		p.conn.Close()
+		return nil, errors.Join(err, p.reap())
+	}
+	go p.read()
+	return p, nil
 }
 
-// Events returns the channel of events. It closes after Died, or when Close has ended the child.
-func (p *Pulse) Events() <-chan Event { return nil }
+// spawn runs the child with its two descriptors.
+func (p *Pulse) spawn(exe string) (err error) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return fmt.Errorf("socket pair: %w", err)
+	}
+	ours, theirs := os.NewFile(uintptr(pair[0]), "pulse"), os.NewFile(uintptr(pair[1]), "main")
+	defer ours.Close() // net.FileConn has a copy
+	defer theirs.Close()
+	// The child watches this process by descriptor: a parent-death signal would follow the thread that forked, and a process
+	// number could be another's by the time the child looks.
+	pidfd, err := unix.PidfdOpen(os.Getpid(), 0)
+	if err != nil {
+		return fmt.Errorf("pidfd: %w", err)
+	}
+	self := os.NewFile(uintptr(pidfd), "pidfd")
+	defer self.Close()
+	conn, err := net.FileConn(ours)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			conn.Close()
+		}
+	}()
+	p.conn = conn.(*net.UnixConn)
+	if p.raw, err = p.conn.SyscallConn(); err != nil {
+		return err
+	}
+	p.cmd = exec.CommandContext(p.ctx, exe, "pulse")
+	p.cmd.Env = append(os.Environ(), environment...)
+	p.cmd.Stderr = os.Stderr // a panic's trace
+	p.cmd.ExtraFiles = []*os.File{theirs, self}
+	return p.cmd.Start()
+}
 
-// Reconfigure replaces the configuration. Peers and interfaces that stay keep their state; leases go on.
-func (p *Pulse) Reconfigure(cfg Config) error { return errors.ErrUnsupported }
+// handshake configures the child and waits until it is ready.
+func (p *Pulse) handshake() error {
+	if err := errors.Join(p.configure(&p.cfg), p.word()); err != nil {
+		return err
+	}
+	if err := p.conn.SetReadDeadline(time.Now().Add(startWait)); err != nil {
+		return fmt.Errorf("pulse: %w", err)
+	}
+	b := make([]byte, maxMessage)
+	n, err := p.conn.Read(b)
+	if err != nil {
+		return fmt.Errorf("pulse: wait for the child to begin: %w", err)
+	}
+	if _, err := decodeEvent(b[:n]); err != nil {
+		return err
+	}
+	if err := p.conn.SetReadDeadline(time.Time{}); err != nil {
+		return fmt.Errorf("pulse: %w", err)
+	}
+	return nil
+}
+
+// read hands events on until the child is gone or Close is called. It owns the child's end.
+func (p *Pulse) read() {
+	defer close(p.done)
+	defer close(p.events)
+	b := make([]byte, maxMessage)
+	for {
+		n, err := p.conn.Read(b)
+		if err != nil {
+			break
+		}
+		e, err := decodeEvent(b[:n])
+		if err != nil || e == nil {
+			p.log.Error("pulse sent what is not understood", "reason", err, "bytes", n)
+			continue
+		}
+		if !p.hand(e) {
+			break
+		}
+	}
+	p.conn.Close()
+	err := p.reap()
+	p.hand(Died{Err: err})
+}
+
+// hand gives one event to main, unless the handle is closed.
+func (p *Pulse) hand(e Event) bool {
+	select {
+	case <-p.stop:
+		return false
+	case <-p.ctx.Done():
+		return false
+	default:
+	}
+	select {
+	case p.events <- e:
+		return true
+	case <-p.stop:
+	case <-p.ctx.Done():
+	}
+	return false
+}
+
+// reap ends the child, if it has not ended itself, and returns how it ended.
+func (p *Pulse) reap() error {
+	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		p.log.Error("end the pulse", "reason", err)
+	}
+	if err := p.cmd.Wait(); err != nil {
+		return fmt.Errorf("pulse: the child ended: %w", err)
+	}
+	return fmt.Errorf("pulse: the child ended: %s", p.cmd.ProcessState)
+}
+
+// Events returns the channel of events. It closes after Died, or when Close or the context has ended the child.
+func (p *Pulse) Events() <-chan Event { return p.events }
+
+// Reconfigure replaces the configuration. Peers and interfaces that stay keep their state; leases go on. PinDir, Self, Cluster and
+// Priority cannot change (ErrFixed).
+func (p *Pulse) Reconfigure(cfg Config) error {
+	if err := cfg.Validate(); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if cfg.PinDir != p.cfg.PinDir || cfg.Self != p.cfg.Self || cfg.Cluster != p.cfg.Cluster || cfg.Priority != p.cfg.Priority {
+		return fmt.Errorf("%w: pin directory, member number, cluster id or priority", ErrFixed)
+	}
+	if err := p.configure(&cfg); err != nil {
+		return err
+	}
+	p.cfg = cfg
+	return nil
+}
+
+func (p *Pulse) configure(cfg *Config) error {
+	return p.send(&command{kind: msgConfigure, config: cfg})
+}
 
 // Word says that main's loop lives. Leases are renewed only while the last Word is younger than WordMax.
-func (p *Pulse) Word() {}
+func (p *Pulse) Word() {
+	// A word that does not get through is as good as none, and the next one comes.
+	_ = p.word()
+}
 
-// Lease has the group's lease renewed under the term from now on. alone marks the member as alone. GateChanged answers.
-func (p *Pulse) Lease(group uint8, term uint32, alone bool) error { return errors.ErrUnsupported }
+func (p *Pulse) word() error { return p.send(&command{kind: msgWord, at: bpf.Boottime()}) }
+
+// Lease has the group's lease renewed under the term from now on. alone marks the member as alone, or takes the mark back; it
+// may be called again to change it. It is a Word too. GateChanged answers.
+func (p *Pulse) Lease(group uint8, term uint32, alone bool) error {
+	return p.send(&command{kind: msgLease, group: group, term: term, alone: alone, at: bpf.Boottime()})
+}
 
 // Drop ends the group's lease: the gate closes (or lingers). GateChanged answers.
-func (p *Pulse) Drop(group uint8) error { return errors.ErrUnsupported }
+func (p *Pulse) Drop(group uint8) error { return p.send(&command{kind: msgDrop, group: group}) }
 
 // Yield sends a YIELD on every interface. A YieldReply comes for each that is answered.
-func (p *Pulse) Yield(r YieldRequest) error { return errors.ErrUnsupported }
+func (p *Pulse) Yield(r YieldRequest) error {
+	ms := min(max(r.MinAge.Milliseconds(), 0), math.MaxUint32)
+	return p.send(&command{kind: msgYield, target: r.Target, group: r.Group, term: r.Term, yield: r.Kind, minAgeMs: uint32(ms)})
+}
 
 // Query probes all peers on all interfaces now; each answer is handed on at once, as Heard with Query set.
-func (p *Pulse) Query() error { return errors.ErrUnsupported }
+func (p *Pulse) Query() error { return p.send(&command{kind: msgQuery}) }
 
 // Close ends the child without touching the gate's words, and returns when it is reaped.
-func (p *Pulse) Close() error { return errors.ErrUnsupported }
+func (p *Pulse) Close() error {
+	p.once.Do(func() {
+		close(p.stop)
+		p.conn.Close()
+	})
+	<-p.done
+	return nil
+}
+
+// send sends one message without waiting.
+func (p *Pulse) send(c *command) error {
+	if c.group >= MaxGroups || c.target >= MaxMembers {
+		return fmt.Errorf("pulse: group %d, target %d: there are %d groups and %d members", c.group, c.target, MaxGroups, MaxMembers)
+	}
+	b := appendCommand(nil, c)
+	var errno error
+	err := p.raw.Write(func(fd uintptr) bool {
+		_, errno = unix.SendmsgN(int(fd), b, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+		return true // never wait for room
+	})
+	switch {
+	case err != nil, errors.Is(errno, unix.EPIPE), errors.Is(errno, unix.ECONNRESET):
+		return ErrClosed
+	case errors.Is(errno, unix.EAGAIN):
+		return ErrBusy
+	case errno != nil:
+		return fmt.Errorf("pulse: send to the child: %w", errno)
+	}
+	return nil
+}

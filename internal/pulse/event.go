@@ -13,7 +13,8 @@ import (
 type Event interface{ event() }
 
 // Heard says that a peer's gate has answered a probe on an interface. It comes whenever what the gate says has changed, for
-// every answer to a Query, for the first answer after Silent or Missed, and otherwise at most every 100 ms.
+// every answer to a Query, for the first answer after Silent or Missed, for every answer of a serving gate whose lease is more
+// than 50 ms old, and otherwise every 100 ms.
 type Heard struct {
 	Peer, Slot  uint8
 	Query       bool // answers a probe that Query sent
@@ -26,15 +27,16 @@ type Heard struct {
 // Silent says that a peer's gate is dead on an interface by the rule of members/liveness. It comes once; Heard ends it.
 // A peer that never answered falls silent too.
 type Silent struct {
-	Peer, Slot   uint8
-	At           int64
-	LastAnswered int64 // when the last answered probe was sent; 0: none ever was
+	Peer, Slot uint8
+	At         int64
+	Since      int64 // when the last answered probe was sent; 0: none ever was
 }
 
-// Missed says that a probe was not answered by the time the next one was due: the earliest hint. It comes once per gap.
+// Missed says that a probe has been out for longer than half a probe interval: the earliest hint. It comes once per gap.
 type Missed struct {
 	Peer, Slot uint8
 	At         int64
+	Since      int64 // when the last answered probe was sent; 0: none ever was
 }
 
 // YieldReply is a gate's answer to a YIELD. A YIELD goes out on every interface, so several may come for one request.
@@ -51,16 +53,37 @@ type YieldReply struct {
 
 // GateChanged says what the own gate's words are, when they have changed, and after every Lease and Drop.
 type GateChanged struct {
-	Group      uint8
-	Bits       ccp.Bits
-	Lease      uint32 // term of the lease word; 0: none
-	FenceTerm  uint32
-	Grantee    uint8
-	Leased     bool // the pulse is renewing this group's lease
-	Overtaken  bool // the fence has overtaken the lease: it is dropped and will not be renewed
-	At         int64
-	Requested  uint32 // term of the last Lease that was not dropped; 0: none
-	Restarting bool
+	Group     uint8
+	Bits      ccp.Bits // what the gate lets through, and why; Watched and Restarting alone make no event
+	Lease     uint32   // term of the lease word; 0: none
+	FenceTerm uint32
+	Grantee   uint8
+	Leased    uint32 // term that the pulse renews; 0: none
+	Lost      Lost   // why the pulse gave up the last term it was asked to renew, since then
+	At        int64
+}
+
+// Lost says why the pulse stopped renewing a lease on its own.
+type Lost uint8
+
+// Reasons to stop renewing.
+const (
+	LostNot       Lost = 0 // it did not
+	LostOvertaken Lost = 1 // the fence has overtaken the term
+	LostExpired   Lost = 2 // it was not renewed for longer than the hard expiry: the gate was closed, and every opening is a claim
+)
+
+// String returns the reason in words.
+func (l Lost) String() string {
+	switch l {
+	case LostNot:
+		return "not lost"
+	case LostOvertaken:
+		return "overtaken by the fence"
+	case LostExpired:
+		return "expired"
+	}
+	return "unknown"
 }
 
 // Health says since when the pulse has been on time: every deadline met to within one probe interval, and main's word

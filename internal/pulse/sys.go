@@ -22,6 +22,11 @@ type kernelBuffers struct {
 	addrLen uint32
 	frame   [2048]byte
 	usage   unix.Rusage
+	ifreq   struct { // as SIOCGIFNAME uses it
+		name  [unix.IFNAMSIZ]byte
+		index int32
+		_     [20]byte
+	}
 }
 
 // boottime returns CLOCK_BOOTTIME in nanoseconds.
@@ -61,4 +66,11 @@ func send(fd int, b []byte) syscall.Errno {
 func (k *kernelBuffers) faults() uint64 {
 	syscall.RawSyscall(unix.SYS_GETRUSAGE, unix.RUSAGE_THREAD, uintptr(unsafe.Pointer(&k.usage)), 0)
 	return uint64(k.usage.Minflt + k.usage.Majflt)
+}
+
+// exists reports whether there is an interface of this index; fd is any socket of the namespace.
+func (k *kernelBuffers) exists(fd, index int) bool {
+	k.ifreq.index = int32(index)
+	_, _, errno := syscall.RawSyscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCGIFNAME, uintptr(unsafe.Pointer(&k.ifreq)))
+	return errno == 0
 }

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pulse
+
+import "time"
+
+// healthInterval is the least time between two Health events.
+const healthInterval = 100 * time.Millisecond
+
+// health is how punctual the pulse is.
+type health struct {
+	since  int64         // on time since; 0: not now
+	worst  time.Duration // lateness since the last Health
+	toldAt int64
+	told   int64
+}
+
+// late notes the lateness of a probe deadline. More than a whole interval is not on time.
+func (e *engine) late(now int64, d time.Duration) {
+	e.stats.Late.observe(&LateBounds, d)
+	e.stats.WorstLate = max(e.stats.WorstLate, d)
+	e.stats.MaxLate = max(e.stats.MaxLate, d)
+	e.health.worst = max(e.health.worst, d)
+	if d > e.cfg.Probe {
+		e.health.since = now
+	}
+}
+
+// tellHealth tells main when punctuality began or ended, and that its own word is late.
+func (e *engine) tellHealth(now int64) {
+	h := &e.health
+	fresh := e.fresh(now)
+	switch {
+	case !fresh:
+		h.since = 0
+	case h.since == 0:
+		h.since = now
+	}
+	if fresh {
+		e.mute = false
+	} else if !e.mute && e.wordAt != 0 {
+		event := Notice{Code: NoticeWord, Text: "the daemon's loop is late: leases are not renewed"}
+		e.mute = e.say(appendNotice(e.message[:0], &event))
+	}
+	if h.since == h.told || (h.toldAt != 0 && now-h.toldAt < int64(healthInterval)) {
+		return
+	}
+	event := Health{OnTimeSince: h.since, Late: h.worst}
+	if e.say(appendHealth(e.message[:0], &event)) {
+		h.told, h.toldAt, h.worst = h.since, now, 0
+	}
+}
+
+// tellStats tells main what was counted. Stats that do not fit into the socket are dropped: the next ones hold them too.
+func (e *engine) tellStats(now int64) {
+	e.nextStats = now + int64(statsInterval)
+	s := &e.stats
+	s.At, s.OnTimeSince = now, e.health.since
+	for i := range e.links {
+		l := &e.links[i]
+		l.stats.Silent = l.silentTold
+		s.Links[i] = l.stats
+	}
+	e.say(appendStats(e.message[:0], s))
+	s.WorstLate, s.WorstRenewal = 0, 0
+}

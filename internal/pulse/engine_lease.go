@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pulse
+
+import (
+	"time"
+
+	"github.com/holdfast-project/holdfast/ccp"
+	"github.com/holdfast-project/holdfast/members/gate"
+)
+
+// group is what main wants of a VIP group, and what it knows of its words.
+type group struct {
+	term    uint32 // to renew; 0: none
+	stored  bool   // the term has been stored at least once since main asked for it
+	lost    Lost
+	renewed int64 // when last
+	told    GateChanged
+	toldAny bool // told is what main knows
+}
+
+// unreported are bits whose change alone is no news: Heard and the words themselves show them.
+const unreported = ccp.BitWatched | ccp.BitRestarting
+
+// lease has a term renewed from now on. If the gate serves it already (a new main and pulse take over from old ones), nothing
+// of it is touched but the time of renewal. A term that the fence does not permit is given up at once.
+func (e *engine) lease(now int64, g uint8, term uint32, alone bool) {
+	e.watching |= 1 << g
+	gr := &e.groups[g]
+	gr.toldAny = false
+	same := e.words.Lease(g).Term() == term
+	gr.term, gr.stored, gr.lost, gr.renewed = term, false, LostNot, 0
+	if term == 0 || term > gate.MaxTerm {
+		e.lose(g, LostOvertaken)
+		return
+	}
+	// The mark "alone" is older than the opening that it explains, and outlives it: no moment of a late lease is unmarked.
+	if alone && (!same || e.words.Alone(g) == 0) {
+		e.words.SetAlone(g, now)
+	}
+	e.renew(now)
+	if !alone && e.words.Alone(g) != 0 {
+		e.words.SetAlone(g, 0)
+	}
+}
+
+// drop ends a group's lease because main says so.
+func (e *engine) drop(g uint8) {
+	e.watching |= 1 << g
+	e.groups[g].toldAny = false
+	e.lose(g, LostNot)
+}
+
+// lose ends a group's lease.
+func (e *engine) lose(g uint8, why Lost) {
+	gr := &e.groups[g]
+	gr.term, gr.stored, gr.lost = 0, false, why
+	e.words.Revoke(g)
+	e.words.SetAlone(g, 0)
+}
+
+// renew renews the leases that main wants, if main lives and the fence permits them. A lease that lay for longer than the hard
+// expiry is not picked up again: its gate was closed, and every opening is a claim, which is main's to make.
+func (e *engine) renew(now int64) {
+	fresh := e.fresh(now)
+	for g := range uint8(MaxGroups) {
+		gr := &e.groups[g]
+		switch {
+		case gr.term == 0:
+		case !e.words.Fence(g).Permits(gr.term, e.cfg.Self):
+			e.lose(g, LostOvertaken)
+		case gr.stored && e.words.Lease(g).Age(now) >= int64(hardExpiry):
+			e.lose(g, LostExpired)
+		case fresh:
+			e.words.Renew(g, gr.term, now)
+			if gr.stored {
+				e.stats.WorstRenewal = max(e.stats.WorstRenewal, time.Duration(now-gr.renewed))
+			}
+			gr.stored, gr.renewed = true, now
+			e.stats.Renewals++
+		}
+	}
+}
+
+// watchGates tells main of words that have changed.
+func (e *engine) watchGates(now int64) {
+	for g := range uint8(MaxGroups) {
+		if e.watching&(1<<g) == 0 {
+			continue
+		}
+		gr := &e.groups[g]
+		fence := e.words.Fence(g)
+		event := GateChanged{
+			Group: g, Bits: ccp.Bits(e.words.Serving(g, now)), Lease: e.words.Lease(g).Term(), FenceTerm: fence.Term,
+			Grantee: fence.Grantee, Leased: gr.term, Lost: gr.lost,
+		}
+		key := event
+		key.Bits &^= unreported
+		if gr.toldAny && key == gr.told {
+			continue
+		}
+		event.At = now
+		if e.say(appendGate(e.message[:0], &event)) {
+			gr.told, gr.toldAny = key, true
+		}
+	}
+}
