@@ -21,14 +21,18 @@ type Place struct {
 	Mount, PID *os.File
 }
 
-// Start starts cmd in the place, with SIGKILL as its parent-death signal: it ends with this process, however this
-// process ends. An empty cmd.Dir means the root directory. The caller waits for cmd as usual. All processes are started by one thread that lives as long as this
+// Start starts cmd in the place. It ends with this process, however this process ends: SIGKILL is its parent-death
+// signal, or, in a process namespace, it ends with that namespace's init. An empty cmd.Dir means the root directory. The caller waits for cmd as usual. All processes are started by one thread that lives as long as this
 // process, because the parent-death signal follows the thread that forked.
 func Start(p Place, cmd *exec.Cmd) error {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
-	cmd.SysProcAttr.Pdeathsig = unix.SIGKILL
+	if p.PID == nil {
+		// In a foreign process namespace the runtime takes the invisible parent for a dead one; there the namespace's
+		// init is what the process dies with.
+		cmd.SysProcAttr.Pdeathsig = unix.SIGKILL
+	}
 	if cmd.Dir == "" {
 		// Joining a mount namespace moves the starter to its root.
 		cmd.Dir = "/"

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package machine owns what makes a node of a topology a computer: booting it (a process namespace with an init, mounts
+// of its own: /proc, /sys of its network namespace, an empty bpffs), starting processes on it, listing, stopping and
+// killing them, and taking its power away.
+//
+// A machine's processes are in a process namespace whose init dies with the laboratory, and they die with their init:
+// nothing that runs on a machine, stopped or not, outlives the laboratory. Its mounts, and what is pinned in its bpffs,
+// go with its last process.
+//
+// It must not import what runs on machines (lab/members, lab/keepalived) nor the faults and scenarios that use it.
+package machine

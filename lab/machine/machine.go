@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package machine
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/holdfast-project/holdfast/lab/netns"
+	"github.com/holdfast-project/holdfast/lab/topology"
+)
+
+// Machine is one node with a power switch. It is safe for concurrent use.
+type Machine struct {
+	lab  *topology.Lab
+	node *topology.Node
+
+	mu     sync.Mutex
+	booted bool
+	fresh  bool // the node's namespace has not been used since it was made
+	init   *exec.Cmd
+	mount  *os.File
+	pid    *os.File
+}
+
+// New returns the machine of a node; it is off until Boot.
+func New(lab *topology.Lab, node *topology.Node) *Machine {
+	return &Machine{lab: lab, node: node, fresh: true}
+}
+
+// Node returns the node that the machine is.
+func (m *Machine) Node() *topology.Node { return m.node }
+
+// Boot switches the machine on: after a power-off with a fresh kernel state (namespace, mounts, bpffs), same cables.
+// Booting a machine that is on is an error.
+func (m *Machine) Boot() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.booted {
+		return fmt.Errorf("machine %s: boot: it is on", m.node.Name)
+	}
+	if !m.fresh {
+		if err := m.lab.Renew(m.node.Name); err != nil {
+			return fmt.Errorf("machine %s: boot: %w", m.node.Name, err)
+		}
+	}
+	m.fresh = false
+	cmd, mount, pid, err := startInit(m.node)
+	if err != nil {
+		return fmt.Errorf("machine %s: boot: %w", m.node.Name, err)
+	}
+	m.init, m.mount, m.pid, m.booted = cmd, mount, pid, true
+	return nil
+}
+
+// Booted tells whether the machine is on.
+func (m *Machine) Booted() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.booted
+}
+
+// InitPID returns the machine's init as this process sees it, 0 when the machine is off.
+func (m *Machine) InitPID() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.booted {
+		return 0
+	}
+	return m.init.Process.Pid
+}
+
+// Running is a process that was started on a machine.
+type Running struct {
+	Cmd  *exec.Cmd
+	done chan struct{}
+	err  error
+}
+
+// Done is closed when the process has ended.
+func (r *Running) Done() <-chan struct{} { return r.done }
+
+// Wait waits for the end of the process and returns what exec.Cmd.Wait says.
+func (r *Running) Wait() error {
+	<-r.done
+	return r.err
+}
+
+// PID is the process's number as this process sees it.
+func (r *Running) PID() int { return r.Cmd.Process.Pid }
+
+// Start starts cmd on the machine and collects it when it ends (cmd.Wait must not be called). An empty cmd.Dir means the
+// root directory.
+func (m *Machine) Start(cmd *exec.Cmd) (*Running, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.booted {
+		return nil, fmt.Errorf("machine %s: start %s: the machine is off", m.node.Name, cmd.Path)
+	}
+	if err := netns.Start(netns.Place{Net: m.node.NS, Mount: m.mount, PID: m.pid}, cmd); err != nil {
+		return nil, err
+	}
+	r := &Running{Cmd: cmd, done: make(chan struct{})}
+	// An init ends only after every process of its namespace has been collected, so each needs somebody who waits.
+	go func() {
+		defer close(r.done)
+		r.err = cmd.Wait()
+	}()
+	return r, nil
+}
+
+// PowerOff ends every process on the machine and takes every cable's carrier away, in the same instant as far as a
+// machine's kernel can do it: the processes are killed by one signal to their init (stopped ones too), the switch ports
+// go down one after the other. It returns how long that took. Switching off a machine that is off only returns.
+func (m *Machine) PowerOff() (took time.Duration, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.booted {
+		return 0, nil
+	}
+	sw, err := m.lab.Switch.NS.Handle()
+	if err != nil {
+		return 0, err
+	}
+	defer sw.Close()
+	var ports []int
+	for _, p := range m.node.Ports {
+		link, err := sw.LinkByName(p.SwitchPort)
+		if err != nil {
+			return 0, fmt.Errorf("machine %s: power off: %w", m.node.Name, err)
+		}
+		ports = append(ports, link.Attrs().Index)
+	}
+	start := time.Now()
+	errs := []error{unix.Kill(m.init.Process.Pid, unix.SIGKILL)}
+	for _, index := range ports {
+		errs = append(errs, setDown(sw, index))
+	}
+	took = time.Since(start)
+	errs = append(errs, m.forget())
+	if err := errors.Join(errs...); err != nil {
+		return took, fmt.Errorf("machine %s: power off: %w", m.node.Name, err)
+	}
+	return took, nil
+}
+
+// Close ends everything on the machine and leaves its cables as they are.
+func (m *Machine) Close() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.booted {
+		return nil
+	}
+	return errors.Join(unix.Kill(m.init.Process.Pid, unix.SIGKILL), m.forget())
+}
+
+// forget waits for the end of a killed init and lets its namespaces go.
+func (m *Machine) forget() error {
+	m.booted = false
+	err := m.init.Wait() // returns once every process of its namespace is gone and collected
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		err = nil
+	}
+	return errors.Join(err, m.mount.Close(), m.pid.Close())
+}

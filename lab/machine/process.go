@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package machine
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Process is one process of a machine, as this process sees it.
+type Process struct {
+	PID  int
+	Args []string
+}
+
+// Processes lists the machine's processes without its init, oldest first as far as numbers tell.
+func (m *Machine) Processes() ([]Process, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.booted {
+		return nil, nil
+	}
+	want, err := namespaceOf(m.init.Process.Pid)
+	if err != nil {
+		return nil, fmt.Errorf("machine %s: %w", m.node.Name, err)
+	}
+	dirs, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		return nil, err
+	}
+	var out []Process
+	for _, dir := range dirs {
+		pid, err := strconv.Atoi(filepath.Base(dir))
+		if err != nil || pid == m.init.Process.Pid {
+			continue
+		}
+		if ns, err := namespaceOf(pid); err != nil || ns != want {
+			continue // gone meanwhile, or another's
+		}
+		raw, err := os.ReadFile(filepath.Join(dir, "cmdline"))
+		if err != nil || len(raw) == 0 {
+			continue // gone, or dead and not yet collected
+		}
+		out = append(out, Process{PID: pid, Args: strings.Split(strings.TrimRight(string(raw), "\x00"), "\x00")})
+	}
+	return out, nil
+}
+
+func namespaceOf(pid int) (string, error) { return os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", pid)) }
+
+// Signal sends sig to every process of the machine that match accepts (all but init if match is nil) and returns how
+// many that were. To stop all of them at the same time, stop twice: the first may have forked meanwhile.
+func (m *Machine) Signal(sig unix.Signal, match func(Process) bool) (int, error) {
+	procs, err := m.Processes()
+	if err != nil {
+		return 0, err
+	}
+	count := 0
+	var errs []error
+	for _, p := range procs {
+		if match != nil && !match(p) {
+			continue
+		}
+		if err := unix.Kill(p.PID, sig); err != nil && !errors.Is(err, unix.ESRCH) {
+			errs = append(errs, fmt.Errorf("machine %s: signal %v to %v: %w", m.node.Name, sig, p.Args, err))
+			continue
+		}
+		count++
+	}
+	return count, errors.Join(errs...)
+}
