@@ -2,7 +2,11 @@
 
 package control
 
-import "net/http"
+import (
+	"errors"
+	"net/http"
+	"syscall"
+)
 
 // Code says what kind of failure an Error is.
 type Code string
@@ -64,3 +68,8 @@ func (e *Error) status() int {
 		return http.StatusInternalServerError
 	}
 }
+
+// ErrNoDaemon says that no process listens on the socket.
+var ErrNoDaemon = errors.New("not running")
+
+func isRefused(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }

@@ -2,12 +2,15 @@
 
 package control
 
-import "time"
+import (
+	"strconv"
+	"strings"
+)
 
 // FailoverRequest moves the gateway.
 type FailoverRequest struct {
-	To  string   `json:"to"`            // member name
-	For Duration `json:"for,omitempty"` // hold it there this long whatever the recovery mode says; 0: just move it
+	To  string   `json:"to"`           // member name
+	For Duration `json:"for,omitzero"` // hold it there this long whatever the recovery mode says; 0: just move it
 }
 
 // ResetRequest clears the failover counter and/or history.
@@ -28,7 +31,7 @@ type DeviceRequest struct {
 	Name       string   `json:"name"`
 	Status     string   `json:"status,omitempty"` // ok init problem
 	Reason     string   `json:"reason,omitempty"`
-	Timeout    Duration `json:"timeout,omitempty"` // 0: never expires
+	Timeout    Duration `json:"timeout,omitzero"` // 0: never expires
 	Persistent bool     `json:"persistent,omitempty"`
 }
 
@@ -52,5 +55,53 @@ type Change struct {
 	Reason string `json:"reason,omitempty"`
 }
 
-// Duration is a time.Duration that is a string ("10m0s") in JSON.
-type Duration time.Duration
+// Validate refuses a request that no member could carry out.
+func (r FailoverRequest) Validate() error {
+	if r.To == "" {
+		return Invalid("no member named", "say to which member: holdfast failover to NAME")
+	}
+	if r.For < 0 {
+		return Invalid("a negative time", "leave it out, or give 10m")
+	}
+	return nil
+}
+
+// Validate refuses a request that no member could carry out.
+func (r ResetRequest) Validate() error {
+	if !r.Counter && !r.History {
+		return Invalid("nothing to reset", "choose the counter, the history, or both")
+	}
+	return nil
+}
+
+// Bounds of what a critical device says: HELLOs carry the names of all, and the reasons of those in problem.
+const (
+	maxDeviceName = 32
+	maxReason     = 200
+)
+
+// Validate refuses a request that no member could carry out.
+func (r DeviceRequest) Validate() error {
+	if r.Name == "" || len(r.Name) > maxDeviceName || strings.ContainsFunc(r.Name, func(c rune) bool { return c <= ' ' || c > '~' }) {
+		return Invalid("device name "+strconv.Quote(r.Name), "use 1 to 32 printable ASCII characters without spaces")
+	}
+	switch r.Action {
+	case "unregister":
+		return nil
+	case "register", "report":
+	default:
+		return Invalid("action "+strconv.Quote(r.Action), "choose register, report, unregister")
+	}
+	switch r.Status {
+	case "ok", "init", "problem":
+	default:
+		return Invalid("status "+strconv.Quote(r.Status), "choose ok, init, problem")
+	}
+	if len(r.Reason) > maxReason {
+		return Invalid("a reason of "+strconv.Itoa(len(r.Reason))+" bytes", "keep it to "+strconv.Itoa(maxReason))
+	}
+	if r.Timeout < 0 {
+		return Invalid("a negative timeout", "0 never expires")
+	}
+	return nil
+}

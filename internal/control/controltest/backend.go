@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controltest
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/holdfast-project/holdfast/internal/control"
+)
+
+// Backend answers with what its fields hold and records what it is asked to do. The zero value answers with nothing.
+type Backend struct {
+	StateV      control.State
+	InterfacesV control.Interfaces
+	DevicesV    control.Devices
+	VIPsV       control.VIPs
+	FailoversV  control.Failovers
+	TimersV     control.Timers
+	WhyV        control.Why
+	CountersV   control.Counters
+	ReloadV     control.ReloadResult
+	Err         error // if set, the answer to everything
+
+	mu       sync.Mutex
+	requests []string
+}
+
+var _ control.Backend = (*Backend)(nil)
+
+// Requests returns what was asked of the backend, in order, each as its name and arguments.
+func (b *Backend) Requests() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return append([]string(nil), b.requests...)
+}
+
+func (b *Backend) did(format string, args ...any) (control.Result, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.requests = append(b.requests, fmt.Sprintf(format, args...))
+	return control.Result{Done: "done: " + b.requests[len(b.requests)-1]}, b.Err
+}
+
+// State implements control.Backend.
+func (b *Backend) State(context.Context) (control.State, error) { return b.StateV, b.Err }
+
+// Interfaces implements control.Backend.
+func (b *Backend) Interfaces(context.Context) (control.Interfaces, error) {
+	return b.InterfacesV, b.Err
+}
+
+// Devices implements control.Backend.
+func (b *Backend) Devices(context.Context) (control.Devices, error) { return b.DevicesV, b.Err }
+
+// VIPs implements control.Backend.
+func (b *Backend) VIPs(context.Context) (control.VIPs, error) { return b.VIPsV, b.Err }
+
+// Failovers implements control.Backend.
+func (b *Backend) Failovers(context.Context) (control.Failovers, error) { return b.FailoversV, b.Err }
+
+// Timers implements control.Backend.
+func (b *Backend) Timers(context.Context) (control.Timers, error) { return b.TimersV, b.Err }
+
+// Why implements control.Backend.
+func (b *Backend) Why(context.Context) (control.Why, error) { return b.WhyV, b.Err }
+
+// Counters implements control.Backend.
+func (b *Backend) Counters(context.Context) (control.Counters, error) { return b.CountersV, b.Err }
+
+// Failover implements control.Backend.
+func (b *Backend) Failover(_ context.Context, r control.FailoverRequest) (control.Result, error) {
+	return b.did("failover to %s for %s", r.To, time.Duration(r.For))
+}
+
+// ResetFailovers implements control.Backend.
+func (b *Backend) ResetFailovers(_ context.Context, r control.ResetRequest) (control.Result, error) {
+	return b.did("reset counter %t history %t", r.Counter, r.History)
+}
+
+// Admin implements control.Backend.
+func (b *Backend) Admin(_ context.Context, r control.AdminRequest) (control.Result, error) {
+	return b.did("admin up %t permanent %t", r.Up, r.Permanent)
+}
+
+// Device implements control.Backend.
+func (b *Backend) Device(_ context.Context, r control.DeviceRequest) (control.Result, error) {
+	return b.did("device %s %s %s timeout %s persistent %t: %s", r.Action, r.Name, r.Status, time.Duration(r.Timeout), r.Persistent, r.Reason)
+}
+
+// Reload implements control.Backend.
+func (b *Backend) Reload(context.Context) (control.ReloadResult, error) {
+	_, err := b.did("reload")
+	return b.ReloadV, err
+}
+
+// Stop implements control.Backend.
+func (b *Backend) Stop(context.Context) (control.Result, error) { return b.did("stop") }
+
+// Restart implements control.Backend.
+func (b *Backend) Restart(context.Context) (control.Result, error) { return b.did("restart") }
+
+// Serve answers for b on a socket in a directory of the test's own until the test ends, and returns the socket's path and the log of
+// events behind it.
+func Serve(tb testing.TB, b control.Backend) (socket string, events *control.Events) {
+	tb.Helper()
+	socket, events = filepath.Join(tb.TempDir(), "s"), control.NewEvents(16)
+	l, err := control.Listen(tb.Context(), socket)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() {
+		done <- (&control.Server{Backend: b, Events: events, Version: "test"}).ServeListener(ctx, l)
+	}()
+	tb.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			tb.Errorf("control server: %v", err)
+		}
+	})
+	return socket, events
+}
