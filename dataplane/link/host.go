@@ -3,8 +3,13 @@
 package link
 
 import (
+	"errors"
+	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
+	"slices"
+	"sync"
 )
 
 // Desired is all that the cluster wants of the host. The zero value wants nothing.
@@ -33,23 +38,222 @@ type VIP struct {
 	Group uint8
 }
 
-// Host applies what is desired and remembers what it changed. Its methods are safe for concurrent use.
-type Host struct{}
+// Host applies what is desired and remembers what it changed. Its methods are safe for concurrent use; sysctls are those
+// of the calling thread's network namespace, which must be the one where OpenHost was called.
+type Host struct {
+	log  *slog.Logger
+	path string
+
+	mu      sync.Mutex
+	conn    *conn
+	record  record
+	serving map[uint8]bool
+	rules   map[item]bool // the kindRule items that the last Apply wanted
+	groups  map[int]*membership
+}
 
 // OpenHost reads the record at path, if there is one of this boot and this network namespace. The directory must exist.
 // log may be nil.
-func OpenHost(path string, log *slog.Logger) (*Host, error) { return &Host{}, nil }
+func OpenHost(path string, log *slog.Logger) (*Host, error) {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	r, err := readRecord(path)
+	if err != nil {
+		return nil, err
+	}
+	c, err := openConn()
+	if err != nil {
+		return nil, err
+	}
+	return &Host{
+		log: log, path: path, conn: c, record: r,
+		serving: make(map[uint8]bool), rules: make(map[item]bool), groups: make(map[int]*membership),
+	}, nil
+}
+
+// Close ends the multicast memberships and closes sockets. What is on the host stays, and on record.
+func (h *Host) Close() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.leaveAll()
+	h.conn.close()
+	return nil
+}
+
+func (h *Host) leaveAll() {
+	for _, m := range h.groups {
+		m.close()
+	}
+	clear(h.groups)
+}
 
 // Apply makes the host as desired: adds what is missing, takes back what an earlier Apply had set and is no longer wanted.
 // It looks at the kernel, so it repairs as well; call it again when an interface came (back) up. The gate must be attached
-// before it, else the stack could answer for a VIP. Parts that fail do not stop the others; all are in the error.
-func (h *Host) Apply(d Desired) error { return nil }
+// before it, else the stack could answer for a VIP. What a user had set before is neither recorded nor ever removed. Parts
+// that fail do not stop the others; all are in the error. An interface that is down gets its routes at the next Apply.
+func (h *Host) Apply(d Desired) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var errs []error
+	indices := make(map[string]int)
+	for _, in := range d.Interfaces {
+		ifi, err := net.InterfaceByName(in.Name)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("interface %s: %w", in.Name, err))
+			continue
+		}
+		indices[in.Name] = ifi.Index
+	}
+	wishes := plan(d, func(name string) (int, bool) { i, ok := indices[name]; return i, ok })
+	k, err := h.look(indices)
+	if err != nil {
+		return errors.Join(append(errs, err)...)
+	}
+	errs = append(errs, k.misplaced(d, indices)...)
+	errs = append(errs, h.forget(wishes)...)
+	if err := h.remember(wishes, k); err != nil {
+		return errors.Join(append(errs, err)...)
+	}
+	clear(h.rules)
+	for _, w := range wishes {
+		if w.Kind == kindRule {
+			h.rules[w.item] = true
+		}
+		if err := h.do(w, k); err != nil {
+			errs = append(errs, fmt.Errorf("%v: %w", w.item, err))
+		}
+	}
+	errs = append(errs, h.join(d, indices)...)
+	return errors.Join(errs...)
+}
 
 // SetServing says whether group is served here. While it is not, the member's own traffic to the group's VIPs leaves by
-// their interface, to the server; while it is, it stays here. A group does not serve until told. One netlink request per
-// address family.
-func (h *Host) SetServing(group uint8, serving bool) error { return nil }
+// their interface, to the server; while it is, it stays here. A group does not serve until told, which may be before the
+// first Apply. It costs one netlink request per address family and writes no file.
+func (h *Host) SetServing(group uint8, serving bool) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.serving[group] = serving
+	var errs []error
+	for r := range h.rules {
+		if r.Group != group {
+			continue
+		}
+		if err := h.rule(r); err != nil {
+			errs = append(errs, fmt.Errorf("%v: %w", r, err))
+		}
+	}
+	return errors.Join(errs...)
+}
 
-// Restore takes back everything on record and removes the record. What cannot be taken back stays on record and in the
-// error.
-func (h *Host) Restore() error { return nil }
+// Restore takes back everything on record, last change first, and removes the record. What cannot be taken back stays
+// on record and in the error.
+func (h *Host) Restore() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.leaveAll()
+	clear(h.rules)
+	errs := h.forget(nil)
+	if len(h.record.Entries) > 0 {
+		return errors.Join(errs...)
+	}
+	return errors.Join(append(errs, h.record.remove(h.path))...)
+}
+
+// forget undoes entries that are not wished for, newest kind first, and writes the record if any were.
+func (h *Host) forget(wishes []wish) []error {
+	wanted := make(map[item]bool, len(wishes))
+	for _, w := range wishes {
+		wanted[w.item] = true
+	}
+	// Side effects go with their cause.
+	for _, w := range wishes {
+		paths, _ := sideEffects(w.Path)
+		for _, p := range paths {
+			wanted[item{Kind: kindSide, Path: p}] = true
+		}
+	}
+	var keep, drop []entry
+	for _, e := range h.record.Entries {
+		if wanted[e.item] {
+			keep = append(keep, e)
+		} else {
+			drop = append(drop, e)
+		}
+	}
+	if len(drop) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(drop, func(a, b entry) int { return order[b.Kind] - order[a.Kind] })
+	var errs []error
+	for _, e := range drop {
+		if err := h.undo(e); err != nil {
+			errs = append(errs, fmt.Errorf("take back %v: %w", e.item, err))
+			keep = append(keep, e)
+		}
+	}
+	h.record.Entries = keep
+	if err := h.record.write(h.path); err != nil {
+		errs = append(errs, err)
+	}
+	return errs
+}
+
+// remember puts on record what is going to be changed, before it is.
+func (h *Host) remember(wishes []wish, k *kernel) error {
+	known := make(map[item]bool, len(h.record.Entries))
+	for _, e := range h.record.Entries {
+		known[e.item] = true
+	}
+	before := len(h.record.Entries)
+	for _, w := range wishes {
+		if known[w.item] {
+			continue
+		}
+		entries, err := h.previous(w, k)
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			if !known[e.item] {
+				known[e.item] = true
+				h.record.Entries = append(h.record.Entries, e)
+			}
+		}
+	}
+	if len(h.record.Entries) == before {
+		return nil
+	}
+	if err := h.record.write(h.path); err != nil {
+		h.record.Entries = h.record.Entries[:before]
+		return err
+	}
+	return nil
+}
+
+// join sets the multicast memberships of every interface.
+func (h *Host) join(d Desired, indices map[string]int) []error {
+	var errs []error
+	used := make(map[int]bool)
+	for _, in := range d.Interfaces {
+		index, known := indices[in.Name]
+		if !known {
+			continue
+		}
+		used[index] = true
+		if h.groups[index] == nil {
+			h.groups[index] = new(membership)
+		}
+		if err := h.groups[index].set(index, multicastGroups(in)); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", in.Name, err))
+		}
+	}
+	for index, m := range h.groups {
+		if !used[index] {
+			m.close()
+			delete(h.groups, index)
+		}
+	}
+	return errs
+}

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package link
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strconv"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// lo is the loopback interface's index in every network namespace.
+const lo = 1
+
+// kernel is what the host holds before an Apply, looked at once.
+type kernel struct {
+	addresses map[netip.Addr][]address
+	routes    map[item]bool // kindRoute and kindLocal with our protocol
+	filters   map[int]map[[6]byte]bool
+}
+
+// look reads what the diff needs.
+func (h *Host) look(indices map[string]int) (*kernel, error) {
+	k := &kernel{routes: make(map[item]bool), filters: make(map[int]map[[6]byte]bool)}
+	var err error
+	if k.addresses, err = h.conn.addresses(); err != nil {
+		return nil, err
+	}
+	names := make(map[int]string, len(indices))
+	for name, index := range indices {
+		names[index] = name
+		if k.filters[index], err = h.conn.filters(index); err != nil {
+			return nil, fmt.Errorf("interface %s: %w", name, err)
+		}
+	}
+	mask := netlink.RT_FILTER_PROTOCOL | netlink.RT_FILTER_TABLE
+	list, err := h.conn.handle.RouteListFiltered(netlink.FAMILY_ALL, &netlink.Route{Protocol: protocol, Table: unix.RT_TABLE_UNSPEC}, mask)
+	if err != nil {
+		return nil, fmt.Errorf("netlink: list routes: %w", err)
+	}
+	for _, r := range list {
+		if r.Dst == nil {
+			continue
+		}
+		addr, _ := netip.AddrFromSlice(r.Dst.IP)
+		i := item{Kind: kindRoute, Link: names[r.LinkIndex], Index: r.LinkIndex, Addr: addr}
+		if r.Type == unix.RTN_LOCAL {
+			i.Kind = kindLocal
+		} else {
+			i.Group = uint8(r.Table - tableBase)
+		}
+		k.routes[i] = true
+	}
+	return k, nil
+}
+
+// misplaced reports VIPs that are addresses of an interface too: there the stack itself would answer for them.
+func (k *kernel) misplaced(d Desired, indices map[string]int) []error {
+	var errs []error
+	for _, in := range d.Interfaces {
+		for _, v := range in.VIPs {
+			for _, at := range k.addresses[plain(v.Addr)] {
+				if at.index != lo {
+					errs = append(errs, fmt.Errorf("VIP %v of %s is an address of interface %s itself: remove it there, "+
+						"members hold VIPs on lo", v.Addr, in.Name, nameOf(at.index, indices)))
+				}
+			}
+		}
+	}
+	return errs
+}
+
+func nameOf(index int, indices map[string]int) string {
+	for name, i := range indices {
+		if i == index {
+			return name
+		}
+	}
+	return strconv.Itoa(index)
+}
+
+// onLo says whether addr is on lo, and whether it is marked as ours.
+func (k *kernel) onLo(addr netip.Addr) (there, ours bool) {
+	for _, a := range k.addresses[addr] {
+		if a.index == lo {
+			return true, a.ours
+		}
+	}
+	return false, false
+}
+
+// previous returns the entries to record before w is done: none when what is wanted is there already and not ours.
+func (h *Host) previous(w wish, k *kernel) ([]entry, error) {
+	switch w.Kind {
+	case kindSysctl:
+		now, err := readSysctl(w.Path)
+		if err != nil || now == w.value {
+			return nil, ignoreAbsent(err)
+		}
+		entries := []entry{{item: w.item, Previous: now, Set: w.value}}
+		side, err := sideEffects(w.Path)
+		if err != nil {
+			return nil, err
+		}
+		for _, path := range side {
+			value, err := readSysctl(path)
+			if err != nil {
+				continue // the interface has just gone
+			}
+			entries = append(entries, entry{item: item{Kind: kindSide, Path: path}, Previous: value})
+		}
+		return entries, nil
+	case kindAddress:
+		if there, ours := k.onLo(w.Addr); there && !ours {
+			return nil, nil
+		}
+	case kindFilter:
+		if k.filters[w.Index][w.MAC] {
+			return nil, nil
+		}
+	case kindMoved:
+		return []entry{{item: w.item, Previous: strconv.Itoa(int(h.conn.localOrigin(w.Family)))}}, nil
+	case kindLocal, kindRoute, kindRule, kindNAPI, kindSide:
+	}
+	return []entry{{item: w.item, Set: w.value}}, nil
+}
+
+// do brings one wish about; doing it again changes nothing.
+func (h *Host) do(w wish, k *kernel) error {
+	switch w.Kind {
+	case kindSysctl:
+		now, err := readSysctl(w.Path)
+		if err != nil || now == w.value {
+			return err
+		}
+		return writeSysctl(w.Path, w.value)
+	case kindNAPI:
+		return setNAPI(w.Index, w.value)
+	case kindFilter:
+		if k.filters[w.Index][w.MAC] {
+			return nil
+		}
+		return h.conn.addFilter(w.MAC, w.Index)
+	case kindAddress:
+		if there, _ := k.onLo(w.Addr); there {
+			return nil
+		}
+		return h.conn.addAddress(w.Addr, lo)
+	case kindLocal, kindRoute:
+		if k.routes[w.item] {
+			return nil
+		}
+		// A route needs its interface up, and the next Apply comes when it is.
+		return ignore(h.conn.addRoute(routeOf(w.item)), unix.ENETDOWN)
+	case kindMoved:
+		return h.conn.moveLocal(w.Family)
+	case kindRule:
+		return h.rule(w.item)
+	case kindSide:
+	}
+	return nil
+}
+
+// rule makes a group's rule as its serving state wants it. Without room before the local table there is none.
+func (h *Host) rule(i item) error {
+	on := !h.serving[i.Group]
+	if on {
+		list, err := h.conn.rules(i.Family)
+		if err != nil {
+			return err
+		}
+		if needed, err := moves(list); err != nil || needed {
+			return err
+		}
+	}
+	return h.conn.setOwnRule(i.Family, i.Group, on)
+}
+
+// undo takes one change back; nothing to take back is no error.
+func (h *Host) undo(e entry) error {
+	switch e.Kind {
+	case kindSysctl, kindSide:
+		return undoSysctl(e)
+	case kindNAPI:
+		return resetNAPI(e.Index)
+	case kindFilter:
+		return h.conn.deleteFilter(e.MAC, e.Index)
+	case kindAddress:
+		return h.conn.deleteAddress(e.Addr, lo)
+	case kindLocal, kindRoute:
+		return h.conn.deleteRoute(routeOf(e.item))
+	case kindMoved:
+		origin, err := strconv.ParseUint(e.Previous, 10, 8)
+		if err != nil {
+			return fmt.Errorf("protocol of the local rule: %w", err)
+		}
+		return h.conn.restoreLocal(e.Family, uint8(origin))
+	case kindRule:
+		return h.conn.setOwnRule(e.Family, e.Group, false)
+	}
+	return errors.New("unknown kind of change: stop the cluster with the program that wrote the record")
+}
+
+// routeOf is the route that an item of kindLocal or kindRoute stands for.
+func routeOf(i item) *netlink.Route {
+	if i.Kind == kindLocal {
+		return route(i.Addr, i.Index, localTable, true)
+	}
+	return route(i.Addr, i.Index, tableBase+int(i.Group), false)
+}

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package link
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"testing"
+
+	"github.com/holdfast-project/holdfast/dataplane/link/linktest"
+)
+
+var vmac = [6]byte{0x02, 0x48, 0, 1, 0, 0}
+
+// desired is a cluster interface with VIPs of every sort.
+func desired() Desired {
+	return Desired{Interfaces: []Interface{{
+		Name:  "e0",
+		VMACs: [][6]byte{vmac},
+		VIPs: []VIP{
+			{Addr: netip.MustParseAddr("10.0.0.100")},
+			{Addr: netip.MustParseAddr("203.0.113.7")},
+			{Addr: netip.MustParseAddr("2001:db8::100")},
+			{Addr: netip.MustParseAddr("fe80::4846:1:0")},
+		},
+	}}}
+}
+
+// segment is a member with an interface e0 and a neighbour with p0 at its other end.
+func segment(t *testing.T) (member, peer *linktest.Namespace) {
+	t.Helper()
+	member, peer = linktest.New(t), linktest.New(t)
+	linktest.Veth(member, "e0", peer, "p0")
+	member.Addr("e0", "10.0.0.1/24")
+	member.Addr("e0", "2001:db8::1/64")
+	peer.Addr("p0", "10.0.0.2/24")
+	peer.Addr("p0", "2001:db8::2/64")
+	waitUsable(t, member, "e0")
+	return member, peer
+}
+
+// waitUsable waits until no IPv6 address of the interface is tentative, so that dumps are stable.
+func waitUsable(t *testing.T, n *linktest.Namespace, name string) {
+	t.Helper()
+	n.Run("sh", "-c", "echo 0 > /proc/sys/net/ipv6/conf/"+name+"/accept_dad")
+	n.SetUp(name, false)
+	n.SetUp(name, true)
+	n.Addr(name, "2001:db8::1/64") // flushed by going down
+	for range 200 {
+		if !strings.Contains(n.Run("ip", "-6", "addr", "show", "dev", name), "tentative") {
+			return
+		}
+		n.Run("sleep", "0.01")
+	}
+	t.Fatalf("%s: still tentative", name)
+}
+
+// dump is everything that Host may touch, from the tools' point of view.
+func dump(n *linktest.Namespace) string {
+	var b strings.Builder
+	for _, command := range []string{
+		"ip -d addr show", "ip -4 -d rule", "ip -6 -d rule", "ip -4 route show table all", "ip -6 route show table all",
+		"ip maddr show", "bridge fdb show", "ip -d link show",
+		"cd /proc/sys/net && grep -r . ipv4/conf ipv6/conf 2>/dev/null | grep -v stable_secret | sort",
+	} {
+		out := n.Run("sh", "-c", command)
+		lines := strings.Split(out, "\n")
+		if strings.HasPrefix(command, "bridge") || strings.HasPrefix(command, "ip maddr") {
+			sort.Strings(lines) // order of joining is not state
+		}
+		b.WriteString("# " + command + "\n" + strings.Join(lines, "\n") + "\n")
+	}
+	return b.String()
+}
+
+func apply(t *testing.T, n *linktest.Namespace, path string, d Desired) *Host {
+	t.Helper()
+	var h *Host
+	n.Do(func() error {
+		var err error
+		if h, err = OpenHost(path, nil); err != nil {
+			return err
+		}
+		return h.Apply(d)
+	})
+	return h
+}
+
+func restore(t *testing.T, n *linktest.Namespace, h *Host) {
+	t.Helper()
+	n.Do(h.Restore)
+	if err := h.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func mustContain(t *testing.T, what, s string, parts ...string) {
+	t.Helper()
+	for _, p := range parts {
+		if !strings.Contains(s, p) {
+			t.Errorf("%s: %q is missing in\n%s", what, p, s)
+		}
+	}
+}
+
+func sameDump(t *testing.T, before, after string) {
+	t.Helper()
+	if before == after {
+		return
+	}
+	b, a := strings.Split(before, "\n"), strings.Split(after, "\n")
+	for i := range min(len(a), len(b)) {
+		if a[i] != b[i] {
+			t.Fatalf("the host is not as before:\n- %s\n+ %s", b[i], a[i])
+		}
+	}
+	t.Fatalf("the host is not as before: %d lines, then %d", len(b), len(a))
+}
+
+func TestApplyAndRestore(t *testing.T) {
+	member, _ := segment(t)
+	path := filepath.Join(t.TempDir(), "host.json")
+	before := dump(member)
+	h := apply(t, member, path, desired())
+
+	mustContain(t, "lo", member.Run("ip", "-d", "addr", "show", "dev", "lo"),
+		"inet 10.0.0.100/32 scope host", "203.0.113.7/32 scope host", "2001:db8::100/128 scope global", "deprecated")
+	mustContain(t, "rules", member.Run("ip", "-d", "rule"),
+		"0:\tfrom all iif lo lookup 18502 proto 72", "1:\tfrom all lookup local")
+	mustContain(t, "ipv6 rules", member.Run("ip", "-6", "-d", "rule"),
+		"0:\tfrom all iif lo lookup 18502 proto 72", "1:\tfrom all lookup local")
+	mustContain(t, "routes", member.Run("ip", "route", "show", "table", "18502"),
+		"10.0.0.100 dev e0 proto 72 scope link", "203.0.113.7 dev e0")
+	mustContain(t, "groups", member.Run("ip", "maddr", "show", "dev", "e0"), "ff02::1:ff00:100", "ff02::1:ff01:0")
+	mustContain(t, "filter", member.Run("bridge", "fdb", "show", "dev", "e0"), "02:48:00:01:00:00 self permanent")
+	mustContain(t, "sysctls", dump(member), "ipv4/conf/e0/arp_ignore:1", "ipv4/conf/e0/arp_announce:2",
+		"ipv4/conf/e0/send_redirects:0", "ipv4/conf/all/send_redirects:0")
+
+	applied := dump(member)
+	member.Do(func() error { return h.Apply(desired()) })
+	sameDump(t, applied, dump(member)) // idempotent
+
+	restore(t, member, h)
+	sameDump(t, before, dump(member))
+	if _, err := os.Stat(path); err == nil {
+		t.Error("the record is still there")
+	}
+}
+
+func TestRestoreAfterCrash(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		damage string // done to the host between the crash and the next start
+	}{
+		{name: "after apply"},
+		{name: "rules half moved", damage: "ip rule add priority 0 lookup local protocol kernel"},
+		{name: "rules half moved back", damage: "ip rule del priority 0 iif lo lookup 18502"},
+		{name: "half applied", damage: "ip addr del 10.0.0.100/32 dev lo; ip route flush table 18502; echo 0 > /proc/sys/net/ipv4/conf/e0/arp_ignore"},
+	} {
+		for _, again := range []bool{true, false} {
+			t.Run(tt.name, func(t *testing.T) {
+				member, _ := segment(t)
+				path := filepath.Join(t.TempDir(), "host.json")
+				before := dump(member)
+				if err := apply(t, member, path, desired()).Close(); err != nil {
+					t.Fatal(err)
+				}
+				if tt.damage != "" {
+					member.Run("sh", "-c", tt.damage)
+				}
+				var h *Host
+				member.Do(func() (err error) { h, err = OpenHost(path, nil); return err })
+				if again {
+					member.Do(func() error { return h.Apply(desired()) })
+					mustContain(t, "lo", member.Run("ip", "addr", "show", "dev", "lo"), "10.0.0.100/32")
+					mustContain(t, "rules", member.Run("ip", "rule"), "0:\tfrom all iif lo lookup 18502", "1:\tfrom all lookup local")
+				}
+				restore(t, member, h)
+				sameDump(t, before, dump(member))
+			})
+		}
+	}
+}
+
+func TestWhatAUserHadSetStays(t *testing.T) {
+	member, _ := segment(t)
+	member.Run("sh", "-c", "ip addr add 10.0.0.100/32 dev lo; echo 1 > /proc/sys/net/ipv4/conf/e0/arp_ignore; "+
+		"echo 1 > /proc/sys/net/ipv4/conf/e0/arp_announce; bridge fdb add 02:48:00:01:00:00 dev e0 self permanent")
+	path := filepath.Join(t.TempDir(), "host.json")
+	before := dump(member)
+	h := apply(t, member, path, desired())
+	restore(t, member, h)
+	sameDump(t, before, dump(member))
+}
+
+func TestApplyTakesBackWhatIsNoLongerDesired(t *testing.T) {
+	member, _ := segment(t)
+	path := filepath.Join(t.TempDir(), "host.json")
+	before := dump(member)
+	h := apply(t, member, path, desired())
+	less := desired()
+	less.Interfaces[0].VIPs = less.Interfaces[0].VIPs[:1]
+	member.Do(func() error { return h.Apply(less) })
+	lo := member.Run("ip", "addr", "show", "dev", "lo")
+	mustContain(t, "lo", lo, "10.0.0.100/32")
+	if strings.Contains(lo, "203.0.113.7") || strings.Contains(lo, "2001:db8::100") {
+		t.Errorf("VIPs that are no longer desired are still on lo:\n%s", lo)
+	}
+	if rules := member.Run("ip", "-6", "rule"); strings.Contains(rules, "18502") || !strings.Contains(rules, "0:\tfrom all lookup local") {
+		t.Errorf("no IPv6 VIP is left, but the rules are not as before:\n%s", rules)
+	}
+	restore(t, member, h)
+	sameDump(t, before, dump(member))
+}
+
+func TestManageForwarding(t *testing.T) {
+	member, _ := segment(t)
+	member.Run("sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/e0/forwarding")
+	path := filepath.Join(t.TempDir(), "host.json")
+	before := dump(member)
+	d := desired()
+	d.ManageForwarding = true
+	h := apply(t, member, path, d)
+	mustContain(t, "sysctls", dump(member), "ipv4/conf/all/forwarding:1", "ipv4/conf/e0/forwarding:1", "ipv6/conf/all/forwarding:1")
+	member.Do(func() error { return h.Apply(d) })
+	restore(t, member, h)
+	sameDump(t, before, dump(member))
+}
