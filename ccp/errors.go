@@ -18,3 +18,11 @@ var (
 	// ErrMalformed says that a body contradicts itself: a TLV that runs over the end, a count that cannot be.
 	ErrMalformed = errors.New("ccp: malformed body")
 )
+
+// What Keyring.Load refuses.
+var (
+	// ErrKeySet says that the keys of the key file cannot be held together.
+	ErrKeySet = errors.New("ccp: key file")
+	// ErrKeyInUse says that a key is missing from the key file that some member still seals with.
+	ErrKeyInUse = errors.New("ccp: key still in use")
+)

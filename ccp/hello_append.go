@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ccp
+
+import "encoding/binary"
+
+// Append appends the body of the HELLO to b, which holds the echo list by then. It is at most MaxPlainLen - MaxEchoListLen bytes
+// long, whatever h holds, and allocates nothing if b has room.
+func (h *Hello) Append(b []byte) []byte {
+	be := binary.BigEndian
+	b, at := beginTLV(b, tlvState)
+	b = append(b, byte(h.State))
+	b = be.AppendUint32(b, h.Term)
+	b = append(b, h.Priority, flag(h.Restarting, flagRestarting)|flag(h.AdminDown, flagAdminDown)|flag(h.Stopping, flagStopping))
+	b = endTLV(b, at)
+
+	b, at = beginTLV(b, tlvView)
+	b = append(b, viewLen)
+	for _, v := range h.View {
+		b = append(b, byte(v.State))
+		b = be.AppendUint32(b, v.AgeMs)
+		b = be.AppendUint32(b, v.HelloAgeMs)
+	}
+	b = endTLV(b, at)
+
+	b = h.appendInterfaces(b)
+	b = h.appendDevices(b)
+
+	b, at = beginTLV(b, tlvPolicy)
+	b = be.AppendUint64(b, h.PolicyGeneration)
+	b = be.AppendUint32(b, h.FrozenMs)
+	b = endTLV(b, at)
+
+	b, at = beginTLV(b, tlvConfig)
+	b = append(b, h.ConfigDigest[:]...)
+	b = endTLV(b, at)
+
+	b, at = beginTLV(b, tlvMode)
+	b = append(b, byte(h.Mode), byte(h.Recovery))
+	b = endTLV(b, at)
+
+	b, at = beginTLV(b, tlvVersion)
+	b = be.AppendUint32(b, h.Version)
+	b = appendText(b, h.Build, MaxBuild)
+	b = endTLV(b, at)
+
+	b, at = beginTLV(b, tlvCapabilities)
+	b = be.AppendUint64(b, h.Capabilities)
+	b = endTLV(b, at)
+
+	b, at = beginTLV(b, tlvLoad)
+	b = be.AppendUint16(b, h.Load.CPUPermille)
+	b = be.AppendUint32(b, h.Load.ProbeJitterUs)
+	b = be.AppendUint32(b, h.Load.LeaseDelayUs)
+	b = be.AppendUint32(b, h.Load.SoftirqUs)
+	b = endTLV(b, at)
+
+	b, at = beginTLV(b, tlvForced)
+	b = append(b, h.Forced.To)
+	b = be.AppendUint32(b, h.Forced.ForMs)
+	b = be.AppendUint64(b, h.Forced.ID)
+	b = endTLV(b, at)
+
+	b, at = beginTLV(b, tlvBudget)
+	b = append(b, h.Budget.Left, h.Budget.Limit)
+	b = be.AppendUint32(b, h.Budget.DampedMs)
+	b = endTLV(b, at)
+
+	b, at = beginTLV(b, tlvBootID)
+	b = append(b, h.BootID[:]...)
+	b = endTLV(b, at)
+
+	b, at = beginTLV(b, tlvKeys)
+	b = append(b, h.Keys.Using)
+	for _, k := range h.Keys.Held {
+		if k.Number != 0 {
+			b = append(b, k.Number)
+			b = be.AppendUint64(b, k.Fingerprint)
+		}
+	}
+	return endTLV(b, at)
+}
+
+func flag(set bool, bit byte) byte {
+	if set {
+		return bit
+	}
+	return 0
+}
+
+func (h *Hello) appendInterfaces(b []byte) []byte {
+	b, at := beginTLV(b, tlvInterfaces)
+	b = append(b, interfaceLen)
+	for _, i := range h.Interfaces[:min(len(h.Interfaces), MaxInterfaces)] {
+		b = append(b, i.Slot, flag(i.Carrier, flagCarrier)|flag(i.Problem, flagProblem)|
+			flag(i.Proven, flagProven)|flag(i.Undecided, flagUndecided), i.Heard)
+		for _, age := range [...]uint32{i.CarrierAgeMs, i.InAgeMs, i.OutAgeMs, i.NeighbourAgeMs} {
+			b = binary.BigEndian.AppendUint32(b, age)
+		}
+	}
+	return endTLV(b, at)
+}
+
+// appendDevices writes the devices that fit in their order; those in problem are chosen first, then those in init, then the others.
+func (h *Hello) appendDevices(b []byte) []byte {
+	b, at := beginTLV(b, tlvDevices)
+	b = append(b, 0)
+	// How many of each rank fit: a rank is only begun when the better ones fit whole.
+	var fit [3]int
+	left, truncated := MaxDevicesLen, h.DevicesTruncated
+	for rank := range fit {
+		for i := range h.Devices {
+			d := &h.Devices[i]
+			if d.rank() != rank {
+				continue
+			}
+			if left -= d.wireLen(); left < 0 {
+				truncated = true
+				break
+			}
+			fit[rank]++
+		}
+	}
+	for i := range h.Devices {
+		d := &h.Devices[i]
+		if fit[d.rank()] == 0 {
+			continue
+		}
+		fit[d.rank()]--
+		b = append(b, byte(d.Status))
+		b = appendText(b, d.Name, MaxDeviceName)
+		b = appendText(b, d.Reason, MaxDeviceReason)
+	}
+	b[at] = flag(truncated, flagTruncated)
+	return endTLV(b, at)
+}
+
+// wireLen is how many bytes d takes in the list.
+func (d *DeviceView) wireLen() int {
+	return 3 + min(len(d.Name), MaxDeviceName) + min(len(d.Reason), MaxDeviceReason)
+}
+
+// rank is 0 for what an operator must see first.
+func (d *DeviceView) rank() int {
+	switch d.Status {
+	case DeviceOK:
+		return 2
+	case DeviceInit:
+		return 1
+	}
+	return 0
+}
