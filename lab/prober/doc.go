@@ -12,9 +12,10 @@
 //
 // An address is contested when
 //
-//   - one probe is answered by two members (Contested), or
+//   - one probe is answered by two members within 1 ms of each other (Contested), or
 //   - a member answers a probe sent between two that another member answered, all within three rounds (Interleaved): the only
-//     trace that two answerers leave when each hears its own unicast only.
+//     trace that two answerers leave when each hears its own unicast only. Answers to one probe that are further apart count
+//     here, as if two probes had been sent: the later member may have met an old probe in its queue after a rightful hand-over.
 //
 // An episode begins when the first contested probe is sent and ends with the last contested answer; episodes less than three
 // rounds apart are one. It counts at least one round, since nothing finer was asked. dual_ms is the sum of the episodes.
