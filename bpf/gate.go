@@ -3,9 +3,11 @@
 package bpf
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -63,52 +65,72 @@ type VIP struct {
 	Proxy bool // answered only: not an address of this host, and packets to it are none of the gate's business
 }
 
-// Gate is the loaded gate. It is safe for concurrent use.
-type Gate struct{}
-
-// pinWords is the pin of the words' map in the pin directory.
-const pinWords = "words"
-
-var errUnfinished = errors.New("bpf: not there yet")
-
-// Open loads the gate, or adopts the one that is pinned in o.PinDir.
-func Open(o Options) (*Gate, error) { return nil, errUnfinished }
-
-// Remove detaches and unpins everything that is pinned in pinDir. Nothing pinned is not an error.
-func Remove(pinDir string) error { return errUnfinished }
+// Gate is the loaded gate. It is safe for concurrent use. Attach and Detach work in the network namespace of the calling thread.
+type Gate struct {
+	mu      sync.Mutex
+	options Options
+	objects kernelObjects
+	words   *Words
+	adopted bool
+}
 
 // Adopted reports whether Open found the gate loaded.
-func (g *Gate) Adopted() bool { return false }
+func (g *Gate) Adopted() bool { return g.adopted }
 
 // Incarnation returns the number that the gate chose when it was loaded.
-func (g *Gate) Incarnation() uint64 { return 0 }
-
-// Attach attaches the gate to an interface, or brings what is attached in line with i: it may be called again at any time.
-func (g *Gate) Attach(i Iface) error { return errUnfinished }
-
-// Detach takes the gate off an interface. Detaching what is not attached is not an error.
-func (g *Gate) Detach(index int) error { return errUnfinished }
-
-// SetVIPs makes v the whole set of the cluster's addresses.
-func (g *Gate) SetVIPs(v []VIP) error { return errUnfinished }
-
-// SetKey stores the SipHash key of a slot, or with valid false takes it away.
-func (g *Gate) SetKey(slot uint8, key [16]byte, valid bool) error { return errUnfinished }
-
-// SetTimers changes when a lease expires; see gate.Words.
-func (g *Gate) SetTimers(soft, hard, watch, linger time.Duration) error { return errUnfinished }
+func (g *Gate) Incarnation() uint64 { return g.words.Incarnation() }
 
 // Words returns the live words. They stay mapped until Close.
-func (g *Gate) Words() *Words { return nil }
+func (g *Gate) Words() *Words { return g.words }
 
-// Counters returns what the gate has counted since it was loaded, summed over all CPUs.
-func (g *Gate) Counters() (map[Counter]uint64, error) { return nil, errUnfinished }
+// SetKey stores the SipHash key of a slot, below KeySlots, or with valid false takes it away.
+func (g *Gate) SetKey(slot uint8, key [16]byte, valid bool) error {
+	if slot >= KeySlots {
+		return fmt.Errorf("set key %d of the gate: there are %d slots", slot, KeySlots)
+	}
+	var value kernelKey
+	if valid {
+		value = kernelKey{K0: binary.LittleEndian.Uint64(key[:8]), K1: binary.LittleEndian.Uint64(key[8:]), Valid: 1}
+	}
+	if err := g.objects.Keys.Put(uint32(slot), value); err != nil {
+		return fmt.Errorf("set key %d of the gate: %w", slot, err)
+	}
+	return nil
+}
 
-// AttachedAs returns how the gate is attached to the ingress of an interface, "" if it is not.
-func (g *Gate) AttachedAs(index int) string { return "" }
+// SetTimers changes when a lease expires; see gate.Words. Each takes effect with the next packet.
+func (g *Gate) SetTimers(soft, hard, watch, linger time.Duration) error {
+	if soft <= 0 || hard < soft || watch <= 0 || linger < 0 {
+		return fmt.Errorf("set timers of the gate: soft %v, hard %v, watch %v, linger %v: want 0 < soft <= hard, 0 < watch, 0 <= linger",
+			soft, hard, watch, linger)
+	}
+	g.words.setTimers(soft, hard, watch, linger)
+	return nil
+}
+
+// Counters returns what the gate has counted since it was loaded, summed over all CPUs. Every counter is in the map.
+func (g *Gate) Counters() (map[Counter]uint64, error) {
+	sums := make(map[Counter]uint64, numCounters)
+	var perCPU []uint64
+	for c := range numCounters {
+		if err := g.objects.Counters.Lookup(uint32(c), &perCPU); err != nil {
+			return nil, fmt.Errorf("read counter %v of the gate: %w", c, err)
+		}
+		var sum uint64
+		for _, n := range perCPU {
+			sum += n
+		}
+		sums[c] = sum
+	}
+	return sums, nil
+}
 
 // Close lets go of the gate and leaves it in place.
-func (g *Gate) Close() error { return nil }
+func (g *Gate) Close() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return errors.Join(g.words.Close(), g.objects.Close())
+}
 
 // Boottime returns the clock that the gate judges leases by, CLOCK_BOOTTIME, in nanoseconds.
 func Boottime() int64 {

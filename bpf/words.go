@@ -64,7 +64,14 @@ func OpenWords(pinDir string) (*Words, error) {
 		return nil, fmt.Errorf("open the gate's words %s: %w (is the gate loaded?)", path, err)
 	}
 	defer m.Close()
-	return mapWords(m)
+	w, err := mapWords(m)
+	if err != nil {
+		return nil, err
+	}
+	if err := w.check(); err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), w.Close())
+	}
+	return w, nil
 }
 
 func mapWords(m *ebpf.Map) (*Words, error) {
@@ -75,13 +82,23 @@ func mapWords(m *ebpf.Map) (*Words, error) {
 	if err != nil {
 		return nil, fmt.Errorf("map the gate's words: %w", err)
 	}
-	w := &Words{memory: memory}
-	if magic, version := w.u32(offMagic).Load(), w.u32(offVersion).Load(); magic != 0 && (magic != wordsMagic || version != wordsVersion) {
-		return nil, errors.Join(
-			fmt.Errorf("map the gate's words: magic %#x version %d, want %#x version %d: %w", magic, version, wordsMagic, wordsVersion, ErrLayout),
-			w.Close())
+	return &Words{memory: memory}, nil
+}
+
+// check refuses words that another build wrote in another layout.
+func (w *Words) check() error {
+	if magic, version := w.u32(offMagic).Load(), w.u32(offVersion).Load(); magic != wordsMagic || version != wordsVersion {
+		return fmt.Errorf("the gate's words have magic %#x version %d, want %#x version %d: %w",
+			magic, version, wordsMagic, wordsVersion, ErrLayout)
 	}
-	return w, nil
+	return nil
+}
+
+func (w *Words) setTimers(soft, hard, watch, linger time.Duration) {
+	w.u64(offSoft).Store(uint64(soft))
+	w.u64(offHard).Store(uint64(hard))
+	w.u64(offWatch).Store(uint64(watch))
+	w.u64(offLinger).Store(uint64(linger))
 }
 
 // Close unmaps the words. Nothing may use w afterwards.

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bpf
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+)
+
+// adopt takes over what is pinned. Programs of another tag are replaced: first behind the links, then in the pins, so that a crash
+// in between leaves something that can be adopted again.
+func (g *Gate) adopt(spec *ebpf.CollectionSpec) error {
+	pinned, missing, err := g.pinnedMaps(spec)
+	if err != nil {
+		closeAll(pinned)
+		return err
+	}
+	current, err := g.pinnedPrograms(spec)
+	if err != nil {
+		closeAll(pinned)
+		return err
+	}
+	reload := missing || current == nil
+	if reload {
+		err = g.loadObjects(spec, pinned)
+		closeAll(pinned) // the collection has its own references
+	} else {
+		for name, slot := range g.mapSlots() {
+			*slot = pinned[name]
+		}
+		for name, slot := range g.programSlots() {
+			*slot = current[name]
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if g.words, err = mapWords(g.objects.Words); err != nil {
+		return err
+	}
+	if err := g.takeWords(); err != nil {
+		return err
+	}
+	if err := g.updateLinks(); err != nil {
+		return err
+	}
+	if !reload {
+		return nil
+	}
+	return g.repin()
+}
+
+// pinnedMaps opens the pinned maps, and says whether one that this build has is not there (an older build's gate).
+func (g *Gate) pinnedMaps(spec *ebpf.CollectionSpec) (pinned map[string]*ebpf.Map, missing bool, err error) {
+	pinned = make(map[string]*ebpf.Map)
+	for name := range g.mapSlots() {
+		path := filepath.Join(g.options.PinDir, name)
+		m, err := ebpf.LoadPinnedMap(path, nil)
+		if errors.Is(err, os.ErrNotExist) {
+			missing = true
+			continue
+		}
+		if err != nil {
+			return pinned, false, err
+		}
+		pinned[name] = m
+		if err := spec.Maps[name].Compatible(m); err != nil {
+			return pinned, false, fmt.Errorf("%s: %v: %w; stop this member, which removes the gate, and start it again", path, err, ErrLayout)
+		}
+	}
+	return pinned, missing, nil
+}
+
+// pinnedPrograms opens the pinned programs if all of them are those of this build; otherwise it returns nil.
+func (g *Gate) pinnedPrograms(spec *ebpf.CollectionSpec) (map[string]*ebpf.Program, error) {
+	current := make(map[string]*ebpf.Program)
+	for name := range g.programSlots() {
+		p, err := ebpf.LoadPinnedProgram(filepath.Join(g.options.PinDir, pinProgram+name), nil)
+		if errors.Is(err, os.ErrNotExist) {
+			closeAll(current)
+			return nil, nil
+		}
+		if err != nil {
+			closeAll(current)
+			return nil, err
+		}
+		current[name] = p
+		info, err := p.Info()
+		if err != nil {
+			closeAll(current)
+			return nil, err
+		}
+		if err := spec.Programs[name].Compatible(info); errors.Is(err, ebpf.ErrProgIncompatible) {
+			closeAll(current)
+			return nil, nil
+		} else if err != nil {
+			closeAll(current)
+			return nil, fmt.Errorf("compare program %s with the pinned one: %w", name, err)
+		}
+	}
+	return current, nil
+}
+
+// takeWords checks that the words are ours, and brings in line what the options may change.
+func (g *Gate) takeWords() error {
+	if err := g.words.check(); err != nil {
+		return err
+	}
+	o, s := g.options, g.words.Snapshot()
+	if s.Self != o.Self || s.Cluster != o.Cluster {
+		return fmt.Errorf("%w: member %d of cluster %d, this is member %d of cluster %d; stop that one, or choose another directory",
+			ErrIdentity, s.Self, s.Cluster, o.Self, o.Cluster)
+	}
+	g.words.setIdentity(o.Self, o.Members, o.Cluster)
+	g.words.setTimers(o.Soft, o.Hard, o.Watch, o.Linger)
+	return nil
+}
+
+// updateLinks puts the programs behind every link that has others. Severed links are left to Attach.
+func (g *Gate) updateLinks() error {
+	names, err := pinnedLinks(g.options.PinDir)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		_, as, _ := parseLinkPin(name)
+		l, err := link.LoadPinnedLink(filepath.Join(g.options.PinDir, name), nil)
+		if err != nil {
+			return fmt.Errorf("adopt link %s: %w", name, err)
+		}
+		if err := errors.Join(updateLink(l, g.programFor(as)), l.Close()); err != nil {
+			return fmt.Errorf("adopt link %s: %w", name, err)
+		}
+	}
+	return g.updateClassic()
+}
+
+func updateLink(l link.Link, program *ebpf.Program) error {
+	info, err := l.Info()
+	if err != nil {
+		return err
+	}
+	want, err := programID(program)
+	if err != nil || info.Program == want || linkIndex(info) == 0 {
+		return err
+	}
+	return l.Update(program)
+}
+
+func programID(p *ebpf.Program) (ebpf.ProgramID, error) {
+	info, err := p.Info()
+	if err != nil {
+		return 0, err
+	}
+	id, ok := info.ID()
+	if !ok {
+		return 0, errors.New("the kernel tells no program id")
+	}
+	return id, nil
+}
+
+// repin replaces the pinned programs, and pins maps that were not there.
+func (g *Gate) repin() error {
+	dir := g.options.PinDir
+	for name, m := range g.maps() {
+		if path := filepath.Join(dir, name); !exists(path) {
+			if err := m.Pin(path); err != nil {
+				return err
+			}
+		}
+	}
+	for name, p := range g.programs() {
+		path := filepath.Join(dir, pinProgram+name)
+		if err := os.Remove(path + pinNew); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("replace pinned program: %w", err)
+		}
+		if err := p.Pin(path + pinNew); err != nil {
+			return err
+		}
+		if err := os.Rename(path+pinNew, path); err != nil {
+			return fmt.Errorf("replace pinned program: %w", err)
+		}
+	}
+	return nil
+}
+
+func closeAll[T interface{ Close() error }](m map[string]T) {
+	for _, c := range m {
+		c.Close()
+	}
+}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bpf
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+
+	"github.com/holdfast-project/holdfast/internal/labtest"
+	"github.com/holdfast-project/holdfast/members/gate"
+)
+
+const inNamespaces = "HOLDFAST_BPF_TEST_NAMESPACES"
+
+// TestMain runs the tests in a mount and a network namespace of their own, with a BPF file system of their own: a test that is
+// killed leaves nothing behind.
+func TestMain(m *testing.M) {
+	if os.Geteuid() != 0 || os.Getenv(inNamespaces) != "" {
+		os.Exit(m.Run())
+	}
+	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
+	cmd.Env = append(os.Environ(), inNamespaces+"=1")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
+	err := cmd.Run()
+	var exit *exec.ExitError
+	switch {
+	case errors.As(err, &exit):
+		os.Exit(exit.ExitCode())
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "run tests in namespaces of their own:", err)
+		os.Exit(1)
+	}
+}
+
+// Identity and timers of the gate under test.
+const (
+	testSelf        = 1
+	testMembers     = 3
+	testCluster     = 0x1234
+	testIncarnation = 0x1122334455667788
+)
+
+func testOptions(pinDir string) Options {
+	return Options{
+		PinDir: pinDir, Self: testSelf, Members: testMembers, Cluster: testCluster, Incarnation: testIncarnation,
+		Soft: 20 * time.Millisecond, Hard: time.Second, Watch: 25 * time.Millisecond, Linger: 200 * time.Millisecond,
+	}
+}
+
+// newPinDir returns the name of a directory, not made yet, on a BPF file system that goes with the test.
+func newPinDir(tb testing.TB) string {
+	tb.Helper()
+	labtest.Require(tb)
+	dir := tb.TempDir()
+	if err := unix.Mount("bpf", dir, "bpf", 0, "mode=0700"); err != nil {
+		tb.Fatalf("mount a BPF file system: %v", err)
+	}
+	tb.Cleanup(func() {
+		if err := unix.Unmount(dir, 0); err != nil {
+			tb.Errorf("unmount the BPF file system: %v", err)
+		}
+	})
+	return dir + "/cluster-1-alpha"
+}
+
+func openGate(tb testing.TB, o Options) *Gate {
+	tb.Helper()
+	g, err := Open(o)
+	if err != nil {
+		if verifier := (*ebpf.VerifierError)(nil); errors.As(err, &verifier) {
+			tb.Fatalf("%v\n%+v", err, verifier)
+		}
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := g.Close(); err != nil {
+			tb.Errorf("close gate: %v", err)
+		}
+		if err := Remove(o.PinDir); err != nil {
+			tb.Errorf("%v", err)
+		}
+	})
+	return g
+}
+
+// serve opens a group's gate for so long that no test outlives it.
+func serve(g *Gate, group uint8) {
+	w := g.Words()
+	w.setTimers(time.Hour, time.Hour, 25*time.Millisecond, 200*time.Millisecond)
+	w.Renew(group, w.Fence(group).Term+1, Boottime())
+}
+
+var _ = gate.Nobody

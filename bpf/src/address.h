@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The cluster's addresses, and who is meant by a frame. */
+#ifndef HOLDFAST_ADDRESS_H
+#define HOLDFAST_ADDRESS_H
+
+#include "frame.h"
+#include "serving.h"
+#include "verdict.h"
+
+static __always_inline const struct vip *vip4(const __be32 *addr)
+{
+	struct vip_key key = { .family = 4 };
+
+	PACKET_COPY(key.addr, addr, 4);
+	return bpf_map_lookup_elem(&vips, &key);
+}
+
+/* addr need not be aligned; it is copied before the lookup. */
+static __always_inline const struct vip *vip6(const __u8 *addr, __u32 ifindex)
+{
+	struct vip_key key = { .family = 6 };
+
+	PACKET_COPY(key.addr, addr, 16);
+	if (key.addr[0] == 0xfe && (key.addr[1] & 0xc0) == 0x80)
+		key.ifindex = ifindex;
+	return bpf_map_lookup_elem(&vips, &key);
+}
+
+static __always_inline bool may(const struct words *w, __u32 group, __u64 now, __u32 bits)
+{
+	return serving(w, group, now) & bits;
+}
+
+/* Is the frame for this host or its VMAC, rather than for all or flooded by a switch? */
+static __always_inline bool for_us(const struct frame *f, const struct iface *ifc)
+{
+	return mac_equal(f->dst, mac_own(ifc)) || vmac_group(ifc, f->dst) >= 0;
+}
+
+static __always_inline bool to_many(const struct frame *f)
+{
+	return ((const __u8 *)&f->dst.head)[0] & 1;
+}
+
+/* Drops what met a closed gate. Broadcasts do not count there: every member sees them, wherever the switch thinks we are. */
+static __always_inline int closed_rx(struct words *w, const struct frame *f, const struct iface *ifc, __u32 group,
+				     enum counter reason)
+{
+	if (for_us(f, ifc))
+		__sync_fetch_and_add(&w->group[group & (GROUPS - 1)].closed_rx, 1);
+	count(reason);
+	return GATE_DROP;
+}
+
+static __always_inline int closed_tx(struct words *w, __u32 group, enum counter reason)
+{
+	__sync_fetch_and_add(&w->group[group & (GROUPS - 1)].closed_tx, 1);
+	count(reason);
+	return GATE_DROP;
+}
+
+/* The MAC that answers for a VIP. */
+static __always_inline struct mac answer_mac(const struct iface *ifc, const struct vip *vip)
+{
+	return ifc->flags & IFACE_VMAC ? mac_virtual(ifc, vip->group) : mac_own(ifc);
+}
+
+static __always_inline bool is_here(const struct frame *f, const struct vip *vip, __u32 ifindex)
+{
+	return vip->ifindex == ifindex && vip->vlan == f->vlan;
+}
+
+#endif

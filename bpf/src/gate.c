@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The programs: one core, entered from XDP or tc at ingress, and from tc at egress. */
+#include "gate.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+/* Linux 6.1 headers have no TCX_*. NEXT lets programs behind this one have their say; to a classic filter it means the same. */
+#define TCX_NEXT -1
+#define TCX_DROP 2
+
+SEC("xdp.frags")
+int holdfast_xdp(struct xdp_md *ctx)
+{
+	struct frame f = { .ctx = ctx, .xdp = true };
+	const struct iface *ifc;
+	__u32 ifindex = ctx->ingress_ifindex;
+
+	switch (gate_ingress(&f, ifindex)) {
+	case GATE_DROP:
+		return XDP_DROP;
+	case GATE_ANSWER:
+		return XDP_TX;
+	case GATE_ADMIT:
+		/* The stack looks at the address only afterwards. The own one is what an iface begins with. */
+		ifc = bpf_map_lookup_elem(&ifaces, &ifindex);
+		if (ifc && bpf_xdp_store_bytes(ctx, 0, (void *)ifc, ETH_ALEN))
+			return XDP_DROP;
+	}
+	return XDP_PASS;
+}
+
+SEC("tc")
+int holdfast_ingress(struct __sk_buff *skb)
+{
+	struct frame f = { .ctx = skb };
+
+	switch (gate_ingress(&f, skb->ifindex)) {
+	case GATE_DROP:
+		return TCX_DROP;
+	case GATE_ANSWER:
+		return bpf_redirect(skb->ifindex, 0);
+	case GATE_ADMIT:
+		bpf_skb_change_type(skb, 0 /* PACKET_HOST */);
+	}
+	return TCX_NEXT;
+}
+
+SEC("tc")
+int holdfast_egress(struct __sk_buff *skb)
+{
+	struct frame f = { .ctx = skb };
+
+	return gate_egress(&f, skb->ifindex, skb->ingress_ifindex) == GATE_DROP ? TCX_DROP : TCX_NEXT;
+}
+
+/* Tells the loader which boot time the programs see. */
+SEC("syscall")
+int holdfast_clock(__u64 *now)
+{
+	*now = bpf_ktime_get_boot_ns();
+	return 0;
+}

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The gate's core: what happens to a frame that comes in, and to one that goes out. */
+#ifndef HOLDFAST_GATE_H
+#define HOLDFAST_GATE_H
+
+#include <linux/ip.h>
+
+#include "arp.h"
+#include "ccp.h"
+#include "ip6.h"
+
+static __always_inline struct words *the_words(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&words, &zero);
+}
+
+/* A packet to a VIP is for whoever serves it, whatever MAC it came by. */
+static __always_inline int gate_local(struct frame *f, const struct iface *ifc, struct words *w, const struct vip *vip,
+				      __u64 now)
+{
+	if (!vip || vip->flags & VIP_PROXY || may(w, vip->group, now, BIT_ANSWER))
+		return -1;
+	return closed_rx(w, f, ifc, vip->group, CLOSED_VIP);
+}
+
+static __always_inline int gate_ip4(struct frame *f, const struct iface *ifc, struct words *w, __u64 now)
+{
+	struct iphdr *ip = frame_at(f, f->net, sizeof(*ip));
+
+	return ip ? gate_local(f, ifc, w, vip4(&ip->daddr), now) : -1;
+}
+
+static __always_inline int gate_ip6(struct frame *f, const struct iface *ifc, struct words *w, __u32 ifindex, __u64 now)
+{
+	struct ipv6hdr *ip = frame_at(f, f->net, sizeof(*ip));
+	const struct vip *vip;
+	__u32 off;
+	int v;
+
+	if (!ip)
+		return -1;
+	vip = vip6((const __u8 *)&ip->daddr, ifindex);
+	off = icmp6_offset(f, ip->nexthdr);
+	if (off) {
+		v = gate_nd(f, ifc, w, ifindex, now, off);
+		if (v >= 0)
+			return v;
+	}
+	return gate_local(f, ifc, w, vip, now);
+}
+
+/* Decides about a frame that came in. f is not parsed yet. */
+static __always_inline int gate_ingress(struct frame *f, __u32 ifindex)
+{
+	const struct iface *ifc = bpf_map_lookup_elem(&ifaces, &ifindex);
+	struct words *w = the_words();
+	__u64 now;
+	int v = -1, group;
+
+	if (!ifc || !w || !frame_parse(f))
+		return GATE_PASS;
+	now = bpf_ktime_get_boot_ns();
+	if (f->proto == ifc->ethertype)
+		return gate_ccp(f, ifc, w, now);
+	if (f->proto == bpf_htons(ETH_P_IP))
+		v = gate_ip4(f, ifc, w, now);
+	else if (f->proto == bpf_htons(ETH_P_IPV6))
+		v = gate_ip6(f, ifc, w, ifindex, now);
+	else if (f->proto == bpf_htons(ETH_P_ARP))
+		v = gate_arp(f, ifc, w, ifindex, now);
+	if (v >= 0)
+		return v;
+	group = vmac_group(ifc, f->dst);
+	if (group < 0)
+		return GATE_PASS;
+	if (!may(w, group, now, BIT_FORWARD))
+		return closed_rx(w, f, ifc, group, CLOSED_VMAC);
+	count(VMAC_ADMITTED);
+	return GATE_ADMIT;
+}
+
+/* Do all groups in use serve? Then nothing that goes out needs a look. */
+static __always_inline bool all_serve(const struct words *w, __u64 now)
+{
+	__u32 groups = READ_ONCE(w->groups);
+
+	for (__u32 g = 0; g < GROUPS; g++) {
+		if (!(groups >> g))
+			return true;
+		if (groups >> g & 1 && !may(w, g, now, BIT_ANSWER))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Transit is stopped here rather than at ingress, where nobody knows yet whether a packet for the own MAC is for this host.
+ * docs/decisions/002.
+ */
+static __always_inline int egress_transit(struct words *w, __u32 came_in)
+{
+	const struct iface *in = bpf_map_lookup_elem(&ifaces, &came_in);
+
+	/* Without a VMAC, packets for the own MAC that are to be forwarded are those that a neighbour should send elsewhere. */
+	if (in && in->flags & IFACE_GATED && !(in->flags & IFACE_VMAC))
+		__sync_fetch_and_add(&w->group[0].closed_rx, 1);
+	return closed_tx(w, 0, EGRESS_TRANSIT);
+}
+
+static __always_inline int egress_arp(struct frame *f, struct words *w, __u64 now)
+{
+	struct arp *arp = arp_at(f);
+	const struct vip *vip;
+
+	if (!arp)
+		return GATE_PASS;
+	vip = vip4((const __be32 *)arp->spa);
+	if (!vip || may(w, vip->group, now, BIT_ANSWER))
+		return GATE_PASS;
+	return closed_tx(w, vip->group, EGRESS_ARP);
+}
+
+/* Router and neighbour advertisements; -1 for all else. */
+static __always_inline int egress_nd(struct frame *f, struct words *w, __u32 ifindex, __u64 now, __u32 off)
+{
+	__u8 *type = frame_at(f, off, 1);
+	const struct vip *vip;
+	struct nd *na;
+
+	if (!type)
+		return -1;
+	if (*type == ICMP6_RA && !may(w, 0, now, BIT_ANSWER))
+		return closed_tx(w, 0, EGRESS_RA);
+	if (*type != ICMP6_NA)
+		return -1;
+	na = frame_at(f, off, sizeof(*na));
+	if (!na)
+		return -1;
+	vip = vip6(na->target, ifindex);
+	if (!vip)
+		return -1;
+	if (!may(w, vip->group, now, BIT_ANSWER))
+		return closed_tx(w, vip->group, EGRESS_NA);
+	return GATE_PASS;
+}
+
+/* Decides about a frame that goes out of a gated interface while some group does not serve. */
+static __always_inline int egress_closed(struct frame *f, struct words *w, const struct iface *ifc, __u32 ifindex,
+					 __u32 came_in, __u64 now)
+{
+	/* What is forwarded may leave as long as frames are let in to be forwarded; our own may not speak for the VIP any more. */
+	__u32 bits = came_in ? BIT_FORWARD : BIT_ANSWER;
+	const struct vip *vip = 0;
+	int group;
+
+	group = vmac_group(ifc, f->src);
+	if (group >= 0 && !may(w, group, now, BIT_ANSWER))
+		return closed_tx(w, group, EGRESS_VMAC);
+	if (f->proto == bpf_htons(ETH_P_ARP))
+		return egress_arp(f, w, now);
+	if (f->proto == bpf_htons(ETH_P_IP)) {
+		struct iphdr *ip = frame_at(f, f->net, sizeof(*ip));
+
+		if (ip)
+			vip = vip4(&ip->saddr);
+	} else if (f->proto == bpf_htons(ETH_P_IPV6)) {
+		struct ipv6hdr *ip = frame_at(f, f->net, sizeof(*ip));
+
+		if (ip) {
+			__u32 off;
+
+			vip = vip6((const __u8 *)&ip->saddr, ifindex);
+			off = icmp6_offset(f, ip->nexthdr);
+			if (off) {
+				int v = egress_nd(f, w, ifindex, now, off);
+
+				if (v >= 0)
+					return v;
+			}
+		}
+	}
+	if (came_in && !may(w, 0, now, BIT_FORWARD))
+		return egress_transit(w, came_in);
+	if (vip && !(vip->flags & VIP_PROXY) && !may(w, vip->group, now, bits))
+		return closed_tx(w, vip->group, EGRESS_VIP);
+	return GATE_PASS;
+}
+
+static __always_inline int gate_egress(struct frame *f, __u32 ifindex, __u32 came_in)
+{
+	struct words *w = the_words();
+	const struct iface *ifc;
+	__u64 now;
+
+	if (!w)
+		return GATE_PASS;
+	now = bpf_ktime_get_boot_ns();
+	if (all_serve(w, now))
+		return GATE_PASS;
+	ifc = bpf_map_lookup_elem(&ifaces, &ifindex);
+	if (!ifc || !frame_parse(f) || f->proto == ifc->ethertype)
+		return GATE_PASS;
+	return egress_closed(f, w, ifc, ifindex, came_in, now);
+}
+
+#endif

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The maps that the gate shares with its loader. A changed layout cannot be adopted by a running gate: change nothing lightly. */
+#ifndef HOLDFAST_MAPS_H
+#define HOLDFAST_MAPS_H
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "words.h"
+
+#define SLOTS 64 /* interface slots */
+#define KEYS 4
+#define VIPS 65536
+#define COUNTERS 64 /* room to append */
+
+/* ../counter.go names and explains them in the same order. Append only. */
+enum counter {
+	ARP_ANSWERED,
+	ND_ANSWERED,
+	VMAC_ADMITTED,
+	PROBE_ANSWERED,
+	YIELD_GRANTED,
+	YIELD_REFUSED,
+	REPLY_PASSED,
+	SEALED_PASSED,
+	CLOSED_VMAC,
+	CLOSED_VIP,
+	CLOSED_ARP,
+	CLOSED_ND,
+	ELSEWHERE_ARP,
+	ELSEWHERE_ND,
+	ND_MALFORMED,
+	ANSWER_FAILED,
+	EGRESS_TRANSIT,
+	EGRESS_VMAC,
+	EGRESS_VIP,
+	EGRESS_ARP,
+	EGRESS_NA,
+	EGRESS_RA,
+	FRAME_TRUNCATED,
+	FRAME_VERSION,
+	FRAME_TYPE,
+	FRAME_CLUSTER,
+	FRAME_SOURCE,
+	FRAME_TARGET,
+	FRAME_KEY,
+	FRAME_TAG,
+	FRAME_MALFORMED,
+	FRAME_STALE,
+	FRAME_LIMITED,
+};
+
+#define IFACE_GATED 1 /* carries VIPs */
+#define IFACE_VMAC 2 /* answers with its VMAC, and takes frames for it in */
+
+/* A MAC as it lies in a packet, in two words that the compiler keeps in registers. */
+struct mac {
+	__u32 head;
+	__be16 tail;
+};
+
+struct iface {
+	__u32 mac_head;
+	__be16 mac_tail;
+	__be16 ethertype; /* of CCP */
+	__u32 vmac_head;
+	__be16 vmac_tail; /* its low byte is the group's */
+	__u8 slot;
+	__u8 flags;
+};
+
+struct vip_key {
+	__u32 ifindex; /* 0 unless the address is link-local */
+	__u32 family; /* 4 or 6 */
+	__u8 addr[16]; /* an IPv4 address in the first four bytes */
+};
+
+#define VIP_PROXY 1 /* answered only: not a local address */
+
+struct vip {
+	__u32 ifindex; /* at which it is answered */
+	__u16 vlan; /* tag of those who may ask, 0 untagged */
+	__u8 group;
+	__u8 flags;
+};
+
+struct key {
+	__u64 k0, k1; /* as SipHash reads them: little-endian */
+	__u32 valid;
+	__u32 reserved;
+};
+
+#define CLASSES 5 /* PROBE, REPLY, YIELD, YIELD-REPLY, sealed */
+
+/* What is remembered of one member at one interface slot, to tell fresh frames from recorded ones. */
+struct source {
+	__u64 arrival; /* token bucket: theoretical arrival time of the next frame, boot ns */
+	struct {
+		__u64 incarnation, sequence;
+	} newest[CLASSES];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct words);
+} words SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, VIPS);
+	__type(key, struct vip_key);
+	__type(value, struct vip);
+} vips SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 256);
+	__type(key, __u32); /* interface index */
+	__type(value, struct iface);
+} ifaces SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, KEYS);
+	__type(key, __u32);
+	__type(value, struct key);
+} keys SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SLOTS * MEMBERS);
+	__type(key, __u32);
+	__type(value, struct source);
+} sources SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, COUNTERS);
+	__type(key, enum counter);
+	__type(value, __u64);
+} counters SEC(".maps");
+
+static __always_inline void count(enum counter reason)
+{
+	__u64 *n = bpf_map_lookup_elem(&counters, &reason);
+
+	if (n)
+		*n += 1; /* per processor, and programs do not preempt each other here */
+}
+
+#endif

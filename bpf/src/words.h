@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The gate's words: one array entry, mapped by user space too. Layout version 1, frozen; ../words.go is the same table in Go.
+ * Times are ns of CLOCK_BOOTTIME. Every word is written whole.
+ */
+#ifndef HOLDFAST_WORDS_H
+#define HOLDFAST_WORDS_H
+
+#include <linux/types.h>
+#include <stdbool.h>
+
+#define MEMBERS 8
+#define GROUPS 16
+#define MAX_TERM ((1ULL << 24) - 1)
+#define NOBODY 0xff
+
+#define LEASE_BITS 40
+#define LEASE_MASK ((1ULL << LEASE_BITS) - 1)
+#define LEASE_UNIT 16 /* a lease counts time in units of 2^16 ns */
+#define LEASE_RACED 16 /* units ahead of the clock that a store after our reading of it explains */
+
+struct group {
+	__u64 lease; /* term << 40 | renewed >> 16; user space only */
+	__u64 fence; /* term << 8 | grantee; compare-and-swap only */
+	__u64 linger; /* forward stays open until then */
+	__u64 alone; /* since when marked as serving alone, 0 not */
+	__u64 closed_rx; /* frames for us that met a closed gate */
+	__u64 closed_tx; /* frames of ours that did */
+	__u64 reserved[10];
+};
+
+struct words {
+	__u32 magic, version;
+	__u64 incarnation;
+	__u8 self, members;
+	__u16 cluster;
+	__u32 groups; /* bit mask of those in use */
+	__u64 soft, hard, watch, linger; /* ns */
+	__u64 watched; /* newest own stamp echoed by a probe that hears us */
+	__u64 probed; /* when the last authentic probe came */
+	__u64 restarting; /* until when the daemon is announced as restarting */
+	__u64 heard[MEMBERS]; /* when each member last echoed a stamp newer than before */
+	__u64 echo[MEMBERS]; /* that stamp */
+	__u8 reserved[48];
+	struct group group[GROUPS];
+	__u8 rest[4096 - 256 - GROUPS * 128];
+};
+
+_Static_assert(sizeof(struct group) == 128, "group");
+_Static_assert(__builtin_offsetof(struct words, group) == 256, "header");
+_Static_assert(sizeof(struct words) == 4096, "words");
+
+/* The bits of a member for a group, as frames carry them. */
+#define BIT_ANSWER 1
+#define BIT_FORWARD 2
+#define BIT_ALONE 4
+#define BIT_HEARS_YOU 8
+#define BIT_RESTARTING 16
+#define BIT_WATCHED 32
+
+/* Other processors and user space write these words while we read them. */
+#define READ_ONCE(x) (*(const volatile typeof(x) *)&(x))
+#define WRITE_ONCE(x, v) (*(volatile typeof(x) *)&(x) = (v))
+
+#endif
