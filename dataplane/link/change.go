@@ -18,13 +18,13 @@ const lo = 1
 // kernel is what the host holds before an Apply, looked at once.
 type kernel struct {
 	addresses map[netip.Addr][]address
-	routes    map[item]bool // kindRoute and kindLocal with our protocol
+	routes    map[item]netip.Addr // kindRoute and kindLocal with our protocol, and their source
 	filters   map[int]map[[6]byte]bool
 }
 
 // look reads what the diff needs.
 func (h *Host) look(indices map[string]int) (*kernel, error) {
-	k := &kernel{routes: make(map[item]bool), filters: make(map[int]map[[6]byte]bool)}
+	k := &kernel{routes: make(map[item]netip.Addr), filters: make(map[int]map[[6]byte]bool)}
 	var err error
 	if k.addresses, err = h.conn.addresses(); err != nil {
 		return nil, err
@@ -52,7 +52,8 @@ func (h *Host) look(indices map[string]int) (*kernel, error) {
 		} else {
 			i.Group = uint8(r.Table - tableBase)
 		}
-		k.routes[i] = true
+		source, _ := netip.AddrFromSlice(r.Src)
+		k.routes[i] = source.Unmap()
 	}
 	return k, nil
 }
@@ -150,11 +151,12 @@ func (h *Host) do(w wish, k *kernel) error {
 		}
 		return h.conn.addAddress(w.Addr, lo)
 	case kindLocal, kindRoute:
-		if k.routes[w.item] {
+		source := k.source(w.item)
+		if now, there := k.routes[w.item]; there && now == source {
 			return nil
 		}
 		// A route needs its interface up, and the next Apply comes when it is.
-		return ignore(h.conn.addRoute(routeOf(w.item)), unix.ENETDOWN)
+		return ignore(h.conn.setRoute(routeOf(w.item, source)), unix.ENETDOWN)
 	case kindMoved:
 		return h.conn.moveLocal(w.Family)
 	case kindRule:
@@ -191,7 +193,7 @@ func (h *Host) undo(e entry) error {
 	case kindAddress:
 		return h.conn.deleteAddress(e.Addr, lo)
 	case kindLocal, kindRoute:
-		return h.conn.deleteRoute(routeOf(e.item))
+		return h.conn.deleteRoute(routeOf(e.item, netip.Addr{}))
 	case kindMoved:
 		origin, err := strconv.ParseUint(e.Previous, 10, 8)
 		if err != nil {
@@ -205,9 +207,36 @@ func (h *Host) undo(e entry) error {
 }
 
 // routeOf is the route that an item of kindLocal or kindRoute stands for.
-func routeOf(i item) *netlink.Route {
+func routeOf(i item, source netip.Addr) *netlink.Route {
 	if i.Kind == kindLocal {
-		return route(i.Addr, i.Index, localTable, true)
+		return route(i.Addr, source, i.Index, localTable, true)
 	}
-	return route(i.Addr, i.Index, tableBase+int(i.Group), false)
+	return route(i.Addr, source, i.Index, tableBase+int(i.Group), false)
+}
+
+// source is the own address for packets to an IPv6 VIP: on the VIP's interface, of its prefix if there is one. Left to itself
+// the kernel would take the VIP as the source of packets to it, since the VIP is an address of the host too (RFC 6724
+// rule 1). IPv4 picks an address of the interface by itself, and so does IPv6 for link-local VIPs, which are
+// nobody's address.
+func (k *kernel) source(i item) netip.Addr {
+	if i.Kind != kindRoute || !i.Addr.Is6() || onInterface(i.Addr) {
+		return netip.Addr{}
+	}
+	var best netip.Addr
+	bestNear := false
+	for addr, list := range k.addresses {
+		if !addr.Is6() || !addr.IsGlobalUnicast() {
+			continue
+		}
+		for _, a := range list {
+			if a.index != i.Index || !a.usable {
+				continue
+			}
+			near := netip.PrefixFrom(addr, a.bits).Masked().Contains(i.Addr)
+			if !best.IsValid() || near && !bestNear || near == bestNear && addr.Less(best) {
+				best, bestNear = addr, near
+			}
+		}
+	}
+	return best
 }

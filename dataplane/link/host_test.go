@@ -229,3 +229,5 @@ func TestManageForwarding(t *testing.T) {
 	restore(t, member, h)
 	sameDump(t, before, dump(member))
 }
+
+func contains(s, part string) bool { return strings.Contains(s, part) }

@@ -98,8 +98,10 @@ func (c *conn) deleteAddress(addr netip.Addr, index int) error {
 
 // address is one that exists.
 type address struct {
-	index int
-	ours  bool // marked with our IFA_PROTO
+	index  int
+	bits   int  // prefix length
+	usable bool // not tentative, failed or deprecated
+	ours   bool // marked with our IFA_PROTO
 }
 
 // addresses returns where each address is; one can be on several interfaces.
@@ -118,7 +120,8 @@ func (c *conn) addresses() (map[netip.Addr][]address, error) {
 			return nil, fmt.Errorf("netlink: list addresses: %w", err)
 		}
 		var addr, local netip.Addr
-		found := address{index: int(msg.Index)}
+		found := address{index: int(msg.Index), bits: int(msg.Prefixlen),
+			usable: msg.IfAddrmsg.Flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED|unix.IFA_F_DEPRECATED) == 0}
 		for _, a := range attrs {
 			switch a.Attr.Type {
 			case unix.IFA_ADDRESS:
@@ -138,7 +141,8 @@ func (c *conn) addresses() (map[netip.Addr][]address, error) {
 }
 
 // route describes the way to a VIP out of its interface (local false) or its delivery on the interface (local true).
-func route(addr netip.Addr, index, table int, local bool) *netlink.Route {
+// source is the own address that packets to the VIP shall have; the zero value leaves it to the kernel.
+func route(addr, source netip.Addr, index, table int, local bool) *netlink.Route {
 	bits := addr.BitLen()
 	r := &netlink.Route{
 		LinkIndex: index,
@@ -154,10 +158,14 @@ func route(addr netip.Addr, index, table int, local bool) *netlink.Route {
 	if local {
 		r.Type = unix.RTN_LOCAL
 	}
+	if source.IsValid() {
+		r.Src = source.AsSlice()
+	}
 	return r
 }
 
-func (c *conn) addRoute(r *netlink.Route) error { return ignore(c.handle.RouteAdd(r), unix.EEXIST) }
+// setRoute adds the route, or replaces the one to the same address.
+func (c *conn) setRoute(r *netlink.Route) error { return c.handle.RouteReplace(r) }
 
 func (c *conn) deleteRoute(r *netlink.Route) error {
 	return ignore(c.handle.RouteDel(r), unix.ESRCH, unix.ENODEV)

@@ -4,8 +4,16 @@ package link
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // Event is LinkChanged, AddressChanged or Listed.
@@ -15,10 +23,11 @@ type Event interface{ event() }
 type State struct {
 	Index int
 	Name  string
-	// AdminUp: the operator wants it up. Carrier: the lower layer is up too.
+	// AdminUp: the operator wants it up. Carrier: the lower layer is up and (802.1X) not waiting for admission.
 	AdminUp, Carrier bool
 	MAC              [6]byte
-	// Received: some frame has arrived since the carrier came (or since boot, when it was there at the first look).
+	// Received: some frame has arrived since the carrier came (or since boot, when it was there at the first look). A
+	// switch that still listens for loops sends its own frames, which count.
 	Received bool
 	// RxPackets is the interface's own counter.
 	RxPackets uint64
@@ -48,19 +57,204 @@ func (LinkChanged) event()    {}
 func (AddressChanged) event() {}
 func (Listed) event()         {}
 
+// Implementation constants.
+const (
+	// receivedPoll is how often interfaces that have received nothing yet are looked at: counters raise no events.
+	receivedPoll = 50 * time.Millisecond
+	// resyncPause keeps a failing subscription from becoming a busy loop.
+	resyncPause = 100 * time.Millisecond
+	// receiveBuffer holds the kernel's messages while the reader is busy.
+	receiveBuffer = 1 << 20
+)
+
 // Watcher reports changes of interfaces and addresses.
-type Watcher struct{ events chan Event }
+type Watcher struct {
+	log    *slog.Logger
+	events chan Event
+	view   *view
+}
 
 // NewWatcher returns a Watcher that reports nothing until Serve runs. log may be nil.
-func NewWatcher(log *slog.Logger) *Watcher { return &Watcher{events: make(chan Event, 256)} }
+func NewWatcher(log *slog.Logger) *Watcher {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Watcher{log: log, events: make(chan Event, 256), view: newView()}
+}
 
-// Events delivers what exists, then Listed, then changes in the order of the kernel's messages. The reader must keep up:
-// the Watcher waits for it, and the kernel drops what its socket cannot hold, which costs a new listing.
+// Events delivers what exists, then Listed, then changes, each once; those of links and those of addresses are in the
+// order of the kernel's messages, but come by sockets of their own. The
+// reader must keep up: the Watcher waits for it, and the kernel drops what its socket cannot hold, which costs a new listing.
 func (w *Watcher) Events() <-chan Event { return w.events }
 
-// Serve watches until ctx ends. It subscribes in the network namespace of the calling thread.
-func (w *Watcher) Serve(ctx context.Context) error { <-ctx.Done(); return nil }
+// Serve watches until ctx ends. It subscribes in the network namespace of the calling thread; in a process with more than
+// one, lock the goroutine to its thread. When the subscription breaks it lists everything anew and reports the difference.
+func (w *Watcher) Serve(ctx context.Context) error {
+	for {
+		err := w.session(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		w.log.Warn("interface events were lost, listing anew", "reason", err)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(resyncPause):
+		}
+	}
+}
 
-// Query asks the kernel about one interface now. The kernel may hold back the notice of a lost carrier for up to
-// a second when the link flaps; this does not.
-func Query(index int) (State, error) { return State{}, nil }
+// session subscribes, lists, and reports until something breaks. Subscribing comes before listing, so that no change falls
+// between the two; what the listing already showed is not reported twice.
+func (w *Watcher) session(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	links, addrs := make(chan netlink.LinkUpdate, 64), make(chan netlink.AddrUpdate, 64)
+	done := make(chan struct{})
+	var drained sync.WaitGroup
+	defer drained.Wait()
+	defer close(done)
+	broken := func(err error) { cancel(fmt.Errorf("netlink subscription: %w", err)) }
+
+	err := netlink.LinkSubscribeWithOptions(links, done, netlink.LinkSubscribeOptions{
+		ErrorCallback: broken, ReceiveBufferSize: receiveBuffer})
+	if err != nil {
+		return fmt.Errorf("watch interfaces: %w", err)
+	}
+	defer drained.Go(func() { drain(links) })
+	err = netlink.AddrSubscribeWithOptions(addrs, done, netlink.AddrSubscribeOptions{
+		ErrorCallback: broken, ReceiveBufferSize: receiveBuffer})
+	if err != nil {
+		return fmt.Errorf("watch addresses: %w", err)
+	}
+	defer drained.Go(func() { drain(addrs) })
+	if err := w.list(ctx); err != nil {
+		return err
+	}
+	return w.follow(ctx, links, addrs)
+}
+
+// drain lets the subscription's goroutine end: it may be waiting for a reader.
+func drain[T any](ch <-chan T) {
+	for range ch { //nolint:revive // emptied on purpose
+	}
+}
+
+// list reports the difference between what exists and what was reported.
+func (w *Watcher) list(ctx context.Context) error {
+	links, err := netlink.LinkList()
+	if err != nil {
+		return fmt.Errorf("list interfaces: %w", err)
+	}
+	addrs, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
+	if err != nil {
+		return fmt.Errorf("list addresses: %w", err)
+	}
+	states := make([]State, 0, len(links))
+	for _, l := range links {
+		states = append(states, stateOf(l))
+	}
+	known := make([]AddressChanged, 0, len(addrs))
+	for _, a := range addrs {
+		if p, ok := prefixOf(a.IPNet); ok {
+			known = append(known, AddressChanged{Index: a.LinkIndex, Prefix: p, Tentative: tentative(a.Flags)})
+		}
+	}
+	for _, e := range w.view.replace(states, known) {
+		if err := w.report(ctx, e); err != nil {
+			return err
+		}
+	}
+	return w.report(ctx, Listed{})
+}
+
+func (w *Watcher) follow(ctx context.Context, links <-chan netlink.LinkUpdate, addrs <-chan netlink.AddrUpdate) error {
+	poll := time.NewTicker(receivedPoll)
+	defer poll.Stop()
+	for {
+		var events []Event
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case u, open := <-links:
+			if !open {
+				return errEnded(ctx)
+			}
+			events = w.view.link(stateOf(u.Link), u.Header.Type == unix.RTM_DELLINK)
+		case u, open := <-addrs:
+			if !open {
+				return errEnded(ctx)
+			}
+			if p, ok := prefixOf(&u.LinkAddress); ok {
+				events = w.view.address(AddressChanged{Index: u.LinkIndex, Prefix: p, Gone: !u.NewAddr, Tentative: tentative(u.Flags)})
+			}
+		case <-poll.C:
+			for _, index := range w.view.silent() {
+				if s, err := Query(index); err == nil {
+					events = append(events, w.view.link(s, false)...)
+				}
+			}
+		}
+		for _, e := range events {
+			if err := w.report(ctx, e); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// errEnded is why a subscription's channel was closed.
+func errEnded(ctx context.Context) error {
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	return errors.New("netlink subscription: ended")
+}
+
+func (w *Watcher) report(ctx context.Context, e Event) error {
+	select {
+	case w.events <- e:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Query asks the kernel about one interface now; Received is whether it has ever received. The kernel may hold back the
+// notice of a lost carrier for up to a second when the link flaps; this does not.
+func Query(index int) (State, error) {
+	l, err := netlink.LinkByIndex(index)
+	if err != nil {
+		return State{}, fmt.Errorf("interface %d: %w", index, err)
+	}
+	return stateOf(l), nil
+}
+
+func stateOf(l netlink.Link) State {
+	a := l.Attrs()
+	s := State{
+		Index:   a.Index,
+		Name:    a.Name,
+		AdminUp: a.RawFlags&unix.IFF_UP != 0,
+		Carrier: a.RawFlags&unix.IFF_LOWER_UP != 0 && a.OperState != netlink.OperDormant,
+	}
+	copy(s.MAC[:], a.HardwareAddr)
+	if a.Statistics != nil {
+		s.RxPackets = a.Statistics.RxPackets
+	}
+	s.Received = s.RxPackets > 0
+	return s
+}
+
+func prefixOf(n *net.IPNet) (netip.Prefix, bool) {
+	if n == nil {
+		return netip.Prefix{}, false
+	}
+	addr, ok := netip.AddrFromSlice(n.IP)
+	bits, _ := n.Mask.Size()
+	return netip.PrefixFrom(addr.Unmap(), bits), ok
+}
+
+func tentative(flags int) bool {
+	return flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED) != 0 && flags&unix.IFA_F_OPTIMISTIC == 0
+}

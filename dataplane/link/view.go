@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package link
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+)
+
+// view is what was reported so far. It turns what the kernel says into changes, each reported once. It knows no kernel
+// and no clock.
+type view struct {
+	links map[int]*linkView
+	addrs map[addrKey]bool // value: tentative
+}
+
+type linkView struct {
+	State
+	baseline uint64 // RxPackets when the carrier came
+}
+
+type addrKey struct {
+	index  int
+	prefix netip.Prefix
+}
+
+func newView() *view { return &view{links: make(map[int]*linkView), addrs: make(map[addrKey]bool)} }
+
+// link takes a link's present state, or its end, and returns what changed.
+func (v *view) link(s State, gone bool) []Event {
+	old, known := v.links[s.Index]
+	if gone {
+		return v.linkGone(s.Index)
+	}
+	baseline := uint64(0)
+	if known {
+		baseline = old.baseline
+		if s.Carrier && !old.Carrier {
+			baseline = s.RxPackets
+		}
+	}
+	s.Received = s.RxPackets > baseline
+	if known && old.Carrier && s.Carrier && old.Received {
+		s.Received = true // also when the driver has reset its counters
+	}
+	v.links[s.Index] = &linkView{State: s, baseline: baseline}
+	if known && sameState(old.State, s) {
+		return nil
+	}
+	return []Event{LinkChanged{State: s}}
+}
+
+// sameState compares all but the counter, which changes without news.
+func sameState(a, b State) bool {
+	a.RxPackets = b.RxPackets
+	return a == b
+}
+
+func (v *view) linkGone(index int) []Event {
+	old, known := v.links[index]
+	if !known {
+		return nil
+	}
+	delete(v.links, index)
+	var events []Event
+	for k := range v.addrs {
+		if k.index == index {
+			delete(v.addrs, k)
+			events = append(events, AddressChanged{Index: index, Prefix: k.prefix, Gone: true})
+		}
+	}
+	return append(events, LinkChanged{State: State{Index: index, Name: old.Name}, Gone: true})
+}
+
+// address takes an address's present state, or its end, and returns what changed.
+func (v *view) address(a AddressChanged) []Event {
+	k := addrKey{a.Index, a.Prefix}
+	was, known := v.addrs[k]
+	if a.Gone {
+		delete(v.addrs, k)
+		a.Tentative = false
+		if !known {
+			return nil
+		}
+		return []Event{a}
+	}
+	v.addrs[k] = a.Tentative
+	if known && was == a.Tentative {
+		return nil
+	}
+	return []Event{a}
+}
+
+// replace takes a complete listing: what is not in it is gone.
+func (v *view) replace(links []State, addrs []AddressChanged) []Event {
+	var events []Event
+	present := make(map[int]bool, len(links))
+	for _, s := range links {
+		present[s.Index] = true
+	}
+	for _, index := range slices.Sorted(maps.Keys(v.links)) {
+		if !present[index] {
+			events = append(events, v.linkGone(index)...)
+		}
+	}
+	for _, s := range links {
+		events = append(events, v.link(s, false)...)
+	}
+	listed := make(map[addrKey]bool, len(addrs))
+	for _, a := range addrs {
+		listed[addrKey{a.Index, a.Prefix}] = true
+	}
+	for k := range v.addrs {
+		if !listed[k] {
+			events = append(events, v.address(AddressChanged{Index: k.index, Prefix: k.prefix, Gone: true})...)
+		}
+	}
+	for _, a := range addrs {
+		events = append(events, v.address(a)...)
+	}
+	return events
+}
+
+// silent are the interfaces with carrier that have received nothing since it came.
+func (v *view) silent() []int {
+	var indices []int
+	for index, l := range v.links {
+		if l.Carrier && !l.Received {
+			indices = append(indices, index)
+		}
+	}
+	return indices
+}
