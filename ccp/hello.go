@@ -15,7 +15,7 @@ const (
 	MaxBuild        = 24
 	// MaxDevicesLen is the longest list of devices in bytes; when the list is longer, devices are left out, the well ones first,
 	// and DevicesTruncated is set.
-	MaxDevicesLen = 400
+	MaxDevicesLen = 360
 )
 
 // State is a member's state on the wire. ONLY APPEND.

@@ -40,39 +40,39 @@ func (p *peer) find(id uint64) (*incarnation, bool) {
 
 func (p *peer) isRetired(id uint64) bool { return slices.Contains(p.retired[:], id) }
 
-// nominate gives inc a place among the candidates and reports whether there was one. A place is free, or held by one without proof
-// for long enough, or, for a newcomer that is no recording, by one that may be.
+// nominate gives inc a place among the candidates and reports whether there was one: a free one, or that of the least deserving
+// candidate if inc deserves it more.
 func (p *peer) nominate(inc *incarnation, now int64) bool {
-	worst := -1
+	least := 0
 	for i, c := range p.candidates {
 		if c == nil {
 			p.candidates[i] = inc
 			return true
 		}
-		if worst < 0 || rank(c) < rank(p.candidates[worst]) {
-			worst = i
+		if p.candidates[least].merit(now) > c.merit(now) {
+			least = i
 		}
 	}
-	c, stay := p.candidates[worst], int64(candidateStay)
-	switch {
-	case inc.fresh && !c.fresh:
-		stay = 0
-	case c.fresh && !inc.fresh:
-		stay = freshStay
-	}
-	if now-c.since < stay {
+	if inc.merit(now) <= p.candidates[least].merit(now) {
 		return false
 	}
-	p.candidates[worst] = inc
+	p.candidates[least] = inc
 	return true
 }
 
-// rank orders candidates by how much they deserve their place: those that are no recordings above the others, then the younger.
-func rank(c *incarnation) int64 {
-	if c.fresh {
-		return c.since
+// merit orders candidates. Those that are no recordings come first; among equals it is a lottery, drawn anew every candidateTurn, in
+// which each incarnation has one ticket however many frames of it arrive: a flood of recordings has no better odds than the one
+// frame in 100 ms of the living.
+func (inc *incarnation) merit(now int64) uint64 {
+	// The finalizer of SplitMix64 (Steele, Lea, Flood 2014), of which only the spread matters here.
+	x := inc.id + uint64(now/candidateTurn)*0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	x = (x ^ x>>31) >> 1
+	if now < inc.freshUntil {
+		x |= 1 << 63
 	}
-	return c.since - 1<<62
+	return x
 }
 
 // promote makes the candidate inc the current incarnation, for good: the one before it is retired.

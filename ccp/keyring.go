@@ -119,12 +119,15 @@ func (r *Keyring) checkRemoved(keys []Key) error {
 		if found {
 			continue
 		}
-		if r.Use() == held {
-			return fmt.Errorf("%w: key %d by this member: keep both keys until the rotation is closed", ErrKeyInUse, held.Number)
+		if held == r.Use() || held == r.old {
+			// What is not known is not safe either: a member that was not heard yet may well send under it.
+			return fmt.Errorf("%w: key %d may still be sent under: keep both keys in the file until every member uses the new one",
+				ErrKeyInUse, held.Number)
 		}
 		for m := range r.members {
 			if m != r.self && r.said[m].Using == held.Number {
-				return fmt.Errorf("%w: key %d by member %d: keep both keys until the rotation is closed", ErrKeyInUse, held.Number, m)
+				return fmt.Errorf("%w: key %d by member %d: keep both keys in the file, the rotation can only go on",
+					ErrKeyInUse, held.Number, m)
 			}
 		}
 	}

@@ -14,10 +14,10 @@ const (
 	// retiredKept is how many replaced incarnations of a peer are remembered. A recording of one that was forgotten can become a
 	// candidate and no more: it cannot know a sequence that this member sends later.
 	retiredKept = 8
-	// candidateStay is how long in ns a candidate without proof keeps its place against the next one.
-	candidateStay = 500e6
-	// freshStay is the same for one that is no recording, against one that may be.
-	freshStay = 10e9
+	// candidateTurn is for how long in ns the lottery among candidates without proof holds (see merit).
+	candidateTurn = 500e6
+	// freshStay is how long in ns a candidate that was shown to be no recording goes before those that may be.
+	freshStay = 5e9
 	// freshAge is how old in ns an echoed stamp of this member's gate may be to prove that a frame is no recording.
 	freshAge = 1e9
 )
@@ -77,7 +77,8 @@ type incarnation struct {
 	newest uint64
 	window *Window // of the current one; a candidate's frames must come in order
 	since  int64   // when it became a candidate
-	fresh  bool    // a frame of it has proved to be no recording
+	// Until freshUntil it goes before candidates that may be recordings: a frame of it has proved to be none.
+	freshUntil int64
 }
 
 // NewOpener makes an Opener for the given incarnation, not 0, of the daemon of member self.
@@ -178,7 +179,9 @@ func (o *Opener) Open(now int64, frame, scratch []byte) (Opened, DropReason) {
 	}
 	inc.accept(h.Sequence)
 	out.Body = body
-	inc.fresh = inc.fresh || o.isFresh(now, h)
+	if o.isFresh(now, h) {
+		inc.freshUntil = now + freshStay
+	}
 	if !known {
 		out.Introduce = p.nominate(inc, now)
 		return out, DropNone

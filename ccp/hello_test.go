@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ccp
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// fullHello has every field set to something of its own.
+func fullHello() Hello {
+	h := Hello{
+		State: StateActiveAttention, Term: 0x01020304, Priority: 5, Restarting: true, AdminDown: true, Stopping: true,
+		Interfaces: []InterfaceView{
+			{Slot: 1, Carrier: true, Proven: true, Heard: 0x81, CarrierAgeMs: 0x11121314, InAgeMs: 0x15161718, OutAgeMs: 0x191a1b1c, NeighbourAgeMs: AgeNever},
+			{Slot: 2, Problem: true, Undecided: true},
+		},
+		Devices: []DeviceView{
+			{Name: "interface-active-check", Status: DeviceProblem, Reason: "outside: no carrier"},
+			{Name: "policy", Status: DeviceOK},
+		},
+		PolicyGeneration: 0x2122232425262728, FrozenMs: 0x292a2b2c, Mode: ModeHA, Recovery: RecoveryHighestPriority,
+		Version: 0x31323334, Capabilities: 0x3536373839404142, Build: "v1.2.3",
+		Load:   Load{CPUPermille: 0x4344, ProbeJitterUs: 0x45464748, LeaseDelayUs: 0x494a4b4c, SoftirqUs: 0x4d4e4f50},
+		Forced: Forced{To: 3, ForMs: 0x51525354, ID: 0x55565758595a5b5c},
+		Budget: Budget{Left: 4, Limit: 5, DampedMs: 0x61626364},
+		Keys:   KeyStatement{Using: 1, Held: [2]KeyName{{1, 0x7172737475767778}, {2, 0x8182838485868788}}},
+	}
+	for i := range h.View {
+		h.View[i] = MemberView{State: State(i), AgeMs: uint32(0x90 + i), HelloAgeMs: uint32(0xa0 + i)}
+	}
+	for i := range h.ConfigDigest {
+		h.ConfigDigest[i] = byte(0xb0 + i)
+	}
+	for i := range h.BootID {
+		h.BootID[i] = byte(0xd0 + i)
+	}
+	return h
+}
+
+func TestHelloGolden(t *testing.T) {
+	h := fullHello()
+	b := h.Append(nil)
+	want := unhex(t, `
+		0001 0007 05 01020304 05 07
+		0002 0049 09
+			00 00000090 000000a0  01 00000091 000000a1  02 00000092 000000a2  03 00000093 000000a3
+			04 00000094 000000a4  05 00000095 000000a5  06 00000096 000000a6  07 00000097 000000a7
+		0003 0027 13
+			01 05 81 11121314 15161718 191a1b1c ffffffff
+			02 0a 00 00000000 00000000 00000000 00000000
+		0004 0036 00
+			03 16 `+fmt.Sprintf("%x", "interface-active-check")+` 13 `+fmt.Sprintf("%x", "outside: no carrier")+`
+			01 06 `+fmt.Sprintf("%x", "policy")+` 00
+		0005 000c 2122232425262728 292a2b2c
+		0006 0020 b0b1b2b3b4b5b6b7b8b9babbbcbdbebfc0c1c2c3c4c5c6c7c8c9cacbcccdcecf
+		0007 0002 01 02
+		0008 000b 31323334 06 `+fmt.Sprintf("%x", "v1.2.3")+`
+		0009 0008 3536373839404142
+		000a 000e 4344 45464748 494a4b4c 4d4e4f50
+		000b 000d 03 51525354 55565758595a5b5c
+		000c 0006 04 05 61626364
+		000d 0010 d0d1d2d3d4d5d6d7d8d9dadbdcdddedf
+		000e 0013 01 01 7172737475767778 02 8182838485868788`)
+	if string(b) != string(want) {
+		t.Fatalf("encoded\n%x\nwant\n%x", b, want)
+	}
+	for _, padding := range []int{0, 1, 2, 3, 4, 5, 40} {
+		back, err := ParseHello(append(b[:len(b):len(b)], make([]byte, padding)...))
+		if err != nil || !reflect.DeepEqual(back, h) {
+			t.Fatalf("with %d bytes of padding: %+v, %v", padding, back, err)
+		}
+	}
+}
+
+// TestHelloFits fills every list and text beyond its bound: echo list and HELLO must still go into one frame.
+func TestHelloFits(t *testing.T) {
+	long := strings.Repeat("x", 300)
+	h := Hello{Build: long, Keys: KeyStatement{Held: [2]KeyName{{1, 1}, {2, 2}}}}
+	for range 40 {
+		h.Interfaces = append(h.Interfaces, InterfaceView{Slot: 1})
+		h.Devices = append(h.Devices, DeviceView{Name: long, Status: DeviceProblem, Reason: long})
+	}
+	if n := len(h.Append(nil)) + MaxEchoListLen; n > MaxPlainLen {
+		t.Fatalf("%d bytes, a frame holds %d", n, MaxPlainLen)
+	}
+}
+
+// TestEchoListFits: no list is longer than MaxEchoListLen says.
+func TestEchoListFits(t *testing.T) {
+	d := newDaemon(0, 100)
+	for m := uint8(1); m < MaxMembers; m++ {
+		now := greet(t, 0, d, newDaemon(m, 1))
+		for life := range uint64(4) {
+			d.o.Open(now, newDaemon(m, 2+life).frame(1, All, ""), nil)
+		}
+	}
+	if n := len(d.o.AppendEcho(nil, All)); n != MaxEchoListLen {
+		t.Fatalf("%d bytes, want %d", n, MaxEchoListLen)
+	}
+	if n := len(d.o.AppendEcho(nil, 3)); n != 1+3*echoLen {
+		t.Fatalf("%d bytes for one target", n)
+	}
+}
+
+func TestHelloDevicesTruncated(t *testing.T) {
+	var h Hello
+	reason := strings.Repeat("r", 40)
+	for i := range 20 {
+		status := DeviceOK
+		if i%5 == 4 {
+			status = DeviceProblem
+		}
+		h.Devices = append(h.Devices, DeviceView{Name: fmt.Sprintf("device-%02d", i), Status: status, Reason: reason})
+	}
+	back, err := ParseHello(h.Append(nil))
+	if err != nil || !back.DevicesTruncated {
+		t.Fatalf("truncated %v, %v", back.DevicesTruncated, err)
+	}
+	var names []string
+	for _, d := range back.Devices {
+		names = append(names, strings.TrimPrefix(d.Name, "device-"))
+	}
+	// 52 bytes each, so 6 fit: the 4 problems and the first 2 of the others, in the list's own order.
+	if got := strings.Join(names, " "); got != "00 01 04 09 14 19" {
+		t.Fatalf("kept %s", got)
+	}
+}
+
+func TestParseHelloSkipsAndRefuses(t *testing.T) {
+	zero := Hello{Forced: Forced{To: Nobody}}
+	mode := Hello{Forced: Forced{To: Nobody}, Mode: 7, Recovery: 9}
+	text := Hello{Forced: Forced{To: Nobody}, Build: "a?b"}
+	views := Hello{Forced: Forced{To: Nobody}}
+	views.View[0] = MemberView{1, 2, 3}
+	views.View[1] = MemberView{4, 5, 6}
+	for _, tc := range []struct {
+		name, body string
+		want       *Hello
+	}{
+		{"nothing", "", &zero},
+		{"padding only", "00000000", &zero},
+		{"an unknown TLV", "7fff 0002 abcd 0007 0002 0709", &mode},
+		{"an unknown TLV right behind the last known one", "000f 0000 0007 0002 0709", &mode},
+		{"a value that has grown", "0007 0004 0709 abcd", &mode},
+		{"entries that have grown", "0002 0017 0b 01 00000002 00000003 eeee 04 00000005 00000006 eeee", &views},
+		{"a byte after the entries", "0002 0014 09 01 00000002 00000003 04 00000005 00000006 ff", &views},
+		{"the last of two wins", "0007 0002 0101 0007 0002 0709", &mode},
+		{"a terminal's escape", "0008 0008 00000000 03 611b62", &text},
+		{"a value cut short", "0007 0001 07", nil},
+		{"a TLV over the end", "0007 0003 0709", nil},
+		{"a TLV without a length", "0007 00", nil},
+		{"half a type", "07", nil},
+		{"entries too short", "0002 0001 08", nil},
+		{"build over its TLV", "0008 0005 00000000 01", nil},
+		{"device over its TLV", "0004 0004 00 03 02 61", nil},
+		{"device without a reason", "0004 0004 00 03 01 61", nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			h, err := ParseHello(unhex(t, tc.body))
+			if tc.want == nil {
+				if !errors.Is(err, ErrMalformed) || !reflect.DeepEqual(h, Hello{}) {
+					t.Fatalf("accepted: %+v, %v", h, err)
+				}
+				return
+			}
+			if err != nil || !reflect.DeepEqual(h, *tc.want) {
+				t.Fatalf("got %+v, %v", h, err)
+			}
+		})
+	}
+}
