@@ -17,14 +17,17 @@ type Config struct {
 	// Timers: zero fields take the values of DefaultTimers.
 	Timers Timers
 	// Digest is the digest of the cluster-wide configuration; a peer with another one is a problem of the
-	// critical device `config` on both.
+	// critical device `config`, on the member that does not serve.
 	Digest [32]byte
-	// Mode is the cluster mode ("ha"); a peer with another one is a problem of the device `config`.
+	// Mode is the cluster mode ("ha"); a difference counts as one of Digest does.
 	Mode string
 	// Version is the protocol version of this build and Capabilities its feature bits. A member that is
 	// newer, or offers more, than the active one stays READY until the others are gone or upgraded.
 	Version      uint32
 	Capabilities uint64
+	// MinVersion is the oldest protocol version that this build works with; an older peer is a problem of the
+	// device `version`.
+	MinVersion uint32
 	// FlapBudget is how many voluntary moves (fail-back, courtesy, device) this member starts within
 	// FlapWindow before it damps itself. Zero takes DefaultFlapBudget and DefaultFlapWindow.
 	FlapBudget int

@@ -2,27 +2,264 @@
 
 package members
 
+import (
+	"math"
+
+	"github.com/holdfast-project/holdfast/members/device"
+)
+
+// never is a time that does not come.
+const never int64 = math.MaxInt64
+
 // Machine is the state machine of one member. Create it with New; it is not safe for concurrent use.
 type Machine struct {
-	cfg Config
+	cfg  Config
+	self uint8
+	t    nanos
+	now  int64
+	boot Boot
+
+	state   State
+	reason  string // why state
+	since   int64  // of state
+	term    uint32 // of the own lease, 0 while not serving
+	opened  int64  // when the gate was opened last
+	alone   bool   // as last told to the gate
+	gate    GateState
+	maxTerm uint32 // the highest term seen anywhere
+
+	ifaces  []iface
+	peers   []peer // the others, by number
+	devices *device.Registry
+
+	initDone   bool
+	adminDown  bool
+	restarting bool
+	stopping   bool
+	stopAt     int64 // when a stopping member closes, relieved or not
+	policy     bool
+	sync       bool
+
+	claim    claim
+	vip      vipQuestion
+	force    force
+	flap     flap
+	courtesy courtesy
+	freeze   int64 // until when voluntary moves are frozen by this member's operator
+	relief   relief
+	change   change // explains the state that this Step ends in
+	isolated bool
+
+	server     uint8 // who serves as far as this member knows, or Nobody
+	lastServer uint8 // who served last, kept when nobody does
+	servedAt   int64 // the last evidence that anybody served
+	vacantAt   int64 // since when nobody serves
+	deferUntil int64 // another member's claim is under way until then
+	fitSince   int64 // since when this member could serve, 0 if it cannot
+
+	failovers int
+	lastReset int64
+	lastMove  Move
+
+	deviceSeen int   // device changes that were told to others
+	helloAt    int64 // when the next HELLO is due
+	helloSoon  bool  // something that HELLOs tell has changed
+	wake       int64
+	first      []Effect // of New, for the first Step
+	fx         []Effect
+}
+
+// nanos are the timers in nanoseconds.
+type nanos struct {
+	probe, dead, hello, helloLost, bootWait, receiveWait, holdDown, settle, courtesyAge, courtesyMax,
+	restarting, freeze, stranger, neighbours int64
 }
 
 // New returns a machine in INIT, or in ACTIVE if boot says that the gate was found serving. The first
 // Step, with a Tick, returns what there is to do at once.
-func New(cfg Config, boot Boot) *Machine { return &Machine{cfg: cfg} }
+func New(cfg Config, boot Boot) *Machine {
+	if cfg.Recovery == 0 {
+		cfg.Recovery = RecoveryMaintainCurrent
+	}
+	if cfg.FlapBudget == 0 {
+		cfg.FlapBudget = DefaultFlapBudget
+	}
+	if cfg.FlapWindow == 0 {
+		cfg.FlapWindow = DefaultFlapWindow
+	}
+	t := cfg.Timers.withDefaults()
+	cfg.Timers = t
+	m := &Machine{
+		cfg: cfg, self: cfg.Self, now: boot.Now, boot: boot,
+		t: nanos{
+			probe: int64(t.Probe), dead: int64(t.Dead), hello: int64(t.Hello), helloLost: int64(t.HelloLost),
+			bootWait: int64(t.BootWait), receiveWait: int64(t.ReceiveWait), holdDown: int64(t.HoldDown),
+			settle: int64(t.Settle), courtesyAge: int64(t.CourtesyAge), courtesyMax: int64(t.CourtesyMax),
+			restarting: int64(t.Restarting), freeze: int64(t.Freeze), stranger: int64(t.Stranger),
+			neighbours: int64(t.Neighbours),
+		},
+		state: StateInit, reason: "the daemon has started and listens for the other members", since: boot.Now,
+		devices: device.NewRegistry(boot.Now), adminDown: boot.AdminDown,
+		server: Nobody, lastServer: Nobody, policy: !cfg.WaitPolicy, sync: !cfg.WaitSync, vacantAt: boot.Now, lastReset: boot.Now,
+		gate: boot.Gate, helloAt: boot.Now, wake: boot.Now,
+	}
+	m.force.to = Nobody
+	m.courtesy.threshold = m.t.courtesyAge
+	m.claim.from = Nobody
+	for _, c := range cfg.Interfaces {
+		m.ifaces = append(m.ifaces, iface{Interface: c, since: boot.Now})
+	}
+	for id := range cfg.Names {
+		if uint8(id) == cfg.Self {
+			continue
+		}
+		m.peers = append(m.peers, peer{
+			id: uint8(id), name: cfg.Names[id], ifs: make([]peerIface, len(cfg.Interfaces)),
+			state: StateLost, reason: "not heard yet", since: boot.Now,
+		})
+	}
+	m.sawTerm(max(boot.StoredTerm, boot.Gate.FenceTerm, boot.Gate.LeaseTerm))
+	if boot.AdminDown {
+		m.report(device.AdminDown, device.Problem, "taken down by the operator, permanently")
+	}
+	m.adopt()
+	return m
+}
+
+// adopt goes on serving if the gate was found open: the lease is renewed by the first Step.
+func (m *Machine) adopt() {
+	g := m.boot.Gate
+	if !g.Serving || g.LeaseTerm == 0 {
+		return
+	}
+	m.finishInit()
+	m.term, m.opened, m.server, m.lastServer = g.LeaseTerm, m.now, m.self, m.self
+	m.state, m.reason = StateActive, "the restarted daemon found its gate serving and goes on"
+	m.first = append(m.first,
+		Lease{Group: g.Group, Term: m.term, Alone: m.alone},
+		Announce{Group: g.Group, Reason: "the daemon was restarted"},
+		Record{Code: CodeAdopted, From: StateInit, To: StateActive, Reason: m.reason, Peer: Nobody, Term: m.term})
+	m.helloSoon = true
+}
 
 // Step applies one event at the time now, which must not run backwards, and returns what is to be done,
 // in the order in which it is to be done. The slice is valid until the next Step.
-func (m *Machine) Step(now int64, ev Event) []Effect { return nil }
+func (m *Machine) Step(now int64, ev Event) []Effect {
+	m.now = max(m.now, now)
+	m.fx = append(m.fx[:0], m.first...)
+	m.first = nil
+	m.learn(ev)
+	m.settle()
+	m.schedule()
+	order(m.fx)
+	return m.fx
+}
 
-// Hello returns the content of a HELLO as of the last Step.
-func (m *Machine) Hello(now int64) Hello { return Hello{} }
+// learn takes an event in. It changes what is known, and lets claims and questions take note; what
+// follows from it is settled afterwards.
+func (m *Machine) learn(ev Event) {
+	switch e := ev.(type) {
+	case Tick:
+	case Heard:
+		m.heard(&e)
+	case Missed:
+		m.missed(e)
+	case Silent:
+		m.silent(e)
+	case GateState:
+		m.gateState(e)
+	case YieldResult:
+		m.yieldResult(e)
+	case HelloReceived:
+		m.helloReceived(&e)
+	case Link:
+		m.link(e)
+	case Device:
+		m.deviceEvent(e)
+	case VIPAnswer:
+		m.vipAnswer(e)
+	case NeighbourAnswer:
+		m.neighbourAnswer(e)
+	case Admin:
+		m.admin(e)
+	case PulseHealth:
+		m.courtesy.onTimeSince = e.OnTimeSince
+	case PolicyReady:
+		m.policy = e.Ready
+	case SyncReady:
+		m.sync = e.Ready
+	case Restart:
+		m.restarting, m.helloSoon = true, true
+	case Stop:
+		m.stop()
+	}
+}
 
-// View returns a copy of what the machine knows as of the last Step.
-func (m *Machine) View(now int64) View { return View{} }
+// settle draws the conclusions: first about others, then about oneself, then who should serve.
+func (m *Machine) settle() {
+	m.wake = never
+	m.judgePeers()
+	m.judgeInterfaces()
+	m.judgeDevices()
+	m.judgeInit()
+	m.expireForce()
+	m.judgeStop()
+	m.judgeServing()
+	m.pursue()
+	m.judgeState()
+}
 
-// Why says in one line why this member is in its state, naming the cause.
-func (m *Machine) Why() string { return "" }
+// schedule adds the periodic HELLO and says when the next Step is due at the latest.
+func (m *Machine) schedule() {
+	if m.helloSoon || m.now >= m.helloAt {
+		m.helloSoon = false
+		m.helloAt = m.now + m.t.hello
+		m.do(SendHello{})
+	}
+	m.wakeAt(m.helloAt)
+	m.do(WakeAt{At: m.wake})
+}
 
-// WhyNot says in one line why the member peer does not serve; for the one that serves, why it does.
-func (m *Machine) WhyNot(peer uint8) string { return "" }
+// do adds an effect, and wakeAt a time at which something may change by itself.
+func (m *Machine) do(e Effect)      { m.fx = append(m.fx, e) }
+func (m *Machine) wakeAt(at int64)  { m.wake = min(m.wake, max(at, m.now+1)) }
+func (m *Machine) sawTerm(t uint32) { m.maxTerm = max(m.maxTerm, t) }
+
+// order sorts effects into the order of their declaration; equal ones keep theirs. There are few.
+func order(fx []Effect) {
+	for i := 1; i < len(fx); i++ {
+		for j := i; j > 0 && rank(fx[j]) < rank(fx[j-1]); j-- {
+			fx[j], fx[j-1] = fx[j-1], fx[j]
+		}
+	}
+}
+
+func rank(e Effect) int {
+	switch e.(type) {
+	case Revoke:
+		return 0
+	case SendYield:
+		return 1
+	case GrantOwn:
+		return 2
+	case Lease:
+		return 3
+	case SetAlone:
+		return 4
+	case Announce:
+		return 5
+	case AskVIP:
+		return 6
+	case AskNeighbours:
+		return 7
+	case Query:
+		return 8
+	case SendHello:
+		return 9
+	case StoreTerm:
+		return 10
+	case Record:
+		return 11
+	}
+	return 12
+}

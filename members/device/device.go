@@ -57,8 +57,9 @@ type Device struct {
 	Reason  string
 	// Timeout after which a silent reporter is a problem; 0 is never.
 	Timeout time.Duration
-	// Reported is when the last report came; Changed when the status changed last.
-	Reported, Changed int64
+	// Reported is when the last report came; Changed when the status changed last; Registered when the device
+	// was added.
+	Reported, Changed, Registered int64
 	// Builtin devices cannot be registered or removed by users.
 	Builtin bool
 	// TimedOut is set while the problem is the reporter's silence.

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package members
+
+import (
+	"fmt"
+
+	"github.com/holdfast-project/holdfast/members/device"
+)
+
+// deviceEvent takes a report from outside in.
+func (m *Machine) deviceEvent(e Device) {
+	switch e.Op {
+	case DeviceRegister:
+		_ = m.devices.Register(m.now, e.Name, e.Timeout, e.Status, e.Reason) // a built-in name changes nothing
+	case DeviceUnregister:
+		_ = m.devices.Unregister(e.Name)
+	case DeviceReport:
+		_ = m.devices.Report(m.now, e.Name, e.Status, e.Reason)
+	}
+}
+
+// report sets a device of the machine's own.
+func (m *Machine) report(name string, s device.Status, reason string) {
+	d, ok := m.devices.Get(name)
+	if !ok || d.Status == s && d.Reason == reason {
+		return
+	}
+	_ = m.devices.Report(m.now, name, s, reason)
+}
+
+// ok reports a device of the machine's own as well, or as in problem for the reason.
+func (m *Machine) well(name, reason string) {
+	if reason == "" {
+		m.report(name, device.OK, "")
+		return
+	}
+	m.report(name, device.Problem, reason)
+}
+
+// judgeDevices brings the devices that the machine watches itself up to date, lets silent reporters time
+// out, and records what changed.
+func (m *Machine) judgeDevices() {
+	m.well(device.InterfaceActiveCheck, m.interfaceProblem())
+	m.well(device.Config, m.configProblem())
+	m.well(device.Version, m.versionProblem())
+	m.wakeAt(m.devices.Expire(m.now))
+	n, first := m.devices.Problems()
+	if n == 0 || n == 1 && first.Name == device.InitDevice {
+		m.well(device.ProblemNotification, "")
+	} else {
+		m.well(device.ProblemNotification, first.Name)
+	}
+	if m.devices.Changes == m.deviceSeen {
+		return
+	}
+	m.deviceSeen, m.helloSoon = m.devices.Changes, true
+	for i := range m.devices.Len() {
+		m.recordDevice(m.devices.At(i))
+	}
+}
+
+// recordDevice records a device that changed in this Step.
+func (m *Machine) recordDevice(d *device.Device) {
+	if d.Changed != m.now || d.Name == device.ProblemNotification || d.Name == device.InitDevice {
+		return
+	}
+	r := Record{Code: CodeDeviceOK, From: m.state, To: m.state, Device: d.Name, Peer: Nobody, Reason: d.Name + " is well again"}
+	if d.Status == device.Problem {
+		r.Code, r.Reason = CodeDeviceProblem, d.Name+": "+d.Reason
+	} else if d.Status == device.Init {
+		return
+	}
+	if d.Status == device.OK && d.Registered == m.now {
+		return
+	}
+	m.do(r)
+}
+
+// interfaceProblem names the first failed interface.
+func (m *Machine) interfaceProblem() string {
+	for i := range m.ifaces {
+		if m.ifaces[i].problem != "" {
+			return m.ifaces[i].problem
+		}
+	}
+	return ""
+}
+
+// configProblem compares this member's configuration with that of the one that serves, or of the first
+// member heard: that one is the reference, so that a wrong newcomer takes itself out and nobody else.
+func (m *Machine) configProblem() string {
+	if m.term != 0 {
+		return ""
+	}
+	for i := range m.peers {
+		p := &m.peers[i]
+		if !p.alive || p.helloAt == 0 || m.server != Nobody && m.server != p.id || m.server == Nobody && p.id > m.self {
+			continue
+		}
+		if p.hello.Mode != m.cfg.Mode {
+			return fmt.Sprintf("the mode here is %q, at %s %q", m.cfg.Mode, p.name, p.hello.Mode)
+		}
+		if p.hello.Digest != m.cfg.Digest {
+			return "the configuration here is another one than at " + p.name
+		}
+		return ""
+	}
+	return ""
+}
+
+// versionProblem names a member whose protocol version this build does not know how to work with.
+func (m *Machine) versionProblem() string {
+	if m.term != 0 {
+		return ""
+	}
+	for i := range m.peers {
+		p := &m.peers[i]
+		if p.alive && p.helloAt != 0 && p.hello.Version < m.cfg.MinVersion {
+			return fmt.Sprintf("%s speaks version %d, this build needs %d at least", p.name, p.hello.Version, m.cfg.MinVersion)
+		}
+	}
+	return ""
+}
+
+// Weights of problems: a member with the smaller sum is the better one if all are broken.
+const (
+	weightProblem   = 1
+	weightAdminDown = 16 // goes only if nothing else is left: the operator may have opened the box
+	weightStopping  = 64
+)
+
+// weight is the sum of this member's problems, 0 if it is well.
+func (m *Machine) weight() int {
+	w := 0
+	if m.stopping {
+		w += weightStopping
+	}
+	for i := range m.devices.Len() {
+		if d := m.devices.At(i); d.Status != device.OK {
+			w += deviceWeight(d.Name)
+		}
+	}
+	return w
+}
+
+// peerWeight is the sum of a peer's problems, as it told them.
+func peerWeight(p *peer) int {
+	w := 0
+	for i := range p.hello.Devices {
+		if d := &p.hello.Devices[i]; d.Status != device.OK {
+			w += deviceWeight(d.Name)
+		}
+	}
+	return max(w, weightProblem)
+}
+
+func deviceWeight(name string) int {
+	switch name {
+	case device.ProblemNotification, device.InitDevice:
+		return 0
+	case device.AdminDown:
+		return weightAdminDown
+	}
+	return weightProblem
+}
+
+// problemText names the member's first problem.
+func (m *Machine) problemText() string {
+	if m.stopping {
+		return "its daemon stops"
+	}
+	for i := range m.devices.Len() {
+		d := m.devices.At(i)
+		if d.Status == device.OK || deviceWeight(d.Name) == 0 {
+			continue
+		}
+		if d.Reason == "" {
+			return d.Name
+		}
+		return d.Name + ": " + d.Reason
+	}
+	return ""
+}
+
+// problemDevice names the device of the member's first problem.
+func (m *Machine) problemDevice() string {
+	for i := range m.devices.Len() {
+		if d := m.devices.At(i); d.Status != device.OK && deviceWeight(d.Name) != 0 {
+			return d.Name
+		}
+	}
+	return ""
+}
+
+// finishInit ends INIT.
+func (m *Machine) finishInit() {
+	m.initDone = true
+	m.report(device.InitDevice, device.OK, "")
+	m.vacantAt = m.now
+}
