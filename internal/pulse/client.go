@@ -123,7 +123,7 @@ func (p *Pulse) handshake() error {
 		return fmt.Errorf("pulse: %w", err)
 	}
 	b := make([]byte, maxMessage)
-	n, err := p.conn.Read(b)
+	n, err := p.receive(b)
 	if err != nil {
 		return fmt.Errorf("pulse: wait for the child to begin: %w", err)
 	}
@@ -142,7 +142,7 @@ func (p *Pulse) read() {
 	defer close(p.events)
 	b := make([]byte, maxMessage)
 	for {
-		n, err := p.conn.Read(b)
+		n, err := p.receive(b)
 		if err != nil {
 			break
 		}
@@ -158,6 +158,16 @@ func (p *Pulse) read() {
 	p.conn.Close()
 	err := p.reap()
 	p.hand(Died{Err: err})
+}
+
+// receive reads one message. A child that ends with messages of ours unread resets the connection, but what it said before is
+// still there, behind the error.
+func (p *Pulse) receive(b []byte) (int, error) {
+	n, err := p.conn.Read(b)
+	if errors.Is(err, unix.ECONNRESET) {
+		n, err = p.conn.Read(b)
+	}
+	return n, err
 }
 
 // hand gives one event to main, unless the handle is closed.
