@@ -16,6 +16,9 @@ import (
 	"strconv"
 )
 
+// DefaultSocket is where a member listens unless its cluster.yaml says otherwise.
+const DefaultSocket = "/run/holdfast/control.sock"
+
 // maxAnswer bounds an answer: state of eight members with a thousand addresses is a fraction of it.
 const maxAnswer = 16 << 20
 

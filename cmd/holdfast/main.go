@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/holdfast-project/holdfast/internal/control"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args, environment{
+		out: os.Stdout, err: os.Stderr, getenv: os.Getenv, now: time.Now, zone: time.Local, terminal: isTerminal(os.Stdout),
+	})
+	stop()
+	os.Exit(code)
+}
+
+// environment is what a command may touch besides the socket, so that tests run whole commands in their own process.
+type environment struct {
+	out, err io.Writer
+	getenv   func(string) string
+	now      func() time.Time
+	zone     *time.Location
+	terminal bool // out is one, so colours and redrawing make sense
+}
+
+// Exit codes.
+const (
+	exitOK    = 0
+	exitError = 1 // it was refused or failed
+	exitUsage = 2 // it was not understood
+)
+
+// run executes one command line, args[0] being the name it was called by.
+func run(ctx context.Context, args []string, env environment) int {
+	var err error
+	if filepath.Base(args[0]) == "cphaprob" {
+		err = cphaprob(ctx, &app{environment: env, socket: socketPath(env)}, args[1:])
+	} else {
+		root := newRoot(env)
+		root.SetArgs(args[1:])
+		err = root.ExecuteContext(ctx)
+	}
+	var usage *usageError
+	switch {
+	case err == nil, errors.Is(err, context.Canceled) && ctx.Err() != nil: // Ctrl-C ends --watch and --follow
+		return exitOK
+	case errors.As(err, &usage):
+		fmt.Fprintln(env.err, "holdfast:", err)
+		return exitUsage
+	case errors.Is(err, errReported):
+		return exitError
+	default:
+		fmt.Fprintln(env.err, "holdfast:", err)
+		return exitError
+	}
+}
+
+// usageError is a command line that was not understood.
+type usageError struct{ error }
+
+// Unwrap implements errors' chain.
+func (e *usageError) Unwrap() error { return e.error }
+
+// errReported is a failure that the command has told about already.
+var errReported = errors.New("reported")
+
+func socketPath(env environment) string {
+	if s := env.getenv("HOLDFAST_SOCKET"); s != "" {
+		return s
+	}
+	return control.DefaultSocket
+}
+
+func isTerminal(f *os.File) bool {
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
+}

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// page collects what is shown at once, so that --watch replaces one picture by another.
+type page struct {
+	*app
+	b bytes.Buffer
+}
+
+func (p *page) bytes() []byte { return p.b.Bytes() }
+
+func (p *page) line(format string, args ...any) {
+	fmt.Fprintf(&p.b, format, args...)
+	p.b.WriteByte('\n')
+}
+
+// style is how a cell looks on a terminal.
+type style string
+
+const (
+	plain  style = ""
+	bold   style = "1"
+	dim    style = "2"
+	red    style = "31"
+	green  style = "32"
+	yellow style = "33"
+)
+
+// cell is one field of a table.
+type cell struct {
+	text  string
+	style style
+}
+
+func text(s string) cell { return cell{text: s} }
+
+// table prints rows under a heading, columns aligned. Columns in which every row is empty are left out; escape sequences do not
+// count as width, which is why text/tabwriter will not do.
+func (p *page) table(heading []string, rows [][]cell) {
+	widths := make([]int, len(heading))
+	for _, row := range rows {
+		for i, c := range row {
+			widths[i] = max(widths[i], utf8.RuneCountInString(c.text))
+		}
+	}
+	head := make([]cell, len(heading))
+	for i, h := range heading {
+		head[i] = cell{h, bold}
+		if widths[i] > 0 || i == 0 {
+			widths[i] = max(widths[i], utf8.RuneCountInString(h))
+		}
+	}
+	for _, row := range append([][]cell{head}, rows...) {
+		var line strings.Builder
+		pad := 0
+		for i, c := range row {
+			if widths[i] == 0 {
+				continue
+			}
+			line.WriteString(strings.Repeat(" ", pad))
+			line.WriteString(p.paint(c))
+			pad = widths[i] - utf8.RuneCountInString(c.text) + 2
+		}
+		p.b.WriteString(strings.TrimRight(line.String(), " "))
+		p.b.WriteByte('\n')
+	}
+}
+
+func (p *page) paint(c cell) string {
+	if c.style == plain || !p.terminal || p.noColor || c.text == "" {
+		return c.text
+	}
+	return "\x1b[" + string(c.style) + "m" + c.text + "\x1b[0m"
+}
+
+// stateCell colours a member's state.
+func stateCell(s string) cell {
+	switch s {
+	case "ACTIVE":
+		return cell{s, green}
+	case "STANDBY":
+		return cell{s, plain}
+	case "DOWN", "LOST":
+		return cell{s, red}
+	default:
+		return cell{s, yellow}
+	}
+}
+
+// statusCell colours a device's or interface's status.
+func statusCell(s string) cell {
+	switch s {
+	case "ok", "UP":
+		return cell{s, green}
+	case "problem", "DOWN":
+		return cell{s, red}
+	case "non-monitored":
+		return cell{s, dim}
+	default:
+		return cell{s, yellow}
+	}
+}
+
+// stamp writes a moment; "" for none.
+func (p *page) stamp(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.In(p.zone).Format("2006-01-02 15:04:05.000")
+}
+
+// ago writes how long ago a moment was, to be read at a glance.
+func (p *page) ago(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	d := p.now().Sub(t)
+	switch {
+	case d < 0:
+		return "now"
+	case d < time.Minute:
+		return strconv.Itoa(int(d.Seconds())) + "s"
+	case d < time.Hour:
+		return fmt.Sprintf("%dm%02ds", int(d.Minutes()), int(d.Seconds())%60)
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
+	default:
+		return strconv.Itoa(int(d.Hours())/24) + "d"
+	}
+}
+
+// ms writes milliseconds with three significant places or so.
+func ms(v float64) string {
+	switch {
+	case v == 0:
+		return "0 ms"
+	case v < 10:
+		return strconv.FormatFloat(v, 'f', 2, 64) + " ms"
+	case v < 100:
+		return strconv.FormatFloat(v, 'f', 1, 64) + " ms"
+	case v < 10_000:
+		return strconv.FormatFloat(v, 'f', 0, 64) + " ms"
+	default:
+		return strconv.FormatFloat(v/1000, 'f', 1, 64) + " s"
+	}
+}
+
+func number(n uint64) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.FormatUint(n, 10)
+}
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
