@@ -119,7 +119,7 @@ func (m *Machine) heard(e *Heard) {
 // missed and silent take the prober's verdicts in.
 func (m *Machine) missed(e Missed) {
 	p, i := m.peer(e.Peer), m.ifaceIndex(e.Iface)
-	if p == nil || i < 0 || p.ifs[i].status == pathSilent {
+	if p == nil || i < 0 || p.ifs[i].status != pathHeard { // silent already, or never there
 		return
 	}
 	p.ifs[i].status, p.ifs[i].since = pathMissed, m.now
