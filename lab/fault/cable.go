@@ -24,7 +24,9 @@ const (
 )
 
 // Unplug pulls a node's cable out of one end.
-func (f *Faults) Unplug(node, segment string, end End) error { return f.cable(node, segment, end, false) }
+func (f *Faults) Unplug(node, segment string, end End) error {
+	return f.cable(node, segment, end, false)
+}
 
 // Plug puts it back.
 func (f *Faults) Plug(node, segment string, end End) error { return f.cable(node, segment, end, true) }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os/exec"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -42,6 +43,9 @@ func StartStress(lab *topology.Lab, args ...string) (*Stress, error) {
 	return s, nil
 }
 
+// stressPatience is how long stress-ng has to clean up.
+const stressPatience = 2 * time.Second
+
 // Stop ends it. It is an error if stress-ng had ended by itself with one.
 func (s *Stress) Stop() error {
 	var early error
@@ -54,8 +58,6 @@ func (s *Stress) Stop() error {
 	}
 	// Its own clean-up removes its temporary files; the machine's end catches what does not listen.
 	_, err := s.host.Signal(unix.SIGTERM, func(p machine.Process) bool { return p.PID == s.run.PID() })
-	if early == nil {
-		_ = s.run.Wait() // ended by the signal
-	}
+	pause(s.run.Done(), stressPatience)
 	return errors.Join(early, err, s.host.Close())
 }

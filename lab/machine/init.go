@@ -3,6 +3,7 @@
 package machine
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -40,7 +41,7 @@ func startInit(n *topology.Node) (cmd *exec.Cmd, mount, pid *os.File, err error)
 	cmd.ExtraFiles = []*os.File{w}
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS,
-		Setsid:     true,
+		Setpgid:    true, // a Ctrl-C at the terminal is the laboratory's, not the machines'
 	}
 	err = netns.Start(netns.Place{Net: n.NS}, cmd)
 	w.Close()
@@ -97,6 +98,28 @@ func prepareMounts() error {
 		if err := unix.Mount(m.kind, m.at, m.kind, unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
 			return fmt.Errorf("mount %s at %s: %w", m.kind, m.at, err)
 		}
+	}
+	return fakeBootID()
+}
+
+// fakeBootID gives the machine a boot id of its own, as software that remembers things across boots looks at it.
+func fakeBootID() error {
+	f, err := os.CreateTemp("", "boot_id-")
+	if err != nil {
+		return fmt.Errorf("boot id: %w", err)
+	}
+	defer os.Remove(f.Name()) // the mount keeps the file
+	defer f.Close()
+	var b [16]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		return fmt.Errorf("boot id: %w", err)
+	}
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80 // a random UUID
+	if _, err := fmt.Fprintf(f, "%x-%x-%x-%x-%x\n", b[0:4], b[4:6], b[6:8], b[8:10], b[10:]); err != nil {
+		return fmt.Errorf("boot id: %w", err)
+	}
+	if err := unix.Mount(f.Name(), "/proc/sys/kernel/random/boot_id", "", unix.MS_BIND, ""); err != nil {
+		return fmt.Errorf("boot id: %w", err)
 	}
 	return nil
 }

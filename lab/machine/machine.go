@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -102,6 +103,9 @@ func (m *Machine) Start(cmd *exec.Cmd) (*Running, error) {
 	defer m.mu.Unlock()
 	if !m.booted {
 		return nil, fmt.Errorf("machine %s: start %s: the machine is off", m.node.Name, cmd.Path)
+	}
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	}
 	if err := netns.Start(netns.Place{Net: m.node.NS, Mount: m.mount, PID: m.pid}, cmd); err != nil {
 		return nil, err

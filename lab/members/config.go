@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package members
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/holdfast-project/holdfast/lab/topology"
+)
+
+// Options say how the cluster is configured. Zero fields leave what is not given to holdfastd's own defaults.
+type Options struct {
+	// Binary is the path of holdfastd; "" looks beside this executable, in ./bin and on PATH.
+	Binary string
+	// Dir is the laboratory's directory; it must exist, and its path must be short enough for a socket's (60 bytes).
+	Dir string
+	// Cluster is the cluster's number; 0 means 7.
+	Cluster uint16
+	// Profile, Recovery and Transport are the configuration's words.
+	Profile, Recovery, Transport string
+	// Timers are timers that differ from the profile: "hold-down: 1s".
+	Timers map[string]string
+	// NoVMAC lets members answer with their own MAC.
+	NoVMAC bool
+	// NoNeighbours leaves the list of known neighbours empty.
+	NoNeighbours bool
+	// Attach says where the gate sits: auto, xdp, tcx.
+	Attach string
+	// Extra is YAML added at the end of the configuration.
+	Extra string
+}
+
+// memberDir is where a member's own files are.
+func (o Options) memberDir(member string) string { return filepath.Join(o.Dir, member) }
+
+// Socket returns the path of a member's control socket.
+func (o Options) Socket(member string) string {
+	return filepath.Join(o.memberDir(member), "control.sock")
+}
+
+// Log returns the path of the file that a member's daemon writes its log to.
+func (o Options) Log(member string) string {
+	return filepath.Join(o.memberDir(member), "holdfastd.log")
+}
+
+// Config returns the path of the cluster's configuration.
+func (o Options) Config() string { return filepath.Join(o.Dir, "cluster.yaml") }
+
+// writeFiles writes the configuration and its key, and makes the members' directories.
+func writeFiles(lab *topology.Lab, o Options) error {
+	for _, n := range lab.OfKind(topology.Member) {
+		if err := os.MkdirAll(filepath.Join(o.memberDir(n.Name), "state"), 0o700); err != nil {
+			return err
+		}
+	}
+	var key [32]byte
+	if _, err := rand.Read(key[:]); err != nil {
+		return err
+	}
+	line := "1:" + base64.StdEncoding.EncodeToString(key[:]) + "\n"
+	if err := os.WriteFile(filepath.Join(o.Dir, "cluster.key"), []byte(line), 0o600); err != nil {
+		return err
+	}
+	return os.WriteFile(o.Config(), []byte(YAML(lab, o)), 0o644)
+}
+
+// YAML is the cluster's configuration for a topology.
+func YAML(lab *topology.Lab, o Options) string {
+	var b strings.Builder
+	line := func(format string, a ...any) { fmt.Fprintf(&b, format+"\n", a...) }
+	cluster := o.Cluster
+	if cluster == 0 {
+		cluster = 7
+	}
+	line("id: %d", cluster)
+	line("name: lab")
+	line("mode: ha")
+	for _, kv := range [][2]string{{"recovery", o.Recovery}, {"profile", o.Profile}, {"attach", o.Attach}} {
+		if kv[1] != "" {
+			line("%s: %s", kv[0], kv[1])
+		}
+	}
+	if o.NoVMAC {
+		line("vmac: false")
+	}
+	if o.Transport != "" {
+		line("ccp: {transport: %s}", o.Transport)
+	}
+	line("key-file: cluster.key")
+	line("control: {socket: %q}", o.Socket("{member}"))
+	line("state-dir: %q", filepath.Join(o.memberDir("{member}"), "state"))
+	if len(o.Timers) > 0 {
+		line("timers:")
+		for _, name := range sorted(o.Timers) {
+			line("  %s: %s", name, o.Timers[name])
+		}
+	}
+	line("members:")
+	for _, n := range lab.OfKind(topology.Member) {
+		line("  - name: %s", n.Name)
+		line("    interfaces:")
+		for _, p := range n.Ports {
+			line("      %s: {device: %s, addresses: [%s, %q], mac: %q}", p.Segment, p.Device, p.V4, p.V6, p.MAC)
+		}
+	}
+	line("interfaces:")
+	for i := range lab.Spec.Segments {
+		writeInterface(line, lab, o, i)
+	}
+	b.WriteString(o.Extra)
+	return b.String()
+}
+
+func writeInterface(line func(string, ...any), lab *topology.Lab, o Options, i int) {
+	segment, plan := lab.Spec.Segments[i], lab.Spec.Net(i)
+	line("  - name: %s", segment.Name)
+	line("    role: %s", segment.Role)
+	if len(plan.VIPs) == 0 {
+		return
+	}
+	line("    vips:")
+	for _, v := range plan.VIPs {
+		line("      - %q", v)
+	}
+	line("    link-local: %q", plan.LinkLocal)
+	if lab.Spec.SLAAC && segment.Hosts == topology.Clients {
+		line("    router-advert:")
+		line("      interval: 3s")
+		line("      prefixes:")
+		line("        - {prefix: %q}", plan.V6)
+	}
+	if o.NoNeighbours {
+		return
+	}
+	var neighbours []string
+	for _, p := range lab.PortsOn(segment.Name) {
+		if n, err := lab.Node(p.Node); err == nil && n.Kind != topology.Member {
+			neighbours = append(neighbours, p.V4.Addr().String())
+		}
+	}
+	if len(neighbours) > 0 {
+		line("    neighbours: [%s]", strings.Join(neighbours[:min(2, len(neighbours))], ", "))
+	}
+}

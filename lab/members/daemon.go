@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package members
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/holdfast-project/holdfast/internal/control"
+	"github.com/holdfast-project/holdfast/lab/machine"
+)
+
+// Member is one member: a machine and the daemon on it. It is safe for concurrent use.
+type Member struct {
+	name    string
+	opts    Options
+	binary  string
+	machine *machine.Machine
+	client  *control.Client
+
+	mu  sync.Mutex
+	run *machine.Running // the daemon that was started last
+}
+
+// Name returns the member's name.
+func (m *Member) Name() string { return m.name }
+
+// Machine returns the member's machine.
+func (m *Member) Machine() *machine.Machine { return m.machine }
+
+// Client returns a client for the member's control socket.
+func (m *Member) Client() *control.Client { return m.client }
+
+// PID returns the daemon's process as this process sees it, 0 if none runs.
+func (m *Member) PID() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.alive() {
+		return 0
+	}
+	return m.run.PID()
+}
+
+func (m *Member) alive() bool {
+	if m.run == nil {
+		return false
+	}
+	select {
+	case <-m.run.Done():
+		return false
+	default:
+		return true
+	}
+}
+
+// start starts the daemon. It does not wait until the daemon answers.
+func (m *Member) start() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.alive() {
+		return fmt.Errorf("member %s: start: its daemon runs", m.name)
+	}
+	log, err := os.OpenFile(m.opts.Log(m.name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	defer log.Close() // the daemon has its own
+	cmd := exec.Command(m.binary, "-config", m.opts.Config(), "-member", m.name)
+	cmd.Stdout, cmd.Stderr = log, log
+	run, err := m.machine.Start(cmd)
+	if err != nil {
+		return err
+	}
+	m.run = run
+	return nil
+}
+
+// boot switches the machine on and starts the daemon.
+func (m *Member) boot() error {
+	if err := os.Remove(m.opts.Socket(m.name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := m.machine.Boot(); err != nil {
+		return err
+	}
+	return m.start()
+}
+
+// awaitEnd waits until the daemon has ended.
+func (m *Member) awaitEnd(ctx context.Context) error {
+	m.mu.Lock()
+	run := m.run
+	m.mu.Unlock()
+	if run == nil {
+		return nil
+	}
+	select {
+	case <-run.Done():
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("member %s: its daemon does not end: %w", m.name, ctx.Err())
+	}
+}
+
+// awaitAnswer waits until the daemon answers on its control socket; it fails at once when the daemon ends.
+func (m *Member) awaitAnswer(ctx context.Context) error {
+	m.mu.Lock()
+	run := m.run
+	m.mu.Unlock()
+	for {
+		_, err := m.state(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-run.Done():
+			return fmt.Errorf("member %s: its daemon ended (%w): %s", m.name, run.Wait(), m.lastWords())
+		case <-ctx.Done():
+			return fmt.Errorf("member %s: its daemon does not answer: %w: %s", m.name, err, m.lastWords())
+		case <-time.After(pollEvery):
+		}
+	}
+}
+
+// pollEvery is how often a state that is waited for is asked for.
+const pollEvery = 5 * time.Millisecond
+
+// askPatience bounds one question to a daemon, which may be stopped.
+const askPatience = 250 * time.Millisecond
+
+func (m *Member) state(ctx context.Context) (control.State, error) {
+	ctx, cancel := context.WithTimeout(ctx, askPatience)
+	defer cancel()
+	return m.client.State(ctx)
+}
+
+// lastWords returns the last lines of the daemon's log.
+func (m *Member) lastWords() string {
+	raw, err := os.ReadFile(m.opts.Log(m.name))
+	if err != nil {
+		return err.Error()
+	}
+	lines := strings.Split(strings.TrimSpace(string(raw)), "\n")
+	return strings.Join(lines[max(0, len(lines)-5):], "\n")
+}
+
+// signal sends a signal to a part of the member's software.
+func (m *Member) signal(sig unix.Signal, part machine.Part) error {
+	main := m.PID()
+	count, err := m.machine.Signal(sig, func(p machine.Process) bool {
+		pulse := len(p.Args) == 2 && p.Args[1] == "pulse"
+		switch part {
+		case machine.MainPart:
+			return p.PID == main
+		case machine.Pulse:
+			return pulse
+		default:
+			return p.PID == main || pulse
+		}
+	})
+	if err == nil && count == 0 {
+		err = fmt.Errorf("member %s: signal %v: no process of part %s runs", m.name, sig, part)
+	}
+	return err
+}
+
+// findBinary finds holdfastd where a build leaves it.
+func findBinary(path string) (string, error) {
+	if path != "" {
+		return filepath.Abs(path)
+	}
+	var tried []string
+	if exe, err := os.Executable(); err == nil {
+		tried = append(tried, filepath.Join(filepath.Dir(exe), "holdfastd"))
+	}
+	tried = append(tried, filepath.Join("bin", "holdfastd"))
+	for _, p := range tried {
+		if info, err := os.Stat(p); err == nil && info.Mode().IsRegular() {
+			return filepath.Abs(p)
+		}
+	}
+	if p, err := exec.LookPath("holdfastd"); err == nil {
+		return filepath.Abs(p)
+	}
+	return "", fmt.Errorf("no holdfastd at %s nor on PATH: build it (make build) or name its directory with -bin", strings.Join(tried, " or "))
+}
+
+func sorted(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }
