@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"net/netip"
+
+	"github.com/holdfast-project/holdfast/bpf"
+	"github.com/holdfast-project/holdfast/dataplane/announce"
+	"github.com/holdfast-project/holdfast/dataplane/link"
+	"github.com/holdfast-project/holdfast/dataplane/neighbour"
+	"github.com/holdfast-project/holdfast/internal/config"
+	"github.com/holdfast-project/holdfast/internal/pulse"
+	"github.com/holdfast-project/holdfast/members"
+)
+
+// protocolVersion and capabilities are what this build tells the others in its HELLOs; a member that is newer than the serving one
+// waits in READY.
+const (
+	protocolVersion uint32 = 1
+	capabilities    uint64 = 0
+)
+
+// findDevice looks for the device of a port. A device that does not exist (yet) is a port without carrier.
+func (n *node) findDevice(p *port) {
+	ifi, err := net.InterfaceByName(p.device)
+	if err != nil {
+		n.log.Warn("interface is not there", "interface", p.Name, "device", p.device, "error", err)
+		return
+	}
+	st, err := link.Query(ifi.Index)
+	if err != nil {
+		n.log.Warn("interface cannot be read", "interface", p.Name, "device", p.device, "error", err)
+		return
+	}
+	p.index, p.mac, p.carrier, p.received = st.Index, st.MAC, st.AdminUp && st.Carrier, st.Received
+}
+
+// applyPorts brings gate, host, announcements, questions and sockets in line with the configuration and the devices that exist. The
+// gate comes first, so that the stack never answers for a VIP.
+func (n *node) applyPorts() error {
+	var errs []error
+	keep := func(err error) {
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	for _, p := range n.ports {
+		if want := n.local.Self.Interfaces[p.Name].MAC; want != nil && p.index != 0 && *want != p.mac {
+			return fmt.Errorf("interface %s: device %s has MAC %s, but %s says %s: correct the file or the device's name",
+				p.Name, p.device, macText(p.mac), n.cfg.Path, macText(*want))
+		}
+		if p.index == 0 || p.attached || !p.Monitored && !p.Role.Gated() {
+			continue
+		}
+		if err := n.gate.Attach(bpf.Iface{Index: p.index, Slot: p.Slot, MAC: p.mac, VMAC: p.vmac(), Gated: p.Role.Gated(), UseVMAC: p.VMAC != nil}); err != nil {
+			keep(fmt.Errorf("interface %s: %w", p.Name, err))
+			continue
+		}
+		p.attached = true
+	}
+	keep(n.gate.SetVIPs(n.gateVIPs()))
+	keep(n.host.Apply(n.desired()))
+	keep(n.announcer.Configure(n.announceSets()))
+	keep(n.wire.configure())
+	n.configureAsker()
+	return errors.Join(errs...)
+}
+
+// vmac is the MAC that answers on a port when it is not the member's own.
+func (p *port) vmac() [6]byte {
+	if p.VMAC == nil {
+		return [6]byte{}
+	}
+	return *p.VMAC
+}
+
+// answerMAC is the MAC that neighbours know the VIPs by.
+func (p *port) answerMAC() [6]byte {
+	if p.VMAC != nil {
+		return *p.VMAC
+	}
+	return p.mac
+}
+
+func (n *node) gateVIPs() []bpf.VIP {
+	var all []bpf.VIP
+	for _, p := range n.ports {
+		if !p.Role.Gated() || p.index == 0 {
+			continue
+		}
+		for _, v := range p.VIPs {
+			all = append(all, bpf.VIP{Addr: v.Addr, Index: p.index, Group: gateway})
+		}
+		if p.LinkLocal.IsValid() {
+			all = append(all, bpf.VIP{Addr: p.LinkLocal, Index: p.index, Group: gateway})
+		}
+		for _, a := range p.ProxyARP {
+			all = append(all, bpf.VIP{Addr: a, Index: p.index, Group: gateway, Proxy: true})
+		}
+	}
+	return all
+}
+
+func (n *node) desired() link.Desired {
+	// One above the pulse: what delivers the frames must not wait for what waits for them.
+	d := link.Desired{NAPIPriority: min(n.cfg.CCP.Priority+1, 99)}
+	for _, p := range n.ports {
+		if !p.Role.Gated() || p.index == 0 {
+			continue
+		}
+		i := link.Interface{Name: p.device, Proxy: p.ProxyARP}
+		if p.VMAC != nil {
+			i.VMACs = [][6]byte{*p.VMAC}
+		}
+		for _, v := range p.VIPs {
+			i.VIPs = append(i.VIPs, link.VIP{Addr: v.Addr, Group: gateway})
+		}
+		if p.LinkLocal.IsValid() {
+			i.VIPs = append(i.VIPs, link.VIP{Addr: p.LinkLocal, Group: gateway})
+		}
+		d.Interfaces = append(d.Interfaces, i)
+	}
+	return d
+}
+
+func (n *node) announceSets() []announce.Set {
+	var sets []announce.Set
+	for _, p := range n.ports {
+		if !p.Role.Gated() || p.index == 0 {
+			continue
+		}
+		s := announce.Set{Group: gateway, Index: p.index, Name: p.device, MAC: p.answerMAC(), Virtual: p.VMAC != nil,
+			Proxy: p.ProxyARP, LinkLocal: p.LinkLocal, IsRouter: true, Router: router(p.RouterAdv)}
+		for _, v := range p.VIPs {
+			s.VIPs = append(s.VIPs, v.Addr)
+		}
+		sets = append(sets, s)
+	}
+	return sets
+}
+
+func router(ra *config.RouterAdv) *announce.Router {
+	if ra == nil {
+		return nil
+	}
+	r := &announce.Router{MaxInterval: ra.Interval, Lifetime: ra.Lifetime, NoDefaultRoute: ra.Lifetime == 0, HopLimit: ra.HopLimit,
+		Managed: ra.Managed, OtherConfig: ra.OtherConfig, MTU: ra.MTU, DNS: ra.DNS, Search: ra.Search, DNSLifetime: ra.DNSLifetime}
+	for _, p := range ra.Prefixes {
+		r.Prefixes = append(r.Prefixes, announce.Prefix{Prefix: p.Prefix, OffLink: !p.OnLink, NoAutonomous: !p.Autonomous,
+			Valid: p.Valid, Preferred: p.Preferred})
+	}
+	return r
+}
+
+// configureAsker tells the asker the interfaces, and whose MACs are known: learned ones come with authentic HELLOs only.
+func (n *node) configureAsker() {
+	var ifaces []neighbour.Iface
+	for _, p := range n.ports {
+		if p.index == 0 || !p.Role.Gated() {
+			continue
+		}
+		i := neighbour.Iface{Index: p.index, Name: p.device, MAC: p.mac}
+		for _, a := range n.local.Self.Interfaces[p.Name].Addresses {
+			setFirst(&i.IPv4, a.Addr(), a.Addr().Is4())
+			setFirst(&i.IPv6, a.Addr(), a.Addr().Is6())
+		}
+		ifaces = append(ifaces, i)
+	}
+	if err := n.asker.Configure(ifaces, n.wire.owners()); err != nil {
+		n.log.Warn("questions to neighbours", "error", err)
+	}
+}
+
+func setFirst(dst *netip.Addr, a netip.Addr, fits bool) {
+	if fits && !dst.IsValid() {
+		*dst = a
+	}
+}
+
+func (n *node) machineConfig() members.Config {
+	t := n.cfg.Timers
+	c := members.Config{
+		Self: n.local.Self.ID, Recovery: members.RecoveryMaintainCurrent,
+		Timers: members.Timers{
+			Probe: t.Probe, Dead: t.Dead, Hello: t.Hello, BootWait: t.BootWait, ReceiveWait: t.BootListen, HoldDown: t.HoldDown,
+			CourtesyAge: t.Courtesy, CourtesyMax: t.CourtesyMax, Restarting: t.Restarting, Stranger: t.Stranger,
+		},
+		Digest: n.cfg.Digest(), Mode: string(n.cfg.Mode), Version: protocolVersion, Capabilities: capabilities,
+		FlapBudget: n.cfg.Flap.Budget, FlapWindow: n.cfg.Flap.Window,
+	}
+	if c.FlapBudget == 0 { // damping is off
+		c.FlapBudget = math.MaxInt32
+	}
+	if n.cfg.Recovery == config.HighestPriority {
+		c.Recovery = members.RecoveryHighestPriority
+	}
+	for _, m := range n.cfg.Members {
+		c.Names = append(c.Names, m.Name)
+	}
+	for _, i := range n.cfg.Interfaces {
+		if i.Monitored {
+			c.Interfaces = append(c.Interfaces, members.Interface{Slot: i.Slot, Name: i.Name, Cluster: i.Role.Gated()})
+		}
+	}
+	return c
+}
+
+func (n *node) pulseConfig() pulse.Config {
+	k := n.wire.ring.Use()
+	c := pulse.Config{
+		PinDir: n.local.PinDir, Self: n.local.Self.ID, Cluster: n.cfg.ID, EtherType: n.cfg.CCP.EtherType,
+		KeyNumber: k.Number, Key: k.Key.GateKey(n.cfg.ID),
+		Probe: n.cfg.Timers.Probe, Dead: n.cfg.Timers.Dead, Transport: string(n.cfg.CCP.Transport), Priority: n.cfg.CCP.Priority,
+	}
+	for _, p := range n.ports {
+		if p.Monitored && p.index != 0 {
+			c.Interfaces = append(c.Interfaces, pulse.Interface{Slot: p.Slot, Index: p.index, Name: p.device, MAC: p.mac})
+		}
+	}
+	for _, m := range n.local.Peers {
+		c.Peers = append(c.Peers, m.ID)
+	}
+	return c
+}

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/holdfast-project/holdfast/bpf"
+	"github.com/holdfast-project/holdfast/internal/control"
+	"github.com/holdfast-project/holdfast/members"
+)
+
+// backend answers the operator's API. Its methods run on the API's goroutines and ask the loop.
+type backend struct{ n *node }
+
+// ask runs f on the loop and returns what it returns.
+func ask[T any](ctx context.Context, n *node, f func(now int64) (T, error)) (T, error) {
+	type answer struct {
+		v   T
+		err error
+	}
+	done := make(chan answer, 1)
+	var none T
+	select {
+	case n.asks <- func() { v, err := f(bpf.Boottime()); done <- answer{v, err} }:
+	case <-ctx.Done():
+		return none, ctx.Err()
+	case <-n.tasks.ctx.Done():
+		return none, errLeaving
+	}
+	select {
+	case a := <-done:
+		return a.v, a.err
+	case <-ctx.Done():
+		return none, ctx.Err()
+	}
+}
+
+var errLeaving = &control.Error{Code: control.CodeUnavailable, What: "this daemon is ending", WayOut: "ask again when it is back"}
+
+// wait is an API request that waits until the machine has got somewhere.
+type wait struct {
+	ctx  context.Context //nolint:containedctx // of the request that waits
+	done func(members.View) bool
+	tell chan<- members.View
+}
+
+// checkWaits answers the requests whose wait is over.
+func (n *node) checkWaits() {
+	if len(n.waits) == 0 {
+		return
+	}
+	v := n.machine.View(bpf.Boottime())
+	rest := n.waits[:0]
+	for _, w := range n.waits {
+		switch {
+		case w.ctx.Err() != nil:
+		case w.done(v):
+			w.tell <- v
+		default:
+			rest = append(rest, w)
+		}
+	}
+	n.waits = rest
+}
+
+// orderAndWait gives the machine an order and waits until done says that it has been carried out.
+func (b *backend) orderAndWait(ctx context.Context, order members.Event, done func(members.View) bool) (members.View, error) {
+	tell := make(chan members.View, 1)
+	_, err := ask(ctx, b.n, func(int64) (struct{}, error) {
+		b.n.step(order)
+		b.n.waits = append(b.n.waits, wait{ctx, done, tell})
+		return struct{}{}, nil
+	})
+	if err != nil {
+		return members.View{}, err
+	}
+	select {
+	case v := <-tell:
+		return v, nil
+	case <-ctx.Done():
+		return members.View{}, ctx.Err()
+	case <-b.n.tasks.ctx.Done():
+		return members.View{}, errLeaving
+	}
+}
+
+// patience is how long an order waits for its effect before it says what holds it up.
+const patience = 5 * time.Second
+
+// Failover implements control.Backend.
+func (b *backend) Failover(ctx context.Context, r control.FailoverRequest) (control.Result, error) {
+	target, ok := b.n.number(r.To)
+	if !ok {
+		return control.Result{}, control.NotFound(fmt.Sprintf("there is no member %q", r.To), "the members are "+strings.Join(b.n.names(), ", "))
+	}
+	if r.For < 0 {
+		return control.Result{}, control.Invalid(fmt.Sprintf("for: %v is negative", time.Duration(r.For)), "give a duration such as 10m")
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	v, err := b.orderAndWait(ctx, members.Admin{Kind: members.AdminForceTo, Target: target, For: time.Duration(r.For)},
+		func(v members.View) bool { return v.Active == target || v.ForcedTo != target })
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return control.Result{}, control.Refused(fmt.Sprintf("%s has not taken over within %v", r.To, patience), "holdfast why says what holds it up")
+	case err != nil:
+		return control.Result{}, err
+	case v.Active != target:
+		return control.Result{}, control.Refused(fmt.Sprintf("%s cannot take over: %s", r.To, v.Members[target].Reason), "holdfast why says more")
+	}
+	done := r.To + " serves"
+	if r.For > 0 {
+		done += fmt.Sprintf(", and is kept there for %v", time.Duration(r.For))
+	}
+	return control.Result{Done: done}, nil
+}
+
+// ResetFailovers implements control.Backend.
+func (b *backend) ResetFailovers(ctx context.Context, r control.ResetRequest) (control.Result, error) {
+	return ask(ctx, b.n, func(int64) (control.Result, error) {
+		if r.Counter {
+			b.n.step(members.Admin{Kind: members.AdminResetFailovers})
+		}
+		b.n.trace.reset(r.Counter, r.History)
+		return control.Result{Done: "reset"}, nil
+	})
+}
+
+// Admin implements control.Backend.
+func (b *backend) Admin(ctx context.Context, r control.AdminRequest) (control.Result, error) {
+	order, state := members.AdminDown, "down"
+	if r.Up {
+		order, state = members.AdminUp, "up"
+	}
+	if _, err := ask(ctx, b.n, func(int64) (struct{}, error) {
+		if r.Up || r.Permanent {
+			return struct{}{}, b.n.store.setAdminDown(!r.Up)
+		}
+		return struct{}{}, nil
+	}); err != nil {
+		return control.Result{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	v, err := b.orderAndWait(ctx, members.Admin{Kind: order}, func(v members.View) bool {
+		return r.Up || v.State == members.StateDown || v.State == members.StateActiveAttention
+	})
+	if err != nil {
+		return control.Result{}, err
+	}
+	res := control.Result{Done: fmt.Sprintf("%s is administratively %s: %s", b.n.local.Self.Name, state, v.State)}
+	if !r.Up && v.State == members.StateActiveAttention {
+		res.Details = []string{"it goes on serving: " + v.Reason}
+	}
+	if r.Permanent && !r.Up {
+		res.Details = append(res.Details, "this survives restarts and reboots, until holdfast admin up")
+	}
+	return res, nil
+}
+
+// Device implements control.Backend.
+func (b *backend) Device(ctx context.Context, r control.DeviceRequest) (control.Result, error) {
+	ev, err := deviceEvent(r)
+	if err != nil {
+		return control.Result{}, err
+	}
+	return ask(ctx, b.n, func(now int64) (control.Result, error) {
+		known := false
+		for _, d := range b.n.machine.View(now).Devices {
+			if d.Name != r.Name {
+				continue
+			}
+			known = true
+			if d.Builtin {
+				return control.Result{}, control.Refused(r.Name+" is a built-in device", "choose another name")
+			}
+		}
+		if !known && ev.Op != members.DeviceRegister {
+			return control.Result{}, control.NotFound("there is no device "+r.Name, "register it first: holdfast devices register "+r.Name)
+		}
+		b.n.step(ev)
+		if ev.Op == members.DeviceUnregister {
+			b.n.metrics.RemoveDevice(r.Name)
+		}
+		return control.Result{Done: r.Name + ": " + r.Action}, nil
+	})
+}
+
+// Reload implements control.Backend.
+func (b *backend) Reload(ctx context.Context) (control.ReloadResult, error) {
+	return ask(ctx, b.n, func(int64) (control.ReloadResult, error) { return b.n.reload() })
+}
+
+// Stop implements control.Backend.
+func (b *backend) Stop(ctx context.Context) (control.Result, error) {
+	return ask(ctx, b.n, func(int64) (control.Result, error) {
+		b.n.beginStop()
+		return control.Result{Done: b.n.local.Self.Name + " hands over, takes back what it set on this host, and ends"}, nil
+	})
+}
+
+// Restart implements control.Backend.
+func (b *backend) Restart(ctx context.Context) (control.Result, error) {
+	return ask(ctx, b.n, func(int64) (control.Result, error) {
+		b.n.beginRestart()
+		return control.Result{Done: b.n.local.Self.Name + " ends; its gate stays for the daemon that follows"}, nil
+	})
+}
+
+// number returns the number of the member called name.
+func (n *node) number(name string) (uint8, bool) {
+	for _, m := range n.cfg.Members {
+		if m.Name == name {
+			return m.ID, true
+		}
+	}
+	return 0, false
+}
+
+func (n *node) names() []string {
+	var all []string
+	for _, m := range n.cfg.Members {
+		all = append(all, m.Name)
+	}
+	return all
+}

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/holdfast-project/holdfast/bpf"
+	"github.com/holdfast-project/holdfast/ccp"
+	"github.com/holdfast-project/holdfast/dataplane/neighbour"
+	"github.com/holdfast-project/holdfast/internal/pulse"
+	"github.com/holdfast-project/holdfast/members"
+	"github.com/holdfast-project/holdfast/members/gate"
+)
+
+// askWait is how long a question to a neighbour stays open.
+const askWait = 50 * time.Millisecond
+
+// serving is what the adapters have been told last.
+type serving struct {
+	lease    members.Lease // the lease that the pulse was asked to renew; Term 0: none
+	open     bool          // the gate was open at its last change
+	announce bool          // announcements wait for the gate to open: before, it would drop them
+	hostKnow bool          // the host has been told that the group is served here
+	openedBy int64         // when the last lease was asked for, for the time that a takeover takes
+}
+
+// perform carries out one effect. What fails is said; the machine learns of it by what it does not hear.
+func (n *node) perform(now int64, e members.Effect) {
+	var err error
+	switch e := e.(type) {
+	case members.Revoke:
+		n.serve.lease, n.serve.announce = members.Lease{}, false
+		n.announcer.Withdraw(e.Group)
+		err = n.pulse.Drop(e.Group)
+	case members.SendYield:
+		err = n.pulse.Yield(pulse.YieldRequest{Target: e.Target, Group: e.Group, Term: e.Term, Kind: yieldKind(e.Kind), MinAge: e.MinAge})
+	case members.GrantOwn:
+		n.queue = append(n.queue, n.grantOwn(e))
+	case members.Lease:
+		n.serve.lease, n.serve.openedBy = e, now
+		err = n.pulse.Lease(e.Group, e.Term, e.Alone)
+	case members.SetAlone:
+		n.serve.lease.Alone = e.Alone
+		err = n.pulse.Lease(e.Group, n.serve.lease.Term, e.Alone)
+	case members.Announce:
+		n.announce(e, now)
+	case members.AskVIP:
+		n.askVIPs()
+	case members.AskNeighbours:
+		n.askNeighbours(e.Iface, now)
+	case members.Query:
+		err = n.pulse.Query()
+	case members.SendHello:
+		err = n.wire.sendHello(now)
+	case members.StoreTerm:
+		err = n.store.reserve(e.Term)
+	case members.Record:
+		n.record(now, e)
+	case members.WakeAt:
+		n.wakeAt = e.At
+	}
+	if err != nil {
+		n.log.Error("cannot do what the state machine wants", "effect", fmt.Sprintf("%T", e), "error", err)
+	}
+}
+
+func yieldKind(k members.YieldKind) ccp.YieldKind {
+	switch k {
+	case members.YieldCourtesy:
+		return ccp.YieldCourtesy
+	case members.YieldGraceful:
+		return ccp.YieldGraceful
+	default:
+		return ccp.YieldClaim
+	}
+}
+
+func (n *node) grantOwn(e members.GrantOwn) members.YieldResult {
+	fence, granted := n.words.Grant(e.Group, e.Term, n.local.Self.ID)
+	result := members.Refused
+	if granted {
+		result = members.Granted
+	}
+	return members.YieldResult{Peer: n.local.Self.ID, Group: e.Group, Term: e.Term, Result: result,
+		FenceTerm: fence.Term, Grantee: fence.Grantee}
+}
+
+// announce sends announcements if the gate is open, else as soon as it says so: a closed gate drops them.
+func (n *node) announce(e members.Announce, now int64) {
+	if n.words.Serving(e.Group, now)&gate.Answer == 0 {
+		n.serve.announce = true
+		return
+	}
+	n.serve.announce = false
+	n.announcer.Announce(e.Group)
+}
+
+// gateOpened follows the gate: announcements first, then what only concerns this host.
+func (n *node) gateOpened(group uint8) {
+	n.serve.open = true
+	if n.serve.announce {
+		n.serve.announce = false
+		n.announcer.Announce(group)
+	}
+	if n.serve.openedBy != 0 {
+		n.metrics.Takeover(time.Duration(bpf.Boottime() - n.serve.openedBy))
+		n.serve.openedBy = 0
+	}
+	n.tellHost(group, true)
+	// A quiet moment: the next claim must not wait for the disk.
+	if term := n.serve.lease.Term; term != 0 && n.store.low(term) {
+		if err := n.store.reserve(term + termReserve); err != nil {
+			n.log.Error("reserve terms", "error", err)
+		}
+	}
+}
+
+func (n *node) gateClosed(group uint8) {
+	n.serve.open = false
+	n.announcer.Withdraw(group)
+	n.tellHost(group, false)
+}
+
+func (n *node) tellHost(group uint8, serving bool) {
+	if n.serve.hostKnow == serving {
+		return
+	}
+	if err := n.host.SetServing(group, serving); err != nil {
+		n.log.Error("route this member's own traffic to the VIPs", "serving", serving, "error", err)
+		return
+	}
+	n.serve.hostKnow = serving
+}
+
+// askVIPs asks, on every cluster interface with carrier, who answers for its first VIP of each family.
+func (n *node) askVIPs() {
+	for _, p := range n.ports {
+		if !p.Role.Gated() || !p.carrier || p.index == 0 {
+			continue
+		}
+		for _, addr := range firstOfEachFamily(p) {
+			if err := n.asker.Ask(neighbour.VIP, p.index, addr, askWait); err != nil {
+				n.log.Debug("ask for a VIP", "interface", p.Name, "vip", addr, "error", err)
+			}
+		}
+	}
+}
+
+func firstOfEachFamily(p *port) []netip.Addr {
+	var first []netip.Addr
+	var have4, have6 bool
+	for _, v := range p.VIPs {
+		if v.Addr.Is4() && !have4 {
+			have4, first = true, append(first, v.Addr)
+		}
+		if v.Addr.Is6() && !have6 {
+			have6, first = true, append(first, v.Addr)
+		}
+	}
+	return first
+}
+
+// neighbourAsking is a round of questions to the neighbours of an interface.
+type neighbourAsking struct {
+	asked   int64 // when the questions left, 0 if none is under way
+	waiting int   // answers that have not come
+}
+
+// askNeighbours asks the configured neighbours of an interface or, without any, those that the kernel has learned.
+func (n *node) askNeighbours(slot uint8, now int64) {
+	p := n.ports[slot]
+	targets := p.Neighbours
+	if len(targets) == 0 && p.index != 0 {
+		learned, err := neighbour.ListLearned(p.index, n.wire.owners())
+		if err != nil {
+			n.log.Debug("list neighbours", "interface", p.Name, "error", err)
+		}
+		for _, l := range learned[:min(len(learned), 4)] {
+			targets = append(targets, l.Addr)
+		}
+	}
+	round := neighbourAsking{asked: now}
+	for _, addr := range targets {
+		if p.index == 0 || n.asker.Ask(neighbour.Neighbour, p.index, addr, askWait) != nil {
+			continue
+		}
+		round.waiting++
+	}
+	if round.waiting == 0 {
+		n.queue = append(n.queue, members.NeighbourAnswer{Iface: slot, Asked: now})
+		return
+	}
+	n.asked[slot] = round
+}
+
+// answer hands an answer of the segment to the machine.
+func (n *node) answer(a neighbour.Answer) {
+	p := n.portByIndex(a.Index)
+	if p == nil {
+		return
+	}
+	if a.Kind == neighbour.VIP {
+		by := map[neighbour.By]members.Answerer{neighbour.Nobody: members.ByNobody, neighbour.VMAC: members.ByVMAC,
+			neighbour.Member: members.ByMember, neighbour.Stranger: members.ByStranger}[a.By]
+		n.step(members.VIPAnswer{Iface: p.Slot, By: by, MAC: macText(a.MAC)})
+		return
+	}
+	round := &n.asked[p.Slot]
+	switch {
+	case a.By == neighbour.Stranger: // a third station, as wanted
+		n.step(members.NeighbourAnswer{Iface: p.Slot, Answered: true, Asked: round.asked})
+		round.waiting = 0
+	case round.waiting > 0:
+		round.waiting--
+		if round.waiting == 0 {
+			n.step(members.NeighbourAnswer{Iface: p.Slot, Asked: round.asked})
+		}
+	}
+}
+
+func macText(m [6]byte) string {
+	return fmt.Sprintf("%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4], m[5])
+}

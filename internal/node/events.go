@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"time"
+
+	"github.com/holdfast-project/holdfast/bpf"
+	"github.com/holdfast-project/holdfast/ccp"
+	"github.com/holdfast-project/holdfast/dataplane/link"
+	"github.com/holdfast-project/holdfast/internal/pulse"
+	"github.com/holdfast-project/holdfast/members"
+	"github.com/holdfast-project/holdfast/members/gate"
+)
+
+// pulseEvent translates what the pulse has learned.
+func (n *node) pulseEvent(ev pulse.Event) {
+	switch ev := ev.(type) {
+	case pulse.Heard:
+		key := [2]uint8{ev.Peer, ev.Slot}
+		n.heard[key] = ev
+		delete(n.silent, key)
+		n.step(heard(ev))
+	case pulse.Silent:
+		n.silent[[2]uint8{ev.Peer, ev.Slot}] = true
+		n.step(members.Silent{Peer: ev.Peer, Iface: ev.Slot, Since: ev.Since})
+	case pulse.Missed:
+		n.lookAtLink(n.ports[ev.Slot])
+		n.step(members.Missed{Peer: ev.Peer, Iface: ev.Slot, Since: ev.Since})
+	case pulse.YieldReply:
+		n.step(members.YieldResult{Peer: ev.Peer, Group: ev.Group, Term: ev.Term, Result: members.Result(ev.Reply.Result),
+			FenceTerm: ev.Reply.FenceTerm, Grantee: ev.Reply.Grantee})
+	case pulse.GateChanged:
+		n.gateChanged(ev)
+	case pulse.Health:
+		n.step(members.PulseHealth{OnTimeSince: ev.OnTimeSince})
+	case pulse.Stats:
+		n.pulseStats(ev)
+	case pulse.Notice:
+		n.log.Warn("pulse", "notice", ev.Code.String(), "slot", ev.Slot, "reason", ev.Text)
+	}
+}
+
+func heard(ev pulse.Heard) members.Heard {
+	r := ev.Reply
+	age := time.Duration(r.LeaseAgeMs) * time.Millisecond
+	if r.LeaseAgeMs == ccp.NoLease {
+		age = 0
+	}
+	return members.Heard{
+		Peer: ev.Peer, Iface: ev.Slot, Group: r.Group, At: ev.At, RTT: ev.RTT, Incarnation: ev.Incarnation,
+		Term: r.Term, LeaseAge: age,
+		Serving: r.Bits&ccp.BitAnswer != 0, Forward: r.Bits&ccp.BitForward != 0, Alone: r.Bits&ccp.BitAlone != 0,
+		HearsUs: r.Bits&ccp.BitHearsYou != 0, Restarting: r.Bits&ccp.BitRestarting != 0, Watched: r.Bits&ccp.BitWatched != 0,
+		FenceTerm: r.FenceTerm, Grantee: r.Grantee, Heard: r.Heard, Closed: r.Closed,
+	}
+}
+
+// gateChanged follows the own gate. The host hears of it before the machine does: announcements wait for nothing.
+func (n *node) gateChanged(ev pulse.GateChanged) {
+	now := bpf.Boottime()
+	open := n.words.Serving(ev.Group, now)&gate.Answer != 0
+	switch {
+	case open && (!n.serve.open || n.serve.announce):
+		n.gateOpened(ev.Group)
+	case !open && n.serve.open:
+		n.gateClosed(ev.Group)
+	}
+	if ev.Leased == 0 {
+		n.serve.lease = members.Lease{}
+	}
+	n.step(n.gateState(ev.Group, now))
+}
+
+// gateState reads the own gate's words.
+func (n *node) gateState(group uint8, now int64) members.GateState {
+	s := n.words.Snapshot()
+	g := s.Group[group]
+	bits := s.Serving(int(group), now)
+	st := members.GateState{
+		Group: group, LeaseTerm: g.Lease.Term(), FenceTerm: g.Fence.Term, Grantee: g.Fence.Grantee,
+		Serving: bits&gate.Answer != 0, Forward: bits&gate.Forward != 0, Closed: uint32(g.ClosedRx),
+	}
+	if st.LeaseTerm != 0 {
+		st.LeaseAge = time.Duration(g.Lease.Age(now))
+	}
+	return st
+}
+
+// linkEvent follows interfaces: carrier reaches the machine, a device that came back is attached anew.
+func (n *node) linkEvent(ev link.Event) {
+	changed, ok := ev.(link.LinkChanged)
+	if !ok {
+		return
+	}
+	var p *port
+	for _, q := range n.ports {
+		if q.device == changed.Name || (changed.Gone && q.index == changed.Index) {
+			p = q
+		}
+	}
+	if p == nil {
+		return
+	}
+	if changed.Gone {
+		p.index, p.attached, p.carrier, p.received = 0, false, false, false
+		n.linkStep(p)
+		return
+	}
+	renewed := p.index != changed.Index || p.mac != changed.MAC
+	p.index, p.mac = changed.Index, changed.MAC
+	p.carrier, p.received = changed.AdminUp && changed.Carrier, changed.Received
+	n.linkStep(p)
+	if renewed {
+		p.attached = false
+		if err := n.applyPorts(); err != nil {
+			n.log.Error("interface is new or changed", "interface", p.Name, "device", p.device, "error", err)
+		}
+		if err := n.pulse.Reconfigure(n.pulseConfig()); err != nil {
+			n.log.Error("reconfigure the pulse", "error", err)
+		}
+	}
+}
+
+func (n *node) linkStep(p *port) {
+	if p.Monitored {
+		n.step(members.Link{Iface: p.Slot, Up: p.carrier, Received: p.received})
+	}
+}
+
+func (n *node) portByIndex(index int) *port {
+	for _, p := range n.ports {
+		if p.index == index && index != 0 {
+			return p
+		}
+	}
+	return nil
+}
+
+// lookAtLink asks the kernel about an interface where something is amiss: it holds its notice of a lost carrier back for up to a
+// second when it has given another one lately.
+func (n *node) lookAtLink(p *port) {
+	if p.index == 0 {
+		return
+	}
+	st, err := link.Query(p.index)
+	if err != nil {
+		return // gone: the watcher says so
+	}
+	if carrier := st.AdminUp && st.Carrier; carrier != p.carrier || st.Received != p.received {
+		p.carrier, p.received = carrier, st.Received
+		n.linkStep(p)
+	}
+}

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"math"
+	"time"
+
+	"github.com/holdfast-project/holdfast/bpf"
+	"github.com/holdfast-project/holdfast/ccp"
+	"github.com/holdfast-project/holdfast/internal/build"
+	"github.com/holdfast-project/holdfast/members"
+	"github.com/holdfast-project/holdfast/members/device"
+)
+
+// The machine's states, device statuses and recovery modes are numbered as those on the wire are; TestWireNumbers holds them together.
+
+// toWire translates the machine's HELLO and adds what only the wire needs.
+func (w *wire) toWire(m members.Hello) ccp.Hello {
+	h := ccp.Hello{
+		State: ccp.State(m.State), Term: m.Term, Priority: w.n.local.Self.ID, Restarting: m.Restarting,
+		FrozenMs: millis(m.Frozen), ConfigDigest: m.Digest, Recovery: ccp.Recovery(m.Recovery),
+		Version: m.Version, Capabilities: m.Capabilities, Build: build.Version,
+		Forced: ccp.Forced{To: m.ForcedTo, ForMs: millis(m.ForcedFor), ID: m.ForcedID},
+		BootID: w.bootID, Load: w.load(), Keys: w.ring.Statement(), Stopping: w.n.due.stop != 0,
+	}
+	if m.Mode == "ha" {
+		h.Mode = ccp.ModeHA
+	}
+	for i, v := range m.View {
+		h.View[i] = ccp.MemberView{State: ccp.State(v.State), AgeMs: millis(v.Age), HelloAgeMs: ccp.AgeNever}
+	}
+	for _, d := range m.Devices {
+		h.Devices = append(h.Devices, ccp.DeviceView{Name: d.Name, Status: ccp.DeviceStatus(d.Status), Reason: d.Reason})
+		h.AdminDown = h.AdminDown || d.Name == device.AdminDown && d.Status == device.Problem
+	}
+	for _, i := range m.Interfaces {
+		h.Interfaces = append(h.Interfaces, w.interfaceView(i))
+	}
+	return h
+}
+
+// interfaceView adds to the machine's view of an interface who is heard there and for how long.
+func (w *wire) interfaceView(i members.InterfaceView) ccp.InterfaceView {
+	v := ccp.InterfaceView{Slot: i.Slot, Carrier: i.Carrier, Problem: i.Problem,
+		CarrierAgeMs: ccp.AgeNever, InAgeMs: ccp.AgeNever, OutAgeMs: ccp.AgeNever, NeighbourAgeMs: ccp.AgeNever}
+	now := bpf.Boottime()
+	for key, h := range w.n.heard {
+		if key[1] != i.Slot {
+			continue
+		}
+		age := millis(time.Duration(now - h.At))
+		v.InAgeMs = min(v.InAgeMs, age)
+		if h.Reply.Bits&ccp.BitHearsYou != 0 {
+			v.OutAgeMs = min(v.OutAgeMs, age)
+		}
+		if !w.n.silent[key] {
+			v.Heard |= 1 << key[0]
+		}
+	}
+	return v
+}
+
+// load is how busy this member was in the last second, as the pulse saw it.
+func (w *wire) load() ccp.Load {
+	s := w.n.stats
+	return ccp.Load{CPUPermille: w.n.cpu.permille, ProbeJitterUs: micros(s.WorstLate),
+		LeaseDelayUs: micros(max(0, s.WorstRenewal-w.n.cfg.Timers.Probe))}
+}
+
+// fromWire translates a peer's HELLO.
+func fromWire(incarnation uint64, h *ccp.Hello) members.Hello {
+	m := members.Hello{
+		Incarnation: incarnation, State: members.State(h.State), Term: h.Term, Digest: h.ConfigDigest,
+		Version: h.Version, Capabilities: h.Capabilities, Recovery: members.Recovery(h.Recovery),
+		ForcedTo: h.Forced.To, ForcedFor: time.Duration(h.Forced.ForMs) * time.Millisecond, ForcedID: h.Forced.ID,
+		Frozen: time.Duration(h.FrozenMs) * time.Millisecond, Restarting: h.Restarting,
+	}
+	if h.Mode == ccp.ModeHA {
+		m.Mode = "ha"
+	}
+	for i, v := range h.View {
+		m.View[i] = members.MemberView{State: members.State(v.State), Age: time.Duration(v.AgeMs) * time.Millisecond}
+	}
+	for _, d := range h.Devices {
+		m.Devices = append(m.Devices, members.DeviceView{Name: d.Name, Status: device.Status(d.Status), Reason: d.Reason})
+	}
+	for _, i := range h.Interfaces {
+		m.Interfaces = append(m.Interfaces, members.InterfaceView{Slot: i.Slot, Carrier: i.Carrier, Problem: i.Problem})
+	}
+	return m
+}
+
+func millis(d time.Duration) uint32 {
+	return uint32(min(max(0, d.Milliseconds()), math.MaxUint32-1))
+}
+
+func micros(d time.Duration) uint32 {
+	return uint32(min(max(0, d.Microseconds()), math.MaxUint32))
+}

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"context"
+	"time"
+
+	"github.com/holdfast-project/holdfast/bpf"
+	"github.com/holdfast-project/holdfast/internal/pulse"
+	"github.com/holdfast-project/holdfast/members"
+)
+
+// wordEvery is how often the loop tells the pulse that it lives: well under pulse.WordMax, after which leases are no longer renewed.
+const wordEvery = 100 * time.Millisecond
+
+// stopWithin bounds a stop: the member leaves even when nobody could take over.
+const stopWithin = 3 * time.Second
+
+// periodic says when what comes back regularly is due next, in boot time.
+type periodic struct {
+	state    int64 // own gate's state to the machine, metrics
+	watchdog int64
+	stop     int64 // end of the patience with a stop, 0 if none is under way
+	slow     int64 // counters
+	lastMove int64 // the hand-over that was put into the history last
+}
+
+// loop owns the machine. It returns when the daemon is to end; an error only if it cannot go on.
+func (n *node) loop(ctx context.Context) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	n.step(members.Tick{})
+	if err := n.systemd.Ready("member " + n.local.Self.Name + " of " + n.cfg.Name); err != nil {
+		n.log.Warn("tell systemd", "error", err)
+	}
+	events := n.pulse.Events()
+	for n.leave == staying {
+		timer.Reset(n.untilDue())
+		select {
+		case <-ctx.Done():
+			n.beginRestart()
+		case ev, ok := <-events:
+			if !ok {
+				ev = pulse.Died{}
+			}
+			if died, is := ev.(pulse.Died); is {
+				if err := n.pulseDied(died); err != nil {
+					return err
+				}
+				events = n.pulse.Events()
+				break
+			}
+			n.pulseEvent(ev)
+		case f := <-n.wire.frames:
+			n.wire.received(f)
+		case ev := <-n.watcher.Events():
+			n.linkEvent(ev)
+		case a := <-n.asker.Answers():
+			n.answer(a)
+		case ask := <-n.asks:
+			ask()
+		case <-n.o.Hangup:
+			if r, err := n.reload(); err != nil {
+				n.log.Error("reload", "error", err)
+			} else {
+				n.log.Info("reload", "applied", len(r.Applied), "refused", len(r.Refused))
+			}
+		case <-timer.C:
+		}
+		n.tick()
+		n.checkWaits()
+	}
+	return ctx.Err()
+}
+
+// untilDue is how long the loop may sleep.
+func (n *node) untilDue() time.Duration {
+	now := bpf.Boottime()
+	at := n.due.state
+	for _, t := range []int64{n.wakeAt, n.due.watchdog, n.due.stop} {
+		if t != 0 && t < at {
+			at = t
+		}
+	}
+	return max(0, time.Duration(at-now))
+}
+
+// tick does what is due.
+func (n *node) tick() {
+	now := bpf.Boottime()
+	if n.wakeAt != 0 && now >= n.wakeAt {
+		n.wakeAt = 0
+		n.step(members.Tick{})
+	}
+	if now >= n.due.state {
+		n.due.state = now + int64(wordEvery)
+		n.pulse.Word()
+		n.step(n.gateState(gateway, now))
+		n.publish(now)
+	}
+	if every := n.systemd.Interval(); every > 0 && now >= n.due.watchdog {
+		n.due.watchdog = now + int64(every)
+		if err := n.systemd.Watchdog(); err != nil {
+			n.log.Warn("tell systemd", "error", err)
+		}
+	}
+	if n.due.stop != 0 && (n.machine.View(now).Stopped || now >= n.due.stop) {
+		n.leave = stopping
+	}
+}
+
+// step gives an event to the machine and carries out what it wants, in its order, until nothing follows from it any more.
+func (n *node) step(ev members.Event) {
+	n.queue = append(n.queue, ev)
+	for len(n.queue) > 0 {
+		ev := n.queue[0]
+		n.queue = n.queue[1:]
+		now := bpf.Boottime()
+		for _, e := range n.machine.Step(now, ev) {
+			n.perform(now, e)
+		}
+	}
+}
+
+// beginRestart leaves the gate serving for the daemon that follows.
+func (n *node) beginRestart() {
+	_ = n.systemd.Stopping()
+	n.words.SetRestarting(bpf.Boottime() + int64(n.cfg.Timers.Restarting))
+	n.step(members.Restart{})
+	n.leave = restarting
+}
+
+// beginStop hands over and then ends the daemon for good.
+func (n *node) beginStop() {
+	if n.due.stop != 0 {
+		return
+	}
+	_ = n.systemd.Stopping()
+	n.due.stop = bpf.Boottime() + int64(stopWithin)
+	n.step(members.Stop{})
+}
+
+// pulseDied starts another pulse: the gate serves on meanwhile while peers watch it.
+func (n *node) pulseDied(died pulse.Died) error {
+	n.log.Error("pulse ended, starting another", "error", died.Err)
+	n.metrics.PulseRestarted()
+	_ = n.pulse.Close()
+	p, err := pulse.Start(context.Background(), n.o.Exe, n.pulseConfig(), n.log)
+	if err != nil {
+		return err
+	}
+	n.pulse = p
+	p.Word()
+	if l := n.serve.lease; l.Term != 0 {
+		return p.Lease(l.Group, l.Term, l.Alone)
+	}
+	return nil
+}

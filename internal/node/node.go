@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/holdfast-project/holdfast/bpf"
+	"github.com/holdfast-project/holdfast/dataplane/announce"
+	"github.com/holdfast-project/holdfast/dataplane/link"
+	"github.com/holdfast-project/holdfast/dataplane/neighbour"
+	"github.com/holdfast-project/holdfast/internal/build"
+	"github.com/holdfast-project/holdfast/internal/config"
+	"github.com/holdfast-project/holdfast/internal/control"
+	"github.com/holdfast-project/holdfast/internal/metrics"
+	"github.com/holdfast-project/holdfast/internal/pulse"
+	"github.com/holdfast-project/holdfast/internal/sdnotify"
+	"github.com/holdfast-project/holdfast/members"
+)
+
+// Options say which member of which cluster to be.
+type Options struct {
+	// Config is the path of cluster.yaml, Member the name of this member in it.
+	Config, Member string
+	// Exe is the binary that is run again as the pulse process; empty for the running one.
+	Exe string
+	Log *slog.Logger
+	// Hangup makes the member reload its configuration, as SIGHUP does. May be nil.
+	Hangup <-chan os.Signal
+}
+
+// gateway is the only VIP group of this version: the gateway's own addresses.
+const gateway uint8 = 0
+
+// node is one running member. The loop's goroutine owns all fields.
+type node struct {
+	o     Options
+	log   *slog.Logger
+	cfg   *config.Cluster
+	local config.Local
+	store *store
+
+	gate      *bpf.Gate
+	words     *bpf.Words
+	host      *link.Host
+	watcher   *link.Watcher
+	announcer *announce.Announcer
+	asker     *neighbour.Asker
+	pulse     *pulse.Pulse
+	metrics   *metrics.Metrics
+	events    *control.Events
+	systemd   sdnotify.Notifier
+	wire      *wire
+	tasks     *supervisor
+
+	machine  *members.Machine
+	queue    []members.Event // events that effects gave rise to, applied before anything else
+	ports    []*port         // by slot
+	boot     members.Boot
+	bootWall time.Time // wall clock at boot time 0, for showing boot times to people
+
+	asks   chan func()       // from the API's goroutines
+	waits  []wait            // API requests that wait for the machine to get somewhere
+	leave  leaveKind         // why the loop is ending
+	wakeAt int64             // next Tick that the machine asked for; 0 none
+	due    periodic          // what comes back regularly
+	serve  serving           // what has been told to the host about serving
+	asked  []neighbourAsking // by slot: neighbours asked and not answered
+	trace  *history
+	stats  pulse.Stats
+	links  map[[2]uint8]pulse.LinkStats // by peer and slot: the last Stats
+	heard  map[[2]uint8]pulse.Heard     // by peer and slot: the last answer
+	silent map[[2]uint8]bool            // by peer and slot: dead by the pulse's rule
+	cpu    cpuLoad
+}
+
+// port is one interface of this member.
+type port struct {
+	config.Interface
+	device   string
+	index    int // 0 while the device does not exist
+	mac      [6]byte
+	carrier  bool
+	received bool
+	attached bool
+}
+
+// keepEvents is how many events a follower that comes late can still read.
+const keepEvents = 1024
+
+// leaveKind says how the daemon ends.
+type leaveKind int
+
+const (
+	staying    leaveKind = iota
+	restarting           // another daemon will adopt the gate
+	stopping             // the member leaves the cluster: everything it set is taken back
+)
+
+// Run is a member until ctx ends (the gate goes on serving for a daemon that follows at once), until the operator stops it (everything
+// that was set on the host is taken back), or until something fails that it cannot go on without.
+func Run(ctx context.Context, o Options) error {
+	n, err := newNode(o)
+	if err != nil {
+		return err
+	}
+	return n.run(ctx)
+}
+
+func newNode(o Options) (*node, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Exe == "" {
+		exe, err := os.Executable()
+		if err != nil {
+			return nil, fmt.Errorf("find this binary, to run the pulse: %w", err)
+		}
+		o.Exe = exe
+	}
+	cfg, err := config.Load(o.Config)
+	if err != nil {
+		return nil, err
+	}
+	local, err := cfg.For(o.Member)
+	if err != nil {
+		return nil, err
+	}
+	n := &node{o: o, log: o.Log, cfg: cfg, local: local,
+		asks:  make(chan func()),
+		links: map[[2]uint8]pulse.LinkStats{}, heard: map[[2]uint8]pulse.Heard{}, silent: map[[2]uint8]bool{},
+		events:  control.NewEvents(keepEvents),
+		asked:   make([]neighbourAsking, len(cfg.Interfaces)),
+		systemd: sdnotify.FromEnvironment(),
+	}
+	n.bootWall = time.Now().Add(-time.Duration(bpf.Boottime()))
+	if n.store, err = openStore(local.StateDir); err != nil {
+		return nil, err
+	}
+	for _, i := range cfg.Interfaces {
+		n.ports = append(n.ports, &port{Interface: i, device: local.Self.Interfaces[i.Name].Device})
+	}
+	n.trace = newHistory(n.bootWall)
+	n.metrics = metrics.New(metrics.Source{Cluster: cfg.Name, Member: local.Self.Name, Version: build.Version})
+	return n, nil
+}
+
+// run opens what the member needs, in the order in which it depends on each other, and closes it in the reverse one.
+func (n *node) run(ctx context.Context) (err error) {
+	if err := n.open(); err != nil {
+		return errors.Join(err, n.close())
+	}
+	n.tasks = newSupervisor(ctx)
+	stop := n.start()
+	err = n.loop(n.tasks.ctx)
+	stop()
+	err = errors.Join(err, n.tasks.wait())
+	if n.leave == stopping {
+		err = errors.Join(err, n.takeBack())
+	}
+	return errors.Join(err, n.close())
+}
+
+// open loads or adopts the gate before anything of the cluster's becomes an address of this host: otherwise the stack could
+// answer for it.
+func (n *node) open() error {
+	timers := n.cfg.Timers
+	gate, err := bpf.Open(bpf.Options{
+		PinDir: n.local.PinDir, Attach: bpf.Attach(n.cfg.Attach),
+		Self: n.local.Self.ID, Members: uint8(len(n.cfg.Members)), Cluster: n.cfg.ID, EtherType: n.cfg.CCP.EtherType,
+		Soft: timers.Soft, Hard: timers.Hard, Watch: timers.Watch, Linger: timers.Linger,
+		Incarnation: random64(),
+	})
+	if err != nil {
+		return err
+	}
+	n.gate, n.words = gate, gate.Words()
+	if n.host, err = link.OpenHost(filepath.Join(n.local.StateDir, "host.json"), n.log); err != nil {
+		return err
+	}
+	n.watcher = link.NewWatcher(n.log)
+	n.announcer = announce.New(n.log)
+	n.asker = neighbour.New(n.log)
+	keys, err := readKeys(n.cfg)
+	if err != nil {
+		return err
+	}
+	n.wire = newWire(n)
+	if err := n.gate.SetTimers(timers.Soft, timers.Hard, timers.Watch, timers.Linger); err != nil {
+		return err
+	}
+	if err := n.loadKeys(keys); err != nil {
+		return err
+	}
+	for _, p := range n.ports {
+		n.findDevice(p)
+	}
+	if err := n.applyPorts(); err != nil {
+		return err
+	}
+	return n.openMachine()
+}
+
+// openMachine starts the state machine with what is found on this machine.
+func (n *node) openMachine() error {
+	now := bpf.Boottime()
+	n.boot = members.Boot{
+		Now: now, Incarnation: n.wire.incarnation, StoredTerm: n.store.TermCeiling,
+		Gate: n.gateState(gateway, now), AdminDown: n.store.AdminDown,
+	}
+	if n.gate.Adopted() {
+		// Nobody shall yield the gateway away while this daemon finds its feet; the machine takes it back when it serves.
+		n.words.SetRestarting(now + int64(n.cfg.Timers.Restarting))
+		n.log.Info("gate adopted", "serving", n.boot.Gate.Serving, "term", n.boot.Gate.LeaseTerm)
+	}
+	n.machine = members.New(n.machineConfig(), n.boot)
+	var err error
+	n.pulse, err = pulse.Start(context.Background(), n.o.Exe, n.pulseConfig(), n.log)
+	return err
+}
+
+// close lets go of everything and leaves the gate in place.
+func (n *node) close() error {
+	var errs []error
+	if n.pulse != nil {
+		errs = append(errs, n.pulse.Close())
+	}
+	if n.wire != nil {
+		n.wire.close()
+	}
+	if n.gate != nil {
+		errs = append(errs, n.gate.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// takeBack undoes everything that was set on this host, the gate last: until then it keeps the stack from answering.
+func (n *node) takeBack() error {
+	return errors.Join(n.pulse.Close(), n.host.Restore(), bpf.Remove(n.local.PinDir))
+}
+
+// start runs the tasks. The returned function ends those that would outlive the loop.
+func (n *node) start() (stop context.CancelFunc) {
+	ctx, stop := context.WithCancel(n.tasks.ctx)
+	in := func(name string, run func(context.Context) error) {
+		n.tasks.start(task{name: name, run: func(context.Context) error { return run(ctx) }})
+	}
+	in("link watcher", n.watcher.Serve)
+	in("announcements", n.announcer.Serve)
+	in("neighbours", n.asker.Serve)
+	server := &control.Server{Backend: &backend{n}, Events: n.events, Log: n.log, Version: build.Version}
+	in("control", func(ctx context.Context) error { return server.Serve(ctx, n.local.Socket) })
+	if n.local.Listen != "" {
+		in("metrics", func(ctx context.Context) error { return n.metrics.Serve(ctx, n.local.Listen) })
+	}
+	n.wire.start(in)
+	return stop
+}
+
+// random64 returns a number that nobody can guess and that is not 0.
+func random64() uint64 {
+	var b [8]byte
+	for {
+		_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+		if v := binary.NativeEndian.Uint64(b[:]); v != 0 {
+			return v
+		}
+	}
+}

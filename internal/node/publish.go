@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"time"
+
+	"github.com/holdfast-project/holdfast/internal/pulse"
+)
+
+// publish brings history and metrics up to the machine's view. The loop calls it ten times a second, so it stays cheap: what costs a
+// system call is left to publishSlow.
+func (n *node) publish(now int64) {
+	v := n.machine.View(now)
+	n.moved(v)
+	for _, m := range v.Members {
+		n.metrics.SetState(m.Name, m.State.String())
+		n.metrics.SetTerm(m.Name, m.Term)
+	}
+	n.metrics.SetServing(n.serve.open, n.serve.open)
+	n.metrics.SetFence(gateway, n.words.Fence(gateway).Term)
+	for _, d := range v.Devices {
+		n.metrics.SetDevice(d.Name, d.Status.String())
+	}
+	for _, i := range v.Interfaces {
+		n.metrics.SetInterface(i.Name, i.Carrier && i.Problem == "")
+	}
+	for key, h := range n.heard {
+		n.metrics.SetSilence(n.name(key[0]), n.ports[key[1]].Name, time.Duration(now-h.At))
+	}
+	if now >= n.due.slow {
+		n.due.slow = now + int64(time.Second)
+		n.publishSlow()
+	}
+	for _, p := range n.ports {
+		if p.Monitored && !(p.carrier && p.received) {
+			n.lookAtLink(p)
+		}
+	}
+}
+
+// publishSlow reads counters that live in the kernel and in other tasks, once a second.
+func (n *node) publishSlow() {
+	if counters, err := n.gate.Counters(); err != nil {
+		n.log.Debug("read the gate's counters", "error", err)
+	} else {
+		byName := make(map[string]uint64, len(counters))
+		for c, v := range counters {
+			byName[c.String()] = v
+		}
+		n.metrics.SetGateCounters(byName)
+	}
+	a := n.announcer.Counters()
+	for kind, v := range map[string]uint64{"vmac": a.Beacons, "garp": a.ARPRequests + a.ARPReplies, "na": a.NeighbourAdverts, "ra": a.RouterAdverts} {
+		n.metrics.SetAnnouncements("", kind, v)
+	}
+	n.wire.publish(n.metrics)
+	n.cpu.sample()
+}
+
+// pulseStats takes the pulse's report of the last second.
+func (n *node) pulseStats(s pulse.Stats) {
+	renewals := s.Renewals - min(n.stats.Renewals, s.Renewals)
+	late := max(0, s.WorstRenewal-n.cfg.Timers.Probe)
+	n.metrics.AddRenewals(renewals, late)
+	n.metrics.PulseLateness(s.WorstLate)
+	for _, l := range s.Links {
+		key := [2]uint8{l.Peer, l.Slot}
+		old := n.links[key]
+		if old.Sent > l.Sent { // another pulse, which counts from zero
+			old = pulse.LinkStats{}
+		}
+		member, iface := n.name(l.Peer), n.ports[l.Slot].Name
+		n.metrics.AddProbes(member, iface, l.Sent-old.Sent, l.Answered-old.Answered)
+		counts := make([]uint64, len(l.RTT.Buckets))
+		for i := range counts {
+			counts[i] = l.RTT.Buckets[i] - old.RTT.Buckets[i]
+		}
+		n.metrics.AddRTT(member, iface, pulse.RTTBounds[:], counts, l.RTT.Sum-old.RTT.Sum)
+		n.links[key] = l
+	}
+	for d := range s.Dropped {
+		n.metrics.SetDrops("pulse-"+pulse.Drop(d).String(), s.Dropped[d])
+	}
+	n.stats = s
+}

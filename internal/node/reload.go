@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"time"
+
+	"github.com/holdfast-project/holdfast/ccp"
+	"github.com/holdfast-project/holdfast/internal/config"
+	"github.com/holdfast-project/holdfast/internal/control"
+	"github.com/holdfast-project/holdfast/members"
+	"github.com/holdfast-project/holdfast/members/device"
+)
+
+// reload reads cluster.yaml again. Everything in it can change live, or nothing changes.
+func (n *node) reload() (control.ReloadResult, error) {
+	next, err := config.Load(n.o.Config)
+	if err != nil {
+		n.metrics.Reloaded(false)
+		return control.ReloadResult{}, control.Invalid(err.Error(), "correct the file; nothing was changed")
+	}
+	local, err := next.For(n.local.Self.Name)
+	if err != nil {
+		n.metrics.Reloaded(false)
+		return control.ReloadResult{}, control.Refused(err.Error(), "nothing was changed")
+	}
+	live, refused := config.Diff(n.cfg, next)
+	result := control.ReloadResult{Applied: changes(live), Refused: changes(refused)}
+	if len(refused) > 0 {
+		n.metrics.Reloaded(false)
+		result.Applied = nil
+		return result, nil
+	}
+	keys, err := readKeys(next)
+	if err != nil {
+		n.metrics.Reloaded(false)
+		return control.ReloadResult{}, control.Invalid(err.Error(), "correct the key file; nothing was changed")
+	}
+	n.cfg, n.local = next, local
+	for _, p := range n.ports {
+		p.Interface = next.Interfaces[p.Slot]
+	}
+	return result, n.applyReload(keys)
+}
+
+// applyReload brings everything that runs in line with the new configuration.
+func (n *node) applyReload(keys []ccp.Key) error {
+	if err := n.loadKeys(keys); err != nil {
+		return err
+	}
+	t := n.cfg.Timers
+	if err := n.gate.SetTimers(t.Soft, t.Hard, t.Watch, t.Linger); err != nil {
+		return err
+	}
+	if err := n.applyPorts(); err != nil {
+		return err
+	}
+	if err := n.pulse.Reconfigure(n.pulseConfig()); err != nil {
+		return err
+	}
+	n.machine.Reconfigure(n.machineConfig())
+	n.step(members.Tick{})
+	if n.serve.open {
+		n.announcer.Announce(gateway)
+	}
+	n.metrics.Reloaded(true)
+	n.publishConfig()
+	return nil
+}
+
+// publishConfig shows what is in force.
+func (n *node) publishConfig() {
+	n.metrics.SetConfig(n.cfg.Digest())
+	for _, row := range n.cfg.Timers.Table(n.cfg.Profile) {
+		n.metrics.SetTimer(row.Name, row.Value)
+	}
+}
+
+func changes(list []config.Change) []control.Change {
+	all := make([]control.Change, 0, len(list))
+	for _, c := range list {
+		all = append(all, control.Change(c))
+	}
+	return all
+}
+
+func deviceEvent(r control.DeviceRequest) (members.Device, error) {
+	ops := map[string]members.DeviceOp{"register": members.DeviceRegister, "report": members.DeviceReport, "unregister": members.DeviceUnregister}
+	op, ok := ops[r.Action]
+	if !ok {
+		return members.Device{}, control.Invalid("action "+r.Action+" is unknown", "it is register, report or unregister")
+	}
+	status, ok := map[string]device.Status{"ok": device.OK, "init": device.Init, "problem": device.Problem}[r.Status]
+	if !ok && op != members.DeviceUnregister {
+		return members.Device{}, control.Invalid("status "+r.Status+" is unknown", "it is ok, init or problem")
+	}
+	if r.Name == "" {
+		return members.Device{}, control.Invalid("the device has no name", "give it one")
+	}
+	if r.Persistent {
+		return members.Device{}, control.Refused("devices that survive a restart are not available in this version", "register it again after a restart")
+	}
+	return members.Device{Op: op, Name: r.Name, Status: status, Reason: r.Reason, Timeout: time.Duration(r.Timeout)}, nil
+}

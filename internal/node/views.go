@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"cmp"
+	"context"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/holdfast-project/holdfast/ccp"
+	"github.com/holdfast-project/holdfast/internal/build"
+	"github.com/holdfast-project/holdfast/internal/config"
+	"github.com/holdfast-project/holdfast/internal/control"
+	"github.com/holdfast-project/holdfast/internal/pulse"
+	"github.com/holdfast-project/holdfast/members"
+	"github.com/holdfast-project/holdfast/members/device"
+	"github.com/holdfast-project/holdfast/members/gate"
+)
+
+// State implements control.Backend.
+func (b *backend) State(ctx context.Context) (control.State, error) {
+	return ask(ctx, b.n, func(now int64) (control.State, error) {
+		n := b.n
+		v := n.machine.View(now)
+		digest := n.cfg.Digest()
+		s := control.State{
+			Cluster: n.cfg.Name, ClusterID: n.cfg.ID, Mode: string(n.cfg.Mode), Recovery: string(n.cfg.Recovery),
+			Profile: string(n.cfg.Profile), Self: v.Self, LastChange: n.trace.last, Failovers: n.trace.count,
+			FailoversSince: n.trace.since, Warnings: n.warnings(), Version: build.Version, ConfigDigest: hex.EncodeToString(digest[:8]),
+		}
+		if k := len(n.trace.failovers); k > 0 {
+			s.LastFailover = &n.trace.failovers[k-1]
+		}
+		if v.ForcedTo != members.Nobody {
+			s.Forced = n.name(v.ForcedTo)
+			if v.ForcedUntil != 0 {
+				until := n.trace.at(v.ForcedUntil)
+				s.ForcedUntil = &until
+			}
+		}
+		for _, m := range v.Members {
+			s.Members = append(s.Members, n.memberState(now, v, m))
+		}
+		return s, nil
+	})
+}
+
+func (n *node) memberState(now int64, v members.View, m members.PeerView) control.MemberState {
+	s := control.MemberState{
+		ID: m.ID, Name: m.Name, Local: m.ID == v.Self, Address: n.address(m.ID), State: m.State.String(), Reason: m.Reason,
+		Term: m.Term, Answer: m.Serving, Forward: m.Serving,
+	}
+	for _, d := range m.Problems {
+		s.Problems = append(s.Problems, d.Name)
+	}
+	if s.Local {
+		bits := n.words.Serving(gateway, now)
+		s.Answer, s.Forward = bits&gate.Answer != 0, bits&gate.Forward != 0
+		s.Alone = s.Answer && n.serve.lease.Alone
+		s.Version, s.LoadPercent = build.Version, float64(n.cpu.permille)/10
+		return s
+	}
+	if m.LastSeen != 0 {
+		s.AgeMs = ms(time.Duration(now - m.LastSeen))
+	}
+	for _, p := range n.ports {
+		if h, ok := n.heard[[2]uint8{m.ID, p.Slot}]; ok && h.Reply.Bits&ccp.BitAlone != 0 && m.Serving {
+			s.Alone = true
+		}
+	}
+	if t := n.wire.told[m.ID]; t != nil {
+		s.Version, s.LoadPercent, s.ConfigDigest = t.Build, float64(t.Load.CPUPermille)/10, hex.EncodeToString(t.ConfigDigest[:8])
+	}
+	return s
+}
+
+// address is the member's first own address on a sync interface, else on the first interface that has one.
+func (n *node) address(member uint8) string {
+	var first string
+	m := n.cfg.Members[member]
+	for _, i := range n.cfg.Interfaces {
+		a := m.Interfaces[i.Name].Addresses
+		if len(a) == 0 {
+			continue
+		}
+		if i.Role.Sync() {
+			return a[0].Addr().String()
+		}
+		if first == "" {
+			first = a[0].Addr().String()
+		}
+	}
+	return first
+}
+
+// Interfaces implements control.Backend.
+func (b *backend) Interfaces(ctx context.Context) (control.Interfaces, error) {
+	return ask(ctx, b.n, func(now int64) (control.Interfaces, error) {
+		n := b.n
+		v := n.machine.View(now)
+		list := control.Interfaces{Member: n.local.Self.Name, Transport: string(n.cfg.CCP.Transport)}
+		for _, p := range n.ports {
+			s := n.interfaceState(now, p)
+			for _, i := range v.Interfaces {
+				if i.Slot != p.Slot {
+					continue
+				}
+				list.Required++
+				switch {
+				case i.Problem != "" || !i.Carrier:
+					s.Status, s.Reason = "DOWN", cmp.Or(i.Problem, "no carrier")
+				case i.Undecided != "":
+					s.Status, s.Reason = "undecided", i.Undecided
+				default:
+					s.Status = "UP"
+					list.Up++
+				}
+			}
+			list.Interfaces = append(list.Interfaces, s)
+		}
+		return list, nil
+	})
+}
+
+func (n *node) interfaceState(now int64, p *port) control.InterfaceState {
+	s := control.InterfaceState{
+		Name: p.Name, Device: p.device, Slot: p.Slot, Role: string(p.Role), Monitored: p.Monitored, Status: "non-monitored",
+		Carrier: p.carrier, VIPs: len(p.VIPs),
+	}
+	if p.index != 0 {
+		s.Attached, s.MAC = n.gate.AttachedAs(p.index), macText(p.mac)
+	}
+	if p.VMAC != nil {
+		s.VMAC = macText(*p.VMAC)
+	}
+	for _, a := range n.local.Self.Interfaces[p.Name].Addresses {
+		s.Addresses = append(s.Addresses, a.String())
+	}
+	if !p.Monitored {
+		return s
+	}
+	if p.index == 0 {
+		s.Reason = "there is no device " + p.device
+	}
+	in, out := time.Duration(-1), time.Duration(-1)
+	for _, m := range n.local.Peers {
+		key := [2]uint8{m.ID, p.Slot}
+		h, heard := n.heard[key]
+		link := control.PeerLink{Member: m.Name, RTTUs: float64(h.RTT.Nanoseconds()) / 1000}
+		if mac, ok := n.wire.macs[key]; ok {
+			link.MAC = macText(mac)
+		}
+		if heard {
+			age := time.Duration(now - h.At)
+			link.AgeMs, link.Up = ms(age), !n.silent[key]
+			if in < 0 || age < in {
+				in = age
+			}
+			if h.Reply.Bits&ccp.BitWatched != 0 || link.Up {
+				out = in
+			}
+		}
+		s.In = s.In || link.Up
+		s.Peers = append(s.Peers, link)
+	}
+	s.Out = s.In // an answered probe went out and came in
+	s.InAgeMs, s.OutAgeMs = ms(max(0, in)), ms(max(0, out))
+	return s
+}
+
+// Devices implements control.Backend.
+func (b *backend) Devices(ctx context.Context) (control.Devices, error) {
+	return ask(ctx, b.n, func(now int64) (control.Devices, error) {
+		list := control.Devices{Member: b.n.local.Self.Name}
+		for _, d := range b.n.machine.View(now).Devices {
+			list.Devices = append(list.Devices, control.Device{
+				Name: d.Name, Status: d.Status.String(), Reason: deviceReason(d), BuiltIn: d.Builtin, TimeoutSec: d.Timeout.Seconds(),
+				Since: b.n.trace.at(d.Changed), Reported: b.n.trace.at(d.Reported),
+			})
+		}
+		return list, nil
+	})
+}
+
+// deviceReason is the device's own reason, or what its problem means.
+func deviceReason(d device.Device) string {
+	if d.Reason == "" && d.Status != device.OK {
+		return d.Meaning
+	}
+	return d.Reason
+}
+
+// VIPs implements control.Backend.
+func (b *backend) VIPs(ctx context.Context) (control.VIPs, error) {
+	return ask(ctx, b.n, func(now int64) (control.VIPs, error) {
+		n := b.n
+		list := control.VIPs{Member: n.local.Self.Name, Serving: n.words.Serving(gateway, now)&gate.Answer != 0}
+		holder := n.name(n.machine.View(now).Active)
+		for _, p := range n.ports {
+			add := func(addr, prefix, kind string) {
+				list.VIPs = append(list.VIPs, control.VIP{Address: addr, Prefix: prefix, Interface: p.Name, Kind: kind,
+					MAC: macText(p.answerMAC()), Group: gateway, Holder: holder})
+			}
+			for _, v := range p.VIPs {
+				add(v.Addr.String(), v.Prefix.String(), "vip")
+			}
+			for _, a := range p.ProxyARP {
+				add(a.String(), "", "proxy")
+			}
+			if p.LinkLocal.IsValid() && p.Role.Gated() {
+				add(p.LinkLocal.String(), "", "link-local")
+			}
+		}
+		return list, nil
+	})
+}
+
+// Failovers implements control.Backend.
+func (b *backend) Failovers(ctx context.Context) (control.Failovers, error) {
+	return ask(ctx, b.n, func(int64) (control.Failovers, error) {
+		t := b.n.trace
+		return control.Failovers{Count: t.count, Since: t.since, Why: t.why, History: slices.Clone(t.failovers)}, nil
+	})
+}
+
+// Timers implements control.Backend.
+func (b *backend) Timers(ctx context.Context) (control.Timers, error) {
+	return ask(ctx, b.n, func(int64) (control.Timers, error) {
+		n := b.n
+		t := control.Timers{Profile: string(n.cfg.Profile), Margins: n.margins()}
+		for _, r := range n.cfg.Timers.Table(n.cfg.Profile) {
+			t.Timers = append(t.Timers, control.Timer{Name: r.Name, ValueMs: ms(r.Value), DefaultMs: ms(r.Default),
+				Formula: r.Formula, Settable: r.Set, Meaning: r.Meaning})
+		}
+		t.Lateness = []control.Lateness{{Name: "pulse", LastMs: ms(n.stats.WorstLate), WorstMs: ms(n.stats.MaxLate), LimitMs: ms(n.cfg.Timers.Soft)}}
+		return t, nil
+	})
+}
+
+// margins says which timers have little room on this machine, as measured in the last second.
+func (n *node) margins() []string {
+	var thin []string
+	if late := n.stats.WorstLate; late > n.cfg.Timers.Probe/2 {
+		thin = append(thin, fmt.Sprintf("probe: the pulse was %.1f ms late of %.0f ms in the last second", ms(late), ms(n.cfg.Timers.Probe)))
+	}
+	if n.stats.Ticks > 0 && !n.stats.Realtime {
+		thin = append(thin, "dead: the pulse has no real-time priority on this machine")
+	}
+	for key, l := range n.links {
+		bounds, total := pulse.RTTBounds, uint64(0)
+		for i, c := range l.RTT.Buckets {
+			if i == len(bounds) || bounds[i] > n.cfg.Timers.Probe {
+				total += c
+			}
+		}
+		if total > 0 && total*100 > l.Answered {
+			thin = append(thin, fmt.Sprintf("dead: more than 1 %% of %s's answers on %s took longer than a probe interval",
+				n.name(key[0]), n.ports[key[1]].Name))
+		}
+	}
+	slices.Sort(thin)
+	return thin
+}
+
+func (n *node) warnings() []string {
+	w := n.margins()
+	if state := n.rotation(); state != "" {
+		w = append(w, state)
+	}
+	return w
+}
+
+// Why implements control.Backend.
+func (b *backend) Why(ctx context.Context) (control.Why, error) {
+	return ask(ctx, b.n, func(now int64) (control.Why, error) {
+		n := b.n
+		v := n.machine.View(now)
+		w := control.Why{Member: n.local.Self.Name, State: v.State.String(), Why: n.machine.Why(), Facts: n.facts(now, v)}
+		for _, m := range n.local.Peers {
+			w.Peers = append(w.Peers, control.WhyNot{Member: m.Name, State: v.Members[m.ID].State.String(), Why: n.machine.WhyNot(m.ID)})
+		}
+		return w, nil
+	})
+}
+
+// facts are what the answer to "why" rests on.
+func (n *node) facts(now int64, v members.View) []string {
+	s := n.gateState(gateway, now)
+	facts := []string{fmt.Sprintf("gate: lease term %d renewed %.1f ms ago, fence term %d granted to %s, answer %t, forward %t",
+		s.LeaseTerm, ms(s.LeaseAge), s.FenceTerm, cmp.Or(n.name(s.Grantee), "nobody"), s.Serving, s.Forward)}
+	if v.Claim.Cause != 0 {
+		line := fmt.Sprintf("claim: term %d because of %s", v.Claim.Term, v.Claim.Cause)
+		for _, m := range v.Claim.Waiting {
+			line += ", waits for " + n.name(m)
+		}
+		if v.Claim.Held != "" {
+			line += ": " + v.Claim.Held
+		}
+		facts = append(facts, line)
+	}
+	if n.cfg.Flap.Budget > 0 {
+		facts = append(facts, fmt.Sprintf("voluntary moves left in %v: %d", n.cfg.Flap.Window, v.FlapBudget))
+	}
+	if n.cfg.Recovery == config.HighestPriority {
+		facts = append(facts, fmt.Sprintf("recovery: the first healthy member of the file, after %v", n.cfg.Timers.HoldDown))
+	}
+	return facts
+}
+
+// Counters implements control.Backend.
+func (b *backend) Counters(ctx context.Context) (control.Counters, error) {
+	return ask(ctx, b.n, func(int64) (control.Counters, error) {
+		n := b.n
+		c := control.Counters{Member: n.local.Self.Name, Groups: map[string]map[string]uint64{
+			"gate": {}, "pulse": {}, "announce": {}, "drops": {},
+			"ccp": {"hello-out": n.wire.sent, "hello-in": n.wire.taken},
+		}}
+		counters, err := n.gate.Counters()
+		if err != nil {
+			return c, err
+		}
+		for k, v := range counters {
+			c.Groups["gate"][k.String()] = v
+		}
+		for r, v := range n.wire.dropped {
+			if r != int(ccp.DropNone) {
+				c.Groups["drops"][ccp.DropReason(r).String()] = v
+			}
+		}
+		for d, v := range n.stats.Dropped {
+			c.Groups["drops"]["pulse-"+pulse.Drop(d).String()] = v
+		}
+		s := n.stats
+		c.Groups["pulse"] = map[string]uint64{"ticks": s.Ticks, "skipped": s.Skipped, "renewals": s.Renewals, "faults": s.Faults, "held": s.Held}
+		a := n.announcer.Counters()
+		c.Groups["announce"] = map[string]uint64{"beacons": a.Beacons, "arp-requests": a.ARPRequests, "arp-replies": a.ARPReplies,
+			"neighbour-adverts": a.NeighbourAdverts, "router-adverts": a.RouterAdverts, "router-solicits": a.RouterSolicits,
+			"failed": a.Failed, "rounds": a.Rounds}
+		return c, nil
+	})
+}

@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/holdfast-project/holdfast/bpf"
+	"github.com/holdfast-project/holdfast/ccp"
+	"github.com/holdfast-project/holdfast/ccp/segment"
+	"github.com/holdfast-project/holdfast/dataplane/neighbour"
+	"github.com/holdfast-project/holdfast/internal/config"
+	"github.com/holdfast-project/holdfast/internal/metrics"
+	"github.com/holdfast-project/holdfast/members"
+)
+
+// frameRoom is room for the longest CCP frame.
+const frameRoom = ccp.HeaderLen + ccp.MaxBodyLen
+
+// frame is a sealed frame as it came in, copied out of its socket's buffer.
+type frame struct {
+	slot uint8
+	src  [6]byte
+	data []byte
+}
+
+// wire is the member's end of CCP between daemons: sealed frames on every monitored interface. The loop owns it, but for the sockets'
+// readers, which only put frames into the channel.
+type wire struct {
+	n           *node
+	incarnation uint64
+	sealer      *ccp.Sealer
+	opener      *ccp.Opener
+	ring        *ccp.Keyring
+	held        int                        // keys that gate and opener have been given
+	told        [ccp.MaxMembers]*ccp.Hello // the last HELLO of each peer
+
+	conns  map[uint8]*socket    // by slot
+	macs   map[[2]uint8][6]byte // by member and slot: where its authentic frames come from
+	gates  [ccp.MaxMembers]echo // what the peers' gates said last, to be echoed
+	frames chan frame
+	launch func(name string, run func(context.Context) error) // starts a task; nil before start
+
+	bootID          [16]byte
+	plain, out, in  []byte // reused
+	sent, taken     uint64
+	dropped         [ccp.DropReasons]uint64
+	malformedHellos uint64
+}
+
+// echo is the newest stamp of a peer's gate: a frame that carries it is fresh to that gate.
+type echo struct{ incarnation, stamp uint64 }
+
+// socket is an open segment and the interface that it was opened for.
+type socket struct {
+	conn  *segment.Conn
+	index int
+	mac   [6]byte
+}
+
+func newWire(n *node) *wire {
+	w := &wire{n: n, incarnation: random64(), conns: map[uint8]*socket{}, macs: map[[2]uint8][6]byte{},
+		frames: make(chan frame, 256),
+		plain:  make([]byte, 0, ccp.MaxPlainLen), out: make([]byte, 0, frameRoom), in: make([]byte, 0, frameRoom),
+	}
+	if id, err := os.ReadFile("/proc/sys/kernel/random/boot_id"); err == nil {
+		copy(w.bootID[:], hexBytes(id))
+	}
+	w.opener = ccp.NewOpener(n.cfg.ID, n.local.Self.ID, w.incarnation)
+	w.opener.SetGate(n.gate.Incarnation())
+	w.ring = ccp.NewKeyring(n.cfg.ID, n.local.Self.ID, uint8(len(n.cfg.Members)))
+	return w
+}
+
+// hexBytes reads the digits of a UUID.
+func hexBytes(text []byte) []byte {
+	var out []byte
+	var half, have = byte(0), false
+	for _, c := range text {
+		var d byte
+		switch {
+		case c >= '0' && c <= '9':
+			d = c - '0'
+		case c >= 'a' && c <= 'f':
+			d = c - 'a' + 10
+		default:
+			continue
+		}
+		if have {
+			out = append(out, half<<4|d)
+		}
+		half, have = d, !have
+	}
+	return out
+}
+
+// configure opens a socket on every monitored interface that has none for its present device.
+func (w *wire) configure() error {
+	var errs []error
+	for _, p := range w.n.ports {
+		old := w.conns[p.Slot]
+		if old != nil && old.index == p.index {
+			if old.mac != p.mac {
+				old.mac = p.mac
+				old.conn.SetSource(p.mac)
+			}
+			continue
+		}
+		if old != nil {
+			old.conn.Close()
+			delete(w.conns, p.Slot)
+		}
+		if p.index == 0 || !p.Monitored {
+			continue
+		}
+		conn, err := segment.Dial(p.index, w.n.cfg.CCP.EtherType, segment.Filter{Class: segment.Sealed, Cluster: w.n.cfg.ID})
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		w.conns[p.Slot] = &socket{conn: conn, index: p.index, mac: p.mac}
+		if w.launch != nil {
+			w.read(p.Slot, conn)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// start begins to read the sockets.
+func (w *wire) start(launch func(string, func(context.Context) error)) {
+	w.launch = launch
+	for slot, s := range w.conns {
+		w.read(slot, s.conn)
+	}
+}
+
+func (w *wire) read(slot uint8, conn *segment.Conn) {
+	w.launch(fmt.Sprintf("ccp on slot %d", slot), func(ctx context.Context) error {
+		stop := context.AfterFunc(ctx, func() { conn.Close() })
+		defer stop()
+		buf := make([]byte, frameRoom)
+		for {
+			size, src, _, err := conn.Recv(buf)
+			switch {
+			case errors.Is(err, os.ErrClosed):
+				return nil
+			case err != nil:
+				// The interface went down or away; the watcher tells the loop, which opens another socket if need be.
+				select {
+				case <-ctx.Done():
+					return nil
+				case <-time.After(100 * time.Millisecond):
+				}
+				continue
+			}
+			select {
+			case w.frames <- frame{slot, src, append([]byte(nil), buf[:size]...)}:
+			case <-ctx.Done():
+				return nil
+			}
+		}
+	})
+}
+
+func (w *wire) close() {
+	for _, s := range w.conns {
+		s.conn.Close()
+	}
+}
+
+// owners says whose MACs are known: the VMACs, and the members' as learned from authentic frames.
+func (w *wire) owners() neighbour.Table {
+	t := neighbour.Table{}
+	for _, p := range w.n.ports {
+		if p.VMAC != nil {
+			t[*p.VMAC] = neighbour.Owner{By: neighbour.VMAC}
+		}
+		if p.index != 0 {
+			t[p.mac] = neighbour.Owner{By: neighbour.Member, Member: w.n.local.Self.ID}
+		}
+	}
+	for key, mac := range w.macs {
+		t[mac] = neighbour.Owner{By: neighbour.Member, Member: key[0]}
+	}
+	return t
+}
+
+// received opens a frame and gives what it says to the machine.
+func (w *wire) received(f frame) {
+	now := bpf.Boottime()
+	opened, drop := w.opener.Open(now, f.data, w.in)
+	if drop != ccp.DropNone {
+		w.dropped[drop]++
+		return
+	}
+	w.taken++
+	from := opened.Header.Source
+	if int(from) >= len(w.n.cfg.Members) {
+		w.dropped[ccp.DropSource]++
+		return
+	}
+	if key := [2]uint8{from, f.slot}; opened.Bound && w.macs[key] != f.src {
+		w.macs[key] = f.src
+		w.n.configureAsker()
+	}
+	if opened.Introduce {
+		if err := w.sendHelloTo(now, from); err != nil {
+			w.n.log.Debug("introduce", "peer", w.n.name(from), "error", err)
+		}
+	}
+	// An unbound frame may be a recording: it changes nothing.
+	if !opened.Bound || opened.Header.Type != ccp.TypeHello {
+		return
+	}
+	h, err := ccp.ParseHello(opened.Body)
+	if err != nil {
+		w.malformedHellos++
+		w.dropped[ccp.DropMalformed]++
+		return
+	}
+	w.told[from] = &h
+	w.n.heardKeys(from, opened.Header.Key, h.Keys)
+	w.n.step(members.HelloReceived{From: from, Iface: f.slot, Hello: fromWire(opened.Header.Incarnation, &h)})
+}
+
+// sendHello sends a HELLO to every peer on every interface.
+func (w *wire) sendHello(now int64) error {
+	var errs []error
+	for _, m := range w.n.local.Peers {
+		errs = append(errs, w.sendHelloTo(now, m.ID))
+	}
+	return errors.Join(errs...)
+}
+
+func (w *wire) sendHelloTo(now int64, peer uint8) error {
+	h := w.toWire(w.n.machine.Hello(now))
+	w.plain = h.Append(w.opener.AppendEcho(w.plain[:0], peer))
+	var errs []error
+	for slot, s := range w.conns {
+		w.out = w.sealer.Seal(w.out[:0], ccp.Header{Type: ccp.TypeHello, Target: peer, Sequence: uint64(now),
+			EchoIncarnation: w.gates[peer].incarnation, EchoStamp: w.gates[peer].stamp}, w.plain)
+		if len(w.out) == 0 {
+			return fmt.Errorf("HELLO of %d bytes is longer than a frame", len(w.plain))
+		}
+		if err := s.conn.Send(w.out, w.destination(peer, slot)); err != nil && w.n.ports[slot].carrier {
+			errs = append(errs, fmt.Errorf("HELLO on %s: %w", w.n.ports[slot].Name, err))
+			continue
+		}
+		w.sent++
+	}
+	return errors.Join(errs...)
+}
+
+// destination is the peer's own MAC once it is known and as long as the peer is heard there: a replaced NIC has another.
+func (w *wire) destination(peer, slot uint8) [6]byte {
+	switch w.n.cfg.CCP.Transport {
+	case config.Broadcast:
+		return segment.Broadcast
+	case config.Unicast:
+		if mac, ok := w.macs[[2]uint8{peer, slot}]; ok && !w.n.silent[[2]uint8{peer, slot}] {
+			return mac
+		}
+	}
+	return segment.Group(w.n.cfg.ID)
+}
+
+// publish shows what was sent, taken and dropped.
+func (w *wire) publish(m *metrics.Metrics) {
+	m.SetFrames("hello", "out", w.sent)
+	m.SetFrames("hello", "in", w.taken)
+	for r := range w.dropped {
+		if r != int(ccp.DropNone) {
+			m.SetDrops(ccp.DropReason(r).String(), w.dropped[r])
+		}
+	}
+}
