@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -52,6 +53,9 @@ func run(ctx context.Context, args []string, env environment) int {
 		root := newRoot(env)
 		root.SetArgs(args[1:])
 		err = root.ExecuteContext(ctx)
+	}
+	if err != nil && strings.HasPrefix(err.Error(), "unknown command") { // cobra has no type for it
+		err = &usageError{err}
 	}
 	var usage *usageError
 	switch {

@@ -26,12 +26,15 @@ func drawState(p *page, s control.State) {
 		if m.Local {
 			id += " *"
 		}
-		age := ""
+		age, load := "", ""
 		if !m.Local {
 			age = ms(m.AgeMs)
 		}
+		if m.State != "LOST" { // of a silent member nothing is known
+			load = strconv.FormatFloat(m.LoadPercent, 'f', 0, 64) + "%"
+		}
 		rows = append(rows, []cell{text(id), text(m.Name), text(m.Address), stateCell(m.State), text(serves(m)),
-			text(number(uint64(m.Term))), text(p.ago(m.Since)), text(age), text(strconv.FormatFloat(m.LoadPercent, 'f', 0, 64) + "%"),
+			text(number(uint64(m.Term))), text(p.ago(m.Since)), text(age), text(load),
 			{strings.Join(m.Problems, ", "), red}, text(m.Reason)})
 	}
 	p.table([]string{"ID", "NAME", "ADDRESS", "STATE", "SERVES", "TERM", "FOR", "HEARD", "LOAD", "PROBLEMS", "REASON"}, rows)

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"time"
+
+	"github.com/holdfast-project/holdfast/internal/control"
+	"github.com/holdfast-project/holdfast/internal/control/controltest"
+)
+
+var noon = time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
+
+func before(d time.Duration) time.Time { return noon.Add(-d) }
+
+// edge is a member of a three-member cluster after a failover, as seen from gw-b, which serves.
+func edge() *controltest.Backend {
+	announced, until := before(20*time.Second), noon.Add(8*time.Minute)
+	failover := control.Failover{Number: 2, Time: before(3 * time.Minute), From: "gw-a", To: "gw-b", Term: 8, Kind: "silence",
+		Reason: "gw-a is silent on all interfaces", TakeoverMs: 0.42, GapMs: 31.5}
+	first := control.Failover{Number: 1, Time: before(30 * time.Hour), To: "gw-a", Term: 7, Kind: "boot", Reason: "no member served", TakeoverMs: 0.2}
+	return &controltest.Backend{
+		StateV: control.State{
+			Cluster: "edge", ClusterID: 7, Mode: "ha", Recovery: "maintain-current", Profile: "appliance", Self: 1, Version: "v1.0", ConfigDigest: "00ff00ff00ff00ff",
+			Members: []control.MemberState{
+				{ID: 0, Name: "gw-a", Address: "10.99.0.2", State: "LOST", Since: before(3 * time.Minute), AgeMs: 180_031, Reason: "silent on all interfaces"},
+				{ID: 1, Name: "gw-b", Local: true, Address: "10.99.0.3", State: "ACTIVE(!)", Since: before(3 * time.Minute), Term: 8, Answer: true, Forward: true,
+					Problems: []string{"db"}, LoadPercent: 12.4, Version: "v1.0", ConfigDigest: "00ff00ff00ff00ff", Reason: "nobody else can serve"},
+				{ID: 2, Name: "gw-c", Address: "10.99.0.4", State: "DOWN", Since: before(26 * time.Hour), AgeMs: 3.2, Problems: []string{"admin-down"},
+					LoadPercent: 1, Version: "v0.9", ConfigDigest: "1111111111111111"},
+			},
+			LastChange: &control.Event{Seq: 9, Time: before(3 * time.Minute), Code: "state-change", Member: "gw-b", From: "STANDBY", To: "ACTIVE(!)",
+				Reason: "gw-a is silent on all interfaces"},
+			LastFailover: &failover, Failovers: 2, FailoversSince: before(31 * time.Hour), Forced: "gw-b", ForcedUntil: &until,
+			Warnings: []string{"key 2 is not confirmed by gw-a"},
+		},
+		InterfacesV: control.Interfaces{Member: "gw-b", Transport: "unicast", Required: 3, Up: 2, Interfaces: []control.InterfaceState{
+			{Name: "outside", Device: "eth0", Role: "cluster", Monitored: true, Status: "UP", Carrier: true, In: true, Out: true, InAgeMs: 2, OutAgeMs: 3,
+				Attached: "tcx", MAC: "3c:ec:ef:00:00:03", VMAC: "02:48:00:07:00:00", Addresses: []string{"192.0.2.3/24"}, VIPs: 2,
+				Peers: []control.PeerLink{{Member: "gw-a", AgeMs: 180_031}, {Member: "gw-c", Up: true, AgeMs: 4.1, RTTUs: 84.2, MAC: "3c:ec:ef:00:00:04"}}},
+			{Name: "inside", Device: "bond0.100", Slot: 1, Role: "cluster", Monitored: true, Status: "DOWN", Carrier: true, In: true, OutAgeMs: 566_100,
+				Attached: "tcx", VMAC: "02:48:00:07:01:00", Addresses: []string{"10.0.0.3/24", "2001:db8:2::3/64"}, VIPs: 1, Reason: "gw-c does not hear this member"},
+			{Name: "sync", Device: "eth3", Slot: 2, Role: "sync", Monitored: true, Status: "UP", Carrier: true, In: true, Out: true, Attached: "tcx",
+				Addresses: []string{"10.99.0.3/24"}},
+			{Name: "mgmt", Device: "eth4", Slot: 3, Role: "private", Status: "non-monitored"},
+		}},
+		DevicesV: control.Devices{Member: "gw-b", Devices: []control.Device{
+			{Name: "interfaces", Status: "ok", BuiltIn: true, Since: before(31 * time.Hour), Reported: before(time.Second)},
+			{Name: "config", Status: "problem", BuiltIn: true, Since: before(time.Hour), Reported: before(2 * time.Second), Reason: "gw-c has another configuration"},
+			{Name: "db", Status: "problem", TimeoutSec: 30, Since: before(10 * time.Second), Reported: before(10 * time.Second), Reason: "no answer on 5432"},
+			{Name: "batch", Status: "ok", Since: before(2 * time.Hour), Reported: before(90 * time.Minute), Persistent: true},
+		}},
+		VIPsV: control.VIPs{Member: "gw-b", Serving: true, VIPs: []control.VIP{
+			{Address: "192.0.2.1", Prefix: "192.0.2.0/24", Interface: "outside", Kind: "vip", MAC: "02:48:00:07:00:00", Holder: "gw-b", Announced: &announced, Announces: 14},
+			{Address: "192.0.2.80", Interface: "outside", Kind: "proxy", MAC: "02:48:00:07:00:00", Holder: "gw-b", Announced: &announced, Announces: 14},
+			{Address: "10.0.0.1", Prefix: "10.0.0.0/24", Interface: "inside", Kind: "vip", MAC: "02:48:00:07:01:00", Holder: "gw-b", Announced: &announced, Announces: 14},
+		}},
+		FailoversV: control.Failovers{Count: 2, Since: before(31 * time.Hour), Why: "boot", History: []control.Failover{failover, first}},
+		TimersV: control.Timers{Profile: "appliance", Timers: []control.Timer{
+			{Name: "probe", ValueMs: 5, DefaultMs: 10, Formula: "profile", Settable: true, Meaning: "between two probes to a peer, on each interface"},
+			{Name: "soft", ValueMs: 20, DefaultMs: 20, Formula: "dead - probe", Meaning: "age at which an unwatched lease ends"},
+		}, Margins: []string{"softirq delay of 2.1 ms is near the probe interval"}, Lateness: []control.Lateness{{Name: "pulse", LastMs: 0.11, WorstMs: 27, LimitMs: 20}}},
+		WhyV: control.Why{Member: "gw-b", State: "ACTIVE(!)", Why: "it has a problem, and no other member can serve", Facts: []string{"device db is in problem", "lease term 8, fence term 8"},
+			Peers: []control.WhyNot{{Member: "gw-a", State: "LOST", Why: "silent on all interfaces for 3m"}, {Member: "gw-c", State: "DOWN", Why: "admin down"}}},
+		CountersV: control.Counters{Member: "gw-b", Groups: map[string]map[string]uint64{"gate": {"arp-answered": 12, "forged": 0}, "drops": {"replay": 3}}},
+		ReloadV: control.ReloadResult{Refused: []control.Change{{Path: "id", From: "7", To: "8", Reason: "all members must change it in the same moment"}},
+			Applied: []control.Change{}},
+	}
+}

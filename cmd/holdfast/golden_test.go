@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/holdfast-project/holdfast/internal/control"
+	"github.com/holdfast-project/holdfast/internal/control/controltest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// invoke runs one command line as main would and returns what it printed and its exit code.
+func invoke(ctx context.Context, t *testing.T, socket string, terminal bool, args ...string) (out, errs string, code int) {
+	t.Helper()
+	var o, e bytes.Buffer
+	env := environment{out: &o, err: &e, zone: time.UTC, terminal: terminal, now: func() time.Time { return noon },
+		getenv: func(k string) string {
+			if k == "HOLDFAST_SOCKET" {
+				return socket
+			}
+			return ""
+		}}
+	code = run(ctx, args, env)
+	return o.String(), e.String(), code
+}
+
+// TestGolden compares whole outputs. If it fails, run it with -update and look at the difference before committing.
+func TestGolden(t *testing.T) {
+	socket, events := controltest.Serve(t, edge())
+	events.Publish(control.Event{Time: before(4 * time.Minute), Code: control.CodePeerLost, Severity: "warning", Member: "gw-a", Reason: "silent on all interfaces"})
+	events.Publish(control.Event{Time: before(3 * time.Minute), Code: control.CodeFailover, Severity: "notice", From: "gw-a", To: "gw-b", Term: 8, GapMs: 31.5, Reason: "silence"})
+	events.Publish(control.Event{Time: before(time.Minute), Code: control.CodeInterfaceDown, Severity: "error", Member: "gw-b", Interface: "inside", Reason: "not heard by gw-c"})
+	for _, k := range []struct {
+		golden   string
+		terminal bool
+		code     int
+		args     string
+	}{
+		{"state", false, 0, "holdfast state"},
+		{"state-terminal", true, 0, "holdfast state"},
+		{"state-json", false, 0, "holdfast state -o json"},
+		{"interfaces", false, 0, "holdfast interfaces"},
+		{"devices", false, 0, "holdfast devices"},
+		{"vips", false, 0, "holdfast vips"},
+		{"failover-history", false, 0, "holdfast failover history"},
+		{"timers", false, 0, "holdfast timers"},
+		{"why", false, 0, "holdfast why"},
+		{"counters", false, 0, "holdfast counters"},
+		{"counters-all", false, 0, "holdfast counters --all"},
+		{"events", false, 0, "holdfast events"},
+		{"events-json", false, 0, "holdfast events --since 2 -o json"},
+		{"reload", false, 1, "holdfast reload"},
+		{"cphaprob-state", false, 0, "/usr/sbin/cphaprob state"},
+		{"cphaprob-if", false, 0, "cphaprob if"},
+		{"cphaprob-a-if", false, 0, "cphaprob -a if"},
+		{"cphaprob-list", false, 0, "cphaprob list"},
+		{"cphaprob-l-list", false, 0, "holdfast cphaprob -l list"},
+		{"cphaprob-show_failover", false, 0, "cphaprob show_failover"},
+	} {
+		t.Run(k.golden, func(t *testing.T) {
+			got, errs, code := invoke(t.Context(), t, socket, k.terminal, strings.Fields(k.args)...)
+			if code != k.code || errs != "" {
+				t.Errorf("%s: exit code %d, want %d; %s", k.args, code, k.code, errs)
+			}
+			path := filepath.Join("testdata", k.golden+".golden")
+			if *update {
+				if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got != string(want) {
+				t.Errorf("%s:\n%s\nwant:\n%s", k.args, got, want)
+			}
+		})
+	}
+}
