@@ -1,7 +1,201 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package ccp is the codec of the Cluster Control Protocol: frames, tags, sealing, replay windows, key rotation.
+// Package ccp is the codec of the Cluster Control Protocol, and this comment is the protocol's specification, version 1.
 //
-// It is pure: standard library only, no socket, no clock, no randomness of its own, no goroutine. It must not import any other
-// package of this module.
+// The package owns frames, tags, sealing, replay windows and the rotation of keys. It is pure: standard library only, no socket, no
+// clock, no goroutine, no randomness of its own; time and randomness come in as arguments. It must not import any other package of
+// this module. Its types are the wire's; what they mean to a member is package members'.
+//
+// # Frames
+//
+// CCP runs over raw Ethernet on every monitored interface, EtherType 0x88B5 unless configured otherwise. The source MAC is the
+// interface's own. The destination is the target's MAC as learned from authentic frames, or the cluster's multicast address
+// 03:48:46:00 followed by the cluster id (also while no MAC is known), or broadcast. All numbers are big-endian. Every frame begins
+// with the same header of 56 bytes:
+//
+//	 0                   1                   2                   3
+//	 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
+//	+---------------+---------------+---------------+---------------+
+//	|    version    |     type      |     flags     |      key      |  0
+//	+---------------+---------------+---------------+---------------+
+//	|          cluster id           |    source     |    target     |  4
+//	+-------------------------------+---------------+---------------+
+//	|          body length          |           reserved            |  8
+//	+-------------------------------+-------------------------------+
+//	|                           reserved                            | 12
+//	+---------------------------------------------------------------+
+//	|                          incarnation                          | 16
+//	+---------------------------------------------------------------+
+//	|                           sequence                            | 24
+//	+---------------------------------------------------------------+
+//	|                       echo incarnation                        | 32
+//	+---------------------------------------------------------------+
+//	|                          echo stamp                           | 40
+//	+---------------------------------------------------------------+
+//	|                              tag                              | 48
+//	+---------------------------------------------------------------+
+//	|                  body: 48 bytes at the least                  | 56
+//
+//	version           [1]byte  // 1; a frame of another version is dropped
+//	type              [1]byte  // below, 0 is invalid; under 16 gate frames, from 16 on sealed frames
+//	flags             [1]byte  // 1 QUERY: a probe out of schedule, asked before a claim
+//	key               [1]byte  // number of the cluster key, 1..255; its low two bits select the gate's key slot
+//	cluster id        [2]byte
+//	source            [1]byte  // member number, 0..7
+//	target            [1]byte  // member number, or 255 for all
+//	body length       [2]byte  // 48..1344, exactly 48 in gate frames; bytes after the body are Ethernet's padding
+//	reserved          [6]byte  // sent as 0, not looked at
+//	incarnation       [8]byte  // of the sender: its gate's in gate frames, its daemon's in sealed frames; never 0
+//	sequence          [8]byte  // sender's CLOCK_BOOTTIME in ns when it sent; in sealed frames strictly increasing per incarnation
+//	echo incarnation  [8]byte  // the TARGET's gate's incarnation as the sender knows it; 0 unknown
+//	echo stamp        [8]byte  // newest sequence that the sender got from the target's gate in a reply, 0 unknown;
+//	                           // in a reply: the probe's own sequence
+//	tag               [8]byte  // SipHash-2-4 under the gate key over bytes 0..47 and 56..103, a message of 96 bytes
+//
+// The tag is the number that SipHash returns, sent big-endian like all others. It covers the first 48 bytes of the body, which is the
+// whole of a gate frame; the rest of a sealed frame is the seal's business.
+//
+// # Types
+//
+//	 1 PROBE        gate    is your gate there? Answered in place by the gate, in the kernel
+//	 2 REPLY        gate    the answer
+//	 3 YIELD        gate    grant me this term
+//	 4 YIELD-REPLY  gate    the answer
+//	16 HELLO        sealed  a daemon's report of itself and of its view; every 100 ms, and at once on any change
+//	17 KEY          sealed  set aside for key rotation; not sent in version 1, whose confirmations travel in HELLO
+//
+// A receiver drops a type that it does not know, and counts it.
+//
+// # Gate frames
+//
+// Their formats are frozen for good, so that gates of all versions understand each other. Reserved bytes are sent as 0 and not looked
+// at. "Group" is the VIP group, 0 for the gateway itself; terms are 24 bits wide; 0 is no term.
+//
+//	PROBE                                          YIELD
+//	 0  [8]byte   nonce                             0  [8]byte   nonce
+//	 8  [4]byte   lease term of the sender          8  [4]byte   term asked for
+//	12  [1]byte   group                            12  [1]byte   group
+//	13  [1]byte   bits of the sender               13  [1]byte   bits of the sender
+//	14  [34]byte  reserved                         14  [1]byte   kind: 1 courtesy, 2 claim, 3 graceful
+//	                                               15  [1]byte   reserved
+//	                                               16  [4]byte   least age of the lease in ms, for courtesy
+//	                                               20  [28]byte  reserved
+//
+//	REPLY and YIELD-REPLY: the gate after it has dealt with the frame
+//	 0  [8]byte   nonce, copied
+//	 8  [4]byte   lease term, 0 without a lease
+//	12  [1]byte   group, copied
+//	13  [1]byte   bits of the gate
+//	14  [2]byte   age of the lease in ms, saturating; 65535 without a lease
+//	16  [4]byte   term of the fence
+//	20  [1]byte   grantee of the fence, 255 for nobody
+//	21  [1]byte   result: 0 none, 1 granted, 2 refused, 3 lease too young, 4 wrong incarnation
+//	22  [2]byte   reserved
+//	24  [8]byte   for each member: ms since this gate heard it, saturating at 255; 0 for itself
+//	32  [4]byte   count of frames for a VIP or VMAC that met a closed gate, low 32 bits
+//	36  [12]byte  reserved
+//
+//	bits: 1 answer, 2 forward, 4 alone, 8 hears-you (the sender had a reply from the target within the dead interval),
+//	16 restarting, 32 watched
+//
+// A YIELD names the target gate's incarnation in its header; with another one the result is "wrong incarnation" and nothing changes.
+// Courtesy is granted only if the lease is old enough and the target not restarting; claim and graceful are unconditional, and after
+// graceful and courtesy the target forwards on for its linger time. A term is granted once, to one member.
+//
+// # Sealed frames
+//
+// The body is the ciphertext and the tag of AES-256-GCM (16 bytes, at the end). The nonce is four zero bytes and the sequence; the
+// additional data is the header without its tag, bytes 0..47. The plaintext is
+//
+//	[1]byte          n, the number of echoes
+//	n x [17]byte     echo: member [1]byte, incarnation [8]byte of its daemon, newest sequence [8]byte heard of that incarnation
+//	...              the body of the frame's type: TLVs
+//	...              zeros, at least so many that the frame's body has 48 bytes
+//
+// A frame to one member echoes that member; a frame to all echoes everyone that was heard. A member may be echoed several times: see
+// Incarnations. Frames are 1400 bytes long at most, header included.
+//
+// # Keys
+//
+// All members share a cluster key of 32 random bytes, from a file that root alone can read. Everything in use is derived from it with
+// HKDF-SHA256, salt "holdfast ccp 1", and as info a word, a space and what the key is for, numbers as on the wire:
+//
+//	gate key     16 bytes  "gate " cluster id [2]byte
+//	seal key     32 bytes  "seal " cluster id [2]byte, source [1]byte, incarnation of its daemon [8]byte
+//	fingerprint   8 bytes  "name " cluster id [2]byte
+//
+// A daemon draws a random incarnation whenever it starts, so no two lives seal under one key, and a life never uses a sequence
+// twice. A key file holds one key or, while the cluster moves from one to the next, two, each with its number. Keys with numbers that
+// agree in their low two bits share a gate's slot and cannot be held together. Rotation is by agreement, never by time: see Keyring.
+//
+// # HELLO
+//
+// A list of TLVs: type [2]byte, length of the value [2]byte, value. Type 0 ends the list. A reader skips types that it does not
+// know and what a longer value holds beyond the fields that it knows; a value shorter than below is malformed, and so is one that
+// runs over the end. The last TLV of a type counts. An absent one means zero (and no forced hand-over). ms are [4]byte and saturate;
+// an age of 2^32-1 is "never".
+//
+//	 1 state         state [1]byte, lease term [4]byte, priority [1]byte, flags [1]byte: 1 restarting, 2 admin down, 4 stopping
+//	 2 view          entry length [1]byte; for each member from 0: state [1]byte, ms since its gate answered, ms since its HELLO
+//	 3 interfaces    entry length [1]byte; for each, at most 16: slot [1]byte, flags [1]byte: 1 carrier, 2 problem, 4 proven,
+//	                 8 undecided; members heard [1]byte, a bit each; ms since: the carrier changed, CCP came in, CCP was proved to
+//	                 go out, a station that is no member was heard
+//	 4 devices       flags [1]byte: 1 truncated; for each: status [1]byte, name, reason; texts are a length [1]byte and bytes,
+//	                 printable ASCII; 32 and 64 at most, all devices 360 bytes at most
+//	 5 policy        generation [8]byte, ms left of a freeze
+//	 6 config        [32]byte, digest of the cluster-wide configuration
+//	 7 mode          mode [1]byte, recovery [1]byte
+//	 8 version       protocol version [4]byte, build: a text of 24 bytes at most
+//	 9 capabilities  [8]byte, bits
+//	10 load          CPU in thousandths [2]byte; latest probe, lease renewal, softirq in the last second, in us [4]byte each
+//	11 forced        member named [1]byte, 255 nobody; ms left; number [8]byte: the higher is the newer order
+//	12 budget        voluntary moves left [1]byte, of [1]byte, ms for which none are made
+//	13 boot          [16]byte, id of the machine's boot
+//	14 keys          number in use [1]byte; for each key held: number [1]byte, fingerprint [8]byte
+//
+//	state: 1 INIT 2 READY 3 STANDBY 4 ACTIVE 5 ACTIVE(!) 6 DOWN 7 LOST    status: 1 ok 2 init 3 problem
+//	mode: 1 ha 2 load sharing, multicast 3 load sharing, unicast          recovery: 1 maintain-current 2 highest-priority
+//
+// # Incarnations
+//
+// What was recorded can be sent again, under keys that are still good. Two things keep it from changing anything.
+//
+// The replay window: per source and incarnation a receiver remembers the 1024 newest sequences and takes each once, in any order;
+// what is older than all of them is dropped.
+//
+// The echo: a frame is *bound* if its echo list holds the receiver's current incarnation, and it comes from the sender's current
+// incarnation. Only bound frames change state. An incarnation becomes a sender's current one, for a receiver, in one way: it first
+// is a candidate, heard and echoed, and then a frame of it echoes a sequence that the receiver sent after it had first heard the
+// candidate. No recording can know one. The incarnation before it is retired, and dropped at sight. So after a restart on either
+// side two members are bound after two frames each, which they send at once, and a flood of recordings delays that at worst: a
+// receiver keeps two candidates a peer, prefers those that echo a stamp of its own gate from the last second, and else lets chance
+// decide between incarnations, not between frames.
+//
+// # Who checks what
+//
+// The gate, in the kernel, before any socket sees a frame: length, version, cluster, target, key slot, tag. It answers PROBE and
+// YIELD and passes REPLY, YIELD-REPLY and sealed frames up. A frame is *fresh* if it echoes the gate's incarnation with a stamp of the
+// last second and has a sequence above the last one from that source, incarnation and interface; replies that are not fresh are
+// dropped, and other frames that are not take from a bucket of 1000 a second per interface and source. Each drop is counted by reason.
+//
+// The pulse takes a REPLY only for a nonce that is outstanding.
+//
+// The daemon checks everything again, since there may be sockets without a gate, and then key number, incarnation, window, seal, echo
+// list: in the order of DropReason. Each drop is counted by reason.
+//
+// # Evolution
+//
+// Numbers (types, TLVs, states, reasons) are only ever appended and never given a second meaning; zero is invalid everywhere. Gate
+// frames never change. Sealed bodies grow by TLVs and by fields at the end of values and entries. A field that an older reader must
+// not ignore gets a new type. Another header is another version, and members of both must be able to run side by side for the time
+// of an upgrade: the sender of the newer sends both.
+//
+// # Threat model
+//
+// The trust boundary is possession of the cluster key: who holds it is a member and can do all that a member can. Anybody else on
+// the segment may read every frame, send any, hold back, repeat and reorder them, at any rate, and is meant to be unable to change the
+// state of a member, to learn what sealed frames say, or to keep members that hear each other from understanding each other. He can
+// cut them from each other, as who pulls a cable can; he sees who serves, since gate frames are not encrypted; and he may guess at a
+// 64-bit tag, which a gate checks at line rate and which buys one frame of a kind that the echo and the nonce still bind. Compromise
+// of the key discloses what was recorded under it: seal keys are derived, not agreed upon.
 package ccp

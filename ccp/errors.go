@@ -17,6 +17,8 @@ var (
 	ErrLength = errors.New("ccp: body length out of bounds")
 	// ErrMalformed says that a body contradicts itself: a TLV that runs over the end, a count that cannot be.
 	ErrMalformed = errors.New("ccp: malformed body")
+	// ErrSeal says that a frame is not sealed, or not under the key given.
+	ErrSeal = errors.New("ccp: not sealed under this key")
 )
 
 // What Keyring.Load refuses.

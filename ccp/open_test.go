@@ -291,6 +291,25 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
+// TestPlaintextOddities are plaintexts that the fuzzer came upon: properly sealed, and of no use.
+func TestPlaintextOddities(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		plain []byte
+	}{
+		{"an echo made of the padding", []byte{1}},
+		{"nothing at all", nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			a, b := newDaemon(0, 100), newDaemon(1, 200)
+			now := greet(t, 0, a, b) + ms
+			if a.take(t, now, b.s.Seal(nil, Header{Type: TypeHello, Target: 0, Sequence: uint64(now)}, tc.plain)).Bound {
+				t.Fatal("bound")
+			}
+		})
+	}
+}
+
 // TestUnboundWithoutOwnEcho: the proof is made per frame, not once per incarnation.
 func TestUnboundWithoutOwnEcho(t *testing.T) {
 	a, b := newDaemon(0, 100), newDaemon(1, 200)
