@@ -4,109 +4,361 @@ package neighbour
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/netip"
+	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-// Kind is what was asked. The zero value is invalid.
-type Kind uint8
-
-// The kinds of questions.
+// Implementation constants.
 const (
-	_ Kind = iota
-	// VIP asks who answers for a virtual address.
-	VIP
-	// Neighbour asks by ARP or neighbour solicitation whether a host is there.
-	Neighbour
-	// Echo asks by an ICMP echo request.
-	Echo
+	// idle is how long sockets stay open after the last question: they cost every received packet a filter run.
+	idle = 10 * time.Second
+	// sweep is how often idle sockets are looked for.
+	sweep = time.Second
+	// macMemory is how long the MAC of a neighbour that answered may be used for an echo.
+	macMemory = 30 * time.Second
 )
 
-// By says whose MAC answered. The zero value is invalid.
-type By uint8
-
-// The classes of answers.
-const (
-	_ By = iota
-	// Nobody answered in time.
-	Nobody
-	// VMAC: the cluster's virtual MAC.
-	VMAC
-	// Member: a configured member's own MAC.
-	Member
-	// Stranger: a MAC that is neither.
-	Stranger
+var (
+	errClosed = errors.New("neighbour: Serve has ended: make a new Asker")
+	errFamily = errors.New("not an IPv4 or IPv6 address")
 )
-
-// Owner is what the caller knows of a MAC.
-type Owner struct {
-	// By is VMAC or Member.
-	By By
-	// Member is the member's number if By is Member.
-	Member uint8
-}
-
-// Table classifies MACs; those not in it are strangers.
-type Table map[[6]byte]Owner
-
-// Iface is an interface on which questions are asked.
-type Iface struct {
-	Index int
-	Name  string
-	// MAC is the interface's own. IPv4 and IPv6 are the member's own addresses there (IPv6: link-local, or one in the
-	// prefix of what is asked); the zero value makes the question a probe without sender (RFC 5227, DAD).
-	MAC        [6]byte
-	IPv4, IPv6 netip.Addr
-	// VLAN tags the questions when it is not 0; see announce.Set.
-	VLAN uint16
-}
-
-// Answer is the end of a question: somebody's answer, or Nobody when its time is over. A question about a VIP may be
-// answered more than once, by different MACs: each is reported.
-type Answer struct {
-	Kind  Kind
-	Index int
-	Addr  netip.Addr
-	// By, Member and MAC say who answered.
-	By     By
-	Member uint8
-	MAC    [6]byte
-	// At is CLOCK_BOOTTIME in ns; RTT the time since the question.
-	At  int64
-	RTT time.Duration
-}
 
 // Asker sends questions and collects answers. Its methods are safe for concurrent use.
-type Asker struct{ answers chan Answer }
+type Asker struct {
+	log     *slog.Logger
+	answers chan Answer
+	wake    chan struct{}
+
+	mu        sync.Mutex
+	segments  map[int]*segment
+	table     Table
+	questions map[question]*open
+	macs      map[place]seen
+	fresh     []*ear // opened, not yet read by Serve
+	closed    bool
+	dropped   uint64
+	id        uint16 // of echo requests
+	sequence  uint16
+}
+
+// question identifies an open question.
+type question struct {
+	kind  Kind
+	index int
+	addr  netip.Addr
+}
+
+// place is an address on an interface.
+type place struct {
+	index int
+	addr  netip.Addr
+}
+
+// open is the state of a question. Times are CLOCK_BOOTTIME in ns.
+type open struct {
+	asked, until int64
+	wait         time.Duration
+	answered     map[[6]byte]bool
+	// then is an echo to send when this Neighbour question is answered.
+	then *echo
+}
+
+// echo is an echo request that waits for its target's MAC.
+type echo struct{ wait time.Duration }
+
+// seen is a MAC that answered for a place.
+type seen struct {
+	mac [6]byte
+	at  int64
+}
 
 // New returns an Asker without interfaces. log may be nil.
-func New(log *slog.Logger) *Asker { return &Asker{answers: make(chan Answer, 256)} }
+func New(log *slog.Logger) *Asker {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Asker{
+		log: log, answers: make(chan Answer, 256), wake: make(chan struct{}, 1),
+		id:       uint16(rand.Uint32()),
+		segments: make(map[int]*segment), questions: make(map[question]*open), macs: make(map[place]seen),
+	}
+}
 
-// Configure names the interfaces and the owners of MACs; it replaces the former configuration.
-func (a *Asker) Configure(ifaces []Iface, table Table) error { return nil }
+// Configure names the interfaces and the owners of MACs; it replaces the former configuration. Questions on interfaces that
+// are no longer named, or have changed, are forgotten.
+func (a *Asker) Configure(ifaces []Iface, table Table) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.closed {
+		return errClosed
+	}
+	a.table = make(Table, len(table))
+	for mac, owner := range table {
+		a.table[mac] = owner
+	}
+	segments := make(map[int]*segment, len(ifaces))
+	for _, in := range ifaces {
+		if old := a.segments[in.Index]; old != nil && old.Iface == in {
+			segments[in.Index] = old
+			continue
+		}
+		segments[in.Index] = &segment{Iface: in}
+	}
+	for index, s := range a.segments {
+		if segments[index] != s {
+			s.close()
+			a.forget(index)
+		}
+	}
+	a.segments = segments
+	return nil
+}
+
+// forget drops the questions on an interface.
+func (a *Asker) forget(index int) {
+	for q := range a.questions {
+		if q.index == index {
+			delete(a.questions, q)
+		}
+	}
+}
 
 // Ask sends one question on an interface and returns; the answer, or Nobody after wait, comes on Answers. Asking
-// again while a question for the same (kind, interface, address) is open sends another frame and extends its time.
-// An Echo needs an earlier answer to Neighbour for the same address (its MAC), else it is sent as Neighbour question first.
-func (a *Asker) Ask(kind Kind, index int, addr netip.Addr, wait time.Duration) error { return nil }
+// again while a question for the same (kind, interface, address) is open sends another frame and extends its time. An Echo
+// to a neighbour whose MAC did not answer lately begins with a Neighbour question; if that finds nobody, so does the Echo.
+// The first question on an interface opens sockets in the network namespace of the calling thread.
+func (a *Asker) Ask(kind Kind, index int, addr netip.Addr, wait time.Duration) error {
+	addr = addr.Unmap().WithZone("")
+	if !addr.IsValid() {
+		return fmt.Errorf("ask %v on interface %d: %w", addr, index, errFamily)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.closed {
+		return errClosed
+	}
+	s := a.segments[index]
+	if s == nil {
+		return fmt.Errorf("ask %v on interface %d: not a configured interface", addr, index)
+	}
+	if err := a.ask(s, kind, addr, wait); err != nil {
+		return fmt.Errorf("ask %v on %s: %w", addr, s.Name, err)
+	}
+	return nil
+}
+
+// ask is Ask for a segment; the lock is held.
+func (a *Asker) ask(s *segment, kind Kind, addr netip.Addr, wait time.Duration) error {
+	if kind != VIP && kind != Neighbour && kind != Echo {
+		return fmt.Errorf("kind %d: not a kind of question", kind)
+	}
+	now := boottime()
+	if kind == Echo {
+		m, known := a.macs[place{s.Index, addr}]
+		if !known || now-m.at > int64(macMemory) {
+			return a.resolveFirst(s, addr, wait, now)
+		}
+		a.sequence++
+		b, err := s.echoRequest(addr, m.mac, a.id, a.sequence)
+		return a.post(s, question{kind, s.Index, addr}, wait, now, b, err)
+	}
+	b, err := s.resolution(addr)
+	return a.post(s, question{kind, s.Index, addr}, wait, now, b, err)
+}
+
+// resolveFirst asks for the MAC, and for the echo when it is known. It listens for the echo's answer already: sockets are
+// opened in Ask only, whose thread is in the right network namespace.
+func (a *Asker) resolveFirst(s *segment, addr netip.Addr, wait time.Duration, now int64) error {
+	if addr.Is4() {
+		if _, err := a.ear(s, etherTypeIPv4); err != nil {
+			return err
+		}
+	}
+	q := question{Neighbour, s.Index, addr}
+	b, err := s.resolution(addr)
+	if err := a.post(s, q, wait, now, b, err); err != nil {
+		return err
+	}
+	a.questions[q].then = &echo{wait: wait}
+	return nil
+}
+
+// post listens, notes the question and sends its frame, in this order, so that no answer can be missed. It passes on the
+// error of building the frame.
+func (a *Asker) post(s *segment, q question, wait time.Duration, now int64, frame []byte, err error) error {
+	if err != nil {
+		return err
+	}
+	e, err := a.ear(s, uint16(frame[12])<<8|uint16(frame[13]))
+	if err != nil {
+		return err
+	}
+	s.used = now
+	o := a.questions[q]
+	if o == nil {
+		o = &open{asked: now, answered: make(map[[6]byte]bool)}
+		a.questions[q] = o
+	}
+	o.wait = wait
+	o.until = now + int64(wait)
+	a.signal()
+	return e.send(frame)
+}
+
+// ear returns the segment's ear for an EtherType; Serve will read a new one.
+func (a *Asker) ear(s *segment, etherType uint16) (*ear, error) {
+	e, opened, err := s.listen(etherType)
+	if opened {
+		a.fresh = append(a.fresh, e)
+	}
+	return e, err
+}
 
 // Answers is where answers arrive. When nobody reads, answers beyond the channel's room are dropped.
 func (a *Asker) Answers() <-chan Answer { return a.answers }
 
-// Serve reads answers until ctx ends.
-func (a *Asker) Serve(ctx context.Context) error { <-ctx.Done(); return nil }
-
-// Learned is a neighbour that the kernel knows.
-type Learned struct {
-	Addr netip.Addr
-	MAC  [6]byte
-	// Reachable: confirmed lately. Others were once and are not disproved (stale, delay, probe).
-	Reachable bool
-	// Confirmed is the time since the last confirmation, in whole clock ticks of the kernel.
-	Confirmed time.Duration
+// Serve reads answers until ctx ends, then closes the sockets.
+func (a *Asker) Serve(ctx context.Context) error {
+	var readers sync.WaitGroup
+	defer readers.Wait()
+	defer a.close()
+	timer := time.NewTimer(sweep)
+	defer timer.Stop()
+	for {
+		timer.Reset(a.tend(&readers))
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-a.wake:
+		case <-timer.C:
+		}
+	}
 }
 
-// ListLearned returns the neighbours that the kernel knows on an interface, the best confirmed first, without those whose
-// MAC is in exclude (members, VMACs).
-func ListLearned(index int, exclude Table) ([]Learned, error) { return nil, nil }
+// tend starts readers of new ears, ends questions whose time is over, closes idle sockets, and returns when to look again.
+func (a *Asker) tend(readers *sync.WaitGroup) time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, e := range a.fresh {
+		readers.Go(func() { a.read(e) })
+	}
+	a.fresh = nil
+	now := boottime()
+	next := sweep
+	for q, o := range a.questions {
+		if now < o.until {
+			next = min(next, time.Duration(o.until-now))
+			continue
+		}
+		delete(a.questions, q)
+		if len(o.answered) == 0 {
+			a.deliver(Answer{Kind: q.kind, Index: q.index, Addr: q.addr, By: Nobody, At: now, RTT: o.wait})
+			if o.then != nil {
+				a.deliver(Answer{Kind: Echo, Index: q.index, Addr: q.addr, By: Nobody, At: now, RTT: o.then.wait})
+			}
+		}
+	}
+	for p, m := range a.macs {
+		if now-m.at > int64(macMemory) {
+			delete(a.macs, p)
+		}
+	}
+	for _, s := range a.segments {
+		if len(a.questions) == 0 && now-s.used > int64(idle) {
+			s.close()
+		}
+	}
+	return next
+}
+
+// deliver passes an answer on; the lock is held.
+func (a *Asker) deliver(answer Answer) {
+	select {
+	case a.answers <- answer:
+	default:
+		a.dropped++
+		a.log.Debug("answer dropped: nobody reads", "interface", answer.Index, "dropped", a.dropped)
+	}
+}
+
+// heard takes what an ear understood and answers the questions that it fits.
+func (a *Asker) heard(index int, h heard) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now := boottime()
+	kinds := [...]Kind{VIP, Neighbour}
+	list := kinds[:]
+	if h.echo {
+		if h.id != a.id {
+			return // to somebody else's ping
+		}
+		list = []Kind{Echo}
+	}
+	for _, kind := range list {
+		q := question{kind, index, h.addr}
+		o := a.questions[q]
+		if o == nil || o.answered[h.mac] {
+			continue
+		}
+		o.answered[h.mac] = true
+		if kind == Neighbour {
+			a.macs[place{index, h.addr}] = seen{h.mac, now}
+		}
+		by, member := a.classify(h.mac)
+		a.deliver(Answer{Kind: kind, Index: index, Addr: h.addr, By: by, Member: member, MAC: h.mac, At: now, RTT: time.Duration(now - o.asked)})
+		if o.then != nil {
+			wait := o.then.wait
+			o.then = nil
+			if err := a.ask(a.segments[index], Echo, h.addr, wait); err != nil {
+				a.log.Debug("echo not sent", "interface", index, "reason", err)
+			}
+		}
+		if kind != VIP {
+			delete(a.questions, q) // a VIP may be answered by two, and that is what we want to know
+		}
+	}
+}
+
+func (a *Asker) classify(mac [6]byte) (By, uint8) {
+	if owner, known := a.table[mac]; known {
+		return owner.By, owner.Member
+	}
+	return Stranger, 0
+}
+
+func (a *Asker) signal() {
+	select {
+	case a.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (a *Asker) close() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.closed = true
+	for _, s := range a.segments {
+		s.close()
+	}
+	for _, e := range a.fresh {
+		e.close()
+	}
+	a.fresh = nil
+	clear(a.questions)
+}
+
+// boottime is CLOCK_BOOTTIME in ns.
+func boottime() int64 {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
+		return 0 // cannot fail with a valid clock and pointer
+	}
+	return t.Nano()
+}

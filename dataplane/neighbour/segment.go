@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package neighbour
+
+import (
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/mdlayher/packet"
+	"golang.org/x/net/bpf"
+	"golang.org/x/sys/unix"
+)
+
+// segment is an interface with the sockets that are open there at present.
+type segment struct {
+	Iface
+	ears map[uint16]*ear // by EtherType
+	used int64           // boot time of the last question
+}
+
+// ear sends and hears frames of one EtherType on one interface. Its socket is on the receive path of that EtherType only;
+// one for all would make the kernel clone every frame that is sent.
+type ear struct {
+	index int
+	conn  *packet.Conn
+}
+
+// packetOtherHost is the packet type of a frame that is not for this host.
+const packetOtherHost = 3
+
+// filters pass nothing but answers.
+var filters = map[uint16][]bpf.Instruction{
+	etherTypeARP: {
+		bpf.LoadExtension{Num: bpf.ExtType},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: packetOtherHost, SkipTrue: 3},
+		bpf.LoadAbsolute{Off: etherLen + 6, Size: 2},
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: 2, SkipTrue: 1},
+		bpf.RetConstant{Val: 128},
+		bpf.RetConstant{Val: 0},
+	},
+	etherTypeIPv4: {
+		bpf.LoadExtension{Num: bpf.ExtType},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: packetOtherHost, SkipTrue: 6},
+		bpf.LoadAbsolute{Off: etherLen + 9, Size: 1},
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: protoICMP, SkipTrue: 4},
+		bpf.LoadMemShift{Off: etherLen},
+		bpf.LoadIndirect{Off: etherLen, Size: 1},
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: icmpEchoReply, SkipTrue: 1},
+		bpf.RetConstant{Val: 128},
+		bpf.RetConstant{Val: 0},
+	},
+	etherTypeIPv6: {
+		bpf.LoadExtension{Num: bpf.ExtType},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: packetOtherHost, SkipTrue: 6},
+		bpf.LoadAbsolute{Off: etherLen + 6, Size: 1},
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: protoICMPv6, SkipTrue: 4},
+		bpf.LoadAbsolute{Off: etherLen + 40, Size: 1},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: icmp6NA, SkipTrue: 1},
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: icmp6EchoReply, SkipTrue: 1},
+		bpf.RetConstant{Val: 512},
+		bpf.RetConstant{Val: 0},
+	},
+}
+
+// listen returns the ear for an EtherType, and whether it has just been opened.
+func (s *segment) listen(etherType uint16) (e *ear, opened bool, err error) {
+	if e := s.ears[etherType]; e != nil {
+		return e, false, nil
+	}
+	program, err := bpf.Assemble(filters[etherType])
+	if err != nil {
+		return nil, false, fmt.Errorf("filter: %w", err)
+	}
+	conn, err := packet.Listen(&net.Interface{Index: s.Index}, packet.Raw, int(etherType), &packet.Config{Filter: program})
+	if err != nil {
+		return nil, false, err
+	}
+	if s.ears == nil {
+		s.ears = make(map[uint16]*ear)
+	}
+	e = &ear{index: s.Index, conn: conn}
+	s.ears[etherType] = e
+	return e, true, nil
+}
+
+func (s *segment) close() {
+	for _, e := range s.ears {
+		e.close()
+	}
+	s.ears = nil
+}
+
+// send puts a frame on the wire without ever waiting for room: the caller may be the member's loop.
+func (e *ear) send(b []byte) error {
+	raw, err := e.conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var sent error
+	if err := raw.Control(func(fd uintptr) { _, sent = unix.Write(int(fd), b) }); err != nil {
+		return err
+	}
+	return sent
+}
+
+func (e *ear) close() { e.conn.Close() }
+
+// read passes on what the ear hears until it is closed.
+func (a *Asker) read(e *ear) {
+	buf := make([]byte, 2048)
+	for {
+		n, _, err := e.conn.ReadFrom(buf)
+		if errors.Is(err, unix.ENETDOWN) {
+			continue // said once when the interface goes down; the socket works again when it is up
+		}
+		if err != nil {
+			if !errors.Is(err, net.ErrClosed) {
+				a.log.Warn("answers of neighbours are not heard any more", "interface", e.index, "reason", err)
+			}
+			return
+		}
+		if h, ok := parse(buf[:n]); ok {
+			a.heard(e.index, h)
+		}
+	}
+}
