@@ -4,6 +4,7 @@ package bpf
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -15,8 +16,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-project/holdfast/internal/labtest"
-	"github.com/holdfast-project/holdfast/members/gate"
 )
+
+// testSeed makes TestTwin run one sequence again.
+var testSeed uint64
+
+func init() {
+	flag.Uint64Var(&testSeed, "gate.seed", 0, "seed of the random sequences; 0 takes one from the clock")
+}
 
 const inNamespaces = "HOLDFAST_BPF_TEST_NAMESPACES"
 
@@ -98,5 +105,3 @@ func serve(g *Gate, group uint8) {
 	w.setTimers(time.Hour, time.Hour, 25*time.Millisecond, 200*time.Millisecond)
 	w.Renew(group, w.Fence(group).Term+1, Boottime())
 }
-
-var _ = gate.Nobody

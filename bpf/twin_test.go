@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bpf
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/holdfast-project/holdfast/ccp"
+	"github.com/holdfast-project/holdfast/members/gate"
+)
+
+// pair is the C gate and its twin in Go, which see the same frames and the same pulse.
+type pair struct {
+	g    *Gate
+	twin gate.Words
+	rng  *rand.Rand
+	e    entry
+}
+
+// ask sends a frame to both and compares replies and words. The twin's clock is the one that the C gate read: it is in the reply.
+func (p *pair) ask(t *testing.T, f ccpFrame) gate.Reply {
+	t.Helper()
+	p.g.forget(t)
+	packet := f.bytes()
+	v, out := p.e.run(t, p.g, packet, nil)
+	if v != answer {
+		t.Fatalf("verdict %v, want answer", v)
+	}
+	header, err := ccp.ParseHeader(out[14:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !ccp.VerifyTag(out[14:], testKey) {
+		t.Fatal("the reply's tag is wrong")
+	}
+	reply, err := ccp.ParseReply(header.Body(out[14:]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked, err := ccp.ParseHeader(packet[14:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := int64(header.Sequence)
+	var want gate.Reply
+	if f.yield != nil {
+		want = p.twin.Yield(now, gate.Yield{
+			Source: asked.Source, Incarnation: asked.Incarnation, Sequence: int64(asked.Sequence), EchoIncarnation: asked.EchoIncarnation,
+			Nonce: f.yield.Nonce, Term: f.yield.Term, Group: f.yield.Group, Kind: gate.Kind(f.yield.Kind), MinAgeMs: f.yield.MinAgeMs,
+		})
+	} else {
+		want = p.twin.Probe(now, gate.Probe{
+			Source: asked.Source, Incarnation: asked.Incarnation, Sequence: int64(asked.Sequence), EchoIncarnation: asked.EchoIncarnation,
+			EchoStamp: int64(asked.EchoStamp), Nonce: f.probe.Nonce, Term: f.probe.Term, Group: f.probe.Group, Bits: gate.Bits(f.probe.Bits),
+		})
+	}
+	got := gate.Reply{
+		Incarnation: header.Incarnation, Sequence: now, EchoIncarnation: header.EchoIncarnation, EchoStamp: int64(header.EchoStamp),
+		Nonce: reply.Nonce, Term: reply.Term, Group: reply.Group, Bits: gate.Bits(reply.Bits), LeaseAgeMs: reply.LeaseAgeMs,
+		Fence: gate.Fence{Term: reply.FenceTerm, Grantee: reply.Grantee}, Result: gate.Result(reply.Result), Heard: reply.Heard, Closed: reply.Closed,
+	}
+	if got != want {
+		t.Fatalf("replies differ:\n C %+v\nGo %+v", got, want)
+	}
+	p.compare(t)
+	return got
+}
+
+func (p *pair) compare(t *testing.T) {
+	t.Helper()
+	if words := p.g.Words().Snapshot(); words != p.twin {
+		t.Fatalf("words differ:\n C %+v\nGo %+v", words, p.twin)
+	}
+}
+
+// about returns a time some way from now, most of them near the limits that matter.
+func (p *pair) about(now int64) int64 {
+	near := []int64{0, 5e6, 19e6, 21e6, 24e6, 26e6, 99e6, 101e6, 254e6, 256e6, 999e6, 1001e6, 1e10, 1e14}
+	at := now - near[p.rng.IntN(len(near))] - p.rng.Int64N(2e6)
+	if p.rng.IntN(12) == 0 {
+		at = now + p.rng.Int64N(3e6)*p.rng.Int64N(1000)
+	}
+	return max(at, 0)
+}
+
+func (p *pair) term(g uint8) uint32 {
+	terms := []uint32{p.twin.Group[g].Fence.Term, p.twin.Group[g].Lease.Term(), 1 + p.rng.Uint32N(4), gate.MaxTerm}
+	weights := p.rng.IntN(40)
+	term := terms[min(weights%5, 2)]
+	if weights == 39 {
+		term = terms[3]
+	}
+	return min(term+p.rng.Uint32N(3), gate.MaxTerm)
+}
+
+// pulse does what the pulse and the daemon do to the words, to both.
+func (p *pair) pulse(g uint8) {
+	w, now := p.g.Words(), Boottime()
+	switch p.rng.IntN(8) {
+	case 0, 1, 2:
+		term, at := p.term(g), p.about(now)
+		w.Renew(g, term, at)
+		p.twin.Renew(int(g), term, at)
+	case 3:
+		w.Revoke(g)
+		p.twin.Revoke(int(g))
+	case 4:
+		at := int64(0)
+		if p.rng.IntN(2) == 0 {
+			at = p.about(now)
+		}
+		w.SetAlone(g, at)
+		p.twin.Group[g].Alone = at
+	case 5:
+		until := int64(0)
+		if p.rng.IntN(2) == 0 {
+			until = now + p.rng.Int64N(10e9)
+		}
+		w.SetRestarting(until)
+		p.twin.Restarting = until
+	case 6:
+		term, member := p.term(g), uint8(p.rng.IntN(testMembers))
+		w.Grant(g, term, member)
+		p.twin.Grant(int(g), term, member)
+	case 7: // a probe that came earlier
+		at := p.about(now)
+		w.u64(offProbed).Store(uint64(at))
+		p.twin.Probed = at
+	}
+}
+
+func (p *pair) frame(g uint8) ccpFrame {
+	source := []uint8{0, 2}[p.rng.IntN(2)]
+	echo, stamp := uint64(testIncarnation), p.about(Boottime())
+	if p.rng.IntN(10) == 0 {
+		echo = p.rng.Uint64N(3)
+	}
+	f := ccpFrame{header: func(h *ccp.Header) {
+		h.Source, h.EchoIncarnation, h.EchoStamp = source, echo, uint64(stamp)
+		h.Incarnation, h.Sequence = p.rng.Uint64(), p.rng.Uint64()
+	}}
+	if p.rng.IntN(3) == 0 {
+		f.yield = &ccp.Yield{
+			Nonce: p.rng.Uint64(), Term: max(p.term(g), 1), Group: g, Bits: ccp.Bits(p.rng.IntN(64)), Kind: ccp.YieldKind(1 + p.rng.IntN(3)),
+			MinAgeMs: []uint32{0, 20, 100, 500, 1<<32 - 1}[p.rng.IntN(5)],
+		}
+	} else {
+		f.probe = ccp.Probe{Nonce: p.rng.Uint64(), Term: p.term(g), Group: g, Bits: ccp.Bits(p.rng.IntN(64))}
+	}
+	// The header function runs once per bytes(): fix what it draws.
+	header := ccp.Header{Version: 1, Key: testKeyNumber, Cluster: testCluster, Target: testSelf}
+	f.header(&header)
+	f.header = func(h *ccp.Header) { *h = header }
+	return f
+}
+
+// TestTwin runs random sequences of probes, YIELDs and renewals through the C gate and through members/gate.
+func TestTwin(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	if fixed := testSeed; fixed != 0 {
+		seed = fixed
+	}
+	t.Logf("seed %d (run again with -gate.seed)", seed)
+	g := newTestGate(t, true)
+	var reached [64]int
+	results := map[gate.Result]int{}
+	fences := 0
+	for round := range 40 {
+		for _, e := range entries {
+			t.Run(fmt.Sprintf("%d/%s", round, e.name), func(t *testing.T) {
+				for group := range uint8(gate.Groups) {
+					for _, off := range []int{offLease, offFence, offLingering, offAlone} {
+						g.Words().word(group, off).Store(0)
+					}
+				}
+				p := &pair{g: g, twin: g.Words().Snapshot(), rng: rand.New(rand.NewPCG(seed, uint64(round))), e: e}
+				for range 100 {
+					group := uint8(p.rng.IntN(2) * 15)
+					if p.rng.IntN(2) == 0 {
+						p.pulse(group)
+						p.compare(t)
+						continue
+					}
+					fence := p.twin.Group[group].Fence
+					r := p.ask(t, p.frame(group))
+					reached[r.Bits]++
+					results[r.Result]++
+					if r.Fence != fence {
+						fences++
+						if r.Fence.Term <= fence.Term {
+							t.Fatalf("the fence's term went from %d to %d", fence.Term, r.Fence.Term)
+						}
+					}
+				}
+			})
+		}
+	}
+	// A comparison that only ever saw closed gates would compare nothing.
+	for _, r := range []gate.Result{gate.None, gate.Granted, gate.Refused, gate.TooYoung, gate.WrongIncarnation} {
+		if results[r] == 0 {
+			t.Errorf("no sequence led to result %d", r)
+		}
+	}
+	open, linger := 0, 0
+	for bits, n := range reached {
+		if gate.Bits(bits).Has(gate.Answer) {
+			open += n
+		} else if gate.Bits(bits).Has(gate.Forward) {
+			linger += n
+		}
+	}
+	if open < 100 || linger < 10 || fences < 100 {
+		t.Errorf("too little was reached: %d replies open, %d lingering, %d changes of a fence", open, linger, fences)
+	}
+	t.Logf("%v; %d open, %d lingering, %d changes of a fence", results, open, linger, fences)
+}
