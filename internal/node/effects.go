@@ -44,7 +44,9 @@ func (n *node) perform(now int64, e members.Effect) {
 		err = n.pulse.Lease(e.Group, e.Term, e.Alone)
 	case members.SetAlone:
 		n.serve.lease.Alone = e.Alone
-		err = n.pulse.Lease(e.Group, n.serve.lease.Term, e.Alone)
+		if term := n.serve.lease.Term; term != 0 { // lost meanwhile: the machine hears of it next
+			err = n.pulse.Lease(e.Group, term, e.Alone)
+		}
 	case members.Announce:
 		n.announce(e, now)
 	case members.AskVIP:

@@ -59,6 +59,7 @@ func heard(ev pulse.Heard) members.Heard {
 // gateChanged follows the own gate. The host hears of it before the machine does: announcements wait for nothing.
 func (n *node) gateChanged(ev pulse.GateChanged) {
 	now := bpf.Boottime()
+	n.log.Debug("gate", "group", ev.Group, "bits", uint8(ev.Bits), "lease", ev.Lease, "fence", ev.FenceTerm, "grantee", ev.Grantee, "leased", ev.Leased, "lost", uint8(ev.Lost))
 	open := n.words.Serving(ev.Group, now)&gate.Answer != 0
 	switch {
 	case open && (!n.serve.open || n.serve.announce):
@@ -66,7 +67,7 @@ func (n *node) gateChanged(ev pulse.GateChanged) {
 	case !open && n.serve.open:
 		n.gateClosed(ev.Group)
 	}
-	if ev.Leased == 0 {
+	if ev.Lost != pulse.LostNot {
 		n.serve.lease = members.Lease{}
 	}
 	n.step(n.gateState(ev.Group, now))

@@ -14,6 +14,10 @@ import (
 // wordEvery is how often the loop tells the pulse that it lives: well under pulse.WordMax, after which leases are no longer renewed.
 const wordEvery = 100 * time.Millisecond
 
+// loopSlow is how long one turn of the loop may take before it is worth a line in the log: half of what the pulse's patience with the
+// loop leaves beside wordEvery.
+const loopSlow = 200 * time.Millisecond
+
 // stopWithin bounds a stop: the member leaves even when nobody could take over.
 const stopWithin = 3 * time.Second
 
@@ -35,12 +39,18 @@ func (n *node) loop(ctx context.Context) error {
 		n.log.Warn("tell systemd", "error", err)
 	}
 	events := n.pulse.Events()
+	woke := bpf.Boottime()
 	for n.leave == staying {
 		timer.Reset(n.untilDue())
+		what := "timer"
 		select {
 		case <-ctx.Done():
 			n.beginRestart()
+		case <-n.tasks.ctx.Done(): // a task failed; its error is the supervisor's
+			n.beginRestart()
 		case ev, ok := <-events:
+			what = "pulse"
+			woke = bpf.Boottime()
 			if !ok {
 				ev = pulse.Died{}
 			}
@@ -53,25 +63,39 @@ func (n *node) loop(ctx context.Context) error {
 			}
 			n.pulseEvent(ev)
 		case f := <-n.wire.frames:
+			what = "frame"
+			woke = bpf.Boottime()
 			n.wire.received(f)
 		case ev := <-n.watcher.Events():
+			what = "link"
+			woke = bpf.Boottime()
 			n.linkEvent(ev)
 		case a := <-n.asker.Answers():
+			what = "neighbour"
+			woke = bpf.Boottime()
 			n.answer(a)
 		case ask := <-n.asks:
+			what = "request"
+			woke = bpf.Boottime()
 			ask()
 		case <-n.o.Hangup:
+			what = "reload"
+			woke = bpf.Boottime()
 			if r, err := n.reload(); err != nil {
 				n.log.Error("reload", "error", err)
 			} else {
 				n.log.Info("reload", "applied", len(r.Applied), "refused", len(r.Refused))
 			}
 		case <-timer.C:
+			woke = bpf.Boottime()
 		}
 		n.tick()
 		n.checkWaits()
+		if took := time.Duration(bpf.Boottime() - woke); took > loopSlow {
+			n.log.Warn("the loop was held up", "by", what, "for", took)
+		}
 	}
-	return ctx.Err()
+	return nil
 }
 
 // untilDue is how long the loop may sleep.

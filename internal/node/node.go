@@ -158,9 +158,10 @@ func (n *node) run(ctx context.Context) (err error) {
 	if err := n.open(); err != nil {
 		return errors.Join(err, n.close())
 	}
-	n.tasks = newSupervisor(ctx)
+	// The tasks outlive ctx: the loop's last words need them.
+	n.tasks = newSupervisor(context.WithoutCancel(ctx))
 	stop := n.start()
-	err = n.loop(n.tasks.ctx)
+	err = n.loop(ctx)
 	stop()
 	err = errors.Join(err, n.tasks.wait())
 	if n.leave == stopping {
