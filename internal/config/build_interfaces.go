@@ -34,6 +34,7 @@ func (b *builder) interfaces() {
 		iface := b.iface(uint8(i), r)
 		if first, ok := names[iface.Name]; ok && iface.Name != "" {
 			b.add(r.Name, "give each its own name", "the name of interfaces[%d] too", first)
+			iface.Name = "" // it cannot be asked for by it
 		} else {
 			names[iface.Name] = i
 		}

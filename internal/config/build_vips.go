@@ -170,7 +170,7 @@ func (b *builder) linkLocalClash(iface *Interface, raw rawInterface) {
 	for _, m := range b.c.Members {
 		for _, p := range m.Interfaces[iface.Name].Addresses {
 			if iface.LinkLocal.IsValid() && p.Addr() == iface.LinkLocal {
-				b.at(raw.Line, "interfaces["+strconv.Itoa(int(iface.Slot))+"].link-local", "choose another, such as fe80::1",
+				b.at(raw.Line, "interfaces["+strconv.Itoa(int(iface.Slot))+"].link-local", "choose another of fe80::/64",
 					"%s is %s's own address", p.Addr(), m.Name)
 			}
 		}

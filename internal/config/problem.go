@@ -63,10 +63,22 @@ func Problems(err error) []*Problem {
 type problems struct {
 	file string
 	all  []*Problem
+	seen map[string]bool
 }
 
-// add reports a problem of the value s.
+// add reports a problem of the value s. The first problem of a key is its cause; what follows from it is not reported.
 func (p *problems) add(s scalar, wayOut, format string, args ...any) {
+	switch s.path {
+	case "", "interfaces", "members": // may have several
+	default:
+		if p.seen[s.path] {
+			return
+		}
+		if p.seen == nil {
+			p.seen = make(map[string]bool)
+		}
+		p.seen[s.path] = true
+	}
 	p.all = append(p.all, &Problem{File: p.file, Line: s.line, Path: s.path, Value: shorten(s.text),
 		What: fmt.Sprintf(format, args...), WayOut: wayOut})
 }

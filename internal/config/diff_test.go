@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"strings"
+	"testing"
+)
+
+func mustParse(t *testing.T, text string) *Cluster {
+	t.Helper()
+	c, err := Parse("cluster.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// edit replaces the first old by new in the sound file.
+func edit(t *testing.T, old, new string) *Cluster {
+	t.Helper()
+	if !strings.Contains(sound, old) {
+		t.Fatalf("%q is not in the sound file", old)
+	}
+	return mustParse(t, strings.Replace(sound, old, new, 1))
+}
+
+func text(all []Change) string {
+	var words []string
+	for _, c := range all {
+		words = append(words, c.Path+": "+c.From+" -> "+c.To)
+	}
+	return strings.Join(words, "; ")
+}
+
+// TestDiff also says of each change whether members with the one and the other file may call themselves equal.
+func TestDiff(t *testing.T) {
+	base := mustParse(t, sound)
+	for _, k := range []struct {
+		name, old, new string
+		live, refused  string
+		sameDigest     bool
+	}{
+		{"nothing", "id: 7", "id: 7", "", "", true},
+		{"a default written out", "id: 7", "id: 7\nprofile: appliance\nlog-level: info\ntimers: {hello: 100ms}", "", "", true},
+		{"order of addresses", `192.0.2.1, "2001:db8::1"`, `"2001:db8::1", 192.0.2.1`, "", "", true},
+		{"description", "- {name: sync,", "- {name: sync, description: x,", "", "", true},
+		{"log level", "id: 7", "id: 7\nlog-level: debug", "log-level: INFO -> DEBUG", "", true},
+		{"key file", "id: 7", "id: 7\nkey-file: other.key", "key-file: cluster.key -> other.key", "", true},
+		{"recovery", "id: 7", "id: 7\nrecovery: highest-priority", "recovery: maintain-current -> highest-priority", "", false},
+		{"timer", "id: 7", "id: 7\ntimers: {dead: 40ms}", "timers.dead: 30ms -> 40ms", "", false},
+		{"profile", "id: 7", "id: 7\nprofile: virtual", "profile: appliance -> virtual; timers.probe: 10ms -> 50ms; timers.dead: 30ms -> 150ms; timers.courtesy: 100ms -> 150ms", "", false},
+		{"flap", "id: 7", "id: 7\nflap: {budget: 2, window: 1h}", "flap.budget: 6 -> 2; flap.window: 10m0s -> 1h0m0s", "", false},
+		{"vips", "- 10.0.0.1\n", "- 10.0.0.9\n      - {address: 203.0.113.9, prefix: 203.0.113.8/29}\n",
+			"interfaces[inside].vips: 10.0.0.1 -> 10.0.0.9, 203.0.113.9 in 203.0.113.8/29", "", false},
+		{"proxy", "- 10.0.0.1\n", "- 10.0.0.1\n    proxy-arp: [10.0.0.7]\n", "interfaces[inside].proxy-arp:  -> 10.0.0.7", "", false},
+		{"neighbours", "- 10.0.0.1\n", "- 10.0.0.1\n    neighbours: [10.0.0.7]\n", "interfaces[inside].neighbours:  -> 10.0.0.7", "", false},
+		{"link-local", "- 10.0.0.1\n", "- 10.0.0.1\n    link-local: fe80::1\n", "interfaces[inside].link-local: none -> fe80::1", "", false},
+		{"id", "id: 7", "id: 8", "interfaces[outside].link-local: fe80::48:7:0 -> fe80::48:8:0", "id: 7 -> 8; interfaces[outside].vmac: 02:48:00:07:00:00 -> 02:48:00:08:00:00; interfaces[inside].vmac: 02:48:00:07:01:00 -> 02:48:00:08:01:00", false},
+		{"name", "name: edge", "name: rim", "", "name: edge -> rim", false},
+		{"member renamed", "name: gw-b", "name: gw-z", "", "members: gw-a, gw-b -> gw-a, gw-z", false},
+		{"device", "eth1, addresses: [10.0.0.3/24]", "eth9, addresses: [10.0.0.3/24]", "", "members[gw-b].interfaces.inside: eth1 10.0.0.3/24 -> eth9 10.0.0.3/24", false},
+		{"role", "role: sync", "role: private", "", "interfaces[sync].role: sync -> private; interfaces[sync].monitored: true -> false", false},
+		{"vmac", "- 10.0.0.1\n", "- 10.0.0.1\n    vmac: false\n", "", "interfaces[inside].vmac: 02:48:00:07:01:00 -> false", false},
+		{"interface added", "  - {name: sync, role: sync}", "  - {name: sync, role: sync}\n  - {name: x, role: private}", "", "", false},
+		{"attach", "id: 7", "id: 7\nattach: tcx", "", "attach: auto -> tcx", false},
+		{"ethertype", "id: 7", "id: 7\nccp: {ethertype: 0x88b6}", "", "ccp.ethertype: 0x88b5 -> 0x88b6", false},
+		{"transport", "id: 7", "id: 7\nccp: {transport: broadcast}", "", "ccp.transport: unicast -> broadcast", false},
+		{"listen", "id: 7", "id: 7\nmetrics: {listen: \"\"}", "", "metrics.listen: :9848 -> ", true},
+		{"listen on one member", "- name: gw-b", "- name: gw-b\n    metrics: {listen: \":1\"}", "", "members[gw-b].metrics.listen: (metrics.listen) -> :1", true},
+		{"paths", "id: 7", "id: 7\npin-dir: /sys/fs/bpf/x\nstate-dir: /x\ncontrol: {socket: /x/s}", "",
+			"control.socket: /run/holdfast/control.sock -> /x/s; state-dir: /var/lib/holdfast -> /x; pin-dir: /sys/fs/bpf/holdfast/{cluster}-{member} -> /sys/fs/bpf/x", true},
+	} {
+		t.Run(k.name, func(t *testing.T) {
+			var other *Cluster
+			if k.name == "interface added" {
+				added := strings.NewReplacer(k.old, k.new, "sync: {device: eth2, addresses: [10.99.0.2/24]}", "sync: {device: eth2, addresses: [10.99.0.2/24]}\n      x: {device: eth9}",
+					"sync: {device: eth2, addresses: [10.99.0.3/24]}", "sync: {device: eth2, addresses: [10.99.0.3/24]}\n      x: {device: eth9}").Replace(sound)
+				other, k.refused = mustParse(t, added), "interfaces: outside, inside, sync -> outside, inside, sync, x"
+			} else {
+				other = edit(t, k.old, k.new)
+			}
+			live, refused := Diff(base, other)
+			if text(live) != k.live || text(refused) != k.refused {
+				t.Errorf("live    %q\nwant    %q\nrefused %q\nwant    %q", text(live), k.live, text(refused), k.refused)
+			}
+			for _, c := range refused {
+				if c.Reason == "" {
+					t.Errorf("%s is refused without a reason", c.Path)
+				}
+			}
+			if same := base.Digest() == other.Digest(); same != k.sameDigest {
+				t.Errorf("same digest %v, want %v", same, k.sameDigest)
+			}
+		})
+	}
+}
+
+func TestFor(t *testing.T) {
+	c := edit(t, "id: 7", "id: 7\ncontrol: {socket: \"/run/{cluster}/{member}.sock\"}")
+	l, err := c.For("gw-b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l.Self.ID != 1 || len(l.Peers) != 1 || l.Peers[0].Name != "gw-a" || l.Socket != "/run/edge/gw-b.sock" || l.PinDir != "/sys/fs/bpf/holdfast/edge-gw-b" {
+		t.Errorf("%+v", l)
+	}
+	if _, err := c.For("gw-z"); err == nil || !strings.Contains(err.Error(), "gw-a, gw-b") {
+		t.Errorf("an unknown member: %v", err)
+	}
+}

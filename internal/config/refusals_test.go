@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// sound is a file without problems; each case of TestRefusals replaces one thing in it.
+const sound = `id: 7
+name: edge
+members:
+  - name: gw-a
+    interfaces:
+      outside: {device: eth0, addresses: [192.0.2.2/24, "2001:db8::2/64"]}
+      inside: {device: eth1, addresses: [10.0.0.2/24]}
+      sync: {device: eth2, addresses: [10.99.0.2/24]}
+  - name: gw-b
+    interfaces:
+      outside: {device: eth0, addresses: [192.0.2.3/24, "2001:db8::3/64"]}
+      inside: {device: eth1, addresses: [10.0.0.3/24]}
+      sync: {device: eth2, addresses: [10.99.0.3/24]}
+interfaces:
+  - name: outside
+    role: cluster
+    vips: [192.0.2.1, "2001:db8::1"]
+  - name: inside
+    role: cluster
+    vips:
+      - 10.0.0.1
+  - {name: sync, role: sync}
+`
+
+func TestSound(t *testing.T) {
+	if _, err := Parse("cluster.yaml", []byte(sound)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// refusals are single mistakes: what in sound is replaced, and by what.
+var refusals = []struct {
+	name, old, new string
+	more           []string // further replacements: old, new, old, new, ...
+}{
+	{"empty file", sound, "", nil},
+	{"comments only", sound, "# nothing\n", nil},
+	{"not YAML", "members:", "members: [", nil},
+	{"tab", "    role: cluster", "\trole: cluster", nil},
+	{"a list instead of keys", sound, "- id: 7\n", nil},
+	{"two documents", "id: 7", "id: 7\n---\nid: 8", nil},
+	{"anchor", "- name: gw-a", "- &a\n    name: gw-a", nil},
+	{"unknown key", "id: 7", "id: 7\nvrrp: true", nil},
+	{"misspelt key", "id: 7", "id: 7\nrecovry: maintain-current", nil},
+	{"unknown key below", "role: cluster\n    vips:", "role: cluster\n    vip: 10.0.0.9\n    vips:", nil},
+	{"duplicate key", "name: edge", "name: edge\nid: 8", nil},
+	{"value where a list belongs", "vips: [192.0.2.1, \"2001:db8::1\"]", "vips: 192.0.2.1", nil},
+	{"list where a value belongs", "name: edge", "name: [edge]", nil},
+	{"key without value", "name: edge", "name:", nil},
+	{"no id", "id: 7\n", "", nil},
+	{"id out of range", "id: 7", "id: 70000", nil},
+	{"id zero", "id: 7", "id: 0", nil},
+	{"bad name", "name: edge", "name: two words", nil},
+	{"load sharing", "id: 7", "id: 7\nmode: load-sharing-unicast", nil},
+	{"unknown mode", "id: 7", "id: 7\nmode: cold", nil},
+	{"unknown recovery", "id: 7", "id: 7\nrecovery: never", nil},
+	{"unknown profile", "id: 7", "id: 7\nprofile: slow", nil},
+	{"not a yes or no", "id: 7", "id: 7\nvmac: yes", nil},
+	{"dead below two probes", "id: 7", "id: 7\ntimers: {probe: 10ms, dead: 15ms}", nil},
+	{"probe alone too long", "id: 7", "id: 7\ntimers: {probe: 190ms}", nil},
+	{"probe out of range", "id: 7", "id: 7\ntimers: {probe: 100us}", nil},
+	{"time without unit", "id: 7", "id: 7\ntimers: {dead: 30}", nil},
+	{"not a time", "id: 7", "id: 7\ntimers: {hold-down: soon}", nil},
+	{"courtesy below dead", "id: 7", "id: 7\ntimers: {courtesy: 20ms}", nil},
+	{"boot-wait below hellos", "id: 7", "id: 7\ntimers: {hello: 1s, boot-wait: 2s}", nil},
+	{"derived timer", "id: 7", "id: 7\ntimers: {soft: 20ms}", nil},
+	{"flap budget", "id: 7", "id: 7\nflap: {budget: -1}", nil},
+	{"ethertype taken", "id: 7", "id: 7\nccp: {ethertype: 0x0806}", nil},
+	{"ethertype a length", "id: 7", "id: 7\nccp: {ethertype: 1500}", nil},
+	{"unknown transport", "id: 7", "id: 7\nccp: {transport: udp}", nil},
+	{"real-time priority", "id: 7", "id: 7\nccp: {priority: 100}", nil},
+	{"metrics without port", "id: 7", "id: 7\nmetrics: {listen: localhost}", nil},
+	{"relative path", "id: 7", "id: 7\nstate-dir: var/holdfast", nil},
+	{"unknown placeholder", "id: 7", "id: 7\npin-dir: /sys/fs/bpf/{host}", nil},
+	{"long socket", "id: 7", "id: 7\ncontrol: {socket: /" + strings.Repeat("x", 110) + "}", nil},
+	{"one member", sound[strings.Index(sound, "  - name: gw-b"):strings.Index(sound, "interfaces:\n  - name")], "", nil},
+	{"nine members", "interfaces:\n  - name", nineMembers + "interfaces:\n  - name", nil},
+	{"duplicate member name", "name: gw-b", "name: gw-a", nil},
+	{"member without name", "- name: gw-a\n    interfaces", "- interfaces", nil},
+	{"id not in order", "- name: gw-b", "- name: gw-b\n    id: 0", nil},
+	{"ids twice", "- name: gw-b", "- name: gw-b\n    id: 1\n  - name: gw-c\n    id: 1", nil},
+	{"member lacks an interface", "      inside: {device: eth1, addresses: [10.0.0.3/24]}\n", "", nil},
+	{"member has an unknown interface", "inside: {device: eth1, addresses: [10.0.0.3/24]}", "inside: {device: eth1, addresses: [10.0.0.3/24]}\n      insides: {device: eth7}", nil},
+	{"no device", "{device: eth1, addresses: [10.0.0.3/24]}", "{addresses: [10.0.0.3/24]}", nil},
+	{"bad device", "eth1, addresses: [10.0.0.3/24]", "ethernet-of-the-office, addresses: [10.0.0.3/24]", nil},
+	{"duplicate device", "eth1, addresses: [10.0.0.3/24]", "eth0, addresses: [10.0.0.3/24]", nil},
+	{"no own address", "{device: eth1, addresses: [10.0.0.3/24]}", "{device: eth1}", nil},
+	{"own address without length", "10.0.0.3/24", "10.0.0.3", nil},
+	{"own address twice", "10.0.0.3/24", "10.0.0.2/24", nil},
+	{"own address twice in a list", "10.0.0.3/24", "10.0.0.3/24, 10.0.0.3/24", nil},
+	{"own address too long", "10.0.0.3/24", "10.0.0.3/33", nil},
+	{"IPv4 in IPv6", "10.0.0.3/24", "\"::ffff:10.0.0.3/120\"", nil},
+	{"multicast MAC", "eth1, addresses: [10.0.0.3/24]", "eth1, addresses: [10.0.0.3/24], mac: \"01:00:5e:00:00:01\"", nil},
+	{"short MAC", "eth1, addresses: [10.0.0.3/24]", "eth1, addresses: [10.0.0.3/24], mac: \"02:00:5e\"", nil},
+	{"VMAC as own MAC", "eth1, addresses: [10.0.0.3/24]", "eth1, addresses: [10.0.0.3/24], mac: \"02:48:00:07:01:00\"", nil},
+	{"no interfaces", sound[strings.Index(sound, "interfaces:\n  - name"):], "", nil},
+	{"no cluster interface", "role: cluster", "role: private", []string{"role: cluster", "role: private"}},
+	{"duplicate interface name", "- {name: sync, role: sync}", "- {name: outside, role: sync}", nil},
+	{"unknown role", "role: sync", "role: secure", nil},
+	{"no role", "{name: sync, role: sync}", "{name: sync}", nil},
+	{"sync with vips", "{name: sync, role: sync}", "{name: sync, role: sync, vips: [10.99.0.1], vmac: true}", nil},
+	{"cluster without vips", "    vips:\n      - 10.0.0.1\n", "", nil},
+	{"nothing monitored", "role: cluster\n    vips: [192.0.2.1, \"2001:db8::1\"]\n  - name: inside\n    role: cluster\n    vips:\n      - 10.0.0.1\n  - {name: sync, role: sync}",
+		"role: cluster\n    monitored: false\n    vips: [192.0.2.1]\n  - {name: inside, role: private}\n  - {name: sync, role: private}", nil},
+	{"vip prefix too long", "- 10.0.0.1\n", "- 10.0.0.1/33\n", nil},
+	{"vip not an address", "- 10.0.0.1\n", "- gateway\n", nil},
+	{"vip outside", "- 10.0.0.1\n", "- 10.1.0.1\n", nil},
+	{"vip family", "- 10.0.0.1\n", "- 2001:db8:2::1\n", nil},
+	{"vip with another length", "- 10.0.0.1\n", "- 10.0.0.1/25\n", nil},
+	{"vip outside its prefix", "- 10.0.0.1\n", "- {address: 203.0.113.1, prefix: 203.0.113.8/29}\n", nil},
+	{"vip prefix with host bits", "- 10.0.0.1\n", "- {address: 203.0.113.10, prefix: 203.0.113.10/29}\n", nil},
+	{"vip without address", "- 10.0.0.1\n", "- {prefix: 203.0.113.8/29}\n", nil},
+	{"vip is network", "- 10.0.0.1\n", "- 10.0.0.0\n", nil},
+	{"vip is broadcast", "- 10.0.0.1\n", "- 10.0.0.255\n", nil},
+	{"vip is multicast", "- 10.0.0.1\n", "- 224.0.0.18\n", nil},
+	{"vip is link-local", "- 10.0.0.1\n", "- 10.0.0.1\n      - fe80::1\n", nil},
+	{"vip with zone", "- 10.0.0.1\n", "- \"fe80::1%eth0\"\n", nil},
+	{"vip is own address", "- 10.0.0.1\n", "- 10.0.0.3\n", nil},
+	{"vips overlap", "- 10.0.0.1\n", "- 10.0.0.1\n      - 10.0.0.1\n", nil},
+	{"vip on two interfaces", "- 10.0.0.1\n", "- {address: 192.0.2.1, prefix: 192.0.2.0/24}\n", nil},
+	{"members' lengths differ", "10.0.0.3/24", "10.0.0.3/16", nil},
+	{"proxy is vip", "      - 10.0.0.1\n", "      - 10.0.0.1\n    proxy-arp: [10.0.0.1]\n", nil},
+	{"proxy twice", "      - 10.0.0.1\n", "      - 10.0.0.1\n    proxy-arp: [10.0.0.8, 10.0.0.8]\n", nil},
+	{"multicast vmac", "      - 10.0.0.1\n", "      - 10.0.0.1\n    vmac: \"03:aa:bb:cc:dd\"\n", nil},
+	{"six octets of vmac", "      - 10.0.0.1\n", "      - 10.0.0.1\n    vmac: \"02:aa:bb:cc:dd:ee\"\n", nil},
+	{"vmac twice", "      - 10.0.0.1\n", "      - 10.0.0.1\n    vmac: \"02:48:00:07:00\"\n", nil},
+	{"vmac word", "      - 10.0.0.1\n", "      - 10.0.0.1\n    vmac: maybe\n", nil},
+	{"link-local is global", "      - 10.0.0.1\n", "      - 10.0.0.1\n    link-local: 2001:db8:2::1\n", nil},
+	{"link-local is a member's", "addresses: [10.0.0.3/24]", "addresses: [10.0.0.3/24, \"fe80::1/64\"]",
+		[]string{"      - 10.0.0.1\n", "      - 10.0.0.1\n    link-local: fe80::1\n"}},
+	{"neighbour is member", "      - 10.0.0.1\n", "      - 10.0.0.1\n    neighbours: [10.0.0.2]\n", nil},
+	{"neighbour is vip", "      - 10.0.0.1\n", "      - 10.0.0.1\n    neighbours: [10.0.0.1]\n", nil},
+	{"neighbour is prefix", "      - 10.0.0.1\n", "      - 10.0.0.1\n    neighbours: [10.0.0.0/24]\n", nil},
+	{"advertisement without source", "      - 10.0.0.1\n", "      - 10.0.0.1\n    link-local: none\n    router-advert: {interval: 10s}\n", nil},
+	{"advertisement of IPv4", "      - 10.0.0.1\n", "      - 10.0.0.1\n    router-advert: {prefixes: [10.0.0.0/24], dns: [10.0.0.1]}\n", nil},
+	{"advertisement not /64", "      - 10.0.0.1\n", "      - 10.0.0.1\n    router-advert: {prefixes: [\"2001:db8::/56\"]}\n", nil},
+	{"advertisement lifetimes", "      - 10.0.0.1\n", "      - 10.0.0.1\n    router-advert: {lifetime: 5s, mtu: 576, prefixes: [{prefix: \"2001:db8::/64\", valid: 1h, preferred: 2h}]}\n", nil},
+	{"advertisement domains", "      - 10.0.0.1\n", "      - 10.0.0.1\n    router-advert: {search: [\"-bad-.net\"]}\n", nil},
+	{"many at once", "id: 7\nname: edge", "id: 0\nnam: edge\nmode: cold\ntimers: {dead: 1ms}", nil},
+}
+
+var nineMembers = func() string {
+	var b strings.Builder
+	for i := range 7 {
+		fmt.Fprintf(&b, "  - name: gw-%c\n    interfaces:\n      outside: {device: eth0, addresses: [192.0.2.1%d/24, \"2001:db8::1%d/64\"]}\n"+
+			"      inside: {device: eth1, addresses: [10.0.0.1%d/24]}\n      sync: {device: eth2, addresses: [10.99.0.1%d/24]}\n", 'c'+i, i, i, i, i)
+	}
+	return b.String()
+}()
+
+// TestRefusals compares the whole text of every refusal with testdata/refusals.golden. If it fails, run it with -update and look at the
+// difference before committing.
+func TestRefusals(t *testing.T) {
+	const path = "testdata/refusals.golden"
+	var got strings.Builder
+	for _, k := range refusals {
+		text := sound
+		for pair := range slices.Chunk(append([]string{k.old, k.new}, k.more...), 2) {
+			if !strings.Contains(text, pair[0]) {
+				t.Errorf("%s: %q is not in the sound file", k.name, pair[0])
+			}
+			text = strings.Replace(text, pair[0], pair[1], 1)
+		}
+		_, err := Parse("/etc/holdfast/cluster.yaml", []byte(text))
+		if err == nil {
+			t.Errorf("%s: was accepted", k.name)
+			continue
+		}
+		fmt.Fprintf(&got, "# %s\n%v\n", k.name, err)
+		for _, p := range Problems(err) {
+			if p.WayOut == "" || p.What == "" {
+				t.Errorf("%s: no way out of %v", k.name, p)
+			}
+		}
+	}
+	if *update {
+		if err := os.WriteFile(path, []byte(got.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, g := strings.Split(string(want), "\n"), strings.Split(got.String(), "\n")
+	for i := range max(len(w), len(g)) {
+		if i >= len(w) || i >= len(g) || w[i] != g[i] {
+			t.Fatalf("line %d of the refusals:\n got %q\nwant %q", i+1, g[min(i, len(g)-1)], w[min(i, len(w)-1)])
+		}
+	}
+}
