@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package capture
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/gopacket"
+	"github.com/google/gopacket/layers"
+	"github.com/google/gopacket/pcapgo"
+
+	"github.com/holdfast-project/holdfast/ccp"
+	"github.com/holdfast-project/holdfast/internal/labtest"
+)
+
+// dissect lets tshark read packets with docs/ccp.lua and returns, per packet, the values of every CCP field.
+func dissect(t *testing.T, packets [][]byte, options ...string) []map[string][]string {
+	t.Helper()
+	labtest.Require(t, "tshark")
+	file := filepath.Join(t.TempDir(), "ccp.pcap")
+	out, err := os.Create(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := pcapgo.NewWriter(out)
+	if err := w.WriteFileHeader(65536, layers.LinkTypeEthernet); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range packets {
+		info := gopacket.CaptureInfo{Timestamp: time.Unix(1, 0), CaptureLength: len(p), Length: len(p)}
+		if err := w.WritePacket(info, p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := out.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var stderr bytes.Buffer
+	cmd := exec.Command("tshark", append([]string{"-X", "lua_script:../../docs/ccp.lua", "-r", file, "-T", "json", "--no-duplicate-keys"}, options...)...)
+	cmd.Env = append(os.Environ(), "HOME="+t.TempDir()) // nobody's preferences or plugins
+	cmd.Stderr = &stderr
+	text, err := cmd.Output()
+	if err != nil || strings.Contains(stderr.String(), "Lua") {
+		t.Fatalf("tshark: %v\n%s", err, stderr.Bytes())
+	}
+	var parsed []struct {
+		Source struct {
+			Layers map[string]any `json:"layers"`
+		} `json:"_source"`
+	}
+	if err := json.Unmarshal(text, &parsed); err != nil {
+		t.Fatalf("%v in\n%s", err, text)
+	}
+	var all []map[string][]string
+	for _, p := range parsed {
+		fields := map[string][]string{}
+		flatten(fields, "", p.Source.Layers["holdfast"])
+		all = append(all, fields)
+	}
+	if len(all) != len(packets) {
+		t.Fatalf("tshark shows %d of %d packets", len(all), len(packets))
+	}
+	return all
+}
+
+// flatten collects the leaves of tshark's tree by field name.
+func flatten(into map[string][]string, name string, v any) {
+	switch v := v.(type) {
+	case string:
+		into[name] = append(into[name], v)
+	case []any:
+		for _, e := range v {
+			flatten(into, name, e)
+		}
+	case map[string]any:
+		for k, e := range v {
+			flatten(into, k, e)
+		}
+	}
+}
+
+// expectFields compares the fields named with what tshark shows.
+func expectFields(t *testing.T, what string, got map[string][]string, want map[string]string) {
+	t.Helper()
+	for name, value := range want {
+		if s := strings.Join(got["holdfast."+name], " "); s != value {
+			t.Errorf("%s: holdfast.%s is %q, want %q", what, name, s, value)
+		}
+	}
+}
+
+func TestWiresharkGateFrames(t *testing.T) {
+	probe := ccp.AppendProbe(nil, func() ccp.Header { h := header(); h.Flags = ccp.FlagQuery; return h }(),
+		ccp.Probe{Nonce: 0x1122334455667788, Term: 7, Group: 3, Bits: ccp.BitAnswer | ccp.BitHearsYou}, gateKey)
+	yield := ccp.AppendYield(nil, header(), ccp.Yield{Term: 8, Kind: ccp.YieldCourtesy, MinAgeMs: 100}, gateKey)
+	reply := ccp.AppendReply(nil, header(), ccp.Reply{
+		LeaseAgeMs: ccp.NoLease, FenceTerm: 9, Grantee: ccp.Nobody, Result: ccp.ResultRefused, Heard: [8]uint8{0, 1, 255}, Closed: 1 << 31,
+	}, gateKey)
+	forged := bytes.Clone(probe)
+	forged[60] ^= 1
+	version := bytes.Clone(probe)
+	version[0] = 2
+	got := dissect(t, [][]byte{ether(probe), ether(yield), ether(reply), ether(forged), ether(version), ether(probe[:30])},
+		"-o", "holdfast.key:"+hex.EncodeToString(key[:]))
+	expectFields(t, "probe", got[0], map[string]string{
+		"version": "1", "type": "1", "flags.query": "1", "key": "1", "cluster": "258", "source": "1", "target": "2", "length": "48",
+		"incarnation": "0xa1a2a3a4a5a6a7a8", "sequence": "11806310404660", "echo_incarnation": "0xb1b2b3b4b5b6b7b8",
+		"echo_stamp": "11806310404096", "tag.status": "1", "nonce": "0x1122334455667788", "term": "7", "group": "3",
+		"bits": "0x09", "bits.answer": "1", "bits.hears_you": "1", "bits.alone": "0",
+	})
+	expectFields(t, "yield", got[1], map[string]string{"type": "3", "term": "8", "kind": "1", "min_age": "100", "tag.status": "1"})
+	expectFields(t, "reply", got[2], map[string]string{
+		"type": "2", "lease_age": "65535", "fence": "9", "grantee": "255", "result": "2", "closed": "2147483648", "tag.status": "1",
+		"heard": "0 1 255 0 0 0 0 0",
+	})
+	expectFields(t, "forged", got[3], map[string]string{"tag.status": "2"})
+	for i, name := range []string{"", "", "", "holdfast.tag.bad", "holdfast.malformed"} {
+		flagged := got[i]["holdfast.tag.bad"] != nil || got[i]["holdfast.malformed"] != nil
+		if flagged != (name != "") || (name != "" && got[i][name] == nil) {
+			t.Errorf("packet %d: want the flag %q in %v", i, name, got[i])
+		}
+	}
+	got = dissect(t, [][]byte{ether(forged)})
+	expectFields(t, "without the key", got[0], map[string]string{"tag.status": "0"})
+}
+
+func TestWiresharkOpensHello(t *testing.T) {
+	frame := sealedHello()
+	broken := bytes.Clone(frame)
+	broken[len(broken)-1] ^= 1
+	other := ccp.ClusterKey{99}
+	got := dissect(t, [][]byte{ether(frame), ether(broken)}, "-o", fmt.Sprintf("holdfast.key:7:%x,1:%x", other[:], key[:]))
+	expectFields(t, "hello", got[0], map[string]string{
+		"type": "16", "tag.status": "1", "seal.status": "1", "state": "5", "term": "77", "build": "v0.1", "protocol": "1",
+		"echo.member": "0", "echo.incarnation": "0xc1c2c3c4c5c6c7c8", "echo.sequence": "209",
+		"view.state": "0 0 3 0 0 0 0 0", "view.hello_age": "0 0 99 0 0 0 0 0",
+		"interface.slot": "1", "interface.carrier": "1", "interface.problem": "0", "interface.heard": "0x05", "interface.in_age": "12",
+		"device.name": "policy", "device.status": "3", "device.reason": "no policy", "forced.to": "255", "keys.using": "1",
+		"keys.fingerprint": fmt.Sprintf("0x%016x", key.Fingerprint(cluster)),
+	})
+	expectFields(t, "broken", got[1], map[string]string{"tag.status": "1", "seal.status": "2", "state": ""})
+	if got[1]["holdfast.seal.bad"] == nil {
+		t.Errorf("the broken seal is not flagged: %v", got[1])
+	}
+	got = dissect(t, [][]byte{ether(frame)})
+	expectFields(t, "without the key", got[0], map[string]string{"seal.status": "0", "state": "", "sealed": colons(frame[ccp.HeaderLen:])})
+	got = dissect(t, [][]byte{ether(frame)}, "-o", fmt.Sprintf("holdfast.key:%x", other[:]))
+	expectFields(t, "with another key", got[0], map[string]string{"tag.status": "2", "seal.status": "2", "state": ""})
+}
+
+// TestWiresharkHostileHello: a member that holds the key may write anything; the dissector flags it and goes on.
+func TestWiresharkHostileHello(t *testing.T) {
+	var packets [][]byte
+	bodies := [][]byte{
+		{0, 2, 0, 1, 3},                               // entries too short
+		{0, 4, 0, 4, 0, 3, 200, 'a'},                  // a device's name over the end
+		{0, 7, 0, 200, 1, 1},                          // a TLV over the end
+		{0, 1, 0, 1, 1},                               // too short a value
+		{0, 8, 0, 5, 0, 0, 0, 0, 9, 0, 7, 0, 2, 1, 2}, // a text over the end, and a TLV after it
+		{0x7f, 0xff, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, // an unknown TLV: no fault
+	}
+	for i, body := range bodies {
+		h := header()
+		h.Type = ccp.TypeHello
+		h.Sequence += uint64(i)
+		packets = append(packets, ether(ccp.NewSealer(key, 1, cluster, 1, h.Incarnation).Seal(nil, h, append([]byte{0}, body...))))
+	}
+	got := dissect(t, packets, "-o", fmt.Sprintf("holdfast.key:%x", key[:]))
+	for i, fields := range got {
+		if flagged := fields["holdfast.malformed"] != nil; flagged != (i < 5) || !slices.Equal(fields["holdfast.seal.status"], []string{"1"}) {
+			t.Errorf("packet %d: malformed %v: %v", i, flagged, fields)
+		}
+	}
+	expectFields(t, "after a malformed TLV", got[4], map[string]string{"mode": "1"})
+}
+
+func TestWiresharkEtherType(t *testing.T) {
+	p := ether(ccp.AppendProbe(nil, header(), ccp.Probe{Nonce: 1}, gateKey))
+	p[12], p[13] = 0x88, 0xb6
+	got := dissect(t, [][]byte{p}, "-o", fmt.Sprint("holdfast.ethertype:", 0x88b6))
+	expectFields(t, "another EtherType", got[0], map[string]string{"type": "1"})
+}
+
+// colons writes bytes as tshark does.
+func colons(b []byte) string {
+	var parts []string
+	for _, c := range b {
+		parts = append(parts, fmt.Sprintf("%02x", c))
+	}
+	return strings.Join(parts, ":")
+}
