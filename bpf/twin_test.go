@@ -171,11 +171,7 @@ func TestTwin(t *testing.T) {
 	for round := range 40 {
 		for _, e := range entries {
 			t.Run(fmt.Sprintf("%d/%s", round, e.name), func(t *testing.T) {
-				for group := range uint8(gate.Groups) {
-					for _, off := range []int{offLease, offFence, offLingering, offAlone} {
-						g.Words().word(group, off).Store(0)
-					}
-				}
+				g.clear()
 				p := &pair{g: g, twin: g.Words().Snapshot(), rng: rand.New(rand.NewPCG(seed, uint64(round))), e: e}
 				for range 100 {
 					group := uint8(p.rng.IntN(2) * 15)
