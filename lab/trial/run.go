@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package trial
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/holdfast-project/holdfast/lab/machine"
+	"github.com/holdfast-project/holdfast/lab/observe"
+)
+
+// Outcome is what came of one trial.
+type Outcome struct {
+	Case   string `json:"case"`
+	System string `json:"system"`
+	// Before and After are the servers before the harm and when the measurement ended (empty if there was not just one).
+	Before string `json:"before"`
+	After  string `json:"after,omitempty"`
+	// At is when the harm began, Took how long the doing of it took.
+	At   time.Time     `json:"at"`
+	Took time.Duration `json:"took_ns"`
+	// Window is from just before the harm until the gateway had come to rest.
+	Window observe.Window `json:"window"`
+	// Changes are the members' changes of state in the window.
+	Changes []machine.Change `json:"changes,omitempty"`
+	// Unsettled says why the gateway did not come to rest; empty if it did, or did not have to.
+	Unsettled string `json:"unsettled,omitempty"`
+}
+
+// Options say how a trial is made.
+type Options struct {
+	// Spread is the time over which the moment of the harm is spread at random, so that it hits any phase of the timers.
+	Spread time.Duration
+	// Told is called with what is about to be done and to whom; may be nil.
+	Told func(c Case, server string)
+}
+
+// Margins of a window.
+const (
+	// before the harm: the last arrival is in the window, whatever was queued
+	before = 20 * time.Millisecond
+	// after it: a packet that was sent in the window has arrived by then, or never will
+	after = 350 * time.Millisecond
+	// readyWithin bounds the wait for all members to be well before and after a trial.
+	readyWithin = 60 * time.Second
+)
+
+// Run makes one trial and leaves the harm undone. It does not wait for the members to be well again; the next Run or Ready does.
+func (st *Stage) Run(ctx context.Context, c Case, o Options) (Outcome, error) {
+	out := Outcome{Case: c.Name, System: st.System.Name()}
+	server, err := st.ReadyWithin(ctx, readyWithin)
+	if err != nil {
+		return out, fmt.Errorf("%s: before: %w", c.Name, err)
+	}
+	if c.Prepare != nil {
+		if server, err = c.Prepare(ctx, st, server); err != nil {
+			return out, fmt.Errorf("%s: prepare: %w", c.Name, err)
+		}
+	}
+	out.Before = server
+	if o.Told != nil {
+		o.Told(c, server)
+	}
+	if o.Spread > 0 {
+		if err := pause(ctx, rand.N(o.Spread)); err != nil {
+			return out, err
+		}
+	}
+	out.At = time.Now()
+	undo, err := c.Harm(ctx, st, server)
+	out.Took = time.Since(out.At)
+	if err != nil {
+		return out, fmt.Errorf("%s: %w", c.Name, err)
+	}
+	if err := st.look(ctx, c, &out); err != nil {
+		return out, fmt.Errorf("%s: %w", c.Name, err)
+	}
+	if undo != nil {
+		if err := undo(ctx); err != nil {
+			return out, fmt.Errorf("%s: undo: %w", c.Name, err)
+		}
+	}
+	return out, nil
+}
+
+// look observes until the case is over and fills in the window.
+func (st *Stage) look(ctx context.Context, c Case, out *Outcome) error {
+	if err := pause(ctx, c.Hold); err != nil {
+		return err
+	}
+	if c.Within != nil {
+		if err := c.Within(ctx, st, out.Before); err != nil {
+			return err
+		}
+		if err := pause(ctx, c.After); err != nil {
+			return err
+		}
+	}
+	if c.Settle {
+		patient, cancel := context.WithTimeout(ctx, c.Patience)
+		server, err := st.Observer.Steady(patient, 300*time.Millisecond)
+		cancel()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			out.Unsettled = err.Error()
+		}
+		out.After = server
+	}
+	to := time.Now()
+	if err := pause(ctx, after); err != nil {
+		return err
+	}
+	out.Window = st.Observer.Window(out.At.Add(-before), to)
+	out.Changes = st.Changes(out.At.Add(-before), to)
+	if out.After == "" {
+		out.After, _ = st.Observer.Window(to.Add(-after), to).Server() // none is an answer too
+	}
+	return nil
+}
+
+// ReadyWithin is Ready with a bound of time.
+func (st *Stage) ReadyWithin(ctx context.Context, d time.Duration) (string, error) {
+	bounded, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	server, err := st.Ready(bounded)
+	if err != nil && ctx.Err() != nil {
+		return "", errors.Join(ctx.Err(), err)
+	}
+	return server, err
+}
+
+// pause waits for d or until ctx ends, with its error then.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package trial_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/holdfast-project/holdfast/internal/labtest"
+	"github.com/holdfast-project/holdfast/lab/fault"
+	"github.com/holdfast-project/holdfast/lab/observe"
+	"github.com/holdfast-project/holdfast/lab/topology"
+	"github.com/holdfast-project/holdfast/lab/trial"
+	"github.com/holdfast-project/holdfast/lab/trial/trialtest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// stage builds a topology with the pretended cluster, which needs delay for a takeover.
+func stage(t *testing.T, delay time.Duration) (*trial.Stage, context.Context) {
+	t.Helper()
+	labtest.Require(t)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	t.Cleanup(cancel)
+	l, err := topology.Build(topology.DefaultSpec("trial", 2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	s := trialtest.New(l, "pretended", delay)
+	faults := fault.New(l)
+	t.Cleanup(func() {
+		if err := faults.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	st := trial.NewStage(ctx, s, faults)
+	if err := s.Boot(ctx); err != nil {
+		t.Fatal(err)
+	}
+	st.Observer, err = observe.Start(ctx, l, observe.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if _, err := st.Observer.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return st, ctx
+}
+
+func TestTrials(t *testing.T) {
+	const delay = 60 * time.Millisecond
+	st, ctx := stage(t, delay)
+	t.Run("power-off", func(t *testing.T) {
+		out, err := st.Run(ctx, trial.PowerOff("power-off"), trial.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out.Before != "fw1" || out.After != "fw2" || out.Unsettled != "" {
+			t.Errorf("from %q to %q, %s", out.Before, out.After, out.Unsettled)
+		}
+		if gap, flow := out.Window.Gap(); gap < delay || gap > delay+100*time.Millisecond {
+			t.Errorf("gap of %v in %s, the takeover took %v", gap, flow, delay)
+		}
+		if lost := out.Window.Lost(); lost < 4*int(delay.Milliseconds())*8/10 {
+			t.Errorf("%d lost in four flows", lost)
+		}
+		if out.Window.Contested() != 0 || out.Window.Twice() != 0 || len(out.Changes) != 1 {
+			t.Errorf("contested %d twice %d changes %v", out.Window.Contested(), out.Window.Twice(), out.Changes)
+		}
+	})
+	t.Run("graceful", func(t *testing.T) {
+		c, err := trial.Find("graceful")
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := st.Run(ctx, c, trial.Options{Spread: 10 * time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out.Before != "fw2" || out.After != "fw1" || len(out.Changes) != 2 {
+			t.Errorf("from %q to %q, changes %v", out.Before, out.After, out.Changes)
+		}
+	})
+	t.Run("sigkill leaves two", func(t *testing.T) {
+		c, err := trial.Find("sigkill")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Hold = 500 * time.Millisecond
+		out, err := st.Run(ctx, c, trial.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out.After != "" || out.Window.Dual() < 400*time.Millisecond {
+			t.Errorf("after %q, dual %v, though two answer for 500 ms", out.After, out.Window.Dual())
+		}
+	})
+}
+
+func TestFindNamesTheCases(t *testing.T) {
+	if _, err := trial.Find("volcano"); err == nil {
+		t.Error("a case that does not exist was found")
+	}
+	for _, c := range trial.Cases() {
+		if got, err := trial.Find(c.Name); err != nil || got.Title != c.Title {
+			t.Errorf("%s: %v", c.Name, err)
+		}
+	}
+}
