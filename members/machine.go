@@ -142,13 +142,18 @@ func (m *Machine) adopt() {
 	m.helloSoon = true
 }
 
-// Step applies one event at the time now, which must not run backwards, and returns what is to be done,
-// in the order in which it is to be done. The slice is valid until the next Step.
-func (m *Machine) Step(now int64, ev Event) []Effect {
+// Step applies events at the time now, which must not run backwards, and returns what is to be done, in the
+// order in which it is to be done. The slice is valid until the next Step.
+//
+// All events that have arrived belong into one Step: after a stall, the news that a peer is silent may lie
+// in the queue before the news that it is heard again, and must not be acted on by itself.
+func (m *Machine) Step(now int64, events ...Event) []Effect {
 	m.now = max(m.now, now)
 	m.fx = append(m.fx[:0], m.first...)
 	m.first = nil
-	m.learn(ev)
+	for _, ev := range events {
+		m.learn(ev)
+	}
 	m.settle()
 	m.schedule()
 	order(m.fx)

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sim
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/holdfast-project/holdfast/members"
+)
+
+// The invariants, and what physics allows.
+//
+// Two never serve: two machines whose gates answer while some segment joins them (frames pass both ways)
+// break it, except for
+//   - grace after a segment was joined again, a cable was put in, or a paused machine woke: the two could
+//     not know of each other, and the first authentic probe closes one. A verdict of silence may be under
+//     way in that moment. Who can send no probe then (its pulse is stalled, its daemon is gone) does so
+//     when it is back: the grace counts from there;
+//   - lossy while frames are being lost: as many probe intervals as it takes to get one through;
+//   - oneWay if frames pass in one direction only, and
+//   - foreign if the two do not accept each other's frames (a wrong key): they find each other by ARP only.
+//
+// Nobody stuck: a gate does not answer when its lease was not renewed for the hard expiry.
+//
+// Somebody serves: when nothing has disturbed the cluster for absent, and there is a machine that could
+// serve, one does.
+//
+// The last one stays: a serving member that nobody can relieve is not taken down by its own problems.
+type invariants struct {
+	broken    error
+	steps     int64 // of any machine
+	disturbed int64 // when anything was done to the cluster
+	woke      int64 // when segments or machines that could not see each other were joined again
+	lossy     bool
+	dual      [MaxMembers][MaxMembers]int64 // since when two serve, 0 if they do not
+	excused   [MaxMembers][MaxMembers]bool  // they began to when they could not know
+	served    int64                         // when somebody served last
+	looked    int64
+	moves     int
+	grace     int64
+	oneWay    int64
+	foreign   int64
+	lossTime  int64
+	absent    int64
+}
+
+func (v *invariants) init(w *World) {
+	delay, main := int64(w.opt.DelayMax), int64(w.opt.MainDelay)
+	v.disturbed, v.woke, v.served = w.now, w.now, w.now
+	v.grace = w.dead + 3*w.probe + 4*delay + 2*main
+	v.lossTime = v.grace + 25*w.probe
+	v.oneWay = v.grace + 3*int64(w.opt.Timers.Hello)
+	v.foreign = int64(5 * time.Second)
+	v.absent = int64(4 * time.Second)
+}
+
+func (v *invariants) errOrNil() error { return v.broken }
+
+func (v *invariants) fail(w *World, format string, args ...any) {
+	if v.broken == nil {
+		v.broken = fmt.Errorf("at %v: "+format, append([]any{w.Now()}, args...)...)
+		w.logf("BROKEN %v", v.broken)
+	}
+}
+
+// check looks at the whole cluster after an event.
+func (v *invariants) check(w *World) {
+	serving := 0
+	for i := range w.nodes {
+		n := &w.nodes[i]
+		if n.serving {
+			if n.serving = w.serves(n); n.serving {
+				serving++
+				if w.now-n.renewed > int64(w.hard)+1e6 {
+					v.fail(w, "nobody stuck: %s answers with a lease that was not renewed for %v", n.name, time.Duration(w.now-n.renewed))
+				}
+			}
+		}
+	}
+	if serving > 0 {
+		v.served = w.now
+	}
+	if serving > 1 || v.lossy {
+		v.checkDual(w)
+	}
+	if w.now-v.looked >= 5e6 {
+		v.looked = w.now
+		if serving < 2 {
+			v.dual = [MaxMembers][MaxMembers]int64{}
+		}
+		if serving == 0 {
+			v.checkAbsent(w)
+		}
+	}
+}
+
+// checkDual: two never serve.
+func (v *invariants) checkDual(w *World) {
+	for i := range w.nodes {
+		for k := i + 1; k < len(w.nodes); k++ {
+			a, b := &w.nodes[i], &w.nodes[k]
+			both := a.serving && b.serving
+			if !both || !joinedOneWay(w, a.id, b.id) {
+				v.dual[i][k] = 0
+				continue
+			}
+			if v.dual[i][k] == 0 {
+				v.dual[i][k] = w.now
+				v.excused[i][k] = w.now-v.woke <= v.grace || !joined(w, a.id, b.id) || !understood(w, a.id, b.id)
+				w.logf("%s and %s both answer", a.name, b.name)
+			}
+			v.judge(w, a, b, v.dual[i][k], v.excused[i][k])
+		}
+	}
+}
+
+// judge compares how long two have served with what is allowed.
+func (v *invariants) judge(w *World, a, b *node, since int64, excused bool) {
+	allowed := v.grace
+	switch {
+	case !understood(w, a.id, b.id):
+		allowed = v.foreign
+	case !joined(w, a.id, b.id):
+		allowed = v.oneWay
+	case w.net.loss != 0:
+		allowed, excused = v.lossTime, true
+	case !excused:
+		v.fail(w, "two serve: %s (term %d) and %s (term %d) are joined and undisturbed", a.name, a.words.Group[0].Lease.Term(),
+			b.name, b.words.Group[0].Lease.Term())
+		return
+	}
+	from := max(since, v.woke, w.net.changed, a.awake(w), b.awake(w))
+	if w.now-from > allowed {
+		v.fail(w, "two serve: %s and %s for %v, %v after they could know", a.name, b.name, time.Duration(w.now-since), time.Duration(w.now-from))
+	}
+}
+
+// awake returns since when the machine's daemon and pulse run undisturbed; now if they do not.
+func (n *node) awake(w *World) int64 {
+	if !n.daemon || n.pulse.stalled || n.stopped {
+		return w.now
+	}
+	return max(n.started, n.resumed)
+}
+
+func joined(w *World, a, b uint8) bool {
+	for i := range w.cfg.Interfaces {
+		if w.cfg.Interfaces[i].Cluster && w.net.passes(uint8(i), a, b) && w.net.passes(uint8(i), b, a) {
+			return true
+		}
+	}
+	return false
+}
+
+func joinedOneWay(w *World, a, b uint8) bool {
+	for i := range w.cfg.Interfaces {
+		if w.cfg.Interfaces[i].Cluster && (w.net.passes(uint8(i), a, b) || w.net.passes(uint8(i), b, a)) {
+			return true
+		}
+	}
+	return false
+}
+
+func understood(w *World, a, b uint8) bool { return w.net.understood(a, b) }
+
+// checkAbsent: somebody serves.
+func (v *invariants) checkAbsent(w *World) {
+	allowed := v.absent
+	if w.net.loss != 0 {
+		allowed *= 3
+	}
+	if w.now-max(v.served, v.disturbed, w.net.changed) <= allowed {
+		return
+	}
+	for i := range w.nodes {
+		n := &w.nodes[i]
+		boot := n.started + int64(w.opt.Timers.BootWait)
+		if n.power && !n.paused && n.daemon && !n.stopped && !n.pulse.stalled && !n.stopping && w.now-boot > allowed && w.reachable(n) {
+			v.fail(w, "somebody serves: nobody does for %v, and %s could: %s", time.Duration(w.now-v.served), n.name, n.machine.Why())
+			return
+		}
+	}
+}
+
+// reachable reports whether the member has a cluster interface with carrier, and where there are
+// neighbours, one that it reaches.
+func (w *World) reachable(n *node) bool {
+	for i := range w.cfg.Interfaces {
+		if w.cfg.Interfaces[i].Cluster && !w.net.noCable[i][n.id] &&
+			(!w.opt.Neighbours || !w.net.stranded[i][n.id] && !w.net.silent[i]) {
+			return true
+		}
+	}
+	return false
+}
+
+// recorded: the last one stays.
+func (v *invariants) recorded(w *World, n *node, r members.Record) {
+	if r.Code == members.CodeActive {
+		v.moves++
+	}
+	if !r.From.Serves() || r.To.Serves() || r.Peer != members.Nobody || n.stopping || r.Code == members.CodeConflict {
+		return
+	}
+	for i := range w.nodes {
+		if o := &w.nodes[i]; o != n && o.power {
+			return
+		}
+	}
+	if w.now-v.disturbed > int64(time.Second) {
+		v.fail(w, "the last one stays: %s went from %v to %v with nobody else there: %s", n.name, r.From, r.To, r.Reason)
+	}
+}

@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sim
+
+import (
+	"time"
+
+	"github.com/holdfast-project/holdfast/members"
+	"github.com/holdfast-project/holdfast/members/gate"
+)
+
+// node is one machine: its gate, which lives as long as the machine runs, and its daemon, which may not.
+type node struct {
+	id     uint8
+	name   string
+	power  bool
+	paused bool // the whole machine stands still, its clock too
+	offset int64
+	pausedAt,
+	bootedAt int64
+
+	words  gate.Words
+	stored uint32 // the term kept on disk
+	admin  bool   // taken down permanently
+
+	daemon   bool // its processes run
+	epoch    uint16
+	started  int64 // when the daemon started, global
+	resumed  int64 // when a stall or pause ended, global
+	stopping bool  // told to end for good
+	inc      uint64
+	machine  *members.Machine
+	events   []members.Event
+	inbox    []members.Event
+	due      bool  // an evMain is under way
+	stopped  bool  // the main loop does not run
+	wordAt   int64 // local: when it ran last
+	wake     int64 // global: the WakeAt
+	wakeSet  int64 // global: the earliest evWake in the heap
+	hellos   [MaxMembers]uint64
+	helloNo  uint64
+
+	pulse    pulse
+	buffered []int32 // frames that a paused machine will find
+
+	serving bool // cached; exact right after its gate was touched
+	renewed int64
+}
+
+func (n *node) init(w *World, id uint8) { n.id, n.name = id, memberNames[id] }
+
+// local returns the machine's CLOCK_BOOTTIME at a global time, global the reverse.
+func (n *node) local(at int64) int64  { return at - n.offset }
+func (n *node) global(at int64) int64 { return at + n.offset }
+
+// handle applies an event of this machine's own.
+func (n *node) handle(w *World, e *event) {
+	if e.kind == evStart {
+		if n.power && !n.daemon && e.epoch == n.epoch {
+			n.startDaemon(w)
+		}
+		return
+	}
+	if !n.power || !n.daemon || e.epoch != n.epoch {
+		return
+	}
+	switch e.kind {
+	case evTick:
+		if n.paused || n.pulse.stalled {
+			n.pulse.ticking = false
+			return
+		}
+		n.pulse.tick(w, n)
+	case evCheck:
+		if !n.paused && !n.pulse.stalled {
+			n.pulse.check(w, n)
+		}
+	case evMain:
+		n.due = false
+		n.runMain(w)
+	case evWake:
+		n.wakeSet = 0
+		switch {
+		case n.paused || n.stopped:
+		case w.now < n.wake:
+			n.setWake(w, n.wake)
+		default:
+			n.runMain(w)
+		}
+	}
+}
+
+// startDaemon starts the daemon and its pulse.
+func (n *node) startDaemon(w *World) {
+	now := n.local(w.now)
+	n.daemon, n.started, n.stopped, n.due = true, w.now, false, false
+	n.epoch++
+	n.inc = w.rng.next()
+	n.inbox, n.wakeSet, n.wordAt = n.inbox[:0], 0, now
+	cfg := w.cfg
+	cfg.Self = n.id
+	n.machine = members.New(cfg, members.Boot{Now: now, Incarnation: n.inc, StoredTerm: n.stored,
+		Gate: n.gateState(w, now), AdminDown: n.admin})
+	n.pulse.start(w, n)
+	for i := range w.cfg.Interfaces {
+		n.post(w, members.Link{Iface: uint8(i), Up: !w.net.noCable[i][n.id], Received: true})
+	}
+	n.post(w, members.PulseHealth{OnTimeSince: now})
+	n.runMain(w)
+	w.logf("%s's daemon starts as %v", n.name, n.machine.View(now).State)
+}
+
+// post puts an event into the main loop's inbox.
+func (n *node) post(w *World, ev members.Event) {
+	if !n.daemon {
+		return
+	}
+	n.inbox = append(n.inbox, ev)
+	if n.stopped || n.paused || n.due {
+		return
+	}
+	n.due = true
+	w.push(event{at: w.now + w.rng.n(int64(w.opt.MainDelay)), kind: evMain, node: n.id, epoch: n.epoch})
+}
+
+// runMain lets the main loop take all that has arrived.
+func (n *node) runMain(w *World) {
+	if n.paused || n.stopped {
+		return
+	}
+	n.events, n.inbox = n.inbox, n.events[:0]
+	n.step(w, n.events...)
+}
+
+// step applies events to the machine and carries its effects out.
+func (n *node) step(w *World, events ...members.Event) {
+	now := n.local(w.now)
+	n.wordAt = now
+	w.inv.steps++
+	grant := uint32(0)
+	for _, e := range n.machine.Step(now, events...) {
+		switch e := e.(type) {
+		case members.Revoke:
+			n.pulse.order(w, n, order{kind: ordRevoke})
+		case members.SendYield:
+			n.sendYield(w, e)
+		case members.GrantOwn:
+			grant = e.Term
+		case members.Lease:
+			n.pulse.order(w, n, order{kind: ordLease, term: e.Term, alone: e.Alone})
+		case members.SetAlone:
+			n.pulse.order(w, n, order{kind: ordAlone, alone: e.Alone})
+		case members.AskVIP:
+			n.askVIP(w)
+		case members.AskNeighbours:
+			n.askNeighbours(w, e.Iface)
+		case members.Query:
+			n.pulse.order(w, n, order{kind: ordQuery})
+		case members.SendHello:
+			n.sendHello(w)
+		case members.StoreTerm:
+			n.stored = max(n.stored, e.Term)
+		case members.Record:
+			n.record(w, e)
+		case members.WakeAt:
+			n.setWake(w, n.global(e.At))
+		}
+	}
+	if grant != 0 {
+		n.grantOwn(w, grant)
+	}
+}
+
+func (n *node) setWake(w *World, at int64) {
+	n.wake = at
+	if n.wakeSet != 0 && n.wakeSet <= at && n.wakeSet > w.now {
+		return
+	}
+	n.wakeSet = at
+	w.push(event{at: at, kind: evWake, node: n.id, epoch: n.epoch})
+}
+
+// grantOwn asks the own gate and feeds the answer back at once.
+func (n *node) grantOwn(w *World, term uint32) {
+	fence, ok := n.words.Grant(0, term, n.id)
+	w.touched(n)
+	r := members.YieldResult{Peer: n.id, Term: term, Result: members.Refused, FenceTerm: fence.Term, Grantee: fence.Grantee}
+	if ok {
+		r.Result = members.Granted
+	}
+	n.step(w, r)
+}
+
+func (n *node) sendYield(w *World, e members.SendYield) {
+	if w.opt.BreakGrants {
+		n.post(w, members.YieldResult{Peer: e.Target, Term: e.Term, Result: members.Granted, FenceTerm: e.Term, Grantee: n.id})
+		return
+	}
+	n.pulse.order(w, n, order{kind: ordYield, term: e.Term, target: e.Target, yield: gate.Kind(e.Kind), minAge: e.MinAge})
+}
+
+func (n *node) record(w *World, r members.Record) {
+	w.inv.recorded(w, n, r)
+	if w.opt.OnRecord != nil {
+		w.opt.OnRecord(w.now-start, n.id, r)
+	}
+	if w.opt.Log != nil {
+		w.logf("%s %v %v>%v: %s", n.name, r.Code, r.From, r.To, r.Reason)
+	}
+}
+
+// gateState reads the own gate.
+func (n *node) gateState(w *World, now int64) members.GateState {
+	g := &n.words.Group[0]
+	bits := n.bits(w, now)
+	s := members.GateState{LeaseTerm: g.Lease.Term(), FenceTerm: g.Fence.Term, Grantee: g.Fence.Grantee,
+		Serving: bits.Has(gate.Answer), Forward: bits.Has(gate.Forward)}
+	if g.Lease != 0 {
+		s.LeaseAge = time.Duration(g.Lease.Age(now))
+	}
+	return s
+}
+
+// sendHello sends a HELLO to all peers on all interfaces.
+func (n *node) sendHello(w *World) {
+	h := n.machine.Hello(n.local(w.now))
+	n.helloNo++
+	for to := range w.nodes {
+		for i := range w.cfg.Interfaces {
+			if uint8(to) == n.id {
+				continue
+			}
+			k := w.alloc()
+			w.frames[k] = frame{kind: frHello, from: n.id, to: uint8(to), iface: uint8(i), hello: &h, helloSeq: n.helloNo}
+			w.transmit(k)
+		}
+	}
+}
+
+// helloArrived passes a HELLO up unless a newer one came before.
+func (n *node) helloArrived(w *World, f *frame) {
+	src := &w.nodes[f.from]
+	if !n.daemon || f.hello.Incarnation != src.inc || f.helloSeq <= n.hellos[f.from] {
+		return
+	}
+	n.hellos[f.from] = f.helloSeq
+	n.post(w, members.HelloReceived{From: f.from, Iface: f.iface, Hello: *f.hello})
+}
+
+// askVIP: every other machine whose gate is open answers.
+func (n *node) askVIP(w *World) {
+	for i := range w.cfg.Interfaces {
+		if !w.cfg.Interfaces[i].Cluster || w.net.noCable[i][n.id] {
+			continue
+		}
+		if w.net.stranger && !w.net.stranded[i][n.id] {
+			n.answerTo(w, frame{kind: frVIPAnswer, from: n.id, to: n.id, iface: uint8(i), by: members.ByStranger})
+		}
+		for k := range w.nodes {
+			o := &w.nodes[k]
+			if o == n || !o.power || o.paused || !w.net.passes(uint8(i), n.id, o.id) || !w.serves(o) {
+				continue
+			}
+			n.answerTo(w, frame{kind: frVIPAnswer, from: o.id, to: n.id, iface: uint8(i), by: members.ByVMAC})
+		}
+	}
+}
+
+func (n *node) askNeighbours(w *World, i uint8) {
+	if w.opt.Neighbours && !w.net.silent[i] && !w.net.stranded[i][n.id] && !w.net.noCable[i][n.id] {
+		n.answerTo(w, frame{kind: frNeighbour, from: n.id, to: n.id, iface: i, asked: n.local(w.now)})
+	}
+}
+
+// answerTo sends an answer that has to get there and back.
+func (n *node) answerTo(w *World, f frame) {
+	if w.rng.chance(w.net.loss) {
+		return
+	}
+	k := w.alloc()
+	w.frames[k] = f
+	w.transmit(k)
+}
+
+// bits is what the gate says of group 0, with the parts removed that a test of the tests removes.
+func (n *node) bits(w *World, now int64) gate.Bits {
+	if !w.opt.BreakFence && !w.opt.BreakLease {
+		return n.words.Serving(0, now)
+	}
+	v := n.words
+	if w.opt.BreakFence {
+		v.Group[0].Fence = gate.Fence{}
+	}
+	if t := v.Group[0].Lease.Term(); w.opt.BreakLease && t != 0 {
+		v.Renew(0, t, now)
+	}
+	return v.Serving(0, now)
+}
+
+// serves reports whether the machine runs and answers for the VIPs now.
+func (w *World) serves(n *node) bool {
+	return n.power && !n.paused && n.bits(w, n.local(w.now)).Has(gate.Answer)
+}
+
+// touched notes that a gate may have changed.
+func (w *World) touched(n *node) { n.serving = w.serves(n) }

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sim
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/holdfast-project/holdfast/members"
+)
+
+// Limits of a World.
+const (
+	MaxMembers    = 5
+	MaxInterfaces = 3
+)
+
+// Options say what a World is made of.
+type Options struct {
+	// Members is 1 to MaxMembers, Interfaces 1 to MaxInterfaces. The last interface of several is `sync`
+	// if Sync is set, all others carry VIPs. Zero lets the seed choose.
+	Members, Interfaces int
+	Sync                bool
+	Recovery            members.Recovery
+	Timers              members.Timers
+	// Delay is the shortest and longest time that a frame takes. Zero takes 20 and 150 µs.
+	DelayMin, DelayMax time.Duration
+	// MainDelay is the longest time that a main loop lets an event wait.
+	MainDelay time.Duration
+	// Neighbours puts a third station on each segment that answers.
+	Neighbours bool
+
+	// BreakFence, BreakLease and BreakGrants remove a part of the protocol, for the tests of the tests: the
+	// gate's compare with its fence, the expiry of its lease, and the wait for other gates' grants.
+	BreakFence, BreakLease, BreakGrants bool
+
+	// OnRecord is called for every Record effect, Log for every other thing worth a line of a trace.
+	OnRecord func(at int64, member uint8, r members.Record)
+	Log      func(at int64, text string)
+}
+
+// World is a cluster, its network and its time. It is not safe for concurrent use.
+type World struct {
+	opt  Options
+	cfg  members.Config // without Self
+	now  int64
+	seq  uint32
+	rng  rng
+	heap []event
+
+	nodes  []node
+	frames []frame
+	free   []int32
+	net    network
+	plan   []fault
+	inv    invariants
+	soft, hard, watch,
+	linger time.Duration
+	probe, dead int64
+}
+
+// names of members and interfaces, as scenarios use them.
+var (
+	memberNames    = [...]string{"fw1", "fw2", "fw3", "fw4", "fw5"}
+	interfaceNames = [...]string{"outside", "inside", "sync"}
+)
+
+// start is the global time at which every World begins.
+const start int64 = 1e9
+
+// NewWorld returns a World in which every machine is off.
+func NewWorld(seed uint64, opt Options) *World {
+	w := &World{opt: opt, now: start, rng: rng{s: seed}}
+	if w.opt.DelayMax == 0 {
+		w.opt.DelayMin, w.opt.DelayMax = 20*time.Microsecond, 150*time.Microsecond
+	}
+	t := w.opt.Timers
+	if t.Probe == 0 {
+		t = members.DefaultTimers()
+		w.opt.Timers = t
+	}
+	w.probe, w.dead = int64(t.Probe), int64(t.Dead)
+	w.soft, w.hard, w.watch = t.Dead-t.Probe, time.Second, t.Dead-t.Probe/2
+	w.linger = 200 * time.Millisecond
+	w.cfg = members.Config{Recovery: opt.Recovery, Timers: t, Mode: "ha", Version: 1, MinVersion: 1,
+		Names: memberNames[:opt.Members]}
+	for i := range opt.Interfaces {
+		cluster := !(opt.Sync && opt.Interfaces > 1 && i == opt.Interfaces-1)
+		name := interfaceNames[i]
+		if !cluster {
+			name = "sync"
+		}
+		w.cfg.Interfaces = append(w.cfg.Interfaces, members.Interface{Slot: uint8(i), Name: name, Cluster: cluster})
+	}
+	w.nodes = make([]node, opt.Members)
+	for i := range w.nodes {
+		w.nodes[i].init(w, uint8(i))
+	}
+	w.net.init(w)
+	w.inv.init(w)
+	return w
+}
+
+// Now returns the time since the World began.
+func (w *World) Now() time.Duration { return time.Duration(w.now - start) }
+
+// Run lets time pass. It stops early, and returns the violation, when an invariant breaks.
+func (w *World) Run(d time.Duration) error {
+	until := w.now + int64(d)
+	for len(w.heap) > 0 && w.heap[0].at <= until {
+		e := w.pop()
+		w.now = max(w.now, e.at)
+		w.handle(&e)
+		if w.inv.check(w); w.inv.broken != nil {
+			return w.inv.broken
+		}
+	}
+	w.now = until
+	w.inv.check(w)
+	return w.inv.errOrNil()
+}
+
+// handle applies one event.
+func (w *World) handle(e *event) {
+	switch e.kind {
+	case evFrame:
+		w.arrive(e.frame)
+	case evFault:
+		w.applyFault(&w.plan[e.frame])
+	default:
+		w.nodes[e.node].handle(w, e)
+	}
+}
+
+// logf writes a line of the trace.
+func (w *World) logf(format string, args ...any) {
+	if w.opt.Log != nil {
+		w.opt.Log(w.now-start, fmt.Sprintf(format, args...))
+	}
+}
