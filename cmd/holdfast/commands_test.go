@@ -142,7 +142,7 @@ func (u *until) Write(p []byte) (int, error) {
 
 func TestWatchAndFollow(t *testing.T) {
 	socket, events := controltest.Serve(t, edge())
-	events.Publish(control.Event{Time: noon, Code: control.CodeDaemon, Reason: "started"})
+	events.Publish(control.Event{Time: noon, Code: "adopted", Reason: "started"})
 	for _, k := range []struct {
 		name     string
 		terminal bool

@@ -175,24 +175,15 @@ func cphaDevice(p *page, d control.Device, number int) {
 
 func cphaFailovers(p *page, v control.Failovers) {
 	p.line("")
-	if n := len(v.History); n > 0 {
-		cphaLastFailover(p, newest(v.History))
+	history := newestFirst(v.History)
+	if len(history) > 0 {
+		cphaLastFailover(p, history[0])
 	}
 	cphaCount(p, v.Count, v.Since, v.Why)
 	p.line("Cluster failover history (last %d failovers since %s):\n", len(v.History), p.ctime(v.Since))
 	p.line("%-5s %-26s %-24s %s", "No.", "Time:", "Transition:", "Reason:")
 	p.line("%s", strings.Repeat("-", 100))
-	for i, f := range v.History {
+	for i, f := range history {
 		p.line("%-5d %-26s %-24s %s", i+1, p.ctime(f.Time), nobody(f.From)+" -> "+f.To, f.Reason)
 	}
-}
-
-func newest(history []control.Failover) control.Failover {
-	best := history[0]
-	for _, f := range history {
-		if f.Number > best.Number {
-			best = f
-		}
-	}
-	return best
 }

@@ -3,7 +3,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"strconv"
 	"time"
 
@@ -27,7 +29,7 @@ func drawFailovers(p *page, v control.Failovers) {
 	}
 	p.line("")
 	rows := make([][]cell, 0, len(v.History))
-	for _, f := range v.History {
+	for _, f := range newestFirst(v.History) {
 		gap := ""
 		if f.GapMs > 0 {
 			gap = ms(f.GapMs)
@@ -36,6 +38,13 @@ func drawFailovers(p *page, v control.Failovers) {
 			text(number(uint64(f.Term))), text(ms(f.TakeoverMs)), text(gap), text(f.Reason)})
 	}
 	p.table([]string{"NO", "TIME", "FROM", "TO", "KIND", "TERM", "TAKEOVER", "GAP", "REASON"}, rows)
+}
+
+// newestFirst sorts by number, then time, and leaves its argument alone.
+func newestFirst(all []control.Failover) []control.Failover {
+	return slices.SortedStableFunc(slices.Values(all), func(a, b control.Failover) int {
+		return cmp.Or(cmp.Compare(b.Number, a.Number), b.Time.Compare(a.Time))
+	})
 }
 
 func (a *app) failoverTo() *cobra.Command {

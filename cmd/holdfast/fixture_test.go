@@ -29,7 +29,7 @@ func edge() *controltest.Backend {
 				{ID: 2, Name: "gw-c", Address: "10.99.0.4", State: "DOWN", Since: before(26 * time.Hour), AgeMs: 3.2, Problems: []string{"admin-down"},
 					LoadPercent: 1, Version: "v0.9", ConfigDigest: "1111111111111111"},
 			},
-			LastChange: &control.Event{Seq: 9, Time: before(3 * time.Minute), Code: "state-change", Member: "gw-b", From: "STANDBY", To: "ACTIVE(!)",
+			LastChange: &control.Event{Seq: 9, Time: before(3 * time.Minute), Code: "attention", Member: "gw-b", From: "STANDBY", To: "ACTIVE(!)",
 				Reason: "gw-a is silent on all interfaces"},
 			LastFailover: &failover, Failovers: 2, FailoversSince: before(31 * time.Hour), Forced: "gw-b", ForcedUntil: &until,
 			Warnings: []string{"key 2 is not confirmed by gw-a"},

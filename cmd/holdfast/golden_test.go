@@ -40,9 +40,9 @@ func invoke(ctx context.Context, t *testing.T, socket string, terminal bool, arg
 // TestGolden compares whole outputs. If it fails, run it with -update and look at the difference before committing.
 func TestGolden(t *testing.T) {
 	socket, events := controltest.Serve(t, edge())
-	events.Publish(control.Event{Time: before(4 * time.Minute), Code: control.CodePeerLost, Severity: "warning", Member: "gw-a", Reason: "silent on all interfaces"})
-	events.Publish(control.Event{Time: before(3 * time.Minute), Code: control.CodeFailover, Severity: "notice", From: "gw-a", To: "gw-b", Term: 8, GapMs: 31.5, Reason: "silence"})
-	events.Publish(control.Event{Time: before(time.Minute), Code: control.CodeInterfaceDown, Severity: "error", Member: "gw-b", Interface: "inside", Reason: "not heard by gw-c"})
+	events.Publish(control.Event{Time: before(4 * time.Minute), Code: "peer-lost", Severity: "warning", Member: "gw-a", Reason: "silent on all interfaces"})
+	events.Publish(control.Event{Time: before(3 * time.Minute), Code: "active", Severity: "info", Member: "gw-b", From: "STANDBY", To: "ACTIVE", Term: 8, GapMs: 31.5, Reason: "silence"})
+	events.Publish(control.Event{Time: before(time.Minute), Code: "link-down", Severity: "error", Member: "gw-b", Interface: "inside", Reason: "not heard by gw-c"})
 	for _, k := range []struct {
 		golden   string
 		terminal bool

@@ -35,6 +35,21 @@ func TestEventsAreBounded(t *testing.T) {
 	}
 }
 
+func TestStateChange(t *testing.T) {
+	for _, k := range []struct {
+		e    control.Event
+		want bool
+	}{
+		{control.Event{From: "STANDBY", To: "ACTIVE"}, true},
+		{control.Event{From: "ACTIVE", To: "ACTIVE"}, false},
+		{control.Event{Code: "peer-lost"}, false},
+	} {
+		if got := k.e.StateChange(); got != k.want {
+			t.Errorf("%+v: %v", k.e, got)
+		}
+	}
+}
+
 func TestFollow(t *testing.T) {
 	c, events := client(t, &controltest.Backend{})
 	events.Publish(control.Event{Code: "first"})

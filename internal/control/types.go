@@ -138,7 +138,7 @@ type Failover struct {
 	From       string    `json:"from,omitempty"` // "" nobody
 	To         string    `json:"to"`
 	Term       uint32    `json:"term"`
-	Kind       string    `json:"kind"` // silence courtesy graceful forced interface device conflict boot recovery
+	Kind       string    `json:"kind"` // boot silence vacant forced device courtesy fail-back conflict
 	Reason     string    `json:"reason"`
 	TakeoverMs float64   `json:"takeover_ms"` // from decision to open gate
 	GapMs      float64   `json:"gap_ms"`      // nobody served, as far as the taker knows
@@ -149,7 +149,7 @@ type Event struct {
 	Seq       uint64    `json:"seq"` // from 1, without holes within one run of the daemon
 	Time      time.Time `json:"time"`
 	BootNs    int64     `json:"boot_ns"` // CLOCK_BOOTTIME
-	Code      string    `json:"code"`    // stable word: state-change, failover, peer-lost, interface-down, ...
+	Code      string    `json:"code"`    // stable word: active, yielded, down, peer-lost, link-down, ...
 	Severity  string    `json:"severity"`
 	Member    string    `json:"member,omitempty"` // whom it is about
 	Interface string    `json:"interface,omitempty"`

@@ -2,7 +2,10 @@
 
 package metrics
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // AddFrames counts n CCP frames of a type ("probe", "hello", ...) in a direction ("in", "out").
 func (m *Metrics) AddFrames(frameType, direction string, n uint64) {
@@ -36,12 +39,17 @@ func (m *Metrics) SetDrops(reason string, total uint64) {
 	m.drops.set(total, reason)
 }
 
-// SetGateCounters takes a reading of the gate's counters by name.
+// SetGateCounters takes a reading of the gate's counters by name. Those of CCP frames that it dropped, "frame-REASON", are exported
+// with the other drops as reason "gate-REASON".
 func (m *Metrics) SetGateCounters(c map[string]uint64) {
 	if m == nil {
 		return
 	}
 	for name, v := range c {
+		if reason, ok := strings.CutPrefix(name, "frame-"); ok {
+			m.drops.set(v, "gate-"+reason)
+			continue
+		}
 		m.gate.set(v, name)
 	}
 }

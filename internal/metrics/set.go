@@ -39,8 +39,8 @@ func (m *Metrics) SetServing(answer, forward bool) {
 	if m == nil {
 		return
 	}
-	m.serving.WithLabelValues("answer").Set(flag(answer))
-	m.serving.WithLabelValues("forward").Set(flag(forward))
+	m.serving.WithLabelValues("answer").Set(oneIf(answer))
+	m.serving.WithLabelValues("forward").Set(oneIf(forward))
 }
 
 // SetFence sets the fence's term of a VIP group.
@@ -72,7 +72,7 @@ func (m *Metrics) SetInterface(iface string, up bool) {
 	if m == nil {
 		return
 	}
-	m.interfaceUp.WithLabelValues(iface).Set(flag(up))
+	m.interfaceUp.WithLabelValues(iface).Set(oneIf(up))
 }
 
 // SetSilence sets how long a peer has not answered on an interface.
@@ -162,11 +162,11 @@ func (m *Metrics) PulseRestarted() {
 
 func oneHot(v *prometheus.GaugeVec, who, which string, all []string) {
 	for _, s := range all {
-		v.WithLabelValues(who, s).Set(flag(s == which))
+		v.WithLabelValues(who, s).Set(oneIf(s == which))
 	}
 }
 
-func flag(b bool) float64 {
+func oneIf(b bool) float64 {
 	if b {
 		return 1
 	}

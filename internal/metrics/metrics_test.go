@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package metrics
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	"go.uber.org/goleak"
+
+	"github.com/holdfast-project/holdfast/internal/labtest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// busy has been through everything once.
+func busy() *Metrics {
+	m := New(Source{Cluster: "edge", Member: "gw-b", Version: "v1", Revision: "abc"})
+	m.SetState("gw-a", "LOST")
+	m.SetState("gw-b", "STANDBY")
+	m.SetState("gw-b", "ACTIVE")
+	m.StateChanged("ACTIVE")
+	m.SetTerm("gw-b", 8)
+	m.SetServing(true, false)
+	m.SetFence(0, 8)
+	m.SetDevice("interfaces", "problem")
+	m.SetDevice("gone", "ok")
+	m.RemoveDevice("gone")
+	m.SetInterface("outside", true)
+	m.SetSilence("gw-a", "outside", 250*time.Millisecond)
+	m.Failover("silence")
+	m.Takeover(400 * time.Microsecond)
+	m.Gap(31 * time.Millisecond)
+	m.Conflict()
+	m.SetConfig([32]byte{1})
+	m.SetConfig([32]byte{0xab, 0xcd})
+	m.Reloaded(true)
+	m.SetTimer("probe", 10*time.Millisecond)
+	m.SetKeyNumber(2)
+	m.PulseRestarted()
+	m.AddFrames("hello", "in", 3)
+	m.SetFrames("probe", "out", 1000)
+	m.AddDrops("replay", 2)
+	m.SetDrops("forged", 5)
+	m.SetGateCounters(map[string]uint64{"arp-answered": 7, "frame-tag": 11})
+	m.AddProbes("gw-a", "outside", 100, 97)
+	bounds := []time.Duration{100 * time.Microsecond, time.Millisecond}
+	m.AddRTT("gw-a", "outside", bounds, []uint64{5, 2, 1}, 3*time.Millisecond)
+	m.AddRTT("gw-a", "outside", bounds, []uint64{1, 0, 0}, 50*time.Microsecond)
+	m.AddRenewals(100, 2*time.Millisecond)
+	m.AddRenewals(100, time.Millisecond)
+	m.PulseLateness(3 * time.Millisecond)
+	m.SoftirqDelay(50 * time.Microsecond)
+	m.SetYields("granted", 1)
+	m.AddAnnouncements("outside", "garp", 4)
+	m.SetAnnouncements("inside", "na", 6)
+	m.SetEventsDropped(9)
+	return m
+}
+
+// scrape returns what a scraper gets, without what differs from run to run.
+func scrape(t *testing.T, m *Metrics) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- m.ServeListener(ctx, l) }()
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
+	resp, err := client.Get("http://" + l.Addr().String() + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(resp.Body)
+	_ = resp.Body.Close()
+	cancel()
+	if serveErr := <-done; serveErr != nil {
+		t.Error(serveErr)
+	}
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("%s %v", resp.Status, err)
+	}
+	return string(body)
+}
+
+// TestWholeSeries compares all series of a busy member with testdata/series.golden; -update writes it.
+func TestWholeSeries(t *testing.T) {
+	var got bytes.Buffer
+	for line := range strings.Lines(scrape(t, busy())) {
+		if strings.Contains(line, "holdfast_") {
+			got.WriteString(strings.ReplaceAll(line, runtime.Version(), "GOVERSION"))
+		}
+	}
+	const path = "testdata/series.golden"
+	if *update {
+		if err := os.WriteFile(path, got.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got.Bytes(), want) {
+		t.Errorf("got\n%s\nwant\n%s", got.Bytes(), want)
+	}
+}
+
+func TestLint(t *testing.T) {
+	problems, err := promlint.New(strings.NewReader(scrape(t, busy()))).Lint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+}
+
+// TestFreshSeries: what alerts count must be there before the first time, or the first time is not an increase.
+func TestFreshSeries(t *testing.T) {
+	text := scrape(t, New(Source{Cluster: "c", Member: "m"}))
+	for _, name := range []string{NameFailovers + `{cluster="c",reason="silence",self="m"} 0`, NameConflicts + `{cluster="c",self="m"} 0`,
+		NamePulseRestarts + `{cluster="c",self="m"} 0`, NameRenewals + `{cluster="c",self="m"} 0`, NameTakeover + `_count{cluster="c",self="m"} 0`} {
+		if !strings.Contains(text, name) {
+			t.Errorf("no %s", name)
+		}
+	}
+}
+
+// TestNilDiscards: tools and tests run without metrics.
+func TestNilDiscards(t *testing.T) {
+	var m *Metrics
+	m.SetState("a", "ACTIVE")
+	m.AddRTT("a", "b", nil, nil, 0)
+	m.SetConfig([32]byte{})
+	m.Failover("x")
+}
+
+func TestWorstForgetsAfterAMinute(t *testing.T) {
+	m := New(Source{Cluster: "c", Member: "m"})
+	m.PulseLateness(time.Second)
+	for range worstReports {
+		m.PulseLateness(time.Millisecond)
+	}
+	text := scrape(t, m)
+	for _, want := range []string{`window="minute"} 0.001`, `window="start"} 1`} {
+		if !strings.Contains(text, NamePulseWorst+`{cluster="c",self="m",`+want) {
+			t.Errorf("no %s", want)
+		}
+	}
+}
+
+func TestAddressInUse(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	err = New(Source{}).Serve(t.Context(), l.Addr().String())
+	if err == nil || !strings.Contains(err.Error(), "metrics.listen") {
+		t.Errorf("got %v", err)
+	}
+}
+
+var seriesName = regexp.MustCompile(`holdfast_[a-z_]+`)
+
+// TestDeployNamesExist: dashboards and alerts ask for series that there are.
+func TestDeployNamesExist(t *testing.T) {
+	text := scrape(t, busy())
+	files, err := filepath.Glob("../../deploy/*/*")
+	if err != nil || len(files) < 2 {
+		t.Fatalf("%v %v", files, err)
+	}
+	for _, f := range files {
+		data, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names := slices.Compact(slices.Sorted(slices.Values(seriesName.FindAllString(string(data), -1))))
+		for _, name := range names {
+			if !strings.Contains(text, name) {
+				t.Errorf("%s asks for %s, which a member does not have", f, name)
+			}
+		}
+	}
+}
+
+// TestAlertRules runs promtool, Prometheus's own judge, over rules and their unit tests.
+func TestAlertRules(t *testing.T) {
+	labtest.Require(t, "promtool")
+	for _, args := range [][]string{{"check", "rules", "alerts.yaml"}, {"test", "rules", "alerts_test.yaml"}} {
+		cmd := exec.Command("promtool", args...)
+		cmd.Dir = "../../deploy/prometheus"
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("promtool %v: %v\n%s", args, err, out)
+		}
+	}
+}
