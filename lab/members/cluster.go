@@ -94,10 +94,22 @@ func (c *Cluster) Machine(name string) (*machine.Machine, error) {
 
 // Boot implements machine.System. It returns when all daemons answer on their sockets.
 func (c *Cluster) Boot(ctx context.Context) error {
-	var g errgroup.Group
+	var names []string
 	for _, m := range c.members {
-		if m.machine.Booted() {
-			continue
+		if !m.machine.Booted() {
+			names = append(names, m.name)
+		}
+	}
+	return c.BootOnly(ctx, names...)
+}
+
+// BootOnly switches these members on, at the same time, and returns when their daemons answer.
+func (c *Cluster) BootOnly(ctx context.Context, names ...string) error {
+	var g errgroup.Group
+	for _, name := range names {
+		m, err := c.Member(name)
+		if err != nil {
+			return err
 		}
 		g.Go(func() error {
 			if err := m.boot(); err != nil {

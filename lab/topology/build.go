@@ -277,3 +277,12 @@ func nodeSysctls(k Kind, s Spec) [][2]string {
 		{"ipv6/conf/default/router_solicitation_delay", "0"},
 	}
 }
+
+// Names lists the nodes that a topology of this spec has, without the switch.
+func Names(s Spec) []string {
+	var names []string
+	for _, n := range plan(s) {
+		names = append(names, n.Name)
+	}
+	return names
+}

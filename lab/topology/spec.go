@@ -196,3 +196,6 @@ func v4(i, c, d int) netip.Addr { return netip.AddrFrom4([4]byte{10, byte(i + 1)
 func v6(i, c, d int) netip.Addr {
 	return netip.AddrFrom16([16]byte{0: 0xfd, 7: byte(i + 1), 13: byte(c), 14: byte(d >> 8), 15: byte(d)})
 }
+
+// ProberAddrs returns addresses of segment i that no node has, for a prober to ask from.
+func (s Spec) ProberAddrs(i int) (addr4, addr6 netip.Addr) { return v4(i, 3, 1), v6(i, 3, 1) }

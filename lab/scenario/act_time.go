@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scenario
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/holdfast-project/holdfast/lab/report"
+)
+
+type mark struct{ text string }
+
+func (a mark) run(ctx context.Context, r *runner) error {
+	if a.text != "" {
+		r.add(report.Event{Kind: report.Step, Text: a.text})
+	}
+	return r.mark(ctx)
+}
+
+// mark begins a window of measurement.
+func (r *runner) mark(ctx context.Context) error {
+	r.counters = r.readCounters(ctx)
+	r.marked = time.Now()
+	return nil
+}
+
+type note struct{ text string }
+
+func (a note) run(_ context.Context, r *runner) error {
+	r.add(report.Event{Kind: report.Note, Text: a.text})
+	return nil
+}
+
+type wait struct{ d time.Duration }
+
+func (a wait) run(ctx context.Context, _ *runner) error { return sleep(ctx, a.d) }
+
+// lookEvery is how often a condition is looked at that may come true.
+const lookEvery = 2 * time.Millisecond
+
+// run looks until the condition holds or its time is over, and judges.
+func (a expectation) run(ctx context.Context, r *runner) error {
+	begin := time.Now()
+	ok, got, err := a.cond.check(ctx, r)
+	for err == nil && !ok && time.Since(begin) < a.within {
+		if err := sleep(ctx, lookEvery); err != nil {
+			return err
+		}
+		ok, got, err = a.cond.check(ctx, r)
+	}
+	took := time.Since(begin)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		return err
+	}
+	if a.within > 0 {
+		got += fmt.Sprintf(" after %s", report.Ms(took))
+		ok = ok && (a.must || took <= a.within)
+	}
+	if a.must {
+		if !ok {
+			return fmt.Errorf("did not come true: %s", got)
+		}
+		return nil
+	}
+	r.checks = append(r.checks, report.Check{Text: a.text, Got: got, Passed: ok})
+	r.add(report.Event{Kind: report.Expect, Text: a.text + ": " + got, Bad: !ok})
+	return nil
+}

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scenario
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/holdfast-project/holdfast/internal/control"
+	"github.com/holdfast-project/holdfast/lab/members"
+)
+
+// view is what all members that answer say: of themselves, and of the others.
+type view map[string]control.State
+
+// own returns what a member says of itself; ok is false when it does not answer.
+func (v view) own(member string) (control.MemberState, bool) {
+	for _, m := range v[member].Members {
+		if m.Local {
+			return m, true
+		}
+	}
+	return control.MemberState{}, false
+}
+
+// state is a member's state as it says, or as the others see it: LOST|STANDBY if they do not agree, ? if nobody says.
+func (v view) state(member string) string {
+	if m, ok := v.own(member); ok {
+		return m.State
+	}
+	seen := map[string]bool{}
+	for _, s := range v {
+		for _, m := range s.Members {
+			if m.Name == member {
+				seen[m.State] = true
+			}
+		}
+	}
+	if len(seen) == 0 {
+		return "?"
+	}
+	return strings.Join(slices.Sorted(maps.Keys(seen)), "|")
+}
+
+func serves(m control.MemberState) bool { return strings.HasPrefix(m.State, "ACTIVE") }
+
+type active struct{ member string }
+
+func (c active) check(ctx context.Context, r *runner) (bool, string, error) {
+	v := view(r.cluster.States(ctx))
+	var all []string
+	for _, m := range r.cluster.Members() {
+		if own, ok := v.own(m.Name()); ok && serves(own) {
+			all = append(all, m.Name())
+		}
+	}
+	if len(all) == 0 {
+		return false, "nobody is active", nil
+	}
+	got := strings.Join(all, " and ")
+	return got == c.member, got, nil
+}
+
+type memberState struct{ member, state string }
+
+type states []memberState
+
+func (c states) check(ctx context.Context, r *runner) (bool, string, error) {
+	v := view(r.cluster.States(ctx))
+	ok := true
+	var got []string
+	for _, s := range c {
+		is := v.state(s.member)
+		ok = ok && is == s.state
+		got = append(got, s.member+"="+is)
+	}
+	return ok, strings.Join(got, " "), nil
+}
+
+// since returns the changes of state after a time, of one member or all.
+func (r *runner) since(at time.Time, member string) []members.Event {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var out []members.Event
+	for _, e := range r.changes {
+		if e.At.After(at) && (member == "" || e.On == member) {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+func describe(changes []members.Event) string {
+	if len(changes) == 0 {
+		return "none"
+	}
+	var out []string
+	for _, e := range changes {
+		out = append(out, fmt.Sprintf("%s %s->%s", e.On, e.From, e.To))
+	}
+	return fmt.Sprintf("%d: %s", len(out), strings.Join(out, ", "))
+}
+
+// lookQuiet is how often a quiet time is looked at, so that it fails early.
+const lookQuiet = 50 * time.Millisecond
+
+type quiet struct{ d time.Duration }
+
+func (c quiet) check(ctx context.Context, r *runner) (bool, string, error) {
+	begin := time.Now()
+	for time.Since(begin) < c.d {
+		if err := sleep(ctx, min(lookQuiet, c.d)); err != nil {
+			return false, "", err
+		}
+		if changes := r.since(begin, ""); len(changes) > 0 {
+			return false, describe(changes), nil
+		}
+	}
+	return true, "none", nil
+}
+
+type transitions struct {
+	member string
+	want   compare
+}
+
+func (c transitions) check(_ context.Context, r *runner) (bool, string, error) {
+	changes := r.since(r.marked, c.member)
+	return c.want.holds(float64(len(changes))), describe(changes), nil
+}
+
+type event struct {
+	code, member, reason string
+	negative             bool
+}
+
+func (c event) check(_ context.Context, r *runner) (bool, string, error) {
+	for _, e := range r.cluster.Events() {
+		if e.On != c.member || e.Code != c.code || !e.At.After(r.marked) || !strings.Contains(e.Reason, c.reason) {
+			continue
+		}
+		return !c.negative, fmt.Sprintf("%s (%s)", e.Code, e.Reason), nil
+	}
+	return c.negative, "none", nil
+}
+
+// counterSet is one member's counters.
+type counterSet map[string]map[string]uint64
+
+// readCounters asks all members that answer.
+func (r *runner) readCounters(ctx context.Context) map[string]counterSet {
+	out := map[string]counterSet{}
+	for _, m := range r.cluster.Members() {
+		if m.PID() == 0 {
+			continue
+		}
+		ask, cancel := context.WithTimeout(ctx, time.Second)
+		if c, err := m.Client().Counters(ask); err == nil {
+			out[m.Name()] = c.Groups
+		}
+		cancel()
+	}
+	return out
+}
+
+type counter struct {
+	group, name, member string
+	want                compare
+}
+
+func (c counter) check(ctx context.Context, r *runner) (bool, string, error) {
+	now, ok := r.readCounters(ctx)[c.member]
+	if !ok {
+		return false, c.member + " does not answer", nil
+	}
+	value := func(s counterSet) (sum uint64, known bool) {
+		for name, n := range s[c.group] {
+			if match, err := path.Match(c.name, name); err == nil && match {
+				sum, known = sum+n, true
+			}
+		}
+		return sum, known
+	}
+	have, known := value(now)
+	if !known {
+		names := slices.Sorted(maps.Keys(now[c.group]))
+		return false, "", fmt.Errorf("%s has no counter %s.%s: there are groups %v, in this one %v", c.member, c.group, c.name,
+			slices.Sorted(maps.Keys(now)), names)
+	}
+	before, _ := value(r.counters[c.member])
+	grown := float64(have) - float64(before)
+	return c.want.holds(grown), fmt.Sprintf("%.0f", grown), nil
+}

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scenario
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/holdfast-project/holdfast/lab/topology"
+)
+
+// condition is something that holds or not.
+type condition interface {
+	// check looks once and says what it found. It does not look again by itself: the runner does, for as long as a statement
+	// allows. An error ends the scenario.
+	check(ctx context.Context, r *runner) (ok bool, got string, err error)
+}
+
+// expectation is "expect CONDITION" or "wait until CONDITION".
+type expectation struct {
+	text   string
+	cond   condition
+	within time.Duration
+	must   bool // wait until
+}
+
+func (p *parser) expectation(w *words, must bool) action {
+	e := expectation{must: must, text: w.text}
+	if must {
+		e.within = defaultPatience
+	}
+	kind := w.next("condition")
+	negative := kind == "no" && w.peek() == "event"
+	if negative {
+		kind = w.next("event")
+	}
+	parse, ok := conditions[kind]
+	if !ok {
+		bad("no condition %q: see the package's documentation for the list", kind)
+	}
+	e.cond = parse(p, w)
+	if ev, is := e.cond.(event); is {
+		ev.negative = negative
+		e.cond = ev
+	}
+	if w.take("within") {
+		e.within = w.duration("time")
+	}
+	return e
+}
+
+// conditions are the grammar of each condition.
+var conditions = map[string]func(*parser, *words) condition{
+	"active": func(p *parser, w *words) condition { return active{p.member(w)} },
+	"states": func(p *parser, w *words) condition {
+		var s states
+		for w.more() && w.peek() != "within" {
+			name, state, ok := strings.Cut(w.next("M=STATE"), "=")
+			if !ok || state == "" {
+				bad("states: write M=STATE, like fw1=ACTIVE")
+			}
+			p.refs = append(p.refs, reference{p.line, "member", name})
+			s = append(s, memberState{name, state})
+		}
+		if len(s) == 0 {
+			bad("states: write M=STATE, like fw1=ACTIVE")
+		}
+		return s
+	},
+	"no-state-change": func(_ *parser, w *words) condition {
+		w.must("for")
+		return quiet{w.duration("duration")}
+	},
+	"transitions": func(p *parser, w *words) condition {
+		t := transitions{}
+		if strings.HasPrefix(w.peek(), topology.MemberName(0)[:2]) {
+			t.member = p.member(w)
+		}
+		t.want = w.compare(false)
+		return t
+	},
+	"event": func(p *parser, w *words) condition {
+		e := event{code: w.next("code")}
+		w.must("on")
+		e.member = p.member(w)
+		var text []string
+		for w.more() && w.peek() != "within" {
+			text = append(text, w.next("text"))
+		}
+		e.reason = strings.Join(text, " ")
+		return e
+	},
+	"counter": func(p *parser, w *words) condition {
+		group, name, ok := strings.Cut(w.next("GROUP.NAME"), ".")
+		if !ok {
+			bad("counter: write GROUP.NAME, like gate.closed_vip")
+		}
+		w.must("on")
+		return counter{group, name, p.member(w), w.compare(false)}
+	},
+	"lost":             func(_ *parser, w *words) condition { return udp{"lost", w.compare(false)} },
+	"duplicated":       func(_ *parser, w *words) condition { return udp{"duplicated", w.compare(false)} },
+	"gap":              func(_ *parser, w *words) condition { return udp{"gap", w.compare(true)} },
+	"tcp-gap":          func(_ *parser, w *words) condition { return tcp{w.compare(true)} },
+	"answers-by-two":   func(_ *parser, w *words) condition { return answers{"answers-by-two", w.compare(false)} },
+	"dual":             func(_ *parser, w *words) condition { return answers{"dual", w.compare(true)} },
+	"forwarded-by-two": func(_ *parser, w *words) condition { return forwarded{w.compare(false)} },
+	"served-by":        func(p *parser, w *words) condition { return servedBy{p.member(w)} },
+}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package scenario owns the laboratory's scenarios: readable text files that say on which topology, with which cluster and
+// traffic, what is done and what must be seen. It parses them and runs them.
+//
+// # The text
+//
+// One statement a line; '#' starts a comment; indentation is for the eye. A file has a title and up to four blocks, of which
+// only steps is required:
+//
+//	scenario power-off
+//	about    The serving member loses power.
+//
+//	topology
+//	  members 2                    # 2 to 8: fw1, fw2, ...
+//	  clients 1                    # client1, ... on the segment that has "clients"
+//	  servers 1
+//	  segment ext cluster clients  # NAME ROLE [clients|servers]; default: ext, int (cluster) and sync (sync)
+//	  vips 1000                    # IPv4 addresses on each cluster segment
+//	  route-vip -1                 # which of them is the end stations' router; -1 is the last
+//	  slaac                        # clients wait for a router advertisement
+//	  threaded-napi                # members receive in NAPI threads
+//	  snooping                     # switches snoop multicast
+//
+//	cluster
+//	  profile fast                 # words of the cluster's configuration
+//	  recovery highest-priority
+//	  transport multicast
+//	  timer hold-down 1s
+//	  vmac false
+//	  attach tcx
+//	  neighbours none
+//	  boot later fw3               # these members are off at first
+//
+//	traffic
+//	  udp 1000                     # packets a second, both ways, IPv4 and IPv6, client1 and server1
+//	  udp 1000 v4 priority 20      # one family only; SCHED_FIFO priority of the senders
+//	  tcp                          # a stream beside it
+//	  probe                        # ask for VIPs by ARP and ND on every cluster segment, record who answers
+//
+//	steps
+//	  wait until states fw1=ACTIVE fw2=STANDBY within 10s
+//	  mark                         # measurements start here
+//	  after 300ms power-off fw1    # 300 ms after the end of the step before; "at 1s": after the mark
+//	  expect active fw2 within 100ms
+//	  wait 500ms
+//	  expect gap <= 50ms
+//
+// # Steps
+//
+//	mark [TEXT]                              measurements (gap, lost, ...) and "at" count from here
+//	note TEXT                                a line in the timeline
+//	wait D                                   let time pass
+//	wait until CONDITION within D            the scenario ends with an error if it does not come true
+//	expect CONDITION [within D]              a check of the verdict; the scenario goes on either way
+//	power-off M, power-on M                  every process killed and every port down; a boot with a fresh kernel state
+//	boot M                                   switch on a member that was left for later
+//	kill M [main|pulse]                      SIGKILL, nobody restarts it
+//	stop M [main|pulse], continue M [...]    SIGSTOP, SIGCONT
+//	start M, restart M                       start a killed daemon; restart as systemd does
+//	failover to M [for D]                    a hand-over by the operator
+//	admin down M [permanent], admin up M
+//	unplug N SEG [node|switch], plug ...     pull the cable at one end, at the switch if not said
+//	switch-down SEG [stagger D], switch-up SEG [stagger D]
+//	cut N SEG|all from|to|both [ethertype 0x88b5], uncut N SEG|all
+//	lose N SEG|all from|to|both 20%          0% ends it
+//	duplicate N SEG|all from|to|both 50%
+//	split SEG|all A,B | C,D                  nodes of different groups do not hear each other
+//	join SEG|all
+//	flood SEG garbage|replay RATE            frames a second, from a station on the segment, until flood-stop SEG
+//	stress ARGUMENTS, stress-stop            stress-ng
+//	pause M, resume M                        the whole machine; see package fault
+//	clock-step D                             the host's wall clock, only if allowed
+//	exec N COMMAND ARGS...                   a command on a node; it must succeed
+//
+// # Conditions
+//
+//	active M                                 it says ACTIVE or ACTIVE(!), and no other member does
+//	states M=STATE ...                       each as it says itself; one that does not answer, as the others see it
+//	no-state-change for D                    none during D
+//	transitions [M] OP N                     changes of state since the mark
+//	event CODE on M [TEXT], no event CODE on M [TEXT]   since the mark; TEXT occurs in the reason
+//	counter GROUP.NAME on M OP N             growth since the mark; NAME may end with *, then it is a sum
+//	lost OP N, gap OP D, duplicated OP N     of the UDP traffic since the mark; gap: the longest of all flows
+//	tcp-gap OP D                             the longest stop of the TCP stream since the mark
+//	answers-by-two OP N, dual OP D           VIPs answered by two members, how many probes and for how long
+//	forwarded-by-two OP N                    packets that left through two members
+//	served-by M                              M answered all the latest probes
+//
+// OP is one of == != <= >= < >. Durations are written 10ms, 3s, 2m.
+//
+// The package sees everything in the laboratory but its commands, and is seen by its commands only.
+package scenario

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scenario
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/holdfast-project/holdfast/lab/topology"
+)
+
+// Load reads a scenario from a file.
+func Load(path string) (*Scenario, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return Parse(f, path)
+}
+
+// Parse reads a scenario; file is its name in errors, and its title unless the text has one. All mistakes are reported.
+func Parse(r io.Reader, file string) (*Scenario, error) {
+	p := &parser{sc: &Scenario{
+		File: file, Name: strings.TrimSuffix(filepath.Base(file), ".txt"), Spec: topology.DefaultSpec("", 2),
+	}}
+	lines := bufio.NewScanner(r)
+	for lines.Scan() {
+		p.line++
+		text, _, _ := strings.Cut(lines.Text(), "#")
+		if text = strings.TrimSpace(text); text != "" {
+			p.statement(text)
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	p.finish()
+	return p.sc, errors.Join(p.errs...)
+}
+
+type parser struct {
+	sc       *Scenario
+	line     int
+	block    string
+	segments bool // the file names its own
+	errs     []error
+	refs     []reference
+}
+
+// reference is a name that must exist once the whole file is read.
+type reference struct {
+	line       int
+	kind, name string
+}
+
+var blocks = []string{"topology", "cluster", "traffic", "steps"}
+
+// statement parses one line; a mistake in it is recorded and the next line is read.
+func (p *parser) statement(text string) {
+	defer func() {
+		switch m := recover().(type) {
+		case nil:
+		case mistake:
+			p.errs = append(p.errs, &Error{p.sc.File, p.line, string(m)})
+		default:
+			panic(m)
+		}
+	}()
+	w := split(text)
+	if len(w.rest) == 1 && slices.Contains(blocks, text) {
+		p.block = text
+		return
+	}
+	switch p.block {
+	case "":
+		p.title(w)
+	case "topology":
+		p.topology(w)
+	case "cluster":
+		p.cluster(w)
+	case "traffic":
+		p.traffic(w)
+	default:
+		p.step(w)
+	}
+}
+
+func (p *parser) title(w *words) {
+	switch word := w.next("statement"); word {
+	case "scenario":
+		p.sc.Name = w.next("name")
+		w.end()
+	case "about":
+		p.sc.About = strings.TrimSpace(p.sc.About + " " + w.all())
+	default:
+		bad("%q: a file starts with scenario, about, or a block: %s", word, strings.Join(blocks, ", "))
+	}
+}
+
+func (p *parser) topology(w *words) {
+	s := &p.sc.Spec
+	switch word := w.next("statement"); word {
+	case "members":
+		s.Members = w.number("number of members", 2, 8)
+	case "clients":
+		s.Clients = w.number("number of clients", 0, 200)
+	case "servers":
+		s.Servers = w.number("number of servers", 0, 200)
+	case "vips":
+		s.VIPs = w.number("number of VIPs", 1, 8000)
+	case "route-vip":
+		s.RouteVIP = w.number("number of a VIP", -8000, 7999)
+	case "segment":
+		g := topology.Segment{Name: w.next("name"), Role: topology.Role(w.oneOf("role", "cluster", "sync", "cluster+sync", "private"))}
+		if w.more() {
+			g.Hosts = topology.Hosts(w.oneOf("hosts", "clients", "servers"))
+		}
+		if !p.segments {
+			p.segments, s.Segments = true, nil
+		}
+		s.Segments = append(s.Segments, g)
+	case "slaac":
+		s.SLAAC = true
+	case "threaded-napi":
+		s.ThreadedNAPI = true
+	case "snooping":
+		s.Snooping = true
+	default:
+		bad("topology has no %q: members, clients, servers, vips, route-vip, segment, slaac, threaded-napi, snooping", word)
+	}
+	w.end()
+}
+
+func (p *parser) cluster(w *words) {
+	c := &p.sc.Cluster
+	switch word := w.next("statement"); word {
+	case "profile":
+		c.Profile = w.oneOf("profile", "appliance", "fast", "virtual")
+	case "recovery":
+		c.Recovery = w.oneOf("recovery", "maintain-current", "highest-priority")
+	case "transport":
+		c.Transport = w.oneOf("transport", "unicast", "multicast", "broadcast")
+	case "attach":
+		c.Attach = w.oneOf("attach", "auto", "xdp", "tcx")
+	case "timer":
+		name := w.next("timer")
+		if c.Timers == nil {
+			c.Timers = map[string]string{}
+		}
+		c.Timers[name] = w.duration("duration").String()
+	case "vmac":
+		c.NoVMAC = w.oneOf("vmac", "true", "false") == "false"
+	case "neighbours":
+		w.must("none")
+		c.NoNeighbours = true
+	case "boot":
+		w.must("later")
+		for w.more() {
+			c.Later = append(c.Later, p.member(w))
+		}
+	default:
+		bad("cluster has no %q: profile, recovery, transport, attach, timer, vmac, neighbours, boot", word)
+	}
+	w.end()
+}
+
+func (p *parser) traffic(w *words) {
+	t := &p.sc.Traffic
+	switch word := w.next("statement"); word {
+	case "udp":
+		t.Rate = w.number("packets a second", 1, 100000)
+		for w.more() {
+			switch word := w.oneOf("word", "v4", "v6", "priority"); word {
+			case "v4":
+				t.V4 = true
+			case "v6":
+				t.V6 = true
+			case "priority":
+				t.Priority = w.number("priority", 1, 99)
+			}
+		}
+		if !t.V4 && !t.V6 {
+			t.V4, t.V6 = true, true
+		}
+	case "tcp":
+		t.TCP = true
+	case "probe":
+		t.Probe = true
+	default:
+		bad("traffic has no %q: udp, tcp, probe", word)
+	}
+	w.end()
+}
+
+// member, node and segment take a name that is checked when the topology is known.
+func (p *parser) member(w *words) string  { return p.name(w, "member") }
+func (p *parser) node(w *words) string    { return p.name(w, "node") }
+func (p *parser) segment(w *words) string { return p.name(w, "segment") }
+
+func (p *parser) name(w *words, kind string) string {
+	name := w.next(kind)
+	p.refs = append(p.refs, reference{p.line, kind, name})
+	return name
+}
+
+// finish checks what only the whole file can tell.
+func (p *parser) finish() {
+	s := &p.sc.Spec
+	s.Name = p.sc.Name
+	if err := s.Check(); err != nil {
+		p.errs = append(p.errs, &Error{p.sc.File, p.line, strings.ReplaceAll(err.Error(), "\n", "; ")})
+		return
+	}
+	if len(p.sc.Steps) == 0 {
+		p.errs = append(p.errs, &Error{p.sc.File, p.line, "no steps: a scenario does something"})
+	}
+	known := map[string][]string{"segment": {"all"}}
+	for _, g := range s.Segments {
+		known["segment"] = append(known["segment"], g.Name)
+	}
+	for _, n := range topology.Names(*s) {
+		known["node"] = append(known["node"], n)
+	}
+	for i := range s.Members {
+		known["member"] = append(known["member"], topology.MemberName(i))
+	}
+	for _, r := range p.refs {
+		if !slices.Contains(known[r.kind], r.name) {
+			p.errs = append(p.errs, &Error{p.sc.File, r.line, fmt.Sprintf("no %s %q: there are %s", r.kind, r.name, strings.Join(known[r.kind], " "))})
+		}
+	}
+}

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scenario
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/holdfast-project/holdfast/lab/members"
+	"github.com/holdfast-project/holdfast/lab/topology"
+)
+
+// Session is a scenario's topology and cluster, kept open to play with: its steps are given one by one. It is not safe for
+// concurrent use.
+type Session struct{ r *runner }
+
+// Open builds a scenario's topology, boots its cluster and starts its traffic, but none of its steps. Close must be called.
+func Open(ctx context.Context, sc *Scenario, o Options) (*Session, error) {
+	s := &Session{&runner{sc: sc, opts: o, timeline: o.Timeline}}
+	if err := s.r.setUp(ctx); err != nil {
+		return nil, errors.Join(err, s.r.tearDown())
+	}
+	return s, nil
+}
+
+// Do carries out one step, in the words of a scenario. A failed expectation is an error here.
+func (s *Session) Do(ctx context.Context, text string) error {
+	p := &parser{sc: &Scenario{File: "step", Spec: s.r.sc.Spec}, block: "steps", line: 1}
+	p.statement(strings.TrimSpace(text))
+	p.finish()
+	if err := errors.Join(p.errs...); err != nil {
+		return err
+	}
+	judged := len(s.r.checks)
+	for _, step := range p.sc.Steps {
+		if err := step.do.run(ctx, s.r); err != nil {
+			return err
+		}
+	}
+	for _, c := range s.r.checks[judged:] {
+		if !c.Passed {
+			return fmt.Errorf("%s: %s", c.Text, c.Got)
+		}
+	}
+	return nil
+}
+
+// Lab returns the topology.
+func (s *Session) Lab() *topology.Lab { return s.r.lab }
+
+// Cluster returns the cluster on it.
+func (s *Session) Cluster() *members.Cluster { return s.r.cluster }
+
+// Close ends everything.
+func (s *Session) Close() error { return s.r.tearDown() }

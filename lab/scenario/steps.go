@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scenario
+
+import (
+	"strings"
+	"time"
+
+	"github.com/holdfast-project/holdfast/lab/fault"
+	"github.com/holdfast-project/holdfast/lab/machine"
+)
+
+// defaultPatience is how long "wait until" waits when its line does not say.
+const defaultPatience = 10 * time.Second
+
+func (p *parser) step(w *words) {
+	s := Step{Line: p.line, Text: w.text}
+	switch {
+	case w.take("after"):
+		s.When, s.Delay = After, w.duration("delay")
+	case w.take("at"):
+		s.When, s.Delay = At, w.duration("time")
+	}
+	s.Text = w.text
+	verb := w.next("step")
+	parse, ok := verbs[verb]
+	if !ok {
+		bad("no step %q: see the package's documentation for the list", verb)
+	}
+	s.do = parse(p, w)
+	w.end()
+	p.sc.Steps = append(p.sc.Steps, s)
+}
+
+// verbs are the grammar of each step; its action is in an act_ file.
+var verbs = map[string]func(*parser, *words) action{
+	"mark": func(_ *parser, w *words) action { return mark{w.all()} },
+	"note": func(_ *parser, w *words) action { return note{w.all()} },
+	"wait": func(p *parser, w *words) action {
+		if !w.take("until") {
+			return wait{w.duration("duration")}
+		}
+		return p.expectation(w, true)
+	},
+	"expect": func(p *parser, w *words) action { return p.expectation(w, false) },
+
+	"power-off": func(p *parser, w *words) action { return power{p.member(w), false} },
+	"power-on":  func(p *parser, w *words) action { return power{p.member(w), true} },
+	"boot":      func(p *parser, w *words) action { return power{p.member(w), true} },
+	"kill":      func(p *parser, w *words) action { return signal{"kill", p.member(w), part(w)} },
+	"stop":      func(p *parser, w *words) action { return signal{"stop", p.member(w), part(w)} },
+	"continue":  func(p *parser, w *words) action { return signal{"continue", p.member(w), part(w)} },
+	"start":     func(p *parser, w *words) action { return daemon{p.member(w), false} },
+	"restart":   func(p *parser, w *words) action { return daemon{p.member(w), true} },
+	"failover": func(p *parser, w *words) action {
+		w.must("to")
+		f := failover{to: p.member(w)}
+		if w.take("for") {
+			f.hold = w.duration("duration")
+		}
+		return f
+	},
+	"admin": func(p *parser, w *words) action {
+		a := admin{up: w.oneOf("direction", "up", "down") == "up"}
+		a.member, a.permanent = p.member(w), w.take("permanent")
+		return a
+	},
+
+	"unplug": func(p *parser, w *words) action { return cable{p.node(w), p.segment(w), end(w), false} },
+	"plug":   func(p *parser, w *words) action { return cable{p.node(w), p.segment(w), end(w), true} },
+	"switch-down": func(p *parser, w *words) action {
+		return switchPower{p.segment(w), stagger(w), false}
+	},
+	"switch-up": func(p *parser, w *words) action { return switchPower{p.segment(w), stagger(w), true} },
+	"cut": func(p *parser, w *words) action {
+		c := drop{p.node(w), p.segment(w), direction(w), 1, 0}
+		if w.take("ethertype") {
+			c.etherType = uint16(w.hex("EtherType", 0xffff))
+		}
+		return c
+	},
+	"uncut": func(p *parser, w *words) action { return drop{p.node(w), p.segment(w), fault.Both, 0, 0} },
+	"lose": func(p *parser, w *words) action {
+		return drop{p.node(w), p.segment(w), direction(w), w.percent("loss"), 0}
+	},
+	"duplicate": func(p *parser, w *words) action {
+		return duplicate{p.node(w), p.segment(w), direction(w), w.percent("duplication")}
+	},
+	"split": func(p *parser, w *words) action { return p.split(w) },
+	"join":  func(p *parser, w *words) action { return join{p.segment(w)} },
+
+	"flood": func(p *parser, w *words) action {
+		return flood{p.oneSegment(w), w.oneOf("kind", "garbage", "replay"), w.number("frames a second", 1, 1_000_000)}
+	},
+	"flood-stop":  func(p *parser, w *words) action { return floodStop{p.oneSegment(w)} },
+	"stress":      func(_ *parser, w *words) action { return stress{strings.Fields(w.all())} },
+	"stress-stop": func(*parser, *words) action { return stressStop{} },
+	"pause":       func(p *parser, w *words) action { return pause{p.member(w), false} },
+	"resume":      func(p *parser, w *words) action { return pause{p.member(w), true} },
+	"clock-step":  func(_ *parser, w *words) action { return clockStep{w.duration("step")} },
+	"exec": func(p *parser, w *words) action {
+		node := p.node(w)
+		return execute{node, strings.Fields(w.all())}
+	},
+}
+
+func part(w *words) machine.Part {
+	if !w.more() {
+		return machine.AllParts
+	}
+	return machine.Part(w.oneOf("part", "main", "pulse", "all"))
+}
+
+func end(w *words) fault.End {
+	if !w.more() {
+		return fault.AtSwitch
+	}
+	return fault.End(w.oneOf("end of the cable", "node", "switch"))
+}
+
+func direction(w *words) fault.Direction {
+	return fault.Direction(w.oneOf("direction", "from", "to", "both"))
+}
+
+func stagger(w *words) time.Duration {
+	if !w.take("stagger") {
+		return 0
+	}
+	return w.duration("stagger")
+}
+
+// oneSegment takes a segment's name where "all" has no meaning.
+func (p *parser) oneSegment(w *words) string {
+	if w.peek() == "all" {
+		bad("name one segment")
+	}
+	return p.segment(w)
+}
+
+// split parses "SEG|all A,B | C,D".
+func (p *parser) split(w *words) action {
+	s := splitUp{segment: p.segment(w)}
+	for _, side := range strings.Split(w.all(), "|") {
+		var group []string
+		names := split(strings.ReplaceAll(side, ",", " "))
+		for names.more() {
+			group = append(group, p.node(names))
+		}
+		if len(group) == 0 {
+			bad("split: an empty group: write fw1,client1 | fw2")
+		}
+		s.groups = append(s.groups, group)
+	}
+	if len(s.groups) < 2 {
+		bad("split: one group: write fw1,client1 | fw2")
+	}
+	return s
+}
