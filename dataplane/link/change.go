@@ -122,9 +122,13 @@ func (h *Host) previous(w wish, k *kernel) ([]entry, error) {
 		if k.filters[w.Index][w.MAC] {
 			return nil, nil
 		}
+	case kindNAPI:
+		if h.conn.realTimeNAPI(w.item) {
+			return nil, nil
+		}
 	case kindMoved:
 		return []entry{{item: w.item, Previous: strconv.Itoa(int(h.conn.localOrigin(w.Family)))}}, nil
-	case kindLocal, kindRoute, kindRule, kindNAPI, kindSide:
+	case kindLocal, kindRoute, kindRule, kindSide:
 	}
 	return []entry{{item: w.item, Set: w.value}}, nil
 }
@@ -139,7 +143,7 @@ func (h *Host) do(w wish, k *kernel) error {
 		}
 		return writeSysctl(w.Path, w.value)
 	case kindNAPI:
-		return setNAPI(w.Index, w.value)
+		return h.conn.raiseNAPI(w)
 	case kindFilter:
 		if k.filters[w.Index][w.MAC] {
 			return nil
@@ -187,7 +191,7 @@ func (h *Host) undo(e entry) error {
 	case kindSysctl, kindSide:
 		return undoSysctl(e)
 	case kindNAPI:
-		return resetNAPI(e.Index)
+		return h.conn.lowerNAPI(e)
 	case kindFilter:
 		return h.conn.deleteFilter(e.MAC, e.Index)
 	case kindAddress:

@@ -10,8 +10,12 @@ import (
 	"strings"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"github.com/holdfast-project/holdfast/dataplane/link/linktest"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var vmac = [6]byte{0x02, 0x48, 0, 1, 0, 0}
 
@@ -32,6 +36,7 @@ func desired() Desired {
 // segment is a member with an interface e0 and a neighbour with p0 at its other end.
 func segment(t *testing.T) (member, peer *linktest.Namespace) {
 	t.Helper()
+	t.Parallel() // the tests wait more than they work
 	member, peer = linktest.New(t), linktest.New(t)
 	linktest.Veth(member, "e0", peer, "p0")
 	member.Addr("e0", "10.0.0.1/24")

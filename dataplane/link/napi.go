@@ -2,10 +2,150 @@
 
 package link
 
-import "strconv"
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
 
-func priorityText(p int) string { return strconv.Itoa(p) }
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
 
-func setNAPI(index int, value string) error { return nil }
+// The kernel's netdev family of generic netlink (Documentation/netlink/specs/netdev.yaml).
+const (
+	netdevFamily  = "netdev"
+	netdevNAPIGet = 11
+	napiIfindex   = 1
+	napiPID       = 4
+)
 
-func resetNAPI(index int) error { return nil }
+// genericHeader is command, version and two reserved bytes, which the kernel wants to be 0 (nl.Genlmsg sends what happens
+// to lie behind it in memory).
+type genericHeader [nl.SizeofGenlmsg]byte
+
+// Len is the header's length on the wire.
+func (g genericHeader) Len() int { return len(g) }
+
+// Serialize returns the header's bytes.
+func (g genericHeader) Serialize() []byte { return g[:] }
+
+// napiThreads returns the threads that poll an interface: none unless it runs threaded NAPI.
+func (c *conn) napiThreads(name string, index int) ([]int, error) {
+	family, err := c.handle.GenlFamilyGet(netdevFamily)
+	if errors.Is(err, unix.ENOENT) {
+		return napiThreadsByName(name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("netlink: family %s: %w", netdevFamily, err)
+	}
+	r := c.request(int(family.ID), unix.NLM_F_DUMP)
+	r.AddData(genericHeader{netdevNAPIGet, uint8(family.Version)})
+	r.AddData(nl.NewRtAttr(napiIfindex, nl.Uint32Attr(uint32(index))))
+	msgs, err := r.Execute(unix.NETLINK_GENERIC, 0)
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		return napiThreadsByName(name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("netlink: list NAPI instances: %w", err)
+	}
+	var pids []int
+	for _, m := range msgs {
+		attrs, err := nl.ParseRouteAttr(m[nl.SizeofGenlmsg:])
+		if err != nil {
+			return nil, fmt.Errorf("netlink: list NAPI instances: %w", err)
+		}
+		for _, a := range attrs {
+			if a.Attr.Type == napiPID && len(a.Value) == 4 {
+				pids = append(pids, int(nl.NativeEndian().Uint32(a.Value)))
+			}
+		}
+	}
+	return pids, nil
+}
+
+// napiThreadsByName looks for the kernel's threads by their names, for kernels that do not tell.
+func napiThreadsByName(name string) ([]int, error) {
+	comms, err := filepath.Glob("/proc/[0-9]*/comm")
+	if err != nil {
+		return nil, err
+	}
+	var pids []int
+	for _, path := range comms {
+		b, err := os.ReadFile(path)
+		if err != nil || !strings.HasPrefix(string(b), "napi/"+name+"-") {
+			continue
+		}
+		if pid, err := strconv.Atoi(strings.Split(path, "/")[2]); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids, nil
+}
+
+// isNAPI guards against process numbers that mean another process here (in a container of its own).
+func isNAPI(pid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+	return err == nil && strings.HasPrefix(string(b), "napi/")
+}
+
+// raiseNAPI gives an interface's threads a SCHED_FIFO priority; those that have that or a higher one stay.
+func (c *conn) raiseNAPI(w wish) error {
+	priority, err := strconv.ParseUint(w.value, 10, 8)
+	if err != nil {
+		return fmt.Errorf("priority: %w", err)
+	}
+	return c.eachNAPI(w.item, func(pid int, now *unix.SchedAttr) error {
+		if now.Policy == unix.SCHED_FIFO && now.Priority >= uint32(priority) {
+			return nil
+		}
+		return unix.SchedSetAttr(pid, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: uint32(priority)}, 0)
+	})
+}
+
+// lowerNAPI makes the threads that have the priority that was set normal ones again, as the kernel starts them.
+func (c *conn) lowerNAPI(e entry) error {
+	return c.eachNAPI(e.item, func(pid int, now *unix.SchedAttr) error {
+		if now.Policy != unix.SCHED_FIFO || strconv.Itoa(int(now.Priority)) != e.Set {
+			return nil
+		}
+		return unix.SchedSetAttr(pid, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_NORMAL}, 0)
+	})
+}
+
+// realTimeNAPI says whether the threads are real-time ones already, by somebody else's hand.
+func (c *conn) realTimeNAPI(i item) bool {
+	count, raised := 0, 0
+	err := c.eachNAPI(i, func(_ int, now *unix.SchedAttr) error {
+		count++
+		if now.Policy == unix.SCHED_FIFO || now.Policy == unix.SCHED_RR {
+			raised++
+		}
+		return nil
+	})
+	return err == nil && count > 0 && count == raised
+}
+
+// eachNAPI calls f for each thread of an interface.
+func (c *conn) eachNAPI(i item, f func(pid int, now *unix.SchedAttr) error) error {
+	pids, err := c.napiThreads(i.Link, i.Index)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, pid := range pids {
+		if !isNAPI(pid) {
+			continue
+		}
+		now, err := unix.SchedGetAttr(pid, 0)
+		if err == nil {
+			err = f(pid, now)
+		}
+		if err != nil && !errors.Is(err, unix.ESRCH) {
+			errs = append(errs, fmt.Errorf("thread %d: %w", pid, err))
+		}
+	}
+	return errors.Join(errs...)
+}

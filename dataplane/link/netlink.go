@@ -28,23 +28,27 @@ const (
 	forever = math.MaxUint32
 )
 
-// conn is a netlink socket for many requests, in the network namespace where it was opened.
+// conn holds netlink sockets for many requests, in the network namespace where it was opened.
 type conn struct {
 	handle  *netlink.Handle
 	sockets map[int]*nl.SocketHandle
 }
 
 func openConn() (*conn, error) {
-	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	h, err := netlink.NewHandle(unix.NETLINK_ROUTE, unix.NETLINK_GENERIC)
 	if err != nil {
 		return nil, fmt.Errorf("netlink: %w", err)
 	}
-	s, err := nl.GetNetlinkSocketAt(netns.None(), netns.None(), unix.NETLINK_ROUTE)
-	if err != nil {
-		h.Close()
-		return nil, fmt.Errorf("netlink: %w", err)
+	c := &conn{handle: h, sockets: make(map[int]*nl.SocketHandle)}
+	for _, p := range []int{unix.NETLINK_ROUTE, unix.NETLINK_GENERIC} {
+		s, err := nl.GetNetlinkSocketAt(netns.None(), netns.None(), p)
+		if err != nil {
+			c.close()
+			return nil, fmt.Errorf("netlink: %w", err)
+		}
+		c.sockets[p] = &nl.SocketHandle{Socket: s}
 	}
-	return &conn{handle: h, sockets: map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Socket: s}}}, nil
+	return c, nil
 }
 
 func (c *conn) close() {

@@ -5,6 +5,7 @@ package link
 import (
 	"net/netip"
 	"slices"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -73,7 +74,7 @@ func (p *planner) networkInterface(in Interface, index, napi int) {
 	// A redirect would tell hosts to go around the VIP.
 	p.sysctl(in.Name, index, conf+"send_redirects", "0")
 	if napi > 0 {
-		p.add(wish{item: item{Kind: kindNAPI, Link: in.Name, Index: index}, value: priorityText(napi)})
+		p.add(wish{item: item{Kind: kindNAPI, Link: in.Name, Index: index}, value: strconv.Itoa(napi)})
 	}
 	for _, mac := range in.VMACs {
 		p.add(wish{item: item{Kind: kindFilter, Link: in.Name, Index: index, MAC: mac}})
