@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package bench compares how long systems leave a gateway without service. Every system gets the same topology, the same traffic,
+// the same prober and the same faults (lab/trial), one after the other within a round, in another order in the next: a machine
+// that others use too is noisy, so only figures of one run can be compared.
+//
+// docs/benchmarks/failover.md says how to read the result.
+package bench
