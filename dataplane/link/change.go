@@ -18,7 +18,8 @@ const lo = 1
 // kernel is what the host holds before an Apply, looked at once.
 type kernel struct {
 	addresses map[netip.Addr][]address
-	routes    map[item]netip.Addr // kindRoute and kindLocal with our protocol, and their source
+	own       map[int][]netip.Prefix // usable global IPv6 addresses by interface
+	routes    map[item]netip.Addr    // kindRoute and kindLocal with our protocol, and their source
 	filters   map[int]map[[6]byte]bool
 }
 
@@ -29,6 +30,7 @@ func (h *Host) look(indices map[string]int) (*kernel, error) {
 	if k.addresses, err = h.conn.addresses(); err != nil {
 		return nil, err
 	}
+	k.own = ownPrefixes(k.addresses)
 	names := make(map[int]string, len(indices))
 	for name, index := range indices {
 		names[index] = name
@@ -228,19 +230,27 @@ func (k *kernel) source(i item) netip.Addr {
 	}
 	var best netip.Addr
 	bestNear := false
-	for addr, list := range k.addresses {
+	for _, p := range k.own[i.Index] {
+		near := p.Masked().Contains(i.Addr)
+		if !best.IsValid() || near && !bestNear || near == bestNear && p.Addr().Less(best) {
+			best, bestNear = p.Addr(), near
+		}
+	}
+	return best
+}
+
+// ownPrefixes are the addresses that can be the source of own traffic.
+func ownPrefixes(all map[netip.Addr][]address) map[int][]netip.Prefix {
+	own := make(map[int][]netip.Prefix)
+	for addr, list := range all {
 		if !addr.Is6() || !addr.IsGlobalUnicast() {
 			continue
 		}
 		for _, a := range list {
-			if a.index != i.Index || !a.usable {
-				continue
-			}
-			near := netip.PrefixFrom(addr, a.bits).Masked().Contains(i.Addr)
-			if !best.IsValid() || near && !bestNear || near == bestNear && addr.Less(best) {
-				best, bestNear = addr, near
+			if a.usable && a.index != lo {
+				own[a.index] = append(own[a.index], netip.PrefixFrom(addr, a.bits))
 			}
 		}
 	}
-	return best
+	return own
 }

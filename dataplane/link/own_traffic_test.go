@@ -3,9 +3,11 @@
 package link
 
 import (
+	"net/netip"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/holdfast-project/holdfast/dataplane/link/linktest"
 )
@@ -110,4 +112,39 @@ func TestLinkFlap(t *testing.T) {
 	mustContain(t, "IPv6 routes", member.Run("ip", "-6", "route", "show", "table", "all"),
 		"local fe80::4846:1:0 dev e0 table local", "2001:db8::100 dev e0 table 18502")
 	mustContain(t, "groups", member.Run("ip", "maddr", "show", "dev", "e0"), "ff02::1:ff00:100")
+}
+
+// TestThousandVIPs: a hand-over costs a rule per family, whatever the number of VIPs, and one socket holds not all groups.
+func TestThousandVIPs(t *testing.T) {
+	member, _ := segment(t)
+	before := dump(member)
+	d := desired()
+	for i := range 1000 {
+		d.Interfaces[0].VIPs = append(d.Interfaces[0].VIPs,
+			VIP{Addr: netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)})},
+			VIP{Addr: netip.AddrFrom16([16]byte{0: 0x20, 1: 1, 2: 0x0d, 3: 0xb8, 5: 1, 14: byte(i >> 8), 15: byte(i)})})
+	}
+	path := filepath.Join(t.TempDir(), "host.json")
+	start := time.Now()
+	h := apply(t, member, path, d)
+	t.Logf("Apply: %v", time.Since(start))
+	member.Do(func() error {
+		start = time.Now()
+		err := h.Apply(d)
+		t.Logf("Apply again: %v", time.Since(start))
+		return err
+	})
+	member.Do(func() error {
+		start = time.Now()
+		err := h.SetServing(0, true)
+		t.Logf("SetServing: %v", time.Since(start))
+		return err
+	})
+	if got := strings.Count(member.Run("ip", "maddr", "show", "dev", "e0"), "ff02::1:ff00:"); got < 1000 {
+		t.Errorf("%d solicited-node groups", got)
+	}
+	start = time.Now()
+	restore(t, member, h)
+	t.Logf("Restore: %v", time.Since(start))
+	sameDump(t, before, dump(member))
 }
