@@ -74,11 +74,8 @@ func (r *Keyring) Load(keys ...Key) error {
 	if old == r.old && next == r.next {
 		return nil
 	}
-	using := r.Use()
-	r.old, r.next = old, next
-	// A rotation that was decided stays decided: the key in use goes on being used.
-	r.switched = next.Number != 0 && next == using
-	r.dropped = false
+	// checkRemoved saw to it that old is the key in use: what begins here, if anything, is another rotation.
+	r.old, r.next, r.switched, r.dropped = old, next, false, false
 	r.advance()
 	return nil
 }

@@ -10,15 +10,16 @@ import (
 	"testing"
 )
 
-// ringNode is a member as a Keyring's owner runs it: it adopts a key at once.
+// ringNode is a member as a Keyring's owner runs it.
 type ringNode struct {
-	ring *Keyring
-	self uint8
+	ring  *Keyring
+	self  uint8
+	sends Key
 }
 
 func newRing(t *testing.T, self uint8, keys ...Key) *ringNode {
 	t.Helper()
-	n := &ringNode{NewKeyring(openCluster, self, 3), self}
+	n := &ringNode{ring: NewKeyring(openCluster, self, 3), self: self}
 	n.load(t, keys...)
 	return n
 }
@@ -31,7 +32,11 @@ func (n *ringNode) load(t *testing.T, keys ...Key) {
 	n.settle()
 }
 
-func (n *ringNode) settle() { n.ring.Adopted(n.ring.Use().Number) }
+// settle is when pulse and Sealer have changed to the key to use.
+func (n *ringNode) settle() {
+	n.sends = n.ring.Use()
+	n.ring.Adopted(n.sends.Number)
+}
 
 // hello is a HELLO under way: what it says and the key it is sealed with.
 type ringHello struct {
@@ -40,7 +45,7 @@ type ringHello struct {
 	state KeyStatement
 }
 
-func (n *ringNode) hello() ringHello { return ringHello{n.self, n.ring.Use(), n.ring.Statement()} }
+func (n *ringNode) hello() ringHello { return ringHello{n.self, n.sends, n.ring.Statement()} }
 
 // take delivers h and reports whether n holds the key that it is sealed with.
 func (n *ringNode) take(h ringHello) bool {
@@ -49,7 +54,6 @@ func (n *ringNode) take(h ringHello) bool {
 	}
 	n.ring.Opened(h.key.Number)
 	n.ring.Heard(h.from, h.state)
-	n.settle()
 	return true
 }
 
@@ -66,6 +70,7 @@ func TestRotation(t *testing.T) {
 		if !nodes[to].take(nodes[from].hello()) {
 			t.Fatalf("member %d does not understand member %d: a gap", to, from)
 		}
+		nodes[to].settle()
 	}
 	expect := func(node int, use uint8, text string) {
 		t.Helper()
@@ -120,7 +125,9 @@ func TestRestartInRotation(t *testing.T) {
 	b.ring.SetMembers(2)
 	for range 3 {
 		a.take(b.hello())
+		a.settle()
 		b.take(a.hello())
+		b.settle()
 	}
 	if a.text() != "key 2" {
 		t.Fatalf("before the restart: %s", a.text())
@@ -130,7 +137,11 @@ func TestRestartInRotation(t *testing.T) {
 	if a.take(b.hello()) {
 		t.Fatal("the old key is still held: this tests nothing")
 	}
-	if !b.take(a.hello()) || !a.take(b.hello()) {
+	if !b.take(a.hello()) {
+		t.Fatal("a restarted member understands nobody")
+	}
+	b.settle()
+	if !a.take(b.hello()) {
 		t.Fatal("a restarted member is shut out")
 	}
 }
@@ -162,9 +173,11 @@ func TestRotationHasNoGap(t *testing.T) {
 				// The operator goes on with this member, if everybody is done with the step before.
 				if next := loaded[i]; next < 4 && slices.Min(loaded[:]) >= next && nodes[i].ring.Load(files[next]...) == nil {
 					loaded[i]++
-					nodes[i].settle()
 				}
 				continue
+			}
+			if r.IntN(20) == 0 {
+				nodes[i].settle()
 			}
 			if r.IntN(2) == 0 {
 				wire[i][j] = append(wire[i][j], nodes[i].hello())
@@ -196,6 +209,21 @@ func TestRotationCalledOff(t *testing.T) {
 	a.ring.Heard(1, KeyStatement{Using: 2, Held: b.ring.Statement().Held})
 	if err := a.ring.Load(oldKey); !errors.Is(err, ErrKeyInUse) {
 		t.Fatalf("called off while fw2 uses the new key: %v", err)
+	}
+}
+
+// TestDropWaitsForOwnAdoption: the old key is held until this member's own pulse and Sealer have left it.
+func TestDropWaitsForOwnAdoption(t *testing.T) {
+	n := newRing(t, 0, oldKey, newKey)
+	s := KeyStatement{Using: 2, Held: n.ring.Statement().Held}
+	n.ring.Heard(1, s)
+	n.ring.Heard(2, s)
+	if len(n.ring.Held()) != 2 || n.text() != "rotation open: waiting for this member to use key 2" {
+		t.Fatalf("before: %s", n.text())
+	}
+	n.settle()
+	if len(n.ring.Held()) != 1 || n.text() != "key 2" {
+		t.Fatalf("after: %s", n.text())
 	}
 }
 

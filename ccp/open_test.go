@@ -170,12 +170,37 @@ func TestReplay(t *testing.T) {
 	}
 }
 
+// TestForgottenLife replays frames that were bound once, of a life so long ago that it is not remembered as retired.
+func TestForgottenLife(t *testing.T) {
+	a, b := newDaemon(0, 100), newDaemon(1, 200)
+	now := greet(t, 0, a, b)
+	var recorded [][]byte
+	for range 5 {
+		now += ms
+		recorded = append(recorded, b.frame(now, All, ""))
+	}
+	for life := range uint64(retiredKept + 1) {
+		b = newDaemon(1, 201+life)
+		now = greet(t, now, a, b)
+	}
+	for i, f := range recorded {
+		now += ms
+		if o := a.take(t, now, f); o.Bound || o.New {
+			t.Fatalf("frame %d: %+v", i, o)
+		}
+	}
+	if inc, _ := a.o.Incarnation(1); inc != 201+retiredKept {
+		t.Fatalf("the current incarnation is %d", inc)
+	}
+}
+
 // TestRecordingsDoNotKeepAPeerOut floods a fresh receiver with recordings of more lives of a peer than it has places for candidates.
 func TestRecordingsDoNotKeepAPeerOut(t *testing.T) {
 	var recorded [][]byte
-	for life := range uint64(5) {
-		for i := range int64(1000) {
-			recorded = append(recorded, newDaemon(1, 300+life).frame((i+1)*ms, All, ""))
+	for life := range uint64(40) {
+		former := newDaemon(1, 300+life)
+		for i := range int64(100) {
+			recorded = append(recorded, former.frame((i+1)*ms, All, ""))
 		}
 	}
 	for _, fresh := range []bool{true, false} {

@@ -80,10 +80,43 @@ func cable(t *testing.T) (a, b end) {
 	}
 	a.up(t, "a")
 	b.up(t, "b")
+	a.await(t)
+	b.await(t)
 	return a, b
 }
 
+// await returns when the interface can send: the kernel gives it a queue only some time after its carrier.
+func (e *end) await(t *testing.T) {
+	t.Helper()
+	updates, done := make(chan netlink.LinkUpdate), make(chan struct{})
+	defer func() {
+		close(done)
+		for range updates { // until the subscription has ended
+		}
+	}()
+	if err := netlink.LinkSubscribeWithOptions(updates, done, netlink.LinkSubscribeOptions{Namespace: &e.ns, ListExisting: true}); err != nil {
+		t.Fatal(err)
+	}
+	timeout := time.After(5 * time.Second)
+	for {
+		select {
+		case u := <-updates:
+			if u.Attrs().Index == e.index && u.Attrs().OperState == netlink.OperUp {
+				return
+			}
+		case <-timeout:
+			t.Fatalf("interface %d does not come up", e.index)
+		}
+	}
+}
+
 func (e *end) up(t *testing.T, name string) {
+	t.Helper()
+	e.set(t, name, (*netlink.Handle).LinkSetUp)
+}
+
+// set does something to the interface and looks up what it is.
+func (e *end) set(t *testing.T, name string, do func(*netlink.Handle, netlink.Link) error) {
 	t.Helper()
 	h, err := netlink.NewHandleAt(e.ns)
 	if err != nil {
@@ -94,7 +127,7 @@ func (e *end) up(t *testing.T, name string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := h.LinkSetUp(link); err != nil {
+	if err := do(h, link); err != nil {
 		t.Fatal(err)
 	}
 	e.index, e.mac = link.Attrs().Index, [6]byte(link.Attrs().HardwareAddr)
@@ -150,8 +183,27 @@ func send(t *testing.T, c *Conn, f []byte, dst [6]byte) {
 	}
 }
 
-func TestUnicastMulticastBroadcast(t *testing.T) {
+// TestConn runs all tests on one cable: the kernel takes a second to put one into service.
+func TestConn(t *testing.T) {
 	a, b := cable(t)
+	for _, tc := range []struct {
+		name string
+		run  func(t *testing.T, a, b end)
+	}{
+		{"unicast multicast broadcast", testUnicastMulticastBroadcast},
+		{"filter", testFilter},
+		{"VLAN", testVLAN},
+		{"own frames are not received", testOwnFramesAreNotReceived},
+		{"deadline and close unblock", testDeadlineAndCloseUnblock},
+		{"pulse path", testPulsePath},
+		{"dial refuses", testDialRefuses},
+		{"interface down and up", testDownAndUp},
+	} {
+		t.Run(tc.name, func(t *testing.T) { tc.run(t, a, b) })
+	}
+}
+
+func testUnicastMulticastBroadcast(t *testing.T, a, b end) {
 	out, in := a.dial(t, Filter{Class: Sealed, Cluster: testCluster}), b.dial(t, Filter{Class: Sealed, Cluster: testCluster})
 	if out.Source() != a.mac {
 		t.Fatalf("source % x, the interface has % x", out.Source(), a.mac)
@@ -163,9 +215,8 @@ func TestUnicastMulticastBroadcast(t *testing.T) {
 	}
 }
 
-// TestFilter sends every frame that a class must not see before one that it must: what arrives first decides.
-func TestFilter(t *testing.T) {
-	a, b := cable(t)
+// testFilter sends every frame that a class must not see before one that it must: what arrives first decides.
+func testFilter(t *testing.T, a, b end) {
 	elsewhere := [6]byte{0x02, 0xff, 0, 0, 0, 1}
 	out := a.dial(t, Filter{Class: Any})
 	type sent struct {
@@ -209,9 +260,8 @@ func TestFilter(t *testing.T) {
 	}
 }
 
-// TestVLAN: a tag without a device of its own keeps to the socket that was opened for it.
-func TestVLAN(t *testing.T) {
-	a, b := cable(t)
+// testVLAN: a tag without a device of its own keeps to the socket that was opened for it.
+func testVLAN(t *testing.T, a, b end) {
 	tagged, plain := Filter{Class: Sealed, Cluster: testCluster, VLAN: 7}, Filter{Class: Sealed, Cluster: testCluster}
 	outTagged, outPlain := a.dial(t, tagged), a.dial(t, plain)
 	inTagged, inPlain := b.dial(t, tagged), b.dial(t, plain)
@@ -227,8 +277,7 @@ func TestVLAN(t *testing.T) {
 	}
 }
 
-func TestOwnFramesAreNotReceived(t *testing.T) {
-	a, b := cable(t)
+func testOwnFramesAreNotReceived(t *testing.T, a, b end) {
 	one, other := a.dial(t, Filter{Class: Any}), a.dial(t, Filter{Class: Any})
 	far := b.dial(t, Filter{Class: Any})
 	f := frame(1, 16, testCluster)
@@ -239,8 +288,7 @@ func TestOwnFramesAreNotReceived(t *testing.T) {
 	}
 }
 
-func TestDeadlineAndCloseUnblock(t *testing.T) {
-	a, _ := cable(t)
+func testDeadlineAndCloseUnblock(t *testing.T, a, _ end) {
 	c := a.dial(t, Filter{Class: Sealed, Cluster: testCluster})
 	if err := c.SetReadDeadline(time.Now().Add(time.Millisecond)); err != nil {
 		t.Fatal(err)
@@ -271,9 +319,8 @@ func TestDeadlineAndCloseUnblock(t *testing.T) {
 	}
 }
 
-// TestPulsePath is how the pulse uses a Conn: its own poll on FD, no runtime poller, no allocation.
-func TestPulsePath(t *testing.T) {
-	a, b := cable(t)
+// testPulsePath is how the pulse uses a Conn: its own poll on FD, no runtime poller, no allocation.
+func testPulsePath(t *testing.T, a, b end) {
 	out, in := a.dial(t, Filter{Class: Any}), b.dial(t, Filter{Class: GateReplies, Cluster: testCluster})
 	f, buf := frame(1, 2, testCluster), make([]byte, 256)
 	fds := []unix.PollFd{{Fd: int32(in.FD()), Events: unix.POLLIN}}
@@ -290,8 +337,7 @@ func TestPulsePath(t *testing.T) {
 	}
 }
 
-func TestDialRefuses(t *testing.T) {
-	a, _ := cable(t)
+func testDialRefuses(t *testing.T, a, _ end) {
 	for _, tc := range []struct {
 		name  string
 		index int
@@ -317,4 +363,23 @@ func TestDialRefuses(t *testing.T) {
 			})
 		})
 	}
+}
+
+// testDownAndUp: a socket outlives its interface's time out of service, and its group is joined still.
+func testDownAndUp(t *testing.T, a, b end) {
+	f := Filter{Class: Sealed, Cluster: testCluster}
+	out, in := a.dial(t, f), b.dial(t, f)
+	b.set(t, "b", (*netlink.Handle).LinkSetDown)
+	if err := in.Send(frame(1, 16, testCluster), a.mac); !errors.Is(err, unix.ENETDOWN) {
+		t.Errorf("send while down: %v", err)
+	}
+	if _, _, _, err := in.Recv(make([]byte, 64)); !errors.Is(err, unix.ENETDOWN) {
+		t.Errorf("receive while down: %v", err)
+	}
+	b.up(t, "b")
+	a.await(t)
+	b.await(t)
+	want := frame(1, 17, testCluster)
+	send(t, out, want, Group(testCluster))
+	expect(t, in, want, a)
 }
