@@ -16,27 +16,11 @@ import (
 // in between leaves something that can be adopted again.
 func (g *Gate) adopt(spec *ebpf.CollectionSpec) error {
 	pinned, missing, err := g.pinnedMaps(spec)
-	if err != nil {
-		closeAll(pinned)
-		return err
-	}
-	current, err := g.pinnedPrograms(spec)
-	if err != nil {
-		closeAll(pinned)
-		return err
-	}
-	reload := missing || current == nil
-	if reload {
+	if err == nil {
+		// Only the kernel knows the tag that it gives a program: this build's are loaded to be compared, and mostly dropped.
 		err = g.loadObjects(spec, pinned)
-		closeAll(pinned) // the collection has its own references
-	} else {
-		for name, slot := range g.mapSlots() {
-			*slot = pinned[name]
-		}
-		for name, slot := range g.programSlots() {
-			*slot = current[name]
-		}
 	}
+	closeAll(pinned) // the programs have their own references
 	if err != nil {
 		return err
 	}
@@ -46,10 +30,16 @@ func (g *Gate) adopt(spec *ebpf.CollectionSpec) error {
 	if err := g.takeWords(); err != nil {
 		return err
 	}
+	current := false
+	if !missing {
+		if current, err = g.keepPinnedPrograms(); err != nil {
+			return err
+		}
+	}
 	if err := g.updateLinks(); err != nil {
 		return err
 	}
-	if !reload {
+	if current {
 		return nil
 	}
 	return g.repin()
@@ -76,34 +66,45 @@ func (g *Gate) pinnedMaps(spec *ebpf.CollectionSpec) (pinned map[string]*ebpf.Ma
 	return pinned, missing, nil
 }
 
-// pinnedPrograms opens the pinned programs if all of them are those of this build; otherwise it returns nil.
-func (g *Gate) pinnedPrograms(spec *ebpf.CollectionSpec) (map[string]*ebpf.Program, error) {
+// keepPinnedPrograms puts the pinned programs in the place of those just loaded if all of them have the same tags.
+func (g *Gate) keepPinnedPrograms() (bool, error) {
 	current := make(map[string]*ebpf.Program)
-	for name := range g.programSlots() {
+	for name, loaded := range g.programs() {
 		p, err := ebpf.LoadPinnedProgram(filepath.Join(g.options.PinDir, pinProgram+name), nil)
 		if errors.Is(err, os.ErrNotExist) {
 			closeAll(current)
-			return nil, nil
+			return false, nil
+		}
+		if err == nil {
+			current[name] = p
+			var same bool
+			if same, err = sameTag(p, loaded); err == nil && !same {
+				closeAll(current)
+				return false, nil
+			}
 		}
 		if err != nil {
 			closeAll(current)
-			return nil, err
-		}
-		current[name] = p
-		info, err := p.Info()
-		if err != nil {
-			closeAll(current)
-			return nil, err
-		}
-		if err := spec.Programs[name].Compatible(info); errors.Is(err, ebpf.ErrProgIncompatible) {
-			closeAll(current)
-			return nil, nil
-		} else if err != nil {
-			closeAll(current)
-			return nil, fmt.Errorf("compare program %s with the pinned one: %w", name, err)
+			return false, fmt.Errorf("compare program %s with the pinned one: %w", name, err)
 		}
 	}
-	return current, nil
+	for name, slot := range g.programSlots() {
+		(*slot).Close()
+		*slot = current[name]
+	}
+	return true, nil
+}
+
+func sameTag(a, b *ebpf.Program) (bool, error) {
+	x, err := a.Info()
+	if err != nil {
+		return false, err
+	}
+	y, err := b.Info()
+	if err != nil {
+		return false, err
+	}
+	return x.Tag == y.Tag, nil
 }
 
 // takeWords checks that the words are ours, and brings in line what the options may change.

@@ -26,9 +26,9 @@ static __always_inline const struct vip *vip6(const __u8 *addr, __u32 ifindex)
 	return bpf_map_lookup_elem(&vips, &key);
 }
 
-static __always_inline bool may(const struct words *w, __u32 group, __u64 now, __u32 bits)
+static __always_inline bool may(__u32 group, __u64 now, __u32 bits)
 {
-	return serving(w, group, now) & bits;
+	return serving(group, now) & bits;
 }
 
 /* Is the frame for this host or its VMAC, rather than for all or flooded by a switch? */

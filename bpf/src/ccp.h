@@ -94,7 +94,8 @@ static __always_inline bool ccp_fresh(struct source *s, const struct words *w, c
 	return true;
 }
 
-static __always_inline __u8 since_ms(__u64 at, __u64 now)
+/* Saturates at 255, which also stands for never. */
+__noinline __u32 since_ms(__u64 at, __u64 now)
 {
 	__u64 d = now - at;
 
@@ -103,7 +104,7 @@ static __always_inline __u8 since_ms(__u64 at, __u64 now)
 	return (__s64)d < 0 ? 0 : (__u32)d / 1000000;
 }
 
-static __always_inline __u16 age_ms(__u64 lease, __u64 now)
+__noinline __u32 lease_age_ms(__u64 lease, __u64 now)
 {
 	__u64 age;
 
@@ -120,14 +121,8 @@ static __always_inline void ccp_report(struct ccp *r, const struct words *w, con
 	__u32 closed = 0;
 
 	r->term = bpf_htonl(lease >> LEASE_BITS);
-	r->bits = serving(w, r->group, now);
-	if (READ_ONCE(g->alone))
-		r->bits |= BIT_ALONE;
-	if (now < READ_ONCE(w->restarting))
-		r->bits |= BIT_RESTARTING;
-	if (is_watched(w, now))
-		r->bits |= BIT_WATCHED;
-	r->lease_age_ms = bpf_htons(age_ms(lease, now));
+	r->bits = serving(r->group, now);
+	r->lease_age_ms = bpf_htons(lease_age_ms(lease, now));
 	r->fence = bpf_htonl(fence >> 8);
 	r->grantee = fence;
 #pragma unroll
@@ -140,7 +135,7 @@ static __always_inline void ccp_report(struct ccp *r, const struct words *w, con
 }
 
 /* What a probe teaches. Only one that echoes this gate's own incarnation says anything about the present. */
-static __always_inline void ccp_probe(struct words *w, struct group *g, const struct ccp *p, __u32 source, __u64 now)
+static __always_inline void ccp_probe(struct words *w, const struct ccp *p, __u32 source, __u64 now)
 {
 	__u64 stamp = bpf_be64_to_cpu(p->echo_stamp);
 
@@ -156,7 +151,7 @@ static __always_inline void ccp_probe(struct words *w, struct group *g, const st
 			WRITE_ONCE(w->watched, stamp);
 	}
 	if (p->bits & BIT_ANSWER)
-		meet(w, g, bpf_ntohl(p->term), source, p->bits & BIT_ALONE);
+		meet(p->group, bpf_ntohl(p->term), source, p->bits & BIT_ALONE);
 }
 
 /* The checks that need no key: the reason to drop the frame, or -1. */
@@ -232,7 +227,7 @@ static __always_inline int gate_ccp(struct frame *f, const struct iface *ifc, st
 	r.group = p->group;
 	g = &w->group[p->group & (GROUPS - 1)];
 	if (p->type == CCP_PROBE) {
-		ccp_probe(w, g, p, source, now);
+		ccp_probe(w, p, source, now);
 		r.type = CCP_REPLY;
 		count(PROBE_ANSWERED);
 	} else {
@@ -241,8 +236,8 @@ static __always_inline int gate_ccp(struct frame *f, const struct iface *ifc, st
 		r.type = CCP_YIELD_REPLY;
 		r.result = RESULT_WRONG_INCARNATION;
 		if (bpf_be64_to_cpu(p->echo_incarnation) == w->incarnation)
-			r.result = yield(w, g, now, bpf_ntohl(p->term), source, p->kind,
-					       bpf_ntohl(p->min_age_ms) * 1000000ULL);
+			r.result = yield(p->group, now, bpf_ntohl(p->term), p->kind << 8 | source,
+					 bpf_ntohl(p->min_age_ms) * 1000000ULL);
 		count(r.result == RESULT_GRANTED ? YIELD_GRANTED : YIELD_REFUSED);
 	}
 	r.version = CCP_VERSION;

@@ -9,18 +9,11 @@
 #include "ccp.h"
 #include "ip6.h"
 
-static __always_inline struct words *the_words(void)
-{
-	__u32 zero = 0;
-
-	return bpf_map_lookup_elem(&words, &zero);
-}
-
 /* A packet to a VIP is for whoever serves it, whatever MAC it came by. */
 static __always_inline int gate_local(struct frame *f, const struct iface *ifc, struct words *w, const struct vip *vip,
 				      __u64 now)
 {
-	if (!vip || vip->flags & VIP_PROXY || may(w, vip->group, now, BIT_ANSWER))
+	if (!vip || vip->flags & VIP_PROXY || may(vip->group, now, BIT_ANSWER))
 		return -1;
 	return closed_rx(w, f, ifc, vip->group, CLOSED_VIP);
 }
@@ -75,24 +68,10 @@ static __always_inline int gate_ingress(struct frame *f, __u32 ifindex)
 	group = vmac_group(ifc, f->dst);
 	if (group < 0)
 		return GATE_PASS;
-	if (!may(w, group, now, BIT_FORWARD))
+	if (!may(group, now, BIT_FORWARD))
 		return closed_rx(w, f, ifc, group, CLOSED_VMAC);
 	count(VMAC_ADMITTED);
 	return GATE_ADMIT;
-}
-
-/* Do all groups in use serve? Then nothing that goes out needs a look. */
-static __always_inline bool all_serve(const struct words *w, __u64 now)
-{
-	__u32 groups = READ_ONCE(w->groups);
-
-	for (__u32 g = 0; g < GROUPS; g++) {
-		if (!(groups >> g))
-			return true;
-		if (groups >> g & 1 && !may(w, g, now, BIT_ANSWER))
-			return false;
-	}
-	return true;
 }
 
 /*
@@ -117,7 +96,7 @@ static __always_inline int egress_arp(struct frame *f, struct words *w, __u64 no
 	if (!arp)
 		return GATE_PASS;
 	vip = vip4((const __be32 *)arp->spa);
-	if (!vip || may(w, vip->group, now, BIT_ANSWER))
+	if (!vip || may(vip->group, now, BIT_ANSWER))
 		return GATE_PASS;
 	return closed_tx(w, vip->group, EGRESS_ARP);
 }
@@ -131,7 +110,7 @@ static __always_inline int egress_nd(struct frame *f, struct words *w, __u32 ifi
 
 	if (!type)
 		return -1;
-	if (*type == ICMP6_RA && !may(w, 0, now, BIT_ANSWER))
+	if (*type == ICMP6_RA && !may(0, now, BIT_ANSWER))
 		return closed_tx(w, 0, EGRESS_RA);
 	if (*type != ICMP6_NA)
 		return -1;
@@ -141,7 +120,7 @@ static __always_inline int egress_nd(struct frame *f, struct words *w, __u32 ifi
 	vip = vip6(na->target, ifindex);
 	if (!vip)
 		return -1;
-	if (!may(w, vip->group, now, BIT_ANSWER))
+	if (!may(vip->group, now, BIT_ANSWER))
 		return closed_tx(w, vip->group, EGRESS_NA);
 	return GATE_PASS;
 }
@@ -156,7 +135,7 @@ static __always_inline int egress_closed(struct frame *f, struct words *w, const
 	int group;
 
 	group = vmac_group(ifc, f->src);
-	if (group >= 0 && !may(w, group, now, BIT_ANSWER))
+	if (group >= 0 && !may(group, now, BIT_ANSWER))
 		return closed_tx(w, group, EGRESS_VMAC);
 	if (f->proto == bpf_htons(ETH_P_ARP))
 		return egress_arp(f, w, now);
@@ -181,9 +160,9 @@ static __always_inline int egress_closed(struct frame *f, struct words *w, const
 			}
 		}
 	}
-	if (came_in && !may(w, 0, now, BIT_FORWARD))
+	if (came_in && !may(0, now, BIT_FORWARD))
 		return egress_transit(w, came_in);
-	if (vip && !(vip->flags & VIP_PROXY) && !may(w, vip->group, now, bits))
+	if (vip && !(vip->flags & VIP_PROXY) && !may(vip->group, now, bits))
 		return closed_tx(w, vip->group, EGRESS_VIP);
 	return GATE_PASS;
 }
@@ -197,7 +176,7 @@ static __always_inline int gate_egress(struct frame *f, __u32 ifindex, __u32 cam
 	if (!w)
 		return GATE_PASS;
 	now = bpf_ktime_get_boot_ns();
-	if (all_serve(w, now))
+	if (all_answer(now))
 		return GATE_PASS;
 	ifc = bpf_map_lookup_elem(&ifaces, &ifindex);
 	if (!ifc || !frame_parse(f) || f->proto == ifc->ethertype)

@@ -35,25 +35,22 @@ struct nd_answer {
 _Static_assert(sizeof(struct nd) == 24, "nd");
 _Static_assert(sizeof(struct nd_answer) == 72, "nd answer");
 
-/* The offset of the ICMPv6 header, which may hide behind extension headers; 0 if there is none. */
-static __always_inline __u32 icmp6_offset(struct frame *f, __u8 next)
+static __always_inline bool is_extension(__u8 next)
 {
-	__u32 off = f->net + sizeof(struct ipv6hdr);
+	return next == IPPROTO_HOPOPTS || next == IPPROTO_ROUTING || next == IPPROTO_DSTOPTS || next == IPPROTO_FRAGMENT ||
+	       next == IPPROTO_AH;
+}
 
-#pragma unroll
-	for (int i = 0; i <= EXTENSIONS; i++) {
-		__u8 *h;
+/* Walks extension headers from off on: the offset of the ICMPv6 header behind them, or 0. Copies, so that nothing moves. */
+static __always_inline __u32 walk(void *ctx, bool xdp, __u32 off, __u8 next)
+{
+	for (int i = 0; i < EXTENSIONS && is_extension(next); i++) {
+		__u8 h[4]; /* next header, length, and for a fragment its offset */
 
-		if (next == IPPROTO_ICMPV6)
-			return off;
-		if (next != IPPROTO_HOPOPTS && next != IPPROTO_ROUTING && next != IPPROTO_DSTOPTS &&
-		    next != IPPROTO_FRAGMENT && next != IPPROTO_AH)
-			return 0;
-		h = frame_at(f, off, 8);
-		if (!h)
+		if (xdp ? bpf_xdp_load_bytes(ctx, off, h, sizeof(h)) : bpf_skb_load_bytes(ctx, off, h, sizeof(h)))
 			return 0;
 		if (next == IPPROTO_FRAGMENT) {
-			if (*(__be16 *)(h + 2) & bpf_htons(0xfff8))
+			if (h[2] || h[3] & 0xf8)
 				return 0; /* not the first */
 			off += 8;
 		} else {
@@ -61,7 +58,32 @@ static __always_inline __u32 icmp6_offset(struct frame *f, __u8 next)
 		}
 		next = h[0];
 	}
-	return 0;
+	return next == IPPROTO_ICMPV6 ? off : 0;
+}
+
+/* Functions of their own: few packets come here. */
+__noinline __u32 walk_xdp(struct xdp_md *ctx, __u32 off, __u8 next)
+{
+	return walk(ctx, true, off, next);
+}
+
+__noinline __u32 walk_skb(struct __sk_buff *ctx, __u32 off, __u8 next)
+{
+	return walk(ctx, false, off, next);
+}
+
+/* The offset of the ICMPv6 header, which may hide behind extension headers; 0 if there is none. */
+static __always_inline __u32 icmp6_offset(struct frame *f, __u8 next)
+{
+	__u32 off = f->net + sizeof(struct ipv6hdr);
+
+	if (next == IPPROTO_ICMPV6)
+		return off;
+	if (!is_extension(next))
+		return 0;
+	off = f->xdp ? walk_xdp(f->ctx, off, next) : walk_skb(f->ctx, off, next);
+	barrier_var(off);
+	return off & 0x3fff; /* which four headers cannot exceed; the verifier wants to be told */
 }
 
 static __always_inline __be16 icmp6_checksum(struct nd_answer *a)
@@ -144,7 +166,7 @@ static __always_inline int gate_nd(struct frame *f, const struct iface *ifc, str
 		count(ELSEWHERE_ND);
 		return GATE_DROP;
 	}
-	if (!may(w, vip->group, now, BIT_ANSWER))
+	if (!may(vip->group, now, BIT_ANSWER))
 		return closed_rx(w, f, ifc, vip->group, CLOSED_ND);
 	if (!to_many(f) && !for_us(f, ifc))
 		return -1;

@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What may pass, and how authentic frames change that. members/gate is the same in Go; tests keep the two equal. */
+/*
+ * What may pass, and how authentic frames change that. members/gate is the same in Go; tests keep the two equal.
+ *
+ * The functions that are not static are verified once each, on their own, with nothing but numbers going in and out: what they
+ * branch on inside does not multiply with the branches of their callers, which keeps loading the programs fast.
+ */
 #ifndef HOLDFAST_SERVING_H
 #define HOLDFAST_SERVING_H
 
-#include "words.h"
+#include "maps.h"
 
 #define RETRIES 4 /* of a compare-and-swap that another processor won */
 
@@ -40,22 +45,66 @@ static __always_inline bool is_open(const struct words *w, const struct group *g
 	return age < READ_ONCE(w->hard) && (is_watched(w, now) || (alone && READ_ONCE(w->probed) <= alone));
 }
 
-static __noinline __u32 serving(const struct words *w, __u32 group, __u64 now)
+static __always_inline struct words *the_words(void)
 {
-	const struct group *g = &w->group[group & (GROUPS - 1)];
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&words, &zero);
+}
+
+/* All bits but HEARS_YOU, which only a prober can say. */
+__noinline __u32 serving(__u32 group, __u64 now)
+{
+	const struct words *w = the_words();
+	const struct group *g;
 	__u32 bits = 0;
 
+	if (!w)
+		return 0;
+	g = &w->group[group & (GROUPS - 1)];
 	if (is_open(w, g, now))
 		bits |= BIT_ANSWER | BIT_FORWARD;
 	if (now < READ_ONCE(g->linger))
 		bits |= BIT_FORWARD;
+	if (READ_ONCE(g->alone))
+		bits |= BIT_ALONE;
+	if (now < READ_ONCE(w->restarting))
+		bits |= BIT_RESTARTING;
+	if (is_watched(w, now))
+		bits |= BIT_WATCHED;
 	return bits;
 }
 
-/* The closing rule: what a probe whose sender serves with `term` does to our fence. */
-static __always_inline void meet(const struct words *w, struct group *g, __u64 term, __u8 src, bool they_alone)
+/* Do all groups in use answer? Then nothing that goes out needs a look. */
+__noinline __u32 all_answer(__u64 now)
 {
-	bool we_alone = READ_ONCE(g->alone) != 0;
+	const struct words *w = the_words();
+
+	if (!w)
+		return 1;
+	for (__u32 g = 0; g < GROUPS; g++) {
+		__u32 rest = READ_ONCE(w->groups) >> g;
+
+		if (!rest)
+			break;
+		if (rest & 1 && !(is_open(w, &w->group[g], now)))
+			return 0;
+	}
+	return 1;
+}
+
+/* The closing rule: what a probe whose sender serves with `term` does to our fence. */
+__noinline __u32 meet(__u32 group, __u64 term, __u32 src, __u32 they_alone)
+{
+	struct words *w = the_words();
+	struct group *g;
+	bool we_alone;
+
+	if (!w)
+		return 0;
+	g = &w->group[group & (GROUPS - 1)];
+	they_alone = they_alone != 0;
+	we_alone = READ_ONCE(g->alone) != 0;
 
 #pragma unroll
 	for (int i = 0; i < RETRIES; i++) {
@@ -63,13 +112,13 @@ static __always_inline void meet(const struct words *w, struct group *g, __u64 t
 
 		if (!permits(fence, mine, w->self)) {
 			if (term <= ft || they_alone)
-				return;
+				return 0;
 			next = term << 8 | src;
 		} else {
 			if (they_alone && !we_alone)
-				return;
+				return 0;
 			if (they_alone == we_alone && !(term > mine || (term == mine && src < w->self)))
-				return;
+				return 0;
 			if (term > ft && term > mine) {
 				next = term << 8 | src;
 			} else {
@@ -79,8 +128,9 @@ static __always_inline void meet(const struct words *w, struct group *g, __u64 t
 			}
 		}
 		if (__sync_val_compare_and_swap(&g->fence, fence, next) == fence)
-			return;
+			return 1;
 	}
+	return 0;
 }
 
 #define YIELD_COURTESY 1
@@ -93,10 +143,16 @@ static __always_inline void meet(const struct words *w, struct group *g, __u64 t
 #define RESULT_TOO_YOUNG 3
 #define RESULT_WRONG_INCARNATION 4
 
-/* Grants a term, or says why not. */
-static __always_inline __u8 yield(const struct words *w, struct group *g, __u64 now, __u64 term, __u8 src, __u8 kind,
-				  __u64 min_age)
+/* Grants `term` to src (low byte of kind_src), or says why not. min_age in ns. */
+__noinline __u32 yield(__u32 group, __u64 now, __u64 term, __u32 kind_src, __u64 min_age)
 {
+	struct words *w = the_words();
+	__u8 kind = kind_src >> 8, src = kind_src;
+	struct group *g;
+
+	if (!w)
+		return RESULT_REFUSED;
+	g = &w->group[group & (GROUPS - 1)];
 #pragma unroll
 	for (int i = 0; i < RETRIES; i++) {
 		__u64 fence = READ_ONCE(g->fence), lease = READ_ONCE(g->lease), next = term << 8 | src;
