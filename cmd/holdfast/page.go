@@ -161,10 +161,3 @@ func number(n uint64) string {
 	}
 	return strconv.FormatUint(n, 10)
 }
-
-func yesNo(b bool) string {
-	if b {
-		return "yes"
-	}
-	return "no"
-}

@@ -112,8 +112,7 @@ func (b *builder) vmac(slot uint8, s scalar) *[6]byte {
 		b.add(s, "write true, false, or five octets: 02:aa:bb:cc:dd", "not a virtual MAC")
 		return nil
 	}
-	m, _ := b.mac(s, true)
-	return m
+	return b.mac(s, true)
 }
 
 // vmacs refuses a virtual MAC on two interfaces: switches that share one table for all VLANs would move it to and fro.

@@ -127,7 +127,7 @@ func (b *builder) memberInterface(path string, i Interface, r rawMemberInterface
 			"missing: without one a member cannot ask for virtual addresses, nor be told apart")
 	}
 	if r.MAC.set {
-		m.MAC, _ = b.mac(r.MAC, false)
+		m.MAC = b.mac(r.MAC, false)
 		if m.MAC != nil && i.VMAC != nil && [5]byte(m.MAC[:5]) == [5]byte(i.VMAC[:5]) {
 			b.add(r.MAC, "use the MAC of the device itself", "a virtual MAC of interface %s", i.Name)
 		}

@@ -150,8 +150,8 @@ func (b *builder) network(s scalar) (netip.Prefix, bool) {
 	return p, ok
 }
 
-// mac reads six octets of a station's own MAC; five are allowed if short, the sixth then is 0.
-func (b *builder) mac(s scalar, short bool) (*[6]byte, bool) {
+// mac reads six octets of a station's own MAC; five are allowed if short, the sixth then is 0. nil: reported.
+func (b *builder) mac(s scalar, short bool) *[6]byte {
 	form := "write six octets: 02:00:5e:10:20:30"
 	if short {
 		form = "write five octets, 02:aa:bb:cc:dd: the sixth is Holdfast's"
@@ -162,7 +162,7 @@ func (b *builder) mac(s scalar, short bool) (*[6]byte, bool) {
 		v, err := hex.DecodeString(o)
 		if err != nil || len(v) != 1 || i >= len(m) {
 			b.add(s, form, "not a MAC address")
-			return nil, false
+			return nil
 		}
 		m[i] = v[0]
 	}
@@ -176,9 +176,9 @@ func (b *builder) mac(s scalar, short bool) (*[6]byte, bool) {
 	case m == [6]byte{}:
 		b.add(s, form, "all zero")
 	default:
-		return &m, true
+		return &m
 	}
-	return nil, false
+	return nil
 }
 
 // short writes a duration without the zero parts that time.Duration adds: 10m, not 10m0s.

@@ -12,15 +12,15 @@ import (
 type Code string
 
 const (
-	// CodeInvalid: the request itself is wrong.
+	// CodeInvalid says that the request itself is wrong.
 	CodeInvalid Code = "invalid"
-	// CodeRefused: the request is right, but not now or not here.
+	// CodeRefused says that the request is right, but not now or not here.
 	CodeRefused Code = "refused"
-	// CodeNotFound: the path, member or device does not exist.
+	// CodeNotFound says that the path, member or device does not exist.
 	CodeNotFound Code = "not-found"
-	// CodeUnavailable: the member cannot answer at the moment.
+	// CodeUnavailable says that the member cannot answer at the moment.
 	CodeUnavailable Code = "unavailable"
-	// CodeInternal: a fault of the daemon.
+	// CodeInternal is a fault of the daemon.
 	CodeInternal Code = "internal"
 )
 
