@@ -72,7 +72,7 @@ func dial(ifindex int, etherType uint16, f Filter) (_ *Conn, err error) {
 	}
 	defer func() {
 		if err != nil {
-			unix.Close(fd)
+			_ = unix.Close(fd)
 		}
 	}()
 	code := make([]unix.SockFilter, len(prog))
@@ -197,8 +197,8 @@ func (c *Conn) Recv(buf []byte) (n int, src [6]byte, vlan uint16, err error) {
 func (c *Conn) tryRead(fd uintptr) bool {
 	for {
 		c.n, c.err = unix.Readv(int(fd), c.in)
-		if c.err != unix.EINTR {
-			return c.err != unix.EAGAIN
+		if !errors.Is(c.err, unix.EINTR) {
+			return !errors.Is(c.err, unix.EAGAIN)
 		}
 	}
 }

@@ -72,13 +72,11 @@ func (f Filter) program(etherType uint16) ([]bpf.RawInstruction, error) {
 		refuseUnless(bpf.JumpNotEqual, 0)
 		p = append(p, bpf.LoadExtension{Num: bpf.ExtVLANTag}, bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: 0xfff})
 		refuseUnless(bpf.JumpEqual, uint32(f.VLAN))
-	} else {
-		if f.Class != Any {
-			// In promiscuous mode other hosts' frames pass by, and the kernel counts as such, its tag removed, what came tagged
-			// for a VLAN that has no device.
-			p = append(p, bpf.LoadExtension{Num: bpf.ExtType})
-			refuseUnless(bpf.JumpLessThan, unix.PACKET_OTHERHOST)
-		}
+	} else if f.Class != Any {
+		// In promiscuous mode other hosts' frames pass by, and the kernel counts as such, its tag removed, what came tagged for a
+		// VLAN that has no device.
+		p = append(p, bpf.LoadExtension{Num: bpf.ExtType})
+		refuseUnless(bpf.JumpLessThan, unix.PACKET_OTHERHOST)
 	}
 	switch f.Class {
 	case Any:
