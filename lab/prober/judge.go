@@ -139,11 +139,12 @@ func (j *judge) close() {
 func (j *judge) serve(q probe) {
 	at := j.prober.start.Add(time.Duration(q.answered))
 	member := j.prober.cfg.Ports[bits.TrailingZeros8(q.by)].Member
-	services := j.rep.Services
-	if n := len(services); n > 0 && services[n-1].VIP == j.vip && services[n-1].Member == member {
-		services[n-1].To = at
-		services[n-1].Answers++
-		return
+	if n := len(j.rep.Services); n > 0 {
+		if last := &j.rep.Services[n-1]; last.VIP == j.vip && last.Member == member {
+			last.To = at
+			last.Answers++
+			return
+		}
 	}
-	j.rep.Services = append(services, Service{VIP: j.vip, Member: member, From: at, To: at, Answers: 1})
+	j.rep.Services = append(j.rep.Services, Service{VIP: j.vip, Member: member, From: at, To: at, Answers: 1})
 }

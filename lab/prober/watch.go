@@ -145,10 +145,10 @@ func (w *Watch) file(member uint8, p traffic.Packet, at int64) {
 	if at >= w.last {
 		w.server, w.last = member+1, at
 	}
-	switch s := &t.seen[p.Sequence]; {
-	case s.member == 0:
+	switch s := &t.seen[p.Sequence]; s.member {
+	case 0:
 		*s = seen{at: at, member: member + 1}
-	case s.member == member+1:
+	case member + 1:
 		w.again = append(w.again, at)
 	default:
 		first, second := *s, seen{at: at, member: member + 1}

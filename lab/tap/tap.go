@@ -145,17 +145,21 @@ func (t *Tap) Read(buf []byte) (f Frame, ok bool, err error) {
 
 // look finds the port again. Down is not gone: the kernel takes the socket up with the port. A new interface needs a new bind.
 func (t *Tap) look() error {
-	if now := time.Now(); now.Sub(t.tried) < lookEvery {
+	now := time.Now()
+	if now.Sub(t.tried) < lookEvery {
 		return nil
-	} else {
-		t.tried = now
 	}
+	t.tried = now
 	req, err := unix.NewIfreq(t.name)
 	if err != nil {
 		return fmt.Errorf("tap at %s: %w", t.name, err)
 	}
-	if err := unix.IoctlIfreq(t.fd, unix.SIOCGIFINDEX, req); err != nil {
+	err = unix.IoctlIfreq(t.fd, unix.SIOCGIFINDEX, req)
+	switch {
+	case errors.Is(err, unix.ENODEV):
 		return nil // not there yet
+	case err != nil:
+		return fmt.Errorf("tap at %s: %w", t.name, err)
 	}
 	if index := int(req.Uint32()); index != t.index {
 		if err := t.bind(index); err != nil {

@@ -49,6 +49,21 @@ func plug(t *testing.T, ns *netns.NS) {
 			t.Fatal(err)
 		}
 	}
+	// Until the kernel has noticed the carrier it drops what is sent.
+	for _, name := range []string{"a", "b"} {
+		for deadline := time.Now().Add(5 * time.Second); ; runtime.Gosched() {
+			link, err := h.LinkByName(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if link.Attrs().OperState == netlink.OperUp {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%s is %v after 5 s", name, link.Attrs().OperState)
+			}
+		}
+	}
 }
 
 func frame(etherType uint16, last byte) []byte {

@@ -56,12 +56,3 @@ func (l *log) view() view {
 }
 
 func (v view) at(i int) entry { return v.chunks[i/chunkLen][i%chunkLen] }
-
-// slice copies entries from i on, up to j.
-func (v view) slice(i, j int) []entry {
-	out := make([]entry, 0, max(0, j-i))
-	for ; i < j; i++ {
-		out = append(out, v.at(i))
-	}
-	return out
-}

@@ -146,7 +146,7 @@ func (s *Stream) abort() {
 // client dials and sends until ctx ends, over a new connection after each failure. Ending, it closes the listener, so that the
 // server ends once the last connection has been read to its end.
 func (s *Stream) client(ctx context.Context) error {
-	defer s.listener.Close()
+	defer func() { _ = s.listener.Close() }() // may be closed already, by abort
 	for ctx.Err() == nil {
 		conn, err := s.dial(ctx)
 		if err != nil {
