@@ -5,7 +5,6 @@ package announce
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"time"
 
@@ -145,7 +144,7 @@ func parseSolicit(b []byte) (solicit, error) {
 			if s.source == unspecified6 {
 				return solicit{}, fmt.Errorf("%w: link-layer option without a source address", errNotSolicit)
 			}
-			s.mac = [6]byte(net.HardwareAddr(lla.Addr))
+			s.mac = [6]byte(lla.Addr)
 		}
 	}
 	return s, nil

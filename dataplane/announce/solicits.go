@@ -70,7 +70,7 @@ func joinAllRouters(index int) (int, error) {
 }
 
 func (e *ear) close() {
-	e.conn.Close()
+	_ = e.conn.Close()
 	if e.group >= 0 {
 		_ = unix.Close(e.group)
 	}

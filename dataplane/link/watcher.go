@@ -34,6 +34,8 @@ type State struct {
 }
 
 // LinkChanged says that an interface has appeared, changed or gone.
+//
+//nolint:revive // link.Changed would not say that the other event is about addresses
 type LinkChanged struct {
 	State
 	// Gone: the interface does not exist any more; of State only Index and Name hold.
@@ -90,18 +92,16 @@ func (w *Watcher) Events() <-chan Event { return w.events }
 // Serve watches until ctx ends. It subscribes in the network namespace of the calling thread; in a process with more than
 // one, lock the goroutine to its thread. When the subscription breaks it lists everything anew and reports the difference.
 func (w *Watcher) Serve(ctx context.Context) error {
-	for {
-		err := w.session(ctx)
-		if ctx.Err() != nil {
-			return nil
+	for ctx.Err() == nil {
+		if err := w.session(ctx); ctx.Err() == nil {
+			w.log.Warn("interface events were lost, listing anew", "reason", err)
 		}
-		w.log.Warn("interface events were lost, listing anew", "reason", err)
 		select {
 		case <-ctx.Done():
-			return nil
 		case <-time.After(resyncPause):
 		}
 	}
+	return nil
 }
 
 // session subscribes, lists, and reports until something breaks. Subscribing comes before listing, so that no change falls

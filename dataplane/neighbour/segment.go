@@ -104,7 +104,7 @@ func (e *ear) send(b []byte) error {
 	return sent
 }
 
-func (e *ear) close() { e.conn.Close() }
+func (e *ear) close() { _ = e.conn.Close() }
 
 // read passes on what the ear hears until it is closed.
 func (a *Asker) read(e *ear) {

@@ -38,7 +38,7 @@ func New(tb testing.TB) *Namespace {
 	if err := <-made; err != nil {
 		tb.Fatalf("network namespace: %v", err)
 	}
-	tb.Cleanup(func() { n.handle.Close() })
+	tb.Cleanup(func() { _ = n.handle.Close() })
 	n.Do(func() error { return up("lo") })
 	return n
 }
