@@ -28,6 +28,7 @@ type Machine struct {
 	init   *exec.Cmd
 	mount  *os.File
 	pid    *os.File
+	ended  chan error // gets one value when all of the last boot is gone
 }
 
 // New returns the machine of a node; it is off until Boot.
@@ -47,6 +48,9 @@ func (m *Machine) Boot() error {
 		return fmt.Errorf("machine %s: boot: it is on", m.node.Name)
 	}
 	if !m.fresh {
+		if err := <-m.ended; err != nil {
+			return fmt.Errorf("machine %s: end of its last boot: %w", m.node.Name, err)
+		}
 		if err := m.lab.Renew(m.node.Name); err != nil {
 			return fmt.Errorf("machine %s: boot: %w", m.node.Name, err)
 		}
@@ -147,30 +151,43 @@ func (m *Machine) PowerOff() (took time.Duration, err error) {
 		errs = append(errs, setDown(sw, index))
 	}
 	took = time.Since(start)
-	errs = append(errs, m.forget())
+	m.forget()
 	if err := errors.Join(errs...); err != nil {
 		return took, fmt.Errorf("machine %s: power off: %w", m.node.Name, err)
 	}
 	return took, nil
 }
 
-// Close ends everything on the machine and leaves its cables as they are.
+// Close ends everything on the machine, waits until it is gone and leaves its cables as they are.
 func (m *Machine) Close() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if !m.booted {
-		return nil
+	var err error
+	if m.booted {
+		err = unix.Kill(m.init.Process.Pid, unix.SIGKILL)
+		m.forget()
 	}
-	return errors.Join(unix.Kill(m.init.Process.Pid, unix.SIGKILL), m.forget())
+	if !m.fresh {
+		err = errors.Join(err, <-m.ended)
+		m.ended <- nil
+	}
+	return err
 }
 
-// forget waits for the end of a killed init and lets its namespaces go.
-func (m *Machine) forget() error {
+// forget lets a killed machine go. That takes the kernel a while (it waits for every process, and then for whoever may still
+// look at their BPF programs), in which nothing of it runs any more, so nobody waits for it but the next boot.
+func (m *Machine) forget() {
 	m.booted = false
-	err := m.init.Wait() // returns once every process of its namespace is gone and collected
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		err = nil
-	}
-	return errors.Join(err, m.mount.Close(), m.pid.Close())
+	m.ended = make(chan error, 1)
+	cmd, files, ended := m.init, []*os.File{m.mount, m.pid}, m.ended
+	go func() {
+		err := cmd.Wait() // returns once every process of its namespace is gone and collected
+		if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+			err = nil // killed, as it should be
+		}
+		for _, f := range files {
+			err = errors.Join(err, f.Close())
+		}
+		ended <- err
+	}()
 }

@@ -248,7 +248,7 @@ func (c *Cluster) FailoverTo(ctx context.Context, to string, hold time.Duration)
 // Watch implements machine.System.
 func (c *Cluster) Watch(ctx context.Context, fn func(machine.Change)) {
 	c.events.watch(ctx, func(e Event) {
-		if e.Code == control.CodeStateChange && e.Event.Member == e.On {
+		if e.OwnChange() {
 			fn(machine.Change{At: e.At, Member: e.On, From: e.From, To: e.To, Reason: e.Reason})
 		}
 	})

@@ -135,7 +135,7 @@ func (m *Member) awaitAnswer(ctx context.Context) error {
 }
 
 // pollEvery is how often a state that is waited for is asked for.
-const pollEvery = 5 * time.Millisecond
+const pollEvery = 10 * time.Millisecond
 
 // askPatience bounds one question to a daemon, which may be stopped.
 const askPatience = 250 * time.Millisecond

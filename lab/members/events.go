@@ -5,6 +5,7 @@ package members
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -20,6 +21,9 @@ type Event struct {
 	On string
 	At time.Time
 }
+
+// OwnChange tells whether the member that told it changed its own state, rather than saw another change.
+func (e Event) OwnChange() bool { return e.StateChange() && !strings.HasPrefix(e.Code, "peer-") }
 
 // eventLog keeps all members' events. The zero value is ready to use.
 type eventLog struct {

@@ -39,7 +39,7 @@
 //	  probe                        # ask for VIPs by ARP and ND on every cluster segment, record who answers
 //
 //	steps
-//	  wait until states fw1=ACTIVE fw2=STANDBY within 10s
+//	  start-from fw1               # the cluster is at rest and fw1 serves
 //	  mark                         # measurements start here
 //	  after 300ms power-off fw1    # 300 ms after the end of the step before; "at 1s": after the mark
 //	  expect active fw2 within 100ms
@@ -48,6 +48,7 @@
 //
 // # Steps
 //
+//	start-from M                             wait until the cluster is at rest, with a hand-over if need be so that M serves
 //	mark [TEXT]                              measurements (gap, lost, ...) and "at" count from here
 //	note TEXT                                a line in the timeline
 //	wait D                                   let time pass

@@ -129,35 +129,28 @@ func (r *runner) boot(ctx context.Context) error {
 
 // told takes what a member tells into the timeline.
 func (r *runner) told(e members.Event) {
-	r.mu.Lock()
-	own := e.Code == "state-change" && e.Member == e.On
+	own := e.OwnChange()
 	if own {
+		r.mu.Lock()
 		r.changes = append(r.changes, e)
+		r.mu.Unlock()
 	}
-	r.mu.Unlock()
-	text := e.Code
+	ev := report.Event{At: e.At, Kind: report.Note, Subject: e.On, Text: e.Code}
 	switch {
 	case own:
-		text = fmt.Sprintf("%s -> %s", e.From, e.To)
-	case e.From != "" || e.To != "":
-		text += fmt.Sprintf(" %s %s -> %s", e.Member, e.From, e.To)
-	case e.Member != "" && e.Member != e.On:
-		text += " " + e.Member
+		ev.Kind, ev.Text = report.State, fmt.Sprintf("%s -> %s", e.From, e.To)
+	case e.StateChange():
+		ev.Text += fmt.Sprintf(": %s %s -> %s", e.Member, e.From, e.To)
 	}
-	if e.Interface != "" {
-		text += " on " + e.Interface
-	}
-	if e.Device != "" {
-		text += " " + e.Device
+	for _, s := range []string{e.Interface, e.Device} {
+		if s != "" {
+			ev.Text += " " + s
+		}
 	}
 	if e.Reason != "" {
-		text += " (" + e.Reason + ")"
+		ev.Text += " (" + e.Reason + ")"
 	}
-	kind := report.Note
-	if own {
-		kind = report.State
-	}
-	r.add(report.Event{At: e.At, Kind: kind, Subject: e.On, Text: text})
+	r.add(ev)
 }
 
 func (r *runner) steps(ctx context.Context) error {

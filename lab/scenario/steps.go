@@ -44,6 +44,8 @@ var verbs = map[string]func(*parser, *words) action{
 	},
 	"expect": func(p *parser, w *words) action { return p.expectation(w, false) },
 
+	"start-from": func(p *parser, w *words) action { return startFrom{p.member(w)} },
+
 	"power-off": func(p *parser, w *words) action { return power{p.member(w), false} },
 	"power-on":  func(p *parser, w *words) action { return power{p.member(w), true} },
 	"boot":      func(p *parser, w *words) action { return power{p.member(w), true} },

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/holdfast-project/holdfast/internal/build"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	err := root().ExecuteContext(ctx)
+	stop()
+	var code exitCode
+	switch {
+	case err == nil:
+	case errors.As(err, &code):
+		os.Exit(int(code))
+	default:
+		fmt.Fprintln(os.Stderr, "holdfast-lab:", err)
+		os.Exit(1)
+	}
+}
+
+// exitCode is an error that has been told already.
+type exitCode int
+
+func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
+
+// options are what most commands share.
+type options struct {
+	bin  string // directory with holdfastd
+	root string // where laboratories have their directories
+}
+
+func root() *cobra.Command {
+	var o options
+	cmd := &cobra.Command{
+		Use:           "holdfast-lab",
+		Short:         "Break gateways in a laboratory and see what comes of it",
+		Version:       build.Version,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	cmd.PersistentFlags().StringVar(&o.bin, "bin", "", "directory with holdfastd (default: beside holdfast-lab, ./bin, PATH)")
+	cmd.PersistentFlags().StringVar(&o.root, "root", registryRoot, "directory of all laboratories; keep it short")
+	cmd.AddCommand(runCommand(&o), upCommand(&o), holdCommand(&o), doCommand(&o), execCommand(&o), downCommand(&o), listCommand(&o), cleanCommand(&o))
+	cmd.AddCommand(more(&o)...)
+	return cmd
+}
+
+func requireRoot() error {
+	if os.Geteuid() != 0 {
+		return errors.New("a laboratory needs root (namespaces, BPF): run it with sudo")
+	}
+	return nil
+}

@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import "github.com/spf13/cobra"
+
+// more are the commands beside scenarios.
+func more(*options) []*cobra.Command { return nil }
