@@ -52,7 +52,7 @@ func begin() (*loop, error) {
 	var seed [32]byte
 	rand.Read(seed[:])
 	l.engine = newEngine(l, w, seed)
-	notices := tame(c.Priority)
+	notices := tame(c.Priority, bytesOf(l), bytesOf(l.engine))
 	send(controlFD, []byte{byte(msgReady)})
 	l.engine.stats.Locked, l.engine.stats.Realtime = true, true
 	for _, n := range notices {

@@ -18,15 +18,16 @@ var environment = []string{"GOGC=off", "GOMEMLIMIT=off", "GOMAXPROCS=1", "GODEBU
 const stackWarm = 32 << 10
 
 // tame makes this process one that is never late on its own account: no collector, memory locked, and only then the calling
-// thread raised (a raised thread that waits for a page is late all the same). It returns what it could not do.
-func tame(priority int) []Notice {
+// thread raised (a raised thread that waits for a page is late all the same). room is memory that the loop will use. It returns what
+// it could not do.
+func tame(priority int, room ...[]byte) []Notice {
 	debug.SetGCPercent(-1)
 	debug.SetMemoryLimit(math.MaxInt64)
-	warmStack()
 	var notices []Notice
-	if err := lockMemory(); err != nil {
+	if err := lockMemory(room...); err != nil {
 		notices = append(notices, Notice{Code: NoticeMemory, Text: err.Error()})
 	}
+	warmStack()
 	if priority == 0 {
 		priority = DefaultPriority
 	}
@@ -37,15 +38,6 @@ func tame(priority int) []Notice {
 		notices = append(notices, Notice{Code: NoticeRealtime, Text: err.Error()})
 	}
 	return notices
-}
-
-// lockMemory keeps all pages, present and future, in memory. Without CAP_IPC_LOCK the limit may still allow it.
-func lockMemory() error {
-	lift(unix.RLIMIT_MEMLOCK)
-	if err := unix.Mlockall(unix.MCL_CURRENT | unix.MCL_FUTURE); err != nil {
-		return fmt.Errorf("lock memory: %w (grant CAP_IPC_LOCK, or LimitMEMLOCK=infinity)", err)
-	}
-	return nil
 }
 
 // raise gives the calling thread the real-time policy SCHED_FIFO, or failing that the best nice value.
