@@ -37,7 +37,7 @@ func (n *node) findDevice(p *port) {
 		n.log.Warn("interface cannot be read", "interface", p.Name, "device", p.device, "error", err)
 		return
 	}
-	p.index, p.mac, p.carrier, p.received = st.Index, st.MAC, st.AdminUp && st.Carrier, st.Received
+	p.index, p.mac, p.up, p.carrier, p.received = st.Index, st.MAC, st.AdminUp, st.AdminUp && st.Carrier, st.Received
 }
 
 // applyPorts brings gate, host, announcements, questions and sockets in line with the configuration and the devices that exist. The

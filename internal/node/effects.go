@@ -25,6 +25,7 @@ type serving struct {
 	announce bool          // announcements wait for the gate to open: before, it would drop them
 	hostKnow bool          // the host has been told that the group is served here
 	openedBy int64         // when the last lease was asked for, for the time that a takeover takes
+	took     time.Duration // that the last opening took, from the machine's decision to the open gate
 }
 
 // perform carries out one effect. What fails is said; the machine learns of it by what it does not hear.
@@ -108,7 +109,8 @@ func (n *node) gateOpened(group uint8) {
 		n.announcer.Announce(group)
 	}
 	if n.serve.openedBy != 0 {
-		n.metrics.Takeover(time.Duration(bpf.Boottime() - n.serve.openedBy))
+		n.serve.took = time.Duration(bpf.Boottime() - n.serve.openedBy)
+		n.metrics.Takeover(n.serve.took)
 		n.serve.openedBy = 0
 	}
 	n.tellHost(group, true)

@@ -90,6 +90,10 @@ func (n *node) gateState(group uint8, now int64) members.GateState {
 
 // linkEvent follows interfaces: carrier reaches the machine, a device that came back is attached anew.
 func (n *node) linkEvent(ev link.Event) {
+	if a, ok := ev.(link.AddressChanged); ok {
+		n.addressEvent(a)
+		return
+	}
 	changed, ok := ev.(link.LinkChanged)
 	if !ok {
 		return
@@ -104,14 +108,17 @@ func (n *node) linkEvent(ev link.Event) {
 		return
 	}
 	if changed.Gone {
-		p.index, p.attached, p.carrier, p.received = 0, false, false, false
+		p.index, p.attached, p.up, p.carrier, p.received = 0, false, false, false, false
 		n.linkStep(p)
 		return
 	}
-	renewed := p.index != changed.Index || p.mac != changed.MAC
+	renewed, raised := p.index != changed.Index || p.mac != changed.MAC, changed.AdminUp && !p.up
 	p.index, p.mac = changed.Index, changed.MAC
-	p.carrier, p.received = changed.AdminUp && changed.Carrier, changed.Received
+	p.up, p.carrier, p.received = changed.AdminUp, changed.AdminUp && changed.Carrier, changed.Received
 	n.linkStep(p)
+	if raised && !renewed { // taking an interface down takes its routes too
+		n.applyHost()
+	}
 	if renewed {
 		p.attached = false
 		if err := n.applyPorts(); err != nil {
@@ -120,6 +127,26 @@ func (n *node) linkEvent(ev link.Event) {
 		if err := n.pulse.Reconfigure(n.pulseConfig()); err != nil {
 			n.log.Error("reconfigure the pulse", "error", err)
 		}
+	}
+}
+
+// addressEvent follows the own IPv6 addresses: they are the source of the routes to the VIPs.
+func (n *node) addressEvent(a link.AddressChanged) {
+	p := n.portByIndex(a.Index)
+	if p == nil || !p.Role.Gated() || a.Tentative || !a.Prefix.Addr().Is6() {
+		return
+	}
+	for _, own := range n.local.Self.Interfaces[p.Name].Addresses {
+		if own.Addr() == a.Prefix.Addr() {
+			n.applyHost()
+			return
+		}
+	}
+}
+
+func (n *node) applyHost() {
+	if err := n.host.Apply(n.desired()); err != nil {
+		n.log.Error("addresses and settings of this host", "error", err)
 	}
 }
 

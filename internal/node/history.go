@@ -96,7 +96,13 @@ func (n *node) moved(v members.View) {
 	}
 	n.due.lastMove = v.LastFailover.At
 	m := v.LastFailover
-	f := control.Failover{Time: n.trace.at(m.At), Kind: m.Cause.String(), Reason: m.Reason, GapMs: ms(m.Gap), Term: v.Term}
+	f := control.Failover{Time: n.trace.at(m.At), Kind: kind(v, m), Reason: m.Reason, GapMs: ms(m.Gap)}
+	if m.To != members.Nobody {
+		f.Term = v.Members[m.To].Term
+	}
+	if m.To == v.Self {
+		f.Term, f.TakeoverMs = v.Term, ms(n.serve.took)
+	}
 	if m.From != members.Nobody {
 		f.From = n.name(m.From)
 	}
@@ -104,10 +110,29 @@ func (n *node) moved(v members.View) {
 		f.To = n.name(m.To)
 	}
 	n.trace.failover(f)
-	n.metrics.Failover(f.Kind)
+	if m.To == v.Self || m.From == v.Self {
+		n.metrics.Failover(f.Kind)
+	}
 	if m.To == v.Self {
 		n.metrics.Gap(m.Gap)
 	}
+}
+
+// kind is why serving moved. Whoever took over knows it; others conclude it from the state of the member that served before.
+func kind(v members.View, m members.Move) string {
+	if m.Cause != 0 {
+		return m.Cause.String()
+	}
+	if m.From == members.Nobody {
+		return members.CauseBoot.String()
+	}
+	switch v.Members[m.From].State {
+	case members.StateLost:
+		return members.CauseSilence.String()
+	case members.StateDown:
+		return members.CauseDevice.String()
+	}
+	return "hand-over"
 }
 
 func (n *node) name(member uint8) string {

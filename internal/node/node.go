@@ -24,6 +24,7 @@ import (
 	"github.com/holdfast-project/holdfast/internal/pulse"
 	"github.com/holdfast-project/holdfast/internal/sdnotify"
 	"github.com/holdfast-project/holdfast/members"
+	"github.com/holdfast-project/holdfast/members/gate"
 )
 
 // Options say which member of which cluster to be.
@@ -88,6 +89,7 @@ type port struct {
 	device   string
 	index    int // 0 while the device does not exist
 	mac      [6]byte
+	up       bool // the operator wants it up
 	carrier  bool
 	received bool
 	attached bool
@@ -174,7 +176,7 @@ func (n *node) run(ctx context.Context) (err error) {
 // answer for it.
 func (n *node) open() error {
 	timers := n.cfg.Timers
-	gate, err := bpf.Open(bpf.Options{
+	loaded, err := bpf.Open(bpf.Options{
 		PinDir: n.local.PinDir, Attach: bpf.Attach(n.cfg.Attach),
 		Self: n.local.Self.ID, Members: uint8(len(n.cfg.Members)), Cluster: n.cfg.ID, EtherType: n.cfg.CCP.EtherType,
 		Soft: timers.Soft, Hard: timers.Hard, Watch: timers.Watch, Linger: timers.Linger,
@@ -183,7 +185,7 @@ func (n *node) open() error {
 	if err != nil {
 		return err
 	}
-	n.gate, n.words = gate, gate.Words()
+	n.gate, n.words = loaded, loaded.Words()
 	if n.host, err = link.OpenHost(filepath.Join(n.local.StateDir, "host.json"), n.log); err != nil {
 		return err
 	}
@@ -203,6 +205,10 @@ func (n *node) open() error {
 	}
 	for _, p := range n.ports {
 		n.findDevice(p)
+	}
+	if n.words.Serving(gateway, bpf.Boottime())&gate.Answer != 0 {
+		n.serve.open = true
+		n.tellHost(gateway, true)
 	}
 	if err := n.applyPorts(); err != nil {
 		return err
@@ -236,6 +242,9 @@ func (n *node) close() error {
 	}
 	if n.wire != nil {
 		n.wire.close()
+	}
+	if n.host != nil {
+		errs = append(errs, n.host.Close())
 	}
 	if n.gate != nil {
 		errs = append(errs, n.gate.Close())
