@@ -5,6 +5,7 @@ package scenario
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os/exec"
 	"strings"
@@ -46,6 +47,29 @@ func (a power) run(ctx context.Context, r *runner) error {
 		return err
 	}
 	return r.faults.Replug(a.member)
+}
+
+// bootAll switches all members on at the same time that are off.
+type bootAll struct{}
+
+func (bootAll) run(ctx context.Context, r *runner) error {
+	var off []string
+	for _, m := range r.cluster.Members() {
+		if !m.Machine().Booted() {
+			off = append(off, m.Name())
+		}
+	}
+	r.heal("", "power on %s", strings.Join(off, " "))
+	ctx, cancel := context.WithTimeout(ctx, stepPatience)
+	defer cancel()
+	if err := r.cluster.BootOnly(ctx, off...); err != nil {
+		return err
+	}
+	var errs []error
+	for _, name := range off {
+		errs = append(errs, r.faults.Replug(name))
+	}
+	return errors.Join(errs...)
 }
 
 type signal struct {

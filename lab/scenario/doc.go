@@ -56,6 +56,7 @@
 //	expect CONDITION [within D]              a check of the verdict; the scenario goes on either way
 //	power-off M, power-on M                  every process killed and every port down; a boot with a fresh kernel state
 //	boot M                                   switch on a member that was left for later
+//	boot-all                                 all members that are off, at the same time
 //	kill M [main|pulse]                      SIGKILL, nobody restarts it
 //	stop M [main|pulse], continue M [...]    SIGSTOP, SIGCONT
 //	start M, restart M                       start a killed daemon; restart as systemd does

@@ -49,6 +49,7 @@ var verbs = map[string]func(*parser, *words) action{
 	"power-off": func(p *parser, w *words) action { return power{p.member(w), false} },
 	"power-on":  func(p *parser, w *words) action { return power{p.member(w), true} },
 	"boot":      func(p *parser, w *words) action { return power{p.member(w), true} },
+	"boot-all":  func(*parser, *words) action { return bootAll{} },
 	"kill":      func(p *parser, w *words) action { return signal{"kill", p.member(w), part(w)} },
 	"stop":      func(p *parser, w *words) action { return signal{"stop", p.member(w), part(w)} },
 	"continue":  func(p *parser, w *words) action { return signal{"continue", p.member(w), part(w)} },
