@@ -75,7 +75,7 @@ func (r *run) round(ctx context.Context, round int, s System) {
 		spec := topology.DefaultSpec("bench", r.cfg.Members)
 		spec.ThreadedNAPI = name == CaseStressThread
 		r.on(ctx, round, s, spec, func(ctx context.Context, st *trial.Stage, round int, s System) error {
-			return r.try(ctx, st, round, s, stress(name, r.cfg.Stress))
+			return r.try(ctx, st, round, s, trial.Stress(name, r.cfg.Stress))
 		})
 	}
 }
@@ -184,18 +184,4 @@ func (r *run) boot(ctx context.Context, lab *topology.Lab, system machine.System
 		return nil, errors.Join(fmt.Errorf("boot: %w", err), serr, st.Faults.Close())
 	}
 	return st, nil
-}
-
-// stress keeps all processors and much memory busy for some time. The only harm is that.
-func stress(name string, d time.Duration) trial.Case {
-	return trial.Case{
-		Name: name, Title: "stress while %s serves", Hold: d,
-		Harm: func(_ context.Context, st *trial.Stage, _ string) (trial.Undo, error) {
-			s, err := fault.StartStress(st.System.Lab(), "--cpu", "16", "--vm", "2", "--vm-bytes", "2G", "--vm-keep")
-			if err != nil {
-				return nil, err
-			}
-			return func(context.Context) error { return s.Stop() }, nil
-		},
-	}
 }

@@ -3,6 +3,7 @@
 package prober
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 
@@ -93,5 +94,16 @@ func TestWatchFindsPacketsForwardedTwice(t *testing.T) {
 	}
 	if m, _ := w.Server(); m != "m1" {
 		t.Errorf("server %s, want the one that forwarded last", m)
+	}
+}
+
+func TestStrip(t *testing.T) {
+	p := asked("1", "", "12", "2", "1..2")
+	p.index = map[netip.Addr]int{vip4: 0}
+	if got, want := p.Strip(vip4, p.start, 10*time.Millisecond, 7), "1.!21  "; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if got := p.Strip(vip6, p.start, 10*time.Millisecond, 2); got != "  " {
+		t.Errorf("%q for an address that is not asked for", got)
 	}
 }

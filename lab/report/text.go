@@ -113,3 +113,6 @@ func (p *printer) line(format string, a ...any) {
 	}
 	_, p.err = io.WriteString(p.w, strings.TrimRight(format, " ")+"\n")
 }
+
+// Title sets a line apart.
+func (s Style) Title(text string) string { return s.paint(bold, text) }

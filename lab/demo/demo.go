@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/holdfast-project/holdfast/lab/fault"
+	"github.com/holdfast-project/holdfast/lab/machine"
+	"github.com/holdfast-project/holdfast/lab/observe"
+	"github.com/holdfast-project/holdfast/lab/report"
+	"github.com/holdfast-project/holdfast/lab/topology"
+	"github.com/holdfast-project/holdfast/lab/trial"
+)
+
+// Config says what to show.
+type Config struct {
+	// Members is the size of the cluster; 0 means 3.
+	Members int
+	// New prepares the cluster on the topology; its files go into Dir.
+	New func(lab *topology.Lab) (machine.System, error)
+	// Cases are the faults; none means Cases().
+	Cases []trial.Case
+	// Out is where it is shown, in Style.
+	Out   io.Writer
+	Style report.Style
+}
+
+// Cases are the faults of the demonstration, in order. They are those of the benchmark, looked at for a shorter time.
+func Cases() []trial.Case {
+	var out []trial.Case
+	for _, name := range []string{"power-off", "cable-pull", "sigkill", "sigstop", "graceful", "restart"} {
+		c, err := trial.Find(name)
+		if err != nil {
+			panic(err) // a name above is wrong: the test of this package finds it
+		}
+		if name == "sigkill" {
+			c.Hold = 2 * time.Second
+		}
+		out = append(out, c)
+	}
+	return append(out, trial.Failback(topology.MemberName(0)), trial.Flood(), trial.Stress("stress", 8*time.Second))
+}
+
+// ErrTwo says that two members served at once in one of the faults.
+var ErrTwo = errors.New("two members served at once")
+
+// bootWithin bounds the time until the cluster is ready.
+const bootWithin = 60 * time.Second
+
+// Run shows all cases. It returns their outcomes, and ErrTwo when two members served at once in one of them; the others are
+// shown all the same. Nothing is left behind.
+func Run(ctx context.Context, cfg Config) (outcomes []trial.Outcome, err error) {
+	if cfg.Members == 0 {
+		cfg.Members = 3
+	}
+	if len(cfg.Cases) == 0 {
+		cfg.Cases = Cases()
+	}
+	undo := func(fn func() error) { err = errors.Join(err, fn()) }
+	lab, err := topology.Build(topology.DefaultSpec("demo", cfg.Members))
+	if err != nil {
+		return nil, err
+	}
+	defer undo(lab.Close)
+	system, err := cfg.New(lab)
+	if err != nil {
+		return nil, err
+	}
+	defer undo(system.Close)
+	faults := fault.New(lab)
+	defer undo(faults.Close)
+	// What listens and draws ends before what it listens to is closed.
+	showing, stop := context.WithCancel(ctx)
+	var tasks errgroup.Group
+	defer undo(func() error { stop(); return tasks.Wait() })
+
+	s := &show{live: report.NewLive(cfg.Out, cfg.Style), style: cfg.Style, stage: trial.NewStage(showing, system, faults)}
+	s.introduce(lab)
+	if s.stage.Observer, err = observe.Start(ctx, lab, observe.Options{Priority: senderPriority}); err != nil {
+		return nil, err
+	}
+	defer undo(func() error { _, err := s.stage.Observer.Stop(); return err })
+	system.Watch(showing, s.changed)
+	if err := system.Boot(ctx); err != nil {
+		return nil, err
+	}
+	tasks.Go(func() error { s.draw(showing); return nil })
+	if _, err := s.stage.ReadyWithin(ctx, bootWithin); err != nil {
+		return nil, err
+	}
+	return s.play(ctx, cfg)
+}
+
+// senderPriority keeps the senders on time under stress; the members' own real-time threads are above it.
+const senderPriority = 5
+
+// play makes the trials and shows each, then the table.
+func (s *show) play(ctx context.Context, cfg Config) ([]trial.Outcome, error) {
+	var outcomes []trial.Outcome
+	var errs []error
+	table := report.Table{Columns: []string{"what happened", "served", "serves", "gap ms", "lost", "of", "two at once"}}
+	for i, c := range cfg.Cases {
+		out, err := s.stage.Run(ctx, c, trial.Options{Told: func(c trial.Case, server string) {
+			s.begin(fmt.Sprintf("%d/%d  "+c.Title, i+1, len(cfg.Cases), server))
+		}})
+		if err != nil {
+			return outcomes, err
+		}
+		outcomes = append(outcomes, out)
+		s.outcome(out)
+		table.Add(bad(out), row(c, out)...)
+		if bad(out) {
+			errs = append(errs, fmt.Errorf("%s: %w", c.Name, ErrTwo))
+		}
+	}
+	s.live.Status("")
+	s.live.Print("")
+	return outcomes, errors.Join(append(errs, table.Write(s.live, cfg.Style))...)
+}
+
+// bad tells whether two members served at once.
+func bad(o trial.Outcome) bool { return o.Window.Contested() > 0 || o.Window.Twice() > 0 }
+
+func row(c trial.Case, o trial.Outcome) []string {
+	gap, _ := o.Window.Gap()
+	sent, _, lost, _, _ := o.Window.Traffic.Totals()
+	two := "never"
+	if bad(o) {
+		two = fmt.Sprintf("%d probes, %d packets", o.Window.Contested(), o.Window.Twice())
+	}
+	after := o.After
+	if after == "" {
+		after = "?"
+	}
+	return []string{c.Name, o.Before, after, fmt.Sprintf("%.1f", float64(gap)/float64(time.Millisecond)), fmt.Sprint(lost), fmt.Sprint(sent), two}
+}
