@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
 )
 
@@ -34,12 +35,26 @@ func (g *Gate) detach(index int) error {
 	return failed
 }
 
-// detachAs detaches by unpinning: nothing else holds the link.
 func (g *Gate) detachAs(index int, as string) error {
 	if as == asClassic {
 		return g.detachClassic(index, netlink.HANDLE_MIN_INGRESS)
 	}
-	if err := os.Remove(linkPin(g.options.PinDir, index, as)); err != nil && !errors.Is(err, os.ErrNotExist) {
+	return unlink(linkPin(g.options.PinDir, index, as))
+}
+
+// unlink detaches and unpins a link. Unpinning alone detaches too, but some time later.
+func unlink(path string) error {
+	l, err := link.LoadPinnedLink(path, nil)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("detach link: %w", err)
+	}
+	if err := errors.Join(l.Detach(), l.Close()); err != nil {
+		return fmt.Errorf("detach link %s: %w", path, err)
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("unpin link: %w", err)
 	}
 	return nil
@@ -59,7 +74,7 @@ func Remove(pinDir string) error {
 	var failed error
 	for _, name := range names {
 		if _, _, ok := parseLinkPin(name); ok {
-			failed = errors.Join(failed, os.Remove(filepath.Join(pinDir, name)))
+			failed = errors.Join(failed, unlink(filepath.Join(pinDir, name)))
 		}
 	}
 	failed = errors.Join(failed, removeClassic(filepath.Join(pinDir, kernelMapIfaces)))
