@@ -183,7 +183,7 @@ func TestKeys(t *testing.T) {
 	}
 	call(0, "generate", path)
 	first, err := config.LoadKey(path)
-	if err != nil || len(first) != 1 || first[0].Number != 0 {
+	if err != nil || len(first) != 1 || first[0].Number != 1 {
 		t.Fatalf("%v %v", first, err)
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
@@ -197,7 +197,7 @@ func TestKeys(t *testing.T) {
 	}
 	call(0, "next", path)
 	both, err := config.LoadKey(path)
-	if err != nil || len(both) != 2 || both[0] != first[0] || both[1].Number != 1 || both[1].Secret == both[0].Secret {
+	if err != nil || len(both) != 2 || both[0] != first[0] || both[1].Number != 2 || both[1].Secret == both[0].Secret {
 		t.Fatalf("next: %v %v", both, err)
 	}
 	call(1, "next", path)

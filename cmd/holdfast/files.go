@@ -44,7 +44,7 @@ func keyGenerate(path string) (string, error) {
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("%s is there already; add a successor with: holdfast key next %s", path, path)
 	}
-	k, err := config.GenerateKey(0, rand.Reader)
+	k, err := config.GenerateKey(1, rand.Reader)
 	if err != nil {
 		return "", err
 	}
@@ -59,7 +59,7 @@ func keyNext(path string) (string, error) {
 	if len(keys) > 1 {
 		return "", fmt.Errorf("%s: key %d has a successor already; finish with: holdfast key retire %s", path, keys[0].Number, path)
 	}
-	k, err := config.GenerateKey(keys[0].Number+1, rand.Reader)
+	k, err := config.GenerateKey(config.NextKeyNumber(keys[0].Number), rand.Reader)
 	if err != nil {
 		return "", err
 	}

@@ -51,9 +51,9 @@ func edge() *controltest.Backend {
 			{Name: "batch", Status: "ok", Since: before(2 * time.Hour), Reported: before(90 * time.Minute), Persistent: true},
 		}},
 		VIPsV: control.VIPs{Member: "gw-b", Serving: true, VIPs: []control.VIP{
-			{Address: "192.0.2.1", Prefix: "192.0.2.0/24", Interface: "outside", Kind: "vip", MAC: "02:48:00:07:00:00", Holder: "gw-b", Announced: &announced, Announces: 14},
-			{Address: "192.0.2.80", Interface: "outside", Kind: "proxy", MAC: "02:48:00:07:00:00", Holder: "gw-b", Announced: &announced, Announces: 14},
-			{Address: "10.0.0.1", Prefix: "10.0.0.0/24", Interface: "inside", Kind: "vip", MAC: "02:48:00:07:01:00", Holder: "gw-b", Announced: &announced, Announces: 14},
+			{Address: "192.0.2.1", Prefix: "192.0.2.0/24", Interface: "outside", Kind: "vip", MAC: "02:48:00:07:00:00", Holder: "gw-b", Announced: &announced},
+			{Address: "192.0.2.80", Interface: "outside", Kind: "proxy", MAC: "02:48:00:07:00:00", Holder: "gw-b", Announced: &announced},
+			{Address: "10.0.0.1", Prefix: "10.0.0.0/24", Interface: "inside", Kind: "vip", MAC: "02:48:00:07:01:00", Holder: "gw-b", Announced: &announced},
 		}},
 		FailoversV: control.Failovers{Count: 2, Since: before(31 * time.Hour), Why: "boot", History: []control.Failover{failover, first}},
 		TimersV: control.Timers{Profile: "appliance", Timers: []control.Timer{

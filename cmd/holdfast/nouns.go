@@ -88,9 +88,9 @@ func drawVIPs(p *page, v control.VIPs) {
 			announced = p.ago(*a.Announced)
 		}
 		rows = append(rows, []cell{text(a.Address), text(a.Prefix), text(a.Interface), text(a.Kind), text(a.MAC), text(a.Holder),
-			text(announced), text(number(a.Announces)), text(a.SeenByPeer)})
+			text(announced)})
 	}
-	p.table([]string{"ADDRESS", "PREFIX", "INTERFACE", "KIND", "MAC", "HOLDER", "ANNOUNCED", "FRAMES", "SEEN BY"}, rows)
+	p.table([]string{"ADDRESS", "PREFIX", "INTERFACE", "KIND", "MAC", "HOLDER", "ANNOUNCED"}, rows)
 }
 
 func (a *app) timersCommand() *cobra.Command {

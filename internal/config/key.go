@@ -75,8 +75,8 @@ func ParseKeys(data []byte) ([]Key, error) {
 		}
 		number, text, ok := strings.Cut(line, ":")
 		n, err := strconv.ParseUint(number, 10, 8)
-		if !ok || err != nil {
-			return nil, bad("no key number of 0 to 255 before a colon")
+		if !ok || err != nil || n == 0 {
+			return nil, bad("no key number of 1 to 255 before a colon")
 		}
 		secret, err := base64.StdEncoding.Strict().DecodeString(text)
 		if err != nil {
@@ -94,7 +94,7 @@ func ParseKeys(data []byte) ([]Key, error) {
 		}
 		if len(keys) == 1 && keys[0].Number&3 == k.Number&3 {
 			return nil, &KeyError{"cluster key", fmt.Sprintf("numbers %d and %d are the same modulo 4", keys[0].Number, k.Number),
-				"number the new key " + strconv.Itoa(int(keys[0].Number+1))}
+				"number the new key " + strconv.Itoa(int(NextKeyNumber(keys[0].Number)))}
 		}
 		keys = append(keys, k)
 	}
@@ -102,6 +102,14 @@ func ParseKeys(data []byte) ([]Key, error) {
 		return nil, &KeyError{"cluster key", "no key", wayOut}
 	}
 	return keys, nil
+}
+
+// NextKeyNumber is the number of the key that follows key n: numbers go round from 255 to 1.
+func NextKeyNumber(n uint8) uint8 {
+	if n == 255 {
+		return 1
+	}
+	return n + 1
 }
 
 // GenerateKey makes a key from KeySize bytes of random.

@@ -36,7 +36,7 @@ func install(t *testing.T, keyText string, mode fs.FileMode) string {
 }
 
 func TestLoad(t *testing.T) {
-	path := install(t, "0:"+key(1)+"\n", 0o600)
+	path := install(t, "1:"+key(1)+"\n", 0o600)
 	c, err := Load(path)
 	if err != nil {
 		t.Fatal(err)
@@ -56,16 +56,17 @@ func TestLoadRefusesKeys(t *testing.T) {
 		says       string
 	}{
 		{"missing", "", 0, "no such file; copy it from another member, or make it: holdfast key generate "},
-		{"readable by others", "0:" + key(1), 0o644, "mode 0644: others than its owner can use it; chmod 0600 "},
-		{"readable by group", "0:" + key(1), 0o640, "mode 0640"},
+		{"readable by others", "1:" + key(1), 0o644, "mode 0644: others than its owner can use it; chmod 0600 "},
+		{"readable by group", "1:" + key(1), 0o640, "mode 0640"},
 		{"empty", "# nothing\n", 0o600, "no key; write one or two lines"},
 		{"no number", key(1), 0o600, "line 1: no key number"},
+		{"number zero", "0:" + key(1), 0o600, "line 1: no key number"},
 		{"big number", "256:" + key(1), 0o600, "line 1: no key number"},
-		{"not base64", "0:!!", 0o600, "line 1: not base64"},
-		{"short", "0:QUJD", 0o600, "line 1: 3 bytes, not 32"},
-		{"zeros", "0:" + key(0), 0o600, "line 1: a key of zeros"},
-		{"same slot", "0:" + key(1) + "\n4:" + key(2), 0o600, "numbers 0 and 4 are the same modulo 4; number the new key 1"},
-		{"three", "0:" + key(1) + "\n1:" + key(2) + "\n2:" + key(3), 0o600, "line 3: a third key"},
+		{"not base64", "1:!!", 0o600, "line 1: not base64"},
+		{"short", "1:QUJD", 0o600, "line 1: 3 bytes, not 32"},
+		{"zeros", "1:" + key(0), 0o600, "line 1: a key of zeros"},
+		{"same slot", "1:" + key(1) + "\n5:" + key(2), 0o600, "numbers 1 and 5 are the same modulo 4; number the new key 2"},
+		{"three", "1:" + key(1) + "\n2:" + key(2) + "\n3:" + key(3), 0o600, "line 3: a third key"},
 	} {
 		_, err := Load(install(t, k.text, k.mode))
 		if err == nil || !strings.Contains(err.Error(), "cluster.yaml:1: key-file: ") || !strings.Contains(err.Error(), k.says) {

@@ -111,16 +111,14 @@ type VIPs struct {
 
 // VIP is one virtual, proxy or virtual link-local address.
 type VIP struct {
-	Address    string     `json:"address"`
-	Prefix     string     `json:"prefix,omitempty"`
-	Interface  string     `json:"interface"`
-	Kind       string     `json:"kind"` // vip proxy link-local
-	MAC        string     `json:"mac"`  // that answers
-	Group      uint8      `json:"group"`
-	Holder     string     `json:"holder,omitempty"` // member that answers, as far as known here
-	Announced  *time.Time `json:"announced,omitempty"`
-	Announces  uint64     `json:"announces"` // frames sent for it by this member
-	SeenByPeer string     `json:"seen_by_peer,omitempty"`
+	Address   string     `json:"address"`
+	Prefix    string     `json:"prefix,omitempty"`
+	Interface string     `json:"interface"`
+	Kind      string     `json:"kind"` // vip proxy link-local
+	MAC       string     `json:"mac"`  // that answers
+	Group     uint8      `json:"group"`
+	Holder    string     `json:"holder,omitempty"` // member that answers, as far as known here
+	Announced *time.Time `json:"announced,omitempty"`
 }
 
 // Failovers is the history of hand-overs.
