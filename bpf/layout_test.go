@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bpf
+
+import (
+	"strings"
+	"testing"
+	"unsafe"
+
+	"github.com/cilium/ebpf/btf"
+)
+
+// TestCounterNames compares the counters with the enumeration in C, by name and number.
+func TestCounterNames(t *testing.T) {
+	spec := buildOf(t)
+	var enum *btf.Enum
+	if err := spec.Types.TypeByName("counter", &enum); err != nil {
+		t.Fatal(err)
+	}
+	if len(enum.Values) != int(numCounters) {
+		t.Errorf("%d counters in C, %d in Go", len(enum.Values), numCounters)
+	}
+	for _, v := range enum.Values {
+		if got, want := Counter(v.Value).String(), strings.ReplaceAll(strings.ToLower(v.Name), "_", "-"); got != want {
+			t.Errorf("counter %d is %q in Go, %q in C", v.Value, got, want)
+		}
+	}
+	if got := numCounters.String(); got != "unknown" {
+		t.Errorf("a counter that is none is called %q", got)
+	}
+	if room := spec.Maps[kernelMapCounters].MaxEntries; uint32(numCounters) > room {
+		t.Errorf("%d counters, the map has room for %d", numCounters, room)
+	}
+}
+
+// TestWordsLayout compares the offsets of words.go with the struct in C.
+func TestWordsLayout(t *testing.T) {
+	var w kernelWords
+	tests := []struct {
+		name string
+		got  uintptr
+		want uintptr
+	}{
+		{"magic", unsafe.Offsetof(w.Magic), offMagic}, {"version", unsafe.Offsetof(w.Version), offVersion},
+		{"incarnation", unsafe.Offsetof(w.Incarnation), offIncarnation}, {"self", unsafe.Offsetof(w.Self), offIdentity},
+		{"members", unsafe.Offsetof(w.Members), offIdentity + 1}, {"cluster", unsafe.Offsetof(w.Cluster), offIdentity + 2},
+		{"groups", unsafe.Offsetof(w.Groups), offGroups}, {"soft", unsafe.Offsetof(w.Soft), offSoft}, {"hard", unsafe.Offsetof(w.Hard), offHard},
+		{"watch", unsafe.Offsetof(w.Watch), offWatch}, {"linger", unsafe.Offsetof(w.Linger), offLinger},
+		{"watched", unsafe.Offsetof(w.Watched), offWatched}, {"probed", unsafe.Offsetof(w.Probed), offProbed},
+		{"restarting", unsafe.Offsetof(w.Restarting), offRestarting}, {"heard", unsafe.Offsetof(w.Heard), offHeard},
+		{"echo", unsafe.Offsetof(w.Echo), offEcho}, {"group", unsafe.Offsetof(w.Group), offGroup},
+		{"second group", unsafe.Offsetof(w.Group) + unsafe.Sizeof(w.Group[0]), offGroup + groupSize},
+		{"lease", unsafe.Offsetof(w.Group[0].Lease), offLease}, {"fence", unsafe.Offsetof(w.Group[0].Fence), offFence},
+		{"lingering", unsafe.Offsetof(w.Group[0].Linger), offLingering}, {"alone", unsafe.Offsetof(w.Group[0].Alone), offAlone},
+		{"closed rx", unsafe.Offsetof(w.Group[0].ClosedRx), offClosedRx}, {"closed tx", unsafe.Offsetof(w.Group[0].ClosedTx), offClosedTx},
+		{"size", unsafe.Sizeof(w), wordsSize},
+	}
+	for _, tt := range tests {
+		if tt.got != tt.want {
+			t.Errorf("%s: %d in C, %d in Go", tt.name, tt.got, tt.want)
+		}
+	}
+}
