@@ -5,4 +5,4 @@ package main
 import "github.com/spf13/cobra"
 
 // more are the commands beside scenarios.
-func more(*options) []*cobra.Command { return nil }
+func more(o *options) []*cobra.Command { return []*cobra.Command{benchCommand(o), demoCommand(o)} }

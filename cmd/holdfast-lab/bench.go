@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/holdfast-project/holdfast/lab/bench"
+	"github.com/holdfast-project/holdfast/lab/machine"
+	"github.com/holdfast-project/holdfast/lab/members"
+	"github.com/holdfast-project/holdfast/lab/registry"
+	"github.com/holdfast-project/holdfast/lab/topology"
+)
+
+// benchCommand compares systems.
+func benchCommand(o *options) *cobra.Command {
+	cmd := &cobra.Command{Use: "bench", Short: "Measure, beside other systems in the same run"}
+	cmd.AddCommand(benchFailoverCommand(o))
+	return cmd
+}
+
+func benchFailoverCommand(o *options) *cobra.Command {
+	cfg := bench.Config{Rounds: 20, Stress: 10 * time.Minute}
+	var file string
+	var systems []string
+	cmd := &cobra.Command{
+		Use:   "failover",
+		Short: "How long a gateway is without service, per fault and system",
+		Long: "How long a gateway is without service, per fault and system. docs/benchmarks/failover.md says how it is\n" +
+			"measured and how to read the result.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg.Log = cmd.ErrOrStderr()
+			var err error
+			if cfg.Systems, err = pick(benchSystems(*o), systems); err != nil {
+				return err
+			}
+			return benchFailover(cmd.Context(), *o, cfg, file, cmd)
+		},
+	}
+	f := cmd.Flags()
+	f.IntVar(&cfg.Rounds, "rounds", cfg.Rounds, "how often each fault is done to each system")
+	f.StringVar(&file, "out", "", "write the result as JSON to this file")
+	f.StringSliceVar(&cfg.Cases, "case", nil, fmt.Sprintf("only these cases of %v", bench.CaseNames()))
+	f.StringSliceVar(&systems, "system", nil, "only these systems")
+	f.DurationVar(&cfg.Stress, "stress", cfg.Stress, "how long the stress lasts (it is done once)")
+	f.IntVar(&cfg.Members, "members", 3, "size of each cluster")
+	return cmd
+}
+
+// benchFailover makes the benchmark and writes what came out, also of one that was interrupted.
+func benchFailover(ctx context.Context, o options, cfg bench.Config, file string, cmd *cobra.Command) error {
+	if err := requireRoot(); err != nil {
+		return err
+	}
+	entry, err := registry.Open(o.root, "benchmark failover")
+	if err != nil {
+		return err
+	}
+	cfg.Dir = entry.Dir
+	result, err := bench.Failover(ctx, cfg)
+	err = errors.Join(err, entry.Close())
+	if len(result.Trials) == 0 && err != nil {
+		return err
+	}
+	out := cmd.OutOrStdout()
+	err = errors.Join(err, result.WriteText(out, styleOf(out)))
+	if file != "" {
+		err = errors.Join(err, writeResult(file, result))
+	}
+	if n := len(result.Failures); n > 0 && err == nil {
+		return fmt.Errorf("%d of the trials could not be made: see above", n)
+	}
+	return err
+}
+
+func writeResult(file string, result bench.Result) error {
+	f, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	return errors.Join(result.WriteJSON(f), f.Close())
+}
+
+// benchSystems are the systems that are compared.
+func benchSystems(o options) []bench.System {
+	holdfast := func(profile string, noVMAC bool) func(*topology.Lab, string) (machine.System, error) {
+		return func(lab *topology.Lab, dir string) (machine.System, error) {
+			return members.New(lab, members.Options{Binary: binary(o), Dir: dir, Profile: profile, NoVMAC: noVMAC})
+		}
+	}
+	return []bench.System{
+		{Name: "holdfast", New: holdfast("", false)},
+		{Name: "holdfast-fast", New: holdfast("fast", false)},
+		{Name: "holdfast-no-vmac", New: holdfast("", true), Only: []string{"power-off", bench.CaseManyVIPs}},
+	}
+}
+
+// pick returns the systems of these names, all without names.
+func pick(systems []bench.System, names []string) ([]bench.System, error) {
+	if len(names) == 0 {
+		return systems, nil
+	}
+	var out []bench.System
+	var all []string
+	for _, s := range systems {
+		all = append(all, s.Name)
+		if slices.Contains(names, s.Name) {
+			out = append(out, s)
+		}
+	}
+	for _, n := range names {
+		if !slices.Contains(all, n) {
+			return nil, fmt.Errorf("system %q: there are %v", n, all)
+		}
+	}
+	return out, nil
+}
