@@ -70,8 +70,7 @@ func Start(ctx context.Context, exe string, cfg Config, log *slog.Logger) (*Puls
 		return nil, fmt.Errorf("pulse: start %s pulse: %w", exe, err)
 	}
 	if err := p.handshake(); err != nil {
-		p.conn.Close()
-		return nil, errors.Join(err, p.reap())
+		return nil, errors.Join(err, p.conn.Close(), p.reap())
 	}
 	go p.read()
 	return p, nil
@@ -100,7 +99,7 @@ func (p *Pulse) spawn(exe string) (err error) {
 	}
 	defer func() {
 		if err != nil {
-			conn.Close()
+			err = errors.Join(err, conn.Close())
 		}
 	}()
 	p.conn = conn.(*net.UnixConn)
@@ -155,7 +154,7 @@ func (p *Pulse) read() {
 			break
 		}
 	}
-	p.conn.Close()
+	_ = p.conn.Close() // Close may have been first
 	err := p.reap()
 	p.hand(Died{Err: err})
 }
@@ -254,7 +253,7 @@ func (p *Pulse) Query() error { return p.send(&command{kind: msgQuery}) }
 func (p *Pulse) Close() error {
 	p.once.Do(func() {
 		close(p.stop)
-		p.conn.Close()
+		_ = p.conn.Close() // the child's end may have been first
 	})
 	<-p.done
 	return nil

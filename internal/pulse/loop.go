@@ -175,7 +175,7 @@ func (l *loop) transmit(i int, frame []byte) fate {
 func (l *loop) hangUp(p *port) {
 	l.unpin()
 	defer l.pin()
-	p.conn.Close()
+	_ = p.conn.Close() // its interface is gone already
 	p.conn, p.again = nil, l.now()+redialFirst
 }
 
@@ -249,7 +249,7 @@ func (l *loop) reconfigure(c *Config) {
 	}
 	for j := range n {
 		if old[j].conn != nil {
-			old[j].conn.Close()
+			_ = old[j].conn.Close() // nothing is lost with what it still held
 		}
 	}
 	if pinned {

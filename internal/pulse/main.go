@@ -31,7 +31,7 @@ func Main() int {
 	signal.Ignore(unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
 	l, err := begin()
 	if err != nil {
-		send(controlFD, appendText([]byte{byte(msgFailed)}, err.Error()))
+		_ = send(controlFD, appendText([]byte{byte(msgFailed)}, err.Error()))
 		return 1
 	}
 	l.run()
@@ -53,7 +53,9 @@ func begin() (*loop, error) {
 	rand.Read(seed[:])
 	l.engine = newEngine(l, w, seed)
 	notices := tame(c.Priority, bytesOf(l), bytesOf(l.engine))
-	send(controlFD, []byte{byte(msgReady)})
+	if errno := send(controlFD, []byte{byte(msgReady)}); errno != 0 {
+		return nil, fmt.Errorf("say to the daemon that the pulse is ready: %w", errno)
+	}
 	l.engine.stats.Locked, l.engine.stats.Realtime = true, true
 	for _, n := range notices {
 		l.engine.say(appendNotice(l.engine.message[:0], &n))

@@ -45,7 +45,7 @@ func sections() (out [][]byte, err error) {
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
+	defer func() { err = errors.Join(err, file.Close()) }()
 	bias, err := loadBias(file.Entry)
 	if err != nil {
 		return nil, err

@@ -12,6 +12,7 @@ import (
 // The calls below go past Go's scheduler: a call through the runtime gives up the scheduler slot, and a thread at normal
 // priority may have to run before it comes back. They keep the slot blocked while they wait, which is fine in a process
 // that has nothing else to run. None of them allocates: what the kernel writes to lies in a kernelBuffers.
+// Where the error is ignored, only a wrong address or number could cause one.
 
 // kernelBuffers is the memory that the loop's system calls write to. It lies on the heap once, for good.
 type kernelBuffers struct {
@@ -31,14 +32,14 @@ type kernelBuffers struct {
 
 // boottime returns CLOCK_BOOTTIME in nanoseconds.
 func (k *kernelBuffers) boottime() int64 {
-	syscall.RawSyscall(unix.SYS_CLOCK_GETTIME, unix.CLOCK_BOOTTIME, uintptr(unsafe.Pointer(&k.ts)), 0)
+	_, _, _ = syscall.RawSyscall(unix.SYS_CLOCK_GETTIME, unix.CLOCK_BOOTTIME, uintptr(unsafe.Pointer(&k.ts)), 0)
 	return k.ts.Nano()
 }
 
 // poll waits until one of the first n descriptors is ready or wait nanoseconds have passed (at once if none are left).
 func (k *kernelBuffers) poll(n int, wait int64) {
 	k.timeout = unix.NsecToTimespec(max(wait, 0))
-	syscall.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&k.polls)), uintptr(n), uintptr(unsafe.Pointer(&k.timeout)), 0, 0, 0)
+	_, _, _ = syscall.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&k.polls)), uintptr(n), uintptr(unsafe.Pointer(&k.timeout)), 0, 0, 0)
 }
 
 // recvPacket reads one packet into the frame buffer without waiting, its sender into the address buffer.
@@ -64,7 +65,7 @@ func send(fd int, b []byte) syscall.Errno {
 
 // faults returns the page faults of the calling thread so far.
 func (k *kernelBuffers) faults() uint64 {
-	syscall.RawSyscall(unix.SYS_GETRUSAGE, unix.RUSAGE_THREAD, uintptr(unsafe.Pointer(&k.usage)), 0)
+	_, _, _ = syscall.RawSyscall(unix.SYS_GETRUSAGE, unix.RUSAGE_THREAD, uintptr(unsafe.Pointer(&k.usage)), 0)
 	return uint64(k.usage.Minflt + k.usage.Majflt)
 }
 
