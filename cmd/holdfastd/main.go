@@ -24,6 +24,9 @@ import (
 	"github.com/holdfast-project/holdfast/internal/pulse"
 )
 
+// exitRestart asks the service manager for another daemon (RestartForceExitStatus in deploy/holdfastd.service).
+const exitRestart = 75
+
 func main() {
 	if len(os.Args) == 2 && os.Args[1] == "pulse" {
 		os.Exit(pulse.Main())
@@ -54,7 +57,11 @@ func run(args []string, stdout, stderr io.Writer) int {
 	case *check:
 		return checkConfig(*path, stdout, stderr)
 	}
-	if err := serve(*path, *member, stderr); err != nil {
+	err := serve(*path, *member, stderr)
+	if errors.Is(err, node.ErrRestart) {
+		return exitRestart
+	}
+	if err != nil {
 		fmt.Fprintln(stderr, "holdfastd:", err)
 		return 1
 	}

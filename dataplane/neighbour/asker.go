@@ -129,7 +129,8 @@ func (a *Asker) forget(index int) {
 }
 
 // Ask sends one question on an interface and returns; the answer, or Nobody after wait, comes on Answers. Asking
-// again while a question for the same (kind, interface, address) is open sends another frame and extends its time. An Echo
+// again while a question for the same (kind, interface, address) is open sends another frame, extends its time, and has
+// those who answer once more reported once more. An Echo
 // to a neighbour whose MAC did not answer lately begins with a Neighbour question; if that finds nobody, so does the Echo.
 // The first question on an interface opens sockets in the network namespace of the calling thread.
 func (a *Asker) Ask(kind Kind, index int, addr netip.Addr, wait time.Duration) error {
@@ -204,6 +205,7 @@ func (a *Asker) post(s *segment, q question, wait time.Duration, now int64, fram
 		o = &open{asked: now, answered: make(map[[6]byte]bool)}
 		a.questions[q] = o
 	}
+	clear(o.answered) // who asks again wants to know whether it is still so
 	o.wait = wait
 	o.until = now + int64(wait)
 	a.signal()

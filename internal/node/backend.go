@@ -206,6 +206,7 @@ func (b *backend) Stop(ctx context.Context) (control.Result, error) {
 // Restart implements control.Backend.
 func (b *backend) Restart(ctx context.Context) (control.Result, error) {
 	return ask(ctx, b.n, func(int64) (control.Result, error) {
+		b.n.again = true
 		b.n.beginRestart()
 		return control.Result{Done: b.n.local.Self.Name + " ends; its gate stays for the daemon that follows"}, nil
 	})

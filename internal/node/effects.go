@@ -20,12 +20,13 @@ const askWait = 50 * time.Millisecond
 
 // serving is what the adapters have been told last.
 type serving struct {
-	lease    members.Lease // the lease that the pulse was asked to renew; Term 0: none
-	open     bool          // the gate was open at its last change
-	announce bool          // announcements wait for the gate to open: before, it would drop them
-	hostKnow bool          // the host has been told that the group is served here
-	openedBy int64         // when the last lease was asked for, for the time that a takeover takes
-	took     time.Duration // that the last opening took, from the machine's decision to the open gate
+	lease     members.Lease // the lease that the pulse was asked to renew; Term 0: none
+	open      bool          // the gate was open at its last change
+	announce  bool          // announcements wait for the gate to open: before, it would drop them
+	hostKnow  bool          // the host has been told that the group is served here
+	openedBy  int64         // when the last lease was asked for, for the time that a takeover takes
+	announced int64         // when announcements began last
+	took      time.Duration // that the last opening took, from the machine's decision to the open gate
 }
 
 // perform carries out one effect. What fails is said; the machine learns of it by what it does not hear.
@@ -98,7 +99,12 @@ func (n *node) announce(e members.Announce, now int64) {
 		return
 	}
 	n.serve.announce = false
-	n.announcer.Announce(e.Group)
+	n.announceNow(e.Group)
+}
+
+func (n *node) announceNow(group uint8) {
+	n.announcer.Announce(group)
+	n.serve.announced = bpf.Boottime()
 }
 
 // gateOpened follows the gate: announcements first, then what only concerns this host.
@@ -106,7 +112,7 @@ func (n *node) gateOpened(group uint8) {
 	n.serve.open = true
 	if n.serve.announce {
 		n.serve.announce = false
-		n.announcer.Announce(group)
+		n.announceNow(group)
 	}
 	if n.serve.openedBy != 0 {
 		n.serve.took = time.Duration(bpf.Boottime() - n.serve.openedBy)

@@ -4,6 +4,8 @@ package node
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/holdfast-project/holdfast/bpf"
 	"github.com/holdfast-project/holdfast/ccp"
@@ -28,7 +30,17 @@ func (n *node) loadKeys(keys []ccp.Key) error {
 	if err := n.wire.ring.Load(keys...); err != nil {
 		return fmt.Errorf("%s: %w", n.cfg.KeyFile, err)
 	}
+	n.wire.keyNumbers = keyNumbers(keys)
 	return n.followRing()
+}
+
+// keyNumbers names the keys of a key file for people.
+func keyNumbers(keys []ccp.Key) string {
+	var all []string
+	for _, k := range keys {
+		all = append(all, strconv.Itoa(int(k.Number)))
+	}
+	return strings.Join(all, ", ")
 }
 
 // followRing carries out what the ring has decided, in the order that it asks for: what is held can be opened before anything is sent

@@ -71,6 +71,7 @@ type node struct {
 	asks   chan func()       // from the API's goroutines
 	waits  []wait            // API requests that wait for the machine to get somewhere
 	leave  leaveKind         // why the loop is ending
+	again  bool              // the operator wants another daemon to follow
 	wakeAt int64             // next Tick that the machine asked for; 0 none
 	due    periodic          // what comes back regularly
 	serve  serving           // what has been told to the host about serving
@@ -106,6 +107,9 @@ const (
 	restarting           // another daemon will adopt the gate
 	stopping             // the member leaves the cluster: everything it set is taken back
 )
+
+// ErrRestart is what Run returns after the operator asked for another daemon: whoever supervises this one is to start it.
+var ErrRestart = errors.New("restart was asked for")
 
 // Run is a member until ctx ends (the gate goes on serving for a daemon that follows at once), until the operator stops it (everything
 // that was set on the host is taken back), or until something fails that it cannot go on without.
@@ -168,6 +172,9 @@ func (n *node) run(ctx context.Context) (err error) {
 	err = errors.Join(err, n.tasks.wait())
 	if n.leave == stopping {
 		err = errors.Join(err, n.takeBack())
+	}
+	if n.again {
+		err = errors.Join(err, ErrRestart)
 	}
 	return errors.Join(err, n.close())
 }

@@ -5,7 +5,9 @@ package node
 import (
 	"time"
 
+	"github.com/holdfast-project/holdfast/bpf"
 	"github.com/holdfast-project/holdfast/internal/pulse"
+	"github.com/holdfast-project/holdfast/members/gate"
 )
 
 // publish brings history and metrics up to the machine's view. The loop calls it ten times a second, so it stays cheap: what costs a
@@ -17,7 +19,8 @@ func (n *node) publish(now int64) {
 		n.metrics.SetState(m.Name, m.State.String())
 		n.metrics.SetTerm(m.Name, m.Term)
 	}
-	n.metrics.SetServing(n.serve.open, n.serve.open)
+	bits := n.words.Serving(gateway, now)
+	n.metrics.SetServing(bits&gate.Answer != 0, bits&gate.Forward != 0)
 	n.metrics.SetFence(gateway, n.words.Fence(gateway).Term)
 	for _, d := range v.Devices {
 		n.metrics.SetDevice(d.Name, d.Status.String())
@@ -49,6 +52,11 @@ func (n *node) publishSlow() {
 			byName[c.String()] = v
 		}
 		n.metrics.SetGateCounters(byName)
+		n.metrics.SetFrames("probe", "in", counters[bpf.ProbeAnswered])
+		n.metrics.SetFrames("reply", "in", counters[bpf.ReplyPassed])
+		n.metrics.SetFrames("yield", "in", counters[bpf.YieldGranted]+counters[bpf.YieldRefused])
+		n.metrics.SetYields("granted", counters[bpf.YieldGranted])
+		n.metrics.SetYields("refused", counters[bpf.YieldRefused])
 	}
 	a := n.announcer.Counters()
 	for kind, v := range map[string]uint64{"vmac": a.Beacons, "garp": a.ARPRequests + a.ARPReplies, "na": a.NeighbourAdverts, "ra": a.RouterAdverts} {
@@ -79,6 +87,11 @@ func (n *node) pulseStats(s pulse.Stats) {
 		n.metrics.AddRTT(member, iface, pulse.RTTBounds[:], counts, l.RTT.Sum-old.RTT.Sum)
 		n.links[key] = l
 	}
+	probes := uint64(0)
+	for _, l := range s.Links {
+		probes += l.Sent
+	}
+	n.metrics.SetFrames("probe", "out", probes)
 	for d := range s.Dropped {
 		n.metrics.SetDrops("pulse-"+pulse.Drop(d).String(), s.Dropped[d])
 	}

@@ -36,6 +36,9 @@ func (n *node) reload() (control.ReloadResult, error) {
 		n.metrics.Reloaded(false)
 		return control.ReloadResult{}, control.Invalid(err.Error(), "correct the key file; nothing was changed")
 	}
+	if now := keyNumbers(keys); now != n.wire.keyNumbers {
+		result.Applied = append(result.Applied, control.Change{Path: "key-file", From: "keys " + n.wire.keyNumbers, To: "keys " + now})
+	}
 	n.cfg, n.local = next, local
 	for _, p := range n.ports {
 		p.Interface = next.Interfaces[p.Slot]

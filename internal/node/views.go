@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/holdfast-project/holdfast/ccp"
@@ -199,10 +200,15 @@ func (b *backend) VIPs(ctx context.Context) (control.VIPs, error) {
 		n := b.n
 		list := control.VIPs{Member: n.local.Self.Name, Serving: n.words.Serving(gateway, now)&gate.Answer != 0}
 		holder := n.name(n.machine.View(now).Active)
+		var announced *time.Time
+		if n.serve.announced != 0 {
+			at := n.trace.at(n.serve.announced)
+			announced = &at
+		}
 		for _, p := range n.ports {
 			add := func(addr, prefix, kind string) {
 				list.VIPs = append(list.VIPs, control.VIP{Address: addr, Prefix: prefix, Interface: p.Name, Kind: kind,
-					MAC: macText(p.answerMAC()), Group: gateway, Holder: holder})
+					MAC: macText(p.answerMAC()), Group: gateway, Holder: holder, Announced: announced})
 			}
 			for _, v := range p.VIPs {
 				add(v.Addr.String(), v.Prefix.String(), "vip")
@@ -323,6 +329,10 @@ func (b *backend) Counters(ctx context.Context) (control.Counters, error) {
 			return c, err
 		}
 		for k, v := range counters {
+			if reason, is := strings.CutPrefix(k.String(), "frame-"); is {
+				c.Groups["drops"]["gate-"+reason] = v
+				continue
+			}
 			c.Groups["gate"][k.String()] = v
 		}
 		for r, v := range n.wire.dropped {

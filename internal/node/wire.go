@@ -36,6 +36,7 @@ type wire struct {
 	sealer      *ccp.Sealer
 	opener      *ccp.Opener
 	ring        *ccp.Keyring
+	keyNumbers  string                     // of the key file, for people
 	held        int                        // keys that gate and opener have been given
 	told        [ccp.MaxMembers]*ccp.Hello // the last HELLO of each peer
 
