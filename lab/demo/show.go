@@ -140,14 +140,18 @@ func carry(cells string) string {
 	return string(out)
 }
 
-// flow draws a flow: '#' where packets arrive, '+' where fewer than half do, '.' where none does.
+// flow draws a flow: '#' where packets arrive, '+' where fewer than half do, '.' where none does, ' ' where none was sent.
 func (s *show) flow(i int, from time.Time, cell time.Duration, n int) string {
 	var b strings.Builder
-	for _, count := range s.stage.Observer.Traffic().Arrivals(i, from, cell, n) {
+	t := s.stage.Observer.Traffic()
+	sent := t.Sends(i, from, cell, n)
+	for j, count := range t.Arrivals(i, from, cell, n) {
 		switch {
+		case count == 0 && sent[j] == 0:
+			b.WriteByte(' ')
 		case count == 0:
 			b.WriteByte('.')
-		case count < int(cell/time.Millisecond)/2:
+		case count < sent[j]/2:
 			b.WriteByte('+')
 		default:
 			b.WriteByte('#')

@@ -143,7 +143,8 @@ func (t *Tap) Read(buf []byte) (f Frame, ok bool, err error) {
 	}
 }
 
-// look finds the port again. Down is not gone: the kernel takes the socket up with the port. A new interface needs a new bind.
+// look finds the port again. The kernel takes the socket up with the port, but a port that is down may be removed without
+// another word and come back as a new interface, which needs a new bind: so it is looked for until it is up.
 func (t *Tap) look() error {
 	now := time.Now()
 	if now.Sub(t.tried) < lookEvery {
@@ -166,7 +167,9 @@ func (t *Tap) look() error {
 			return fmt.Errorf("tap at %s: %w", t.name, err)
 		}
 	}
-	t.away = false
+	if err := unix.IoctlIfreq(t.fd, unix.SIOCGIFFLAGS, req); err == nil {
+		t.away = req.Uint16()&unix.IFF_UP == 0
+	}
 	return nil
 }
 

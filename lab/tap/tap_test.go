@@ -155,6 +155,12 @@ func TestTapTakesOnlyWhatItWasAskedFor(t *testing.T) {
 }
 
 func TestTapFollowsAPortThatIsMadeAnew(t *testing.T) {
+	t.Run("removed", func(t *testing.T) { follow(t, false) })
+	t.Run("taken down, then removed", func(t *testing.T) { follow(t, true) })
+}
+
+func follow(t *testing.T, downFirst bool) {
+	t.Helper()
 	ns := cable(t)
 	in, err := tap.Open(ns.Do, "a", tap.Options{Incoming: true})
 	if err != nil {
@@ -170,14 +176,23 @@ func TestTapFollowsAPortThatIsMadeAnew(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	read := func() {
+		for range 3 { // reads what is left, then meets the error, then finds nothing
+			if _, _, err := in.Read(make([]byte, 64)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if downFirst {
+		if err := h.LinkSetDown(old); err != nil {
+			t.Fatal(err)
+		}
+		read()
+	}
 	if err := h.LinkDel(old); err != nil {
 		t.Fatal(err)
 	}
-	for range 3 { // reads what is left, then meets the error, then finds nothing
-		if _, _, err := in.Read(make([]byte, 64)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	read()
 	plug(t, ns)
 	out, err := tap.Inject(ns.Do, "b")
 	if err != nil {
