@@ -138,6 +138,7 @@ static __always_inline void ccp_report(struct ccp *r, const struct words *w, con
 static __always_inline void ccp_probe(struct words *w, const struct ccp *p, __u32 source, __u64 now)
 {
 	__u64 stamp = bpf_be64_to_cpu(p->echo_stamp);
+	__u32 how = p->bits & BIT_ALONE ? MEET_ALONE : 0;
 
 	WRITE_ONCE(w->probed, now);
 	if (bpf_be64_to_cpu(p->echo_incarnation) != w->incarnation)
@@ -146,12 +147,13 @@ static __always_inline void ccp_probe(struct words *w, const struct ccp *p, __u3
 		if (stamp > READ_ONCE(w->echo[source])) {
 			WRITE_ONCE(w->echo[source], stamp);
 			WRITE_ONCE(w->heard[source], now);
+			how |= MEET_NEWER;
 		}
 		if (p->bits & BIT_HEARS_YOU && stamp > READ_ONCE(w->watched))
 			WRITE_ONCE(w->watched, stamp);
 	}
 	if (p->bits & BIT_ANSWER)
-		meet(p->group, bpf_ntohl(p->term), source, p->bits & BIT_ALONE);
+		meet(p->group, bpf_ntohl(p->term), source, how);
 }
 
 /* The checks that need no key: the reason to drop the frame, or -1. */

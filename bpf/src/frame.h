@@ -77,6 +77,12 @@ static __always_inline struct mac mac_load(const void *p)
 	return (struct mac){ .head = *(const __u32 *)p, .tail = *(const __be16 *)(p + 4) };
 }
 
+static __always_inline void mac_store(void *p, struct mac mac)
+{
+	*(__u32 *)p = mac.head;
+	*(__be16 *)(p + 4) = mac.tail;
+}
+
 static __always_inline bool mac_equal(struct mac a, struct mac b)
 {
 	return a.head == b.head && a.tail == b.tail;

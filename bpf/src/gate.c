@@ -21,10 +21,12 @@ int holdfast_xdp(struct xdp_md *ctx)
 	case GATE_ANSWER:
 		return XDP_TX;
 	case GATE_ADMIT:
-		/* The stack looks at the address only afterwards. The own one is what an iface begins with. */
+		/* The stack looks at the address only afterwards. */
 		ifc = bpf_map_lookup_elem(&ifaces, &ifindex);
-		if (ifc && bpf_xdp_store_bytes(ctx, 0, (void *)ifc, ETH_ALEN))
+		frame_reload(&f);
+		if (!ifc || f.data + ETH_HLEN > f.end)
 			return XDP_DROP;
+		mac_store(f.data, mac_own(ifc));
 	}
 	return XDP_PASS;
 }

@@ -18,23 +18,28 @@ static __always_inline int gate_local(struct frame *f, const struct iface *ifc, 
 	return closed_rx(w, f, ifc, vip->group, CLOSED_VIP);
 }
 
-static __always_inline int gate_ip4(struct frame *f, const struct iface *ifc, struct words *w, __u64 now)
+static __always_inline int gate_ip4(struct frame *f, const struct iface *ifc, struct words *w, __u64 now, bool serves)
 {
-	struct iphdr *ip = frame_at(f, f->net, sizeof(*ip));
+	struct iphdr *ip;
 
+	if (serves)
+		return -1;
+	ip = frame_at(f, f->net, sizeof(*ip));
 	return ip ? gate_local(f, ifc, w, vip4(&ip->daddr), now) : -1;
 }
 
-static __always_inline int gate_ip6(struct frame *f, const struct iface *ifc, struct words *w, __u32 ifindex, __u64 now)
+static __always_inline int gate_ip6(struct frame *f, const struct iface *ifc, struct words *w, __u32 ifindex, __u64 now,
+				    bool serves)
 {
 	struct ipv6hdr *ip = frame_at(f, f->net, sizeof(*ip));
-	const struct vip *vip;
+	const struct vip *vip = 0;
 	__u32 off;
 	int v;
 
 	if (!ip)
 		return -1;
-	vip = vip6((const __u8 *)&ip->daddr, ifindex);
+	if (!serves)
+		vip = vip6((const __u8 *)&ip->daddr, ifindex);
 	off = icmp6_offset(f, ip->nexthdr);
 	if (off) {
 		v = gate_nd(f, ifc, w, ifindex, now, off);
@@ -49,18 +54,21 @@ static __always_inline int gate_ingress(struct frame *f, __u32 ifindex)
 {
 	const struct iface *ifc = bpf_map_lookup_elem(&ifaces, &ifindex);
 	struct words *w = the_words();
-	__u64 now;
 	int v = -1, group;
+	bool serves;
+	__u64 now;
 
 	if (!ifc || !w || !frame_parse(f))
 		return GATE_PASS;
 	now = bpf_ktime_get_boot_ns();
 	if (f->proto == ifc->ethertype)
 		return gate_ccp(f, ifc, w, now);
+	/* A member that serves everything lets everything in: no need to look addresses up. */
+	serves = all_answer(now);
 	if (f->proto == bpf_htons(ETH_P_IP))
-		v = gate_ip4(f, ifc, w, now);
+		v = gate_ip4(f, ifc, w, now, serves);
 	else if (f->proto == bpf_htons(ETH_P_IPV6))
-		v = gate_ip6(f, ifc, w, ifindex, now);
+		v = gate_ip6(f, ifc, w, ifindex, now, serves);
 	else if (f->proto == bpf_htons(ETH_P_ARP))
 		v = gate_arp(f, ifc, w, ifindex, now);
 	if (v >= 0)
@@ -68,7 +76,7 @@ static __always_inline int gate_ingress(struct frame *f, __u32 ifindex)
 	group = vmac_group(ifc, f->dst);
 	if (group < 0)
 		return GATE_PASS;
-	if (!may(group, now, BIT_FORWARD))
+	if (!(serves && READ_ONCE(w->groups) >> group & 1) && !may(group, now, BIT_FORWARD))
 		return closed_rx(w, f, ifc, group, CLOSED_VMAC);
 	count(VMAC_ADMITTED);
 	return GATE_ADMIT;

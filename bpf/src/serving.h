@@ -93,17 +93,21 @@ __noinline __u32 all_answer(__u64 now)
 	return 1;
 }
 
-/* The closing rule: what a probe whose sender serves with `term` does to our fence. */
-__noinline __u32 meet(__u32 group, __u64 term, __u32 src, __u32 they_alone)
+/*
+ * The closing rule: what a probe whose sender serves with `term` does to our fence. `how` is MEET_ALONE if the sender serves alone, and
+ * MEET_NEWER if the probe is newer than all before it: only then it counts that a sender with a lower term has company.
+ */
+#define MEET_ALONE 1
+#define MEET_NEWER 2
+__noinline __u32 meet(__u32 group, __u64 term, __u32 src, __u32 how)
 {
 	struct words *w = the_words();
 	struct group *g;
-	bool we_alone;
+	bool we_alone, they_alone = how & MEET_ALONE, newer = how & MEET_NEWER;
 
 	if (!w)
 		return 0;
 	g = &w->group[group & (GROUPS - 1)];
-	they_alone = they_alone != 0;
 	we_alone = READ_ONCE(g->alone) != 0;
 
 #pragma unroll
@@ -117,7 +121,7 @@ __noinline __u32 meet(__u32 group, __u64 term, __u32 src, __u32 they_alone)
 		} else {
 			if (they_alone && !we_alone)
 				return 0;
-			if (they_alone == we_alone && !(term > mine || (term == mine && src < w->self)))
+			if (!(term > mine || (newer && ((we_alone && !they_alone) || (term == mine && src < w->self)))))
 				return 0;
 			if (term > ft && term > mine) {
 				next = term << 8 | src;

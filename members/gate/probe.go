@@ -56,21 +56,24 @@ func (w *Words) Probe(now int64, p Probe) Reply {
 	w.Probed = now
 	// Only a frame that echoes a stamp of this very gate says anything about the present: see docs/decisions/001.
 	if p.EchoIncarnation == w.Incarnation {
-		if p.EchoStamp > w.Echo[p.Source] && p.EchoStamp <= now {
+		newer := p.EchoStamp > w.Echo[p.Source] && p.EchoStamp <= now
+		if newer {
 			w.Echo[p.Source], w.Heard[p.Source] = p.EchoStamp, now
 		}
 		if p.Bits.Has(HearsYou) && p.EchoStamp > w.Watched && p.EchoStamp <= now {
 			w.Watched = p.EchoStamp
 		}
 		if p.Bits.Has(Answer) {
-			w.meet(&w.Group[p.Group], p)
+			w.meet(&w.Group[p.Group], p, newer)
 		}
 	}
 	return w.reply(now, p.Group, p.Nonce, p.Incarnation, p.Sequence, None)
 }
 
-// meet applies the closing rule to a group whose probe says that its sender serves.
-func (w *Words) meet(group *Group, p Probe) {
+// meet applies the closing rule to a group whose probe says that its sender serves. That a higher term is served can be said by a
+// recording too: it was true, and the present holder of a lower term has to learn it. That somebody with a lower term has company
+// only counts from a probe that is newer than all before it: the recordings of a dead member all say so.
+func (w *Words) meet(group *Group, p Probe, newer bool) {
 	mine, fence := group.Lease.Term(), group.Fence
 	theyAlone, weAlone := p.Bits.Has(Alone), group.Alone != 0
 	if !fence.Permits(mine, w.Self) {
@@ -82,8 +85,8 @@ func (w *Words) meet(group *Group, p Probe) {
 	switch {
 	case theyAlone && !weAlone:
 		return // they give way
-	case weAlone && !theyAlone:
-	case p.Term > mine || p.Term == mine && p.Source < w.Self:
+	case weAlone && !theyAlone && newer:
+	case p.Term > mine || p.Term == mine && p.Source < w.Self && newer:
 	default:
 		return
 	}
