@@ -19,7 +19,7 @@ func (b *builder) routerAdv(r rawRouterAdv) *RouterAdv {
 		return nil
 	}
 	ra := &RouterAdv{
-		Interval:    b.duration(r.Interval, 3*time.Second, 30*time.Minute, 10*time.Second),
+		Interval:    b.duration(r.Interval, 4*time.Second, 30*time.Minute, 10*time.Second),
 		Preference:  choice(b, r.Preference, "medium", "low", "medium", "high"),
 		Managed:     b.flag(r.Managed, false),
 		OtherConfig: b.flag(r.OtherConfig, false),

@@ -20,6 +20,7 @@ func (n *node) pulseEvent(ev pulse.Event) {
 		key := [2]uint8{ev.Peer, ev.Slot}
 		n.heard[key] = ev
 		delete(n.silent, key)
+		n.wire.gates[ev.Peer] = echo{ev.Incarnation, ev.Stamp}
 		n.step(heard(ev))
 	case pulse.Silent:
 		n.silent[[2]uint8{ev.Peer, ev.Slot}] = true

@@ -170,12 +170,15 @@ func (n *node) pulseDied(died pulse.Died) error {
 	n.log.Error("pulse ended, starting another", "error", died.Err)
 	n.metrics.PulseRestarted()
 	_ = n.pulse.Close()
+	// The next one is there in a moment: nobody shall ask this gate to yield for it.
+	n.words.SetRestarting(bpf.Boottime() + int64(n.cfg.Timers.Restarting))
 	p, err := pulse.Start(context.Background(), n.o.Exe, n.pulseConfig(), n.log)
 	if err != nil {
 		return err
 	}
 	n.pulse = p
 	p.Word()
+	n.words.SetRestarting(0)
 	if l := n.serve.lease; l.Term != 0 {
 		return p.Lease(l.Group, l.Term, l.Alone)
 	}

@@ -86,7 +86,7 @@ func (e *engine) heard(now int64, l *link, h *ccp.Header, r *ccp.Reply, rtt time
 	if !query && !aged && !l.resumed && c == t.what && t.at != 0 && now-t.at < int64(heardInterval) {
 		return
 	}
-	event := Heard{Peer: l.peer, Slot: l.slot, Query: query, At: now, RTT: rtt, Incarnation: h.Incarnation, Reply: *r}
+	event := Heard{Peer: l.peer, Slot: l.slot, Query: query, At: now, RTT: rtt, Incarnation: h.Incarnation, Stamp: h.Sequence, Reply: *r}
 	if e.say(appendHeard(e.message[:0], &event)) {
 		t.at, t.what, l.resumed = now, c, false
 	}

@@ -21,6 +21,7 @@ type Heard struct {
 	At          int64
 	RTT         time.Duration
 	Incarnation uint64 // of the peer's gate
+	Stamp       uint64 // of the peer's gate when it answered: what a frame has to echo to be fresh there
 	Reply       ccp.Reply
 }
 

@@ -18,6 +18,7 @@ func appendHeard(b []byte, e *Heard) []byte {
 	b = appendInt(b, e.At)
 	b = appendInt(b, int64(e.RTT))
 	b = appendInt(b, int64(e.Incarnation))
+	b = appendInt(b, int64(e.Stamp))
 	return appendReply(b, &e.Reply)
 }
 
@@ -113,7 +114,7 @@ func decodeEvent(b []byte) (Event, error) {
 		}
 		return nil, fmt.Errorf("%w: %s", errFailed, text)
 	case msgHeard:
-		e = Heard{Peer: r.u8(), Slot: r.u8(), Query: r.bool(), At: r.int(), RTT: r.duration(), Incarnation: r.u64(), Reply: r.reply()}
+		e = Heard{Peer: r.u8(), Slot: r.u8(), Query: r.bool(), At: r.int(), RTT: r.duration(), Incarnation: r.u64(), Stamp: r.u64(), Reply: r.reply()}
 	case msgSilent:
 		e = Silent{Peer: r.u8(), Slot: r.u8(), At: r.int(), Since: r.int()}
 	case msgMissed:

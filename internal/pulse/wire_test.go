@@ -39,7 +39,7 @@ var commands = []command{
 	{kind: msgQuery},
 }
 
-var heardEvent = Heard{Peer: 1, Slot: 2, Query: true, At: 3, RTT: 4, Incarnation: 5, Reply: testReply}
+var heardEvent = Heard{Peer: 1, Slot: 2, Query: true, At: 3, RTT: 4, Incarnation: 5, Stamp: 6, Reply: testReply}
 
 func encodings() (packets [][]byte, events []Event) {
 	stats := Stats{

@@ -130,7 +130,7 @@ func writeInterface(line func(string, ...any), lab *topology.Lab, o Options, i i
 	line("    link-local: %q", plan.LinkLocal)
 	if lab.Spec.SLAAC && segment.Hosts == topology.Clients {
 		line("    router-advert:")
-		line("      interval: 3s")
+		line("      interval: 4s")
 		line("      prefixes:")
 		line("        - {prefix: %q}", plan.V6)
 	}
