@@ -18,13 +18,11 @@ type claim struct {
 
 	granted   uint8 // bit per peer
 	own       bool  // the own gate granted
+	last      bool  // the serving gates are asked, all others have granted
 	committed bool  // the serving gate granted: nobody serves until somebody opens
 	backoff   int64 // after a refusal: not before
 
-	queriedAt int64
-	held      string // the question that it waits for
-	vipSince  int64  // when a VIP was asked for first
-	gap       int64  // since when nobody serves, by the evidence
+	held string // the question that it waits for
 }
 
 // pursue starts, continues or gives up a claim.
@@ -115,7 +113,7 @@ func (m *Machine) begin() {
 	}
 	again := c.term != 0
 	m.maxTerm++
-	c.term, c.asked, c.granted, c.own, c.sentAt, c.held = m.maxTerm, true, 0, false, 0, ""
+	c.term, c.asked, c.granted, c.own, c.last, c.sentAt, c.held = m.maxTerm, true, 0, false, false, 0, ""
 	m.do(StoreTerm{Term: c.term})
 	if !again {
 		m.do(Record{Code: CodeClaim, From: m.state, To: m.state, Peer: c.from, Term: c.term,
@@ -130,10 +128,12 @@ func (m *Machine) collect() {
 	first, second := m.missing()
 	wave := first
 	if first == 0 && c.own {
-		wave = second
 		if second == 0 {
 			m.open()
 			return
+		}
+		if wave = second; !c.last {
+			c.last, c.sentAt = true, 0 // the last wave leaves at once
 		}
 	}
 	if m.now >= c.sentAt+m.t.probe {
@@ -227,16 +227,15 @@ func (m *Machine) granted(by uint8) {
 		c.committed, p.reply.Serving = true, false // the gate closed with its grant
 		m.servedAt = m.now
 	}
-	c.sentAt = min(c.sentAt, m.now-m.t.probe) // the next wave leaves at once
 }
 
 // refused: another member was granted the term or a higher one. The lower number tries again at once, the
-// other one after a dead interval.
+// other one after a dead interval; so does who takes the rival for dead, since it has just asked.
 func (m *Machine) refused(e YieldResult) {
 	c := &m.claim
 	rival := m.peer(e.Grantee)
 	c.asked = false
-	if rival != nil && !rival.dead && rival.id < m.self {
+	if rival != nil && (rival.dead || rival.id < m.self) {
 		c.backoff = m.now + m.t.dead
 		m.do(Record{Code: CodeClaimRefused, From: m.state, To: m.state, Peer: e.Grantee, Term: e.Term,
 			Reason: fmt.Sprintf("term %d went to %s first", e.FenceTerm, rival.name)})

@@ -20,7 +20,7 @@ type Machine struct {
 	boot Boot
 
 	state   State
-	reason  string // why state
+	reason  string // why state, while it serves
 	since   int64  // of state
 	term    uint32 // of the own lease, 0 while not serving
 	opened  int64  // when the gate was opened last
@@ -40,15 +40,16 @@ type Machine struct {
 	policy     bool
 	sync       bool
 
-	claim    claim
-	vip      vipQuestion
-	force    force
-	flap     flap
-	courtesy courtesy
-	freeze   int64 // until when voluntary moves are frozen by this member's operator
-	relief   relief
-	change   change // explains the state that this Step ends in
-	isolated bool
+	claim     claim
+	vip       vipQuestion
+	queriedAt int64
+	force     force
+	flap      flap
+	courtesy  courtesy
+	freeze    int64 // until when voluntary moves are frozen by this member's operator
+	relief    relief
+	change    change // explains the state that this Step ends in
+	isolated  bool
 
 	server     uint8 // who serves as far as this member knows, or Nobody
 	lastServer uint8 // who served last, kept when nobody does
@@ -98,7 +99,7 @@ func New(cfg Config, boot Boot) *Machine {
 			restarting: int64(t.Restarting), freeze: int64(t.Freeze), stranger: int64(t.Stranger),
 			neighbours: int64(t.Neighbours),
 		},
-		state: StateInit, reason: "the daemon has started and listens for the other members", since: boot.Now,
+		state: StateInit, since: boot.Now,
 		devices: device.NewRegistry(boot.Now), adminDown: boot.AdminDown,
 		server: Nobody, lastServer: Nobody, policy: !cfg.WaitPolicy, sync: !cfg.WaitSync, vacantAt: boot.Now, lastReset: boot.Now,
 		gate: boot.Gate, helloAt: boot.Now, wake: boot.Now,
@@ -115,7 +116,7 @@ func New(cfg Config, boot Boot) *Machine {
 		}
 		m.peers = append(m.peers, peer{
 			id: uint8(id), name: cfg.Names[id], ifs: make([]peerIface, len(cfg.Interfaces)),
-			state: StateLost, reason: "not heard yet", since: boot.Now,
+			state: StateLost, since: boot.Now,
 		})
 	}
 	m.sawTerm(max(boot.StoredTerm, boot.Gate.FenceTerm, boot.Gate.LeaseTerm))

@@ -10,12 +10,11 @@ import (
 
 // peer is another member as this one sees it.
 type peer struct {
-	id     uint8
-	name   string
-	state  State
-	reason string
-	since  int64 // of state
-	ifs    []peerIface
+	id    uint8
+	name  string
+	state State
+	since int64 // of state
+	ifs   []peerIface
 
 	known     bool  // ever heard
 	alive     bool  // its gate answers on some interface
@@ -141,13 +140,12 @@ func (m *Machine) judgePeers() {
 	for i := range m.peers {
 		p := &m.peers[i]
 		m.judgePath(p)
-		state, reason := m.peerState(p)
+		state := m.peerState(p)
 		if state == p.state {
-			p.reason = reason
 			continue
 		}
 		was := p.state
-		p.state, p.reason, p.since = state, reason, m.now
+		p.state, p.since = state, m.now
 		m.helloSoon = true
 		code := CodePeerState
 		switch {
@@ -156,7 +154,7 @@ func (m *Machine) judgePeers() {
 		case was == StateLost:
 			code = CodePeerHeard
 		}
-		m.do(Record{Code: code, From: was, To: state, Reason: p.name + ": " + reason, Peer: p.id})
+		m.do(Record{Code: code, From: was, To: state, Reason: p.name + ": " + m.peerReason(p), Peer: p.id})
 	}
 }
 
@@ -190,28 +188,50 @@ func (m *Machine) judgePath(p *peer) {
 	p.dead = dead
 }
 
-// peerState says what a peer is, and why, in the words of states.
-func (m *Machine) peerState(p *peer) (State, string) {
+// peerState says what a peer is in the words of states; peerReason says why.
+func (m *Machine) peerState(p *peer) State {
 	fresh := m.helloFresh(p)
 	switch {
-	case !p.alive && !p.known:
-		return StateLost, "not heard yet"
-	case p.dead:
-		return StateLost, "silent on all interfaces"
+	case p.dead || !p.alive && !p.known:
+		return StateLost
 	case p.reply.Serving && fresh && (p.hello.State == StateActiveAttention || p.hello.State == StateDown):
-		return StateActiveAttention, "serves with a problem: " + problemsText(p.hello.Devices)
+		return StateActiveAttention
 	case p.reply.Serving:
-		return StateActive, "its gate serves"
-	case !fresh && p.helloAt == 0:
-		return StateInit, "its gate answers, its daemon was not heard yet"
+		return StateActive
+	case p.helloAt == 0:
+		return StateInit
 	case !fresh:
-		return StateDown, "its gate answers, its daemon is silent"
+		return StateDown
 	case p.hello.State.Serves():
-		return StateStandby, "its gate is closed"
-	case p.hello.State == StateDown:
-		return StateDown, problemsText(p.hello.Devices)
+		return StateStandby
 	}
-	return p.hello.State, "says so"
+	return p.hello.State
+}
+
+func (m *Machine) peerReason(p *peer) string {
+	switch {
+	case !p.known:
+		return "not heard yet"
+	case p.state == StateLost:
+		return "silent on all interfaces"
+	case p.state == StateActiveAttention:
+		return "serves with a problem: " + problemsText(p.hello.Devices)
+	case p.state == StateActive:
+		return "its gate serves"
+	case p.helloAt == 0:
+		return "its gate answers, its daemon was not heard yet"
+	case m.now >= p.helloAt+m.t.helloLost:
+		return "its gate answers, its daemon is silent"
+	case p.state == StateDown:
+		return problemsText(p.hello.Devices)
+	case p.hello.State.Serves():
+		return "its gate is closed"
+	case p.state == StateStandby:
+		return "fit to serve"
+	case p.state == StateReady:
+		return "held back: its policy, connection table or version"
+	}
+	return "it has started and listens"
 }
 
 // helloFresh reports whether the peer's daemon is heard.

@@ -15,12 +15,17 @@ type vipQuestion struct {
 	strangerAt int64 // when a stranger answered first in this round
 	by         string
 	told       bool
+	clashes    int // questions of a member serving alone that another member answered, in a row
 }
 
 // askVIP asks who answers for the VIPs, each probe interval: from the first missed probe of the member
 // that serves, and for every claim that would pass over a silent member.
 func (m *Machine) askVIP(w want) {
 	v := &m.vip
+	if m.term != 0 && m.alone {
+		m.askAlone()
+		return
+	}
 	if !m.vipInDoubt(w) {
 		if v.firstAt != 0 {
 			*v = vipQuestion{}
@@ -35,6 +40,31 @@ func (m *Machine) askVIP(w want) {
 		m.do(AskVIP{})
 	}
 	m.wakeAt(v.askedAt + m.t.probe)
+}
+
+// askAlone lets a member that serves alone ask once a second whether another one does, whose CCP it does
+// not understand: with another key, say. Two answers in a row make it step down; the lower number is the
+// first to try again, and finds whoever goes on by the same question.
+func (m *Machine) askAlone() {
+	const every = int64(1e9)
+	v := &m.vip
+	switch {
+	case v.firstAt < m.opened:
+		*v = vipQuestion{firstAt: m.now, askedAt: m.now}
+	case v.clashes >= 2:
+		*v = vipQuestion{}
+		m.deferUntil = max(m.deferUntil, m.now+(1+int64(m.self))*4*m.t.dead)
+		m.do(Revoke{})
+		m.closed(change{code: CodeConflict, peer: Nobody, reason: "two members served; " + v.by})
+		return
+	case m.now-v.askedAt >= every:
+		if v.memberAt < v.askedAt {
+			v.clashes = 0
+		}
+		v.askedAt = m.now
+		m.do(AskVIP{})
+	}
+	m.wakeAt(v.askedAt + every)
 }
 
 func (m *Machine) vipInDoubt(w want) bool {
@@ -76,6 +106,9 @@ func (m *Machine) vipAnswer(e VIPAnswer) {
 	}
 	switch e.By {
 	case ByVMAC, ByMember:
+		if v.memberAt < v.askedAt {
+			v.clashes++
+		}
 		v.memberAt, v.by = m.now, fmt.Sprintf("%s answers for a VIP on %s, CCP is not understood", e.MAC, f)
 	case ByStranger:
 		if v.strangerAt == 0 {
@@ -134,10 +167,11 @@ func (m *Machine) held() string {
 
 // query probes everybody out of schedule, once a probe interval.
 func (m *Machine) query() {
-	if c := &m.claim; c.queriedAt == 0 || m.now-c.queriedAt >= m.t.probe {
-		c.queriedAt = m.now
+	if m.queriedAt == 0 || m.now-m.queriedAt >= m.t.probe {
+		m.queriedAt = m.now
 		m.do(Query{})
 	}
+	m.wakeAt(m.queriedAt + m.t.probe)
 }
 
 // passOver says why a claim must not pass over the dead peer p: another member's gate heard it lately, and

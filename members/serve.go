@@ -44,7 +44,7 @@ func (m *Machine) gateState(e GateState) {
 // fenced notes that another member's claim is under way: it is given time to open.
 func (m *Machine) fenced(term uint32, by uint8) {
 	p := m.peer(by)
-	if p == nil || p.dead {
+	if p == nil {
 		return
 	}
 	m.deferUntil = max(m.deferUntil, m.now+2*m.t.dead)
@@ -233,21 +233,18 @@ func (m *Machine) nobodyAnswers() bool {
 
 // judgeState derives the member's own state, and records it if it changed.
 func (m *Machine) judgeState() {
-	state, reason := m.ownState()
+	state := m.ownState()
 	c := m.change
 	m.change = change{}
-	if c.code != 0 && (c.code == CodeActive) != (m.term != 0) {
-		c = change{} // overtaken by what came after it in the same Step
-	}
 	if state == m.state {
-		if state != StateActive {
-			m.reason = reason
-		}
 		m.judgeFit()
 		return
 	}
+	if c.code != 0 && (c.code == CodeActive) != (m.term != 0) {
+		c = change{} // overtaken by what came after it in the same Step
+	}
 	if c.code == 0 {
-		c = change{code: m.codeOf(state), reason: reason, peer: Nobody, device: m.problemDevice()}
+		c = change{code: m.codeOf(state), reason: m.ownReason(state), peer: Nobody, device: m.problemDevice()}
 	}
 	if c.code == CodeActive && state == StateActiveAttention {
 		c.reason += ", although " + m.problemText()
@@ -271,25 +268,49 @@ func (m *Machine) codeOf(state State) Code {
 	return CodeState
 }
 
-// ownState says what this member is.
-func (m *Machine) ownState() (State, string) {
+// ownState says what this member is, ownReason why.
+func (m *Machine) ownState() State {
 	problem := m.weight() > 0
 	switch {
 	case m.term != 0 && !problem:
-		return StateActive, "no critical device is in problem any more"
+		m.relief = relief{}
+		return StateActive
 	case m.term != 0 && m.awaitsRelief():
-		return m.servingState(), m.reason
+		return m.servingState()
 	case m.term != 0:
-		return StateActiveAttention, m.problemText() + "; no other member can take over"
+		return StateActiveAttention
 	case !m.initDone:
-		return StateInit, m.initReason()
+		return StateInit
 	case problem:
-		return StateDown, m.problemText()
+		return StateDown
+	case m.heldBack() != "":
+		return StateReady
 	}
-	if held := m.heldBack(); held != "" {
-		return StateReady, held
+	return StateStandby
+}
+
+func (m *Machine) ownReason(state State) string {
+	switch state {
+	case StateInit:
+		return m.initReason()
+	case StateReady:
+		return m.heldBack()
+	case StateStandby:
+		return m.standbyReason()
+	case StateDown:
+		return m.problemText()
+	case StateActiveAttention:
+		return m.problemText() + "; no other member can take over"
 	}
-	return StateStandby, m.standbyReason()
+	return "no critical device is in problem any more"
+}
+
+// reasonNow says why the member is in its state.
+func (m *Machine) reasonNow() string {
+	if m.state == StateActive {
+		return m.reason
+	}
+	return m.ownReason(m.state)
 }
 
 // servingState is ACTIVE or ACTIVE(!), whichever it was.
@@ -317,7 +338,7 @@ func (m *Machine) awaitsRelief() bool {
 		}
 		r.until, m.helloSoon = m.now+10*m.t.dead, true
 	}
-	if m.now >= r.until {
+	if m.now >= r.until || !m.anybodyFit() {
 		r.over, m.helloSoon = true, true
 		return false
 	}

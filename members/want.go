@@ -142,7 +142,7 @@ func (m *Machine) wantFrom(p *peer, self candidate) want {
 // wantRelieve: p serves with a problem and this member is better.
 func (m *Machine) wantRelieve(p *peer, self, theirs candidate) want {
 	w := want{cause: CauseDevice, reason: p.name + " has a problem: " + problemsText(p.hello.Devices)}
-	if self.class() == classBroken && (self.weight() >= theirs.weight() || m.frozen()) {
+	if self.class() == classReady || self.class() == classBroken && (self.weight() >= theirs.weight() || m.frozen()) {
 		return want{}
 	}
 	if m.rank(self, p.id) > 0 && self.class() != classBroken {
@@ -195,6 +195,7 @@ func (m *Machine) provenHere(p *peer, f *iface, carrier bool) bool {
 		return true
 	}
 	m.ask(f, m.t.probe)
+	m.query()
 	if !carrier && !m.neighbourKnown(f, since) {
 		m.wakeAt(since + m.t.settle)
 		return m.now >= since+m.t.settle

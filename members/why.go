@@ -11,7 +11,7 @@ import (
 
 // Why says in one line why this member is in its state, naming the cause.
 func (m *Machine) Why() string {
-	s := fmt.Sprintf("%s is %s: %s", m.name(m.self), m.state, m.reason)
+	s := fmt.Sprintf("%s is %s: %s", m.name(m.self), m.state, m.reasonNow())
 	if c := &m.claim; c.cause != 0 {
 		s += fmt.Sprintf("; it claims (%s)", c.cause)
 		if c.held != "" {
@@ -30,7 +30,7 @@ func (m *Machine) WhyNot(id uint8) string {
 	if p == nil {
 		return fmt.Sprintf("there is no member %d", id)
 	}
-	s := fmt.Sprintf("%s is %s: %s", p.name, p.state, p.reason)
+	s := fmt.Sprintf("%s is %s: %s", p.name, p.state, m.peerReason(p))
 	if p.state != StateStandby || m.server == Nobody {
 		return s
 	}
@@ -106,7 +106,7 @@ func age(now, at int64) time.Duration {
 func (m *Machine) View(now int64) View {
 	left, refill := m.budget()
 	v := View{
-		Self: m.self, State: m.state, Reason: m.reason, Term: m.term, Serving: m.gate.Serving, Active: m.server,
+		Self: m.self, State: m.state, Reason: m.reasonNow(), Term: m.term, Serving: m.gate.Serving, Active: m.server,
 		Devices: m.devices.List(), Failovers: m.failovers, FailoversSince: m.lastReset, LastFailover: m.lastMove,
 		FlapBudget: left, Damped: refill, ForcedTo: m.force.to, ForcedUntil: m.force.until, FrozenUntil: m.freeze,
 		Stopped: m.stopping && m.term == 0,
@@ -131,10 +131,10 @@ func (m *Machine) View(now int64) View {
 func (m *Machine) memberView(now int64, id uint8) PeerView {
 	p := m.peer(id)
 	if p == nil {
-		return PeerView{ID: id, Name: m.name(id), State: m.state, Reason: m.reason, Term: m.term,
+		return PeerView{ID: id, Name: m.name(id), State: m.state, Reason: m.reasonNow(), Term: m.term,
 			Serving: m.term != 0, LastSeen: now, Problems: m.problems(), Version: m.cfg.Version}
 	}
-	v := PeerView{ID: id, Name: p.name, State: p.state, Reason: p.reason, Term: p.reply.Term,
+	v := PeerView{ID: id, Name: p.name, State: p.state, Reason: m.peerReason(p), Term: p.reply.Term,
 		Serving: p.alive && p.reply.Serving, LastSeen: p.answered, HelloAge: age(now, p.helloAt),
 		Problems: append([]DeviceView(nil), p.hello.Devices...), Version: p.hello.Version}
 	for i := range p.ifs {

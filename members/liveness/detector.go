@@ -99,11 +99,12 @@ func (d *Detector) Answered(now int64, nonce uint64) (rtt int64, ok bool) {
 // recount collects the probes after base, oldest first.
 func (d *Detector) recount() {
 	d.laterN, d.firstOpen = 0, 0
-	for i := range outstanding {
-		s := &d.ring[(d.next+i)%outstanding]
-		if s.at > d.base {
-			d.count(s.at)
-		}
+	n := 0
+	for n < outstanding && d.ring[(d.next+2*outstanding-1-n)%outstanding].at > d.base {
+		n++
+	}
+	for ; n > 0; n-- {
+		d.count(d.ring[(d.next+outstanding-n)%outstanding].at)
 	}
 }
 

@@ -129,6 +129,9 @@ func (w *World) SetPulse(id uint8, stalled bool) {
 	}
 	w.disturb(fmt.Sprintf("%s's pulse stalled: %v", n.name, stalled), false)
 	n.pulse.stalled = stalled
+	if stalled {
+		n.stalled = w.now
+	}
 	if !stalled && !n.paused {
 		n.resumed = w.now
 		n.pulse.resume(w, n)
@@ -205,7 +208,6 @@ func (w *World) Cable(iface, id uint8, in bool) {
 // Loss loses and duplicates frames, out of 65536.
 func (w *World) Loss(loss, dup uint32) {
 	w.net.loss, w.net.dup, w.net.changed = loss, dup, w.now
-	w.inv.lossy = loss != 0
 	w.disturb(fmt.Sprintf("loss %d %%, duplication %d %%", loss*100>>16, dup*100>>16), true)
 }
 

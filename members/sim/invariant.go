@@ -16,7 +16,8 @@ import (
 //   - grace after a segment was joined again, a cable was put in, or a paused machine woke: the two could
 //     not know of each other, and the first authentic probe closes one. A verdict of silence may be under
 //     way in that moment. Who can send no probe then (its pulse is stalled, its daemon is gone) does so
-//     when it is back: the grace counts from there;
+//     when it is back: the grace counts from there. A pulse that slept through the whole time of being cut
+//     off renews its lease when it wakes;
 //   - lossy while frames are being lost: as many probe intervals as it takes to get one through;
 //   - oneWay if frames pass in one direction only, and
 //   - foreign if the two do not accept each other's frames (a wrong key): they find each other by ARP only.
@@ -29,10 +30,9 @@ import (
 // The last one stays: a serving member that nobody can relieve is not taken down by its own problems.
 type invariants struct {
 	broken    error
-	steps     int64 // of any machine
-	disturbed int64 // when anything was done to the cluster
-	woke      int64 // when segments or machines that could not see each other were joined again
-	lossy     bool
+	steps     int64                         // of any machine
+	disturbed int64                         // when anything was done to the cluster
+	woke      int64                         // when segments or machines that could not see each other were joined again
 	dual      [MaxMembers][MaxMembers]int64 // since when two serve, 0 if they do not
 	excused   [MaxMembers][MaxMembers]bool  // they began to when they could not know
 	served    int64                         // when somebody served last
@@ -51,8 +51,8 @@ func (v *invariants) init(w *World) {
 	v.grace = w.dead + 3*w.probe + 4*delay + 2*main
 	v.lossTime = v.grace + 25*w.probe
 	v.oneWay = v.grace + 3*int64(w.opt.Timers.Hello)
-	v.foreign = int64(5 * time.Second)
-	v.absent = int64(4 * time.Second)
+	v.foreign = int64(3500 * time.Millisecond)
+	v.absent = int64(3 * time.Second)
 }
 
 func (v *invariants) errOrNil() error { return v.broken }
@@ -68,31 +68,48 @@ func (v *invariants) fail(w *World, format string, args ...any) {
 func (v *invariants) check(w *World) {
 	serving := 0
 	for i := range w.nodes {
-		n := &w.nodes[i]
-		if n.serving {
-			if n.serving = w.serves(n); n.serving {
-				serving++
-				if w.now-n.renewed > int64(w.hard)+1e6 {
-					v.fail(w, "nobody stuck: %s answers with a lease that was not renewed for %v", n.name, time.Duration(w.now-n.renewed))
-				}
-			}
+		if w.nodes[i].serving {
+			serving++
 		}
 	}
-	if serving > 0 {
-		v.served = w.now
+	due := w.now-v.looked >= 1e6
+	if serving < 2 && !due {
+		return
 	}
-	if serving > 1 || v.lossy {
+	serving = v.look(w)
+	if serving > 1 {
 		v.checkDual(w)
 	}
-	if w.now-v.looked >= 5e6 {
-		v.looked = w.now
-		if serving < 2 {
-			v.dual = [MaxMembers][MaxMembers]int64{}
+	if !due {
+		return
+	}
+	v.looked = w.now
+	switch serving {
+	case 0:
+		v.checkAbsent(w)
+		v.dual = [MaxMembers][MaxMembers]int64{}
+	case 1:
+		v.dual = [MaxMembers][MaxMembers]int64{}
+	}
+}
+
+// look brings up to date who serves. A gate closes by itself as time passes, but does not open.
+func (v *invariants) look(w *World) (serving int) {
+	for i := range w.nodes {
+		n := &w.nodes[i]
+		if !n.serving {
+			continue
 		}
-		if serving == 0 {
-			v.checkAbsent(w)
+		if n.serving = w.serves(n); !n.serving {
+			continue
+		}
+		serving++
+		v.served = w.now
+		if w.now-n.renewed > int64(w.hard)+1e6 {
+			v.fail(w, "nobody stuck: %s answers with a lease that was not renewed for %v", n.name, time.Duration(w.now-n.renewed))
 		}
 	}
+	return serving
 }
 
 // checkDual: two never serve.
@@ -107,12 +124,19 @@ func (v *invariants) checkDual(w *World) {
 			}
 			if v.dual[i][k] == 0 {
 				v.dual[i][k] = w.now
-				v.excused[i][k] = w.now-v.woke <= v.grace || !joined(w, a.id, b.id) || !understood(w, a.id, b.id)
+				v.excused[i][k] = w.now-v.woke <= v.grace || !joined(w, a.id, b.id) || !understood(w, a.id, b.id) ||
+					v.slept(w, a) || v.slept(w, b)
 				w.logf("%s and %s both answer", a.name, b.name)
 			}
 			v.judge(w, a, b, v.dual[i][k], v.excused[i][k])
 		}
 	}
+}
+
+// slept reports whether the machine's pulse has just woken from a stall during which it was cut off for a
+// time: it renews a lease that others could not ask for.
+func (v *invariants) slept(w *World, n *node) bool {
+	return w.now-n.resumed <= v.grace && v.woke >= n.stalled
 }
 
 // judge compares how long two have served with what is allowed.
@@ -146,7 +170,7 @@ func (n *node) awake(w *World) int64 {
 
 func joined(w *World, a, b uint8) bool {
 	for i := range w.cfg.Interfaces {
-		if w.cfg.Interfaces[i].Cluster && w.net.passes(uint8(i), a, b) && w.net.passes(uint8(i), b, a) {
+		if w.net.passes(uint8(i), a, b) && w.net.passes(uint8(i), b, a) {
 			return true
 		}
 	}
@@ -155,7 +179,7 @@ func joined(w *World, a, b uint8) bool {
 
 func joinedOneWay(w *World, a, b uint8) bool {
 	for i := range w.cfg.Interfaces {
-		if w.cfg.Interfaces[i].Cluster && (w.net.passes(uint8(i), a, b) || w.net.passes(uint8(i), b, a)) {
+		if w.net.passes(uint8(i), a, b) || w.net.passes(uint8(i), b, a) {
 			return true
 		}
 	}

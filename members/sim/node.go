@@ -28,6 +28,7 @@ type node struct {
 	started  int64 // when the daemon started, global
 	resumed  int64 // when a stall or pause ended, global
 	stopping bool  // told to end for good
+	stalled  int64 // when its pulse stalled last, global
 	inc      uint64
 	machine  *members.Machine
 	events   []members.Event
@@ -79,6 +80,9 @@ func (n *node) handle(w *World, e *event) {
 		n.due = false
 		n.runMain(w)
 	case evWake:
+		if e.at != n.wakeSet {
+			return // an earlier one was set since
+		}
 		n.wakeSet = 0
 		switch {
 		case n.paused || n.stopped:
@@ -173,7 +177,7 @@ func (n *node) step(w *World, events ...members.Event) {
 
 func (n *node) setWake(w *World, at int64) {
 	n.wake = at
-	if n.wakeSet != 0 && n.wakeSet <= at && n.wakeSet > w.now {
+	if n.wakeSet > w.now && n.wakeSet <= at {
 		return
 	}
 	n.wakeSet = at

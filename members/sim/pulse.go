@@ -109,10 +109,13 @@ func (p *pulse) tick(w *World, n *node) {
 		p.onTime = now
 	}
 	p.renew(w, n, now)
+	doubt := p.anyMissed()
 	p.probeAll(w, n, false)
 	p.gateChanged(w, n, now)
 	p.check(w, n)
-	w.push(event{at: w.now + min(w.probe/5, 2e6) + 1, kind: evCheck, node: n.id, epoch: n.epoch})
+	if doubt {
+		w.push(event{at: w.now + min(w.probe/5, 2e6) + 1, kind: evCheck, node: n.id, epoch: n.epoch})
+	}
 	w.push(event{at: w.now + w.probe/2 + 1, kind: evCheck, node: n.id, epoch: n.epoch})
 	next := p.tickAt + w.probe
 	if next <= w.now {
@@ -120,6 +123,18 @@ func (p *pulse) tick(w *World, n *node) {
 	}
 	p.schedule(w, n, next+w.rng.n(w.probe/50))
 	p.tickAt = next
+}
+
+// anyMissed reports whether some peer was found to miss a probe.
+func (p *pulse) anyMissed() bool {
+	for k := range p.paths {
+		for i := range p.paths[k] {
+			if p.paths[k][i].missed {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // renew renews the lease while the main loop lives.

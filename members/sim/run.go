@@ -53,11 +53,11 @@ func run(seed uint64, opt Options) Result {
 	}
 	w.logf("%d members, %d interfaces, %v, delay %v to %v, main %v, neighbours %v", opt.Members, opt.Interfaces,
 		opt.Recovery, opt.DelayMin, opt.DelayMax, opt.MainDelay, opt.Neighbours)
-	span := time.Duration(w.rng.between(2e9, 8e9))
-	w.draw(int(w.rng.between(1, 12)), span)
+	span := time.Duration(w.rng.between(1500e6, 6e9))
+	w.draw(int(w.rng.between(1, 25)), span)
 	err := w.Run(span)
 	if err == nil {
-		err = w.Run(8 * time.Second)
+		err = w.Run(4500 * time.Millisecond)
 	}
 	if err == nil {
 		err = w.whole()
@@ -81,19 +81,32 @@ func choose(r *rng, opt *Options) {
 	if opt.Recovery == 0 {
 		opt.Recovery = members.Recovery(r.between(int64(members.RecoveryMaintainCurrent), int64(members.RecoveryHighestPriority)))
 	}
+	if opt.Timers.Probe == 0 {
+		opt.Timers = profile(r)
+	}
+	probe := int64(opt.Timers.Probe)
 	if opt.DelayMax == 0 {
-		opt.DelayMin = time.Duration(r.between(5e3, 200e3))
-		opt.DelayMax = opt.DelayMin + time.Duration(r.n([]int64{10e3, 200e3, 1500e3}[r.n(3)]))
+		opt.DelayMin = time.Duration(r.between(5e3, probe/50))
+		opt.DelayMax = opt.DelayMin + time.Duration(r.n([]int64{10e3, probe / 50, probe / 5}[r.n(3)]))
 	}
 	if opt.MainDelay == 0 && r.chance(32768) {
-		opt.MainDelay = time.Duration(r.n(3e6))
+		opt.MainDelay = time.Duration(r.n(probe / 3))
 	}
-	if opt.Timers.Probe == 0 {
-		t := members.DefaultTimers()
-		t.BootWait, t.HoldDown = 600*time.Millisecond, 1500*time.Millisecond
-		t.Freeze = 4 * time.Second
-		opt.Timers = t
+}
+
+// profile chooses one of the timer profiles, appliance more often than not; the long waits are shortened, so
+// that a run sees them end.
+func profile(r *rng) members.Timers {
+	t := members.DefaultTimers()
+	switch r.n(8) {
+	case 0:
+		t.Probe, t.Dead = 3*time.Millisecond, 9*time.Millisecond
+	case 1:
+		t.Probe, t.Dead = 50*time.Millisecond, 150*time.Millisecond
 	}
+	t.BootWait, t.HoldDown = 600*time.Millisecond, 1500*time.Millisecond
+	t.Freeze = 4 * time.Second
+	return t
 }
 
 // whole reports whether, after the calm, one member serves and all agree which.
