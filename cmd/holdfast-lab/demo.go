@@ -17,11 +17,16 @@ import (
 // demoCommand shows a cluster that is broken in every way.
 func demoCommand(o *options) *cobra.Command {
 	count := 3
+	var only []string
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Show a cluster of three, every fault once, live, and a table",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			cases, err := demo.Pick(only)
+			if err != nil {
+				return err
+			}
 			if err := requireRoot(); err != nil {
 				return err
 			}
@@ -32,7 +37,7 @@ func demoCommand(o *options) *cobra.Command {
 			defer func() { err = errors.Join(err, entry.Close()) }()
 			out := cmd.OutOrStdout()
 			_, err = demo.Run(cmd.Context(), demo.Config{
-				Members: count, Out: out, Style: styleOf(out),
+				Members: count, Cases: cases, Out: out, Style: styleOf(out),
 				New: func(lab *topology.Lab) (machine.System, error) {
 					return members.New(lab, members.Options{Binary: binary(*o), Dir: entry.Dir})
 				},
@@ -41,5 +46,6 @@ func demoCommand(o *options) *cobra.Command {
 		},
 	}
 	cmd.Flags().IntVar(&count, "members", count, "size of the cluster")
+	cmd.Flags().StringSliceVar(&only, "case", nil, "only these faults, in this order")
 	return cmd
 }

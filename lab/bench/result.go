@@ -37,7 +37,8 @@ type Trial struct {
 	// Lost is the sum over all flows; LostMost that of the flow that lost most.
 	Lost     int `json:"lost"`
 	LostMost int `json:"lost_most"`
-	// DualMs is the longest time in which two members answered for one address, Contested the probes that found it.
+	// DualMs is the longest time in which two members answered for one address, Contested the probes that found it, also while the
+	// harm was undone.
 	DualMs    float64 `json:"dual_ms"`
 	Contested int     `json:"contested"`
 	// Twice is how many packets two members forwarded.
@@ -90,7 +91,7 @@ func measure(round int, system string, o trial.Outcome) Trial {
 	gap, flow := o.Window.Gap()
 	t := Trial{
 		Round: round, Case: o.Case, System: system, GapMs: ms(gap), GapFlow: flow,
-		Lost: o.Window.Lost(), DualMs: ms(o.Window.Dual()), Contested: o.Window.Contested(), Twice: o.Window.Twice(),
+		Lost: o.Window.Lost(), DualMs: ms(o.Dual()), Contested: o.Contested(), Twice: o.Twice(),
 		Transitions: len(o.Changes), FaultMs: ms(o.Took), Missed: o.Window.Missed(), Before: o.Before, After: o.After, Unsettled: o.Unsettled,
 	}
 	for _, f := range o.Window.Traffic.Flows {

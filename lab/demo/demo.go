@@ -3,10 +3,12 @@
 package demo
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -46,6 +48,28 @@ func Cases() []trial.Case {
 		out = append(out, c)
 	}
 	return append(out, trial.Failback(topology.MemberName(0)), trial.Flood(), trial.Stress("stress", 8*time.Second))
+}
+
+// Pick returns the cases of these names in their order; all without names.
+func Pick(names []string) ([]trial.Case, error) {
+	var out []trial.Case
+	for _, name := range names {
+		i := slices.IndexFunc(Cases(), func(c trial.Case) bool { return c.Name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("demo: no case %q: there are %v", name, Names())
+		}
+		out = append(out, Cases()[i])
+	}
+	return out, nil
+}
+
+// Names lists the names of all cases.
+func Names() []string {
+	var names []string
+	for _, c := range Cases() {
+		names = append(names, c.Name)
+	}
+	return names
 }
 
 // ErrTwo says that two members served at once in one of the faults.
@@ -115,25 +139,25 @@ func (s *show) play(ctx context.Context, cfg Config) ([]trial.Outcome, error) {
 		}
 		outcomes = append(outcomes, out)
 		s.outcome(out)
-		table.Add(bad(out), row(c, out)...)
-		if bad(out) {
+		table.Add(out.Two(), row(c, out)...)
+		if out.Two() {
 			errs = append(errs, fmt.Errorf("%s: %w", c.Name, ErrTwo))
 		}
 	}
 	s.live.Status("")
 	s.live.Print("")
-	return outcomes, errors.Join(append(errs, table.Write(s.live, cfg.Style))...)
+	var text bytes.Buffer // in one piece: states may still change
+	errs = append(errs, table.Write(&text, cfg.Style))
+	s.live.Print(text.String())
+	return outcomes, errors.Join(append(errs, s.live.Err())...)
 }
-
-// bad tells whether two members served at once.
-func bad(o trial.Outcome) bool { return o.Window.Contested() > 0 || o.Window.Twice() > 0 }
 
 func row(c trial.Case, o trial.Outcome) []string {
 	gap, _ := o.Window.Gap()
 	sent, _, lost, _, _ := o.Window.Traffic.Totals()
 	two := "never"
-	if bad(o) {
-		two = fmt.Sprintf("%d probes, %d packets", o.Window.Contested(), o.Window.Twice())
+	if o.Two() {
+		two = fmt.Sprintf("%d probes, %d packets", o.Contested(), o.Twice())
 	}
 	after := o.After
 	if after == "" {

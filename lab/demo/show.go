@@ -5,7 +5,9 @@ package demo
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -90,22 +92,43 @@ func (s *show) changed(c machine.Change) {
 // outcome shows a fault's chart and figures.
 func (s *show) outcome(o trial.Outcome) {
 	gap, flow := o.Window.Gap()
-	if err := s.chart(o, gap).Write(s.live, s.style); err != nil {
-		return // the output is gone; the next write says so
-	}
+	var chart strings.Builder
+	_ = s.chart(o, gap).Write(&chart, s.style) // a Builder takes everything
+	s.live.Print(chart.String())
 	sent, _, lost, _, _ := o.Window.Traffic.Totals()
 	text := fmt.Sprintf("  longest gap %s (%s), %d of %d packets lost", report.Ms(gap), flow, lost, sent)
 	if o.After != o.Before && o.After != "" {
 		text += fmt.Sprintf(", %s serves", o.After)
 	}
-	if bad(o) {
-		text += fmt.Sprintf("; TWO AT ONCE: %d probes, %d packets", o.Window.Contested(), o.Window.Twice())
+	if o.Two() {
+		text += fmt.Sprintf("; TWO AT ONCE: %d probes, %d packets", o.Contested(), o.Twice())
 	}
 	if o.Unsettled != "" {
 		text += "; not at rest: " + o.Unsettled
 	}
 	s.live.Print(text)
+	s.evidence(o)
 }
+
+// maxEvidence bounds the answers that are shown of one episode.
+const maxEvidence = 6
+
+// evidence shows the answers of two members at once.
+func (s *show) evidence(o trial.Outcome) {
+	probes := s.stage.Observer.Probers()
+	for i, rep := range append(slices.Clone(o.Window.Probes), o.Aftermath.Probes...) {
+		for _, e := range rep.Episodes {
+			answers := probes[i%len(probes)].Answers(e.From, e.To.Add(time.Nanosecond))
+			answers = slices.DeleteFunc(answers, func(a prober.Answer) bool { return a.VIP != e.VIP })
+			for _, a := range answers[:min(len(answers), maxEvidence)] {
+				s.live.Print(fmt.Sprintf("    %+9.3f ms  %s answers for %s on %s: from %s, claims %s (asked %.3f ms before)",
+					ms(a.At.Sub(o.At)), a.Member, a.VIP, rep.Segment, net.HardwareAddr(a.MAC[:]), net.HardwareAddr(a.Claimed[:]), ms(a.At.Sub(a.Sent))))
+			}
+		}
+	}
+}
+
+func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
 // chart draws the flows and the answers around the fault; its cells are longer when the gap is.
 func (s *show) chart(o trial.Outcome, gap time.Duration) report.Chart {

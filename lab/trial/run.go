@@ -25,6 +25,9 @@ type Outcome struct {
 	Took time.Duration `json:"took_ns"`
 	// Window is from just before the harm until the gateway had come to rest.
 	Window observe.Window `json:"window"`
+	// Aftermath is from the end of Window until the harm was undone and all members were ready again: a member that comes back
+	// must not serve beside the one that took over.
+	Aftermath observe.Window `json:"aftermath"`
 	// Changes are the members' changes of state in the window.
 	Changes []machine.Change `json:"changes,omitempty"`
 	// Unsettled says why the gateway did not come to rest; empty if it did, or did not have to.
@@ -49,7 +52,20 @@ const (
 	readyWithin = 60 * time.Second
 )
 
-// Run makes one trial and leaves the harm undone. It does not wait for the members to be well again; the next Run or Ready does.
+// Contested returns how many probes found two members answering, in the aftermath too; Twice how many packets two members
+// forwarded; Dual the longest time in which two members answered for one address.
+func (o Outcome) Contested() int { return o.Window.Contested() + o.Aftermath.Contested() }
+
+// Twice: see Contested.
+func (o Outcome) Twice() int { return o.Window.Twice() + o.Aftermath.Twice() }
+
+// Dual: see Contested.
+func (o Outcome) Dual() time.Duration { return max(o.Window.Dual(), o.Aftermath.Dual()) }
+
+// Two tells whether two members ever served at once.
+func (o Outcome) Two() bool { return o.Contested() > 0 || o.Twice() > 0 }
+
+// Run makes one trial, undoes the harm and waits until all members are ready again.
 func (st *Stage) Run(ctx context.Context, c Case, o Options) (Outcome, error) {
 	out := Outcome{Case: c.Name, System: st.System.Name()}
 	server, err := st.ReadyWithin(ctx, readyWithin)
@@ -84,6 +100,10 @@ func (st *Stage) Run(ctx context.Context, c Case, o Options) (Outcome, error) {
 			return out, fmt.Errorf("%s: undo: %w", c.Name, err)
 		}
 	}
+	if _, err := st.ReadyWithin(ctx, readyWithin); err != nil {
+		return out, fmt.Errorf("%s: after: %w", c.Name, err)
+	}
+	out.Aftermath = st.Observer.Window(out.Window.To, time.Now().Add(-after))
 	return out, nil
 }
 
