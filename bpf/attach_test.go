@@ -21,7 +21,7 @@ import (
 )
 
 // waysOnVeth are the attachments that work on a veth: in native mode it loses what XDP sends back.
-var waysOnVeth = map[Attach]string{AttachAuto: asTCX, AttachTCX: asTCX, AttachClassic: asClassic, AttachXDPGeneric: asXDPGeneric}
+var waysOnVeth = map[Attach]string{AttachAuto: asTCX, AttachClassic: asClassic, AttachXDPGeneric: asXDPGeneric}
 
 func attachOptions(pinDir string, a Attach) Options {
 	o := testOptions(pinDir)

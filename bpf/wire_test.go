@@ -224,7 +224,7 @@ func answers(t *testing.T, c *net.UDPConn, expected bool) bool {
 	for end := time.Now().Add(patience); time.Now().Before(end); {
 		question := fmt.Appendf(nil, "question at %d", Boottime())
 		b := make([]byte, 100)
-		_ = c.SetReadDeadline(time.Now().Add(patience / 10))
+		_ = c.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
 		// Errors are those of neighbour resolution, of this datagram or one before.
 		_, err := c.Write(question)
 		for err == nil {
