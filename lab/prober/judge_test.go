@@ -97,6 +97,27 @@ func TestWatchFindsPacketsForwardedTwice(t *testing.T) {
 	}
 }
 
+func TestNewest(t *testing.T) {
+	for _, tt := range []struct{ probes, slot, want int }{
+		{0, 0, -1}, {1, 0, 0}, {1, 1, -1}, {slots, slots - 1, slots - 1}, {slots + 1, 0, slots}, {slots + 1, 1, 1}, {3*slots + 5, 4, 3*slots + 4},
+	} {
+		if got := newest(tt.probes, tt.slot); got != tt.want {
+			t.Errorf("of %d probes the newest in slot %d is %d, want %d", tt.probes, tt.slot, got, tt.want)
+		}
+	}
+}
+
+// An answer that was read late belongs to the probe before it, not to a later one that used the same hardware address.
+func TestHearFindsTheProbeBefore(t *testing.T) {
+	rounds := make([]string, slots+3)
+	p := asked(rounds...)
+	p.index = map[netip.Addr]int{vip4: 0}
+	p.hear(1, said{vip: vip4, to: [6]byte{0, 0, 0, 0, 0, 2}}, p.start.Add(25*time.Millisecond))
+	if probes := p.targets[0].probes; probes[2].by != 2 || probes[slots+2].by != 0 {
+		t.Errorf("probe 2 answered by %b, probe %d by %b, want 10 and 0", probes[2].by, slots+2, probes[slots+2].by)
+	}
+}
+
 func TestStrip(t *testing.T) {
 	p := asked("1", "", "12", "2", "1..2")
 	p.index = map[netip.Addr]int{vip4: 0}

@@ -297,13 +297,16 @@ func (p *Prober) hear(member uint8, s said, at time.Time) {
 		}
 		return
 	}
-	// The newest probe that used this slot is the one that is answered.
-	n := (len(t.probes)-1-int(slot))/slots*slots + int(slot)
-	if len(t.probes) <= int(slot) {
+	// The newest probe that used this slot and was sent before is the one that is answered.
+	when := int64(at.Sub(p.start))
+	n := newest(len(t.probes), int(slot))
+	for n >= 0 && t.probes[n].sent > when {
+		n -= slots
+	}
+	if n < 0 {
 		return
 	}
 	q := &t.probes[n]
-	when := int64(at.Sub(p.start))
 	if q.by == 0 || when < q.first {
 		q.first, q.firstBy = when, 1<<member
 	}
@@ -316,6 +319,14 @@ func (p *Prober) hear(member uint8, s said, at time.Time) {
 	if !at.Before(p.serverAt) {
 		p.server, p.serverAt = member, at
 	}
+}
+
+// newest returns the number of the newest of so many probes that used a slot; negative if none did.
+func newest(probes, slot int) int {
+	if probes <= slot {
+		return -1
+	}
+	return (probes-1-slot)/slots*slots + slot
 }
 
 // Server returns the member that answered last for any address and when; empty when nobody has.

@@ -117,7 +117,8 @@ func (t *Tap) bind(index int) error {
 // name (a member that was powered on again).
 func (t *Tap) Read(buf []byte) (f Frame, ok bool, err error) {
 	if t.away {
-		if err := t.look(); err != nil || t.away {
+		// Go on reading meanwhile: a frame that was on its way through the kernel is queued after the port has gone.
+		if err := t.look(); err != nil {
 			return Frame{}, false, err
 		}
 	}
