@@ -17,9 +17,9 @@ type force struct {
 	done  bool // the named member has served since
 }
 
-// flap is the damping of voluntary moves.
+// flap is the damping of moves from a member that lives to another, forced ones aside.
 type flap struct {
-	moves []int64 // when this member took over voluntarily, within the window
+	moves []int64 // when they were seen, within the window
 	told  bool
 }
 
@@ -135,17 +135,6 @@ func (m *Machine) frozen() bool {
 	return true
 }
 
-// spend takes a voluntary move from the budget.
-func (m *Machine) spend(c Cause) {
-	if c == CauseFailback || c == CauseDevice || c == CauseCourtesy {
-		m.flap.moves = append(m.flap.moves, m.now)
-	}
-	if c == CauseCourtesy {
-		y := &m.courtesy
-		y.movedAt, y.threshold = m.now, min(2*y.threshold, m.t.courtesyMax)
-	}
-}
-
 // budget returns how many voluntary moves are left, and when the next one comes back if none is.
 func (m *Machine) budget() (left int, refill int64) {
 	f := &m.flap
@@ -153,7 +142,7 @@ func (m *Machine) budget() (left int, refill int64) {
 	for len(f.moves) > 0 && m.now >= f.moves[0]+window {
 		f.moves = f.moves[1:]
 	}
-	left = m.cfg.FlapBudget - len(f.moves)
+	left = max(m.cfg.FlapBudget-len(f.moves), 0)
 	if left > 0 {
 		f.told = false
 		return left, 0

@@ -54,8 +54,8 @@ func (m *Machine) pointless(w want) string {
 		return "this member cannot serve any more"
 	case m.server != Nobody && m.server != c.from:
 		return m.name(m.server) + " serves"
-	case c.committed:
-		return ""
+	case c.committed, c.asked && c.last:
+		return "" // the serving gate was asked: it may have closed already
 	case w.cause == 0:
 		return "the reason is gone"
 	}
@@ -248,7 +248,7 @@ func (m *Machine) open() {
 	m.claim = claim{}
 	m.claim.from = Nobody
 	m.term, m.opened, m.relief = c.term, m.now, relief{}
-	m.alone = m.nobodyAnswers()
+	m.alone = m.servesAlone()
 	var gap time.Duration
 	if m.servedAt != 0 && m.lastServer != Nobody {
 		gap = time.Duration(max(m.now-m.servedSince(c), 0))
@@ -262,7 +262,9 @@ func (m *Machine) open() {
 	m.judgeServing()
 	m.claim.cause = 0
 	m.lastMove.At = m.now
-	m.spend(c.cause)
+	if c.cause == CauseCourtesy {
+		m.courtesy.movedAt, m.courtesy.threshold = m.now, min(2*m.courtesy.threshold, m.t.courtesyMax)
+	}
 }
 
 // servedSince returns when somebody served last, by the best evidence.

@@ -67,7 +67,7 @@ func (m *Machine) recordDevice(d *device.Device) {
 	}
 	r := Record{Code: CodeDeviceOK, From: m.state, To: m.state, Device: d.Name, Peer: Nobody, Reason: d.Name + " is well again"}
 	if d.Status == device.Problem {
-		r.Code, r.Reason = CodeDeviceProblem, d.Name+": "+d.Reason
+		r.Code, r.Reason = CodeDeviceProblem, deviceText(d.Name, d.Reason)
 	} else if d.Status == device.Init {
 		return
 	}
@@ -175,12 +175,16 @@ func (m *Machine) problemText() string {
 		if d.Status == device.OK || deviceWeight(d.Name) == 0 {
 			continue
 		}
-		if d.Reason == "" {
-			return d.Name
-		}
-		return d.Name + ": " + d.Reason
+		return deviceText(d.Name, d.Reason)
 	}
 	return ""
+}
+
+func deviceText(name, reason string) string {
+	if reason == "" {
+		return name
+	}
+	return name + ": " + reason
 }
 
 // problemDevice names the device of the member's first problem.

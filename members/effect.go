@@ -44,15 +44,14 @@ type GrantOwn struct {
 }
 
 // Lease tells the pulse to renew the lease with Term from now on: this opens the gate. Alone is set if
-// no peer's gate answers.
+// no peer's gate answers and no third station shows that this member is connected.
 type Lease struct {
 	Group uint8
 	Term  uint32
 	Alone bool
 }
 
-// SetAlone marks or unmarks a serving gate as alone, when the last peer fell silent or the first one
-// was heard.
+// SetAlone marks or unmarks a serving gate as alone, when that has changed since it was opened.
 type SetAlone struct {
 	Group uint8
 	Alone bool
@@ -69,7 +68,7 @@ type Announce struct {
 type AskVIP struct{}
 
 // AskNeighbours asks configured or learned neighbours on one interface whether they are there, from the
-// own address. An answer comes as NeighbourAnswer.
+// own address; members are no neighbours. An answer comes as NeighbourAnswer.
 type AskNeighbours struct{ Iface uint8 }
 
 // Query probes all peers on all interfaces at once, out of schedule; the first answer to each of these

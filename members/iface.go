@@ -73,7 +73,7 @@ func (m *Machine) judgeInterfaces() {
 		switch {
 		case problem != "":
 			f.clears = 0
-		case f.problem == "" || !m.initDone:
+		case f.problem == "" || !m.initDone || m.term != 0: // who serves in spite of it does not wait
 		case f.clears == 0:
 			f.clears = m.now + m.t.settle
 			problem = fmt.Sprintf("%s is well again for less than %v", f.Name, time.Duration(m.t.settle))

@@ -56,6 +56,7 @@ type Machine struct {
 	servedAt   int64 // the last evidence that anybody served
 	vacantAt   int64 // since when nobody serves
 	deferUntil int64 // another member's claim is under way until then
+	betterAt   int64 // since when this broken member is better than the broken one that serves
 	fitSince   int64 // since when this member could serve, 0 if it cannot
 
 	failovers int
@@ -211,6 +212,7 @@ func (m *Machine) settle() {
 	m.expireForce()
 	m.judgeStop()
 	m.judgeServing()
+	m.judgeState()
 	m.pursue()
 	m.judgeState()
 }

@@ -39,7 +39,8 @@ func TestSilenceOpensInOneStepAfterTheOwnGrant(t *testing.T) {
 	m := New(pair(1), Boot{Now: 1})
 	m.Step(1, Tick{})
 	m.Step(2*ms, Link{Iface: 0, Up: true, Received: true})
-	m.Step(3*ms, Heard{Peer: 0, Iface: 0, Term: 4, FenceTerm: 4, Serving: true, RTT: 1000})
+	m.Step(3*ms, Heard{Peer: 0, Iface: 0, Term: 4, FenceTerm: 4, Serving: true, RTT: 1000},
+		HelloReceived{From: 0, Hello: Hello{State: StateActive, Term: 4, ForcedTo: Nobody}})
 	if m.state != StateStandby || m.server != 0 {
 		t.Fatalf("state %v, server %d: %s", m.state, m.server, m.Why())
 	}

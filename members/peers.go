@@ -104,6 +104,9 @@ func (m *Machine) heard(e *Heard) {
 	}
 	m.ifaces[i].heardAt = max(m.ifaces[i].heardAt, sent)
 	m.ifaces[i].received = true
+	if e.FenceTerm > m.maxTerm && e.Grantee != m.self && e.Grantee != Nobody && m.initDone {
+		m.deferUntil = max(m.deferUntil, m.now+2*m.t.dead) // somebody's claim is under way
+	}
 	m.sawTerm(max(e.Term, e.FenceTerm))
 	if sent < p.replyAt && p.reply.Incarnation == e.Incarnation {
 		return // an older answer that came by another interface
@@ -301,10 +304,7 @@ func problemsText(d []DeviceView) string {
 		if d[i].Name == device.ProblemNotification || d[i].Status == device.OK {
 			continue
 		}
-		if d[i].Reason == "" {
-			return d[i].Name
-		}
-		return d[i].Name + ": " + d[i].Reason
+		return deviceText(d[i].Name, d[i].Reason)
 	}
 	return "it says DOWN"
 }

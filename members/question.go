@@ -15,14 +15,14 @@ type vipQuestion struct {
 	strangerAt int64 // when a stranger answered first in this round
 	by         string
 	told       bool
-	clashes    int // questions of a member serving alone that another member answered, in a row
+	clashes    int // questions of a member serving by itself that another member answered, in a row
 }
 
 // askVIP asks who answers for the VIPs, each probe interval: from the first missed probe of the member
 // that serves, and for every claim that would pass over a silent member.
 func (m *Machine) askVIP(w want) {
 	v := &m.vip
-	if m.term != 0 && m.alone {
+	if m.term != 0 && m.nobodyAnswers() {
 		m.askAlone()
 		return
 	}
@@ -42,7 +42,7 @@ func (m *Machine) askVIP(w want) {
 	m.wakeAt(v.askedAt + m.t.probe)
 }
 
-// askAlone lets a member that serves alone ask once a second whether another one does, whose CCP it does
+// askAlone lets a member that serves and hears no peer ask once a second whether another one does, whose CCP it does
 // not understand: with another key, say. Two answers in a row make it step down; the lower number is the
 // first to try again, and finds whoever goes on by the same question.
 func (m *Machine) askAlone() {
@@ -52,10 +52,10 @@ func (m *Machine) askAlone() {
 	case v.firstAt < m.opened:
 		*v = vipQuestion{firstAt: m.now, askedAt: m.now}
 	case v.clashes >= 2:
-		*v = vipQuestion{}
 		m.deferUntil = max(m.deferUntil, m.now+(1+int64(m.self))*4*m.t.dead)
 		m.do(Revoke{})
-		m.closed(change{code: CodeConflict, peer: Nobody, reason: "two members served; " + v.by})
+		m.closed(change{code: CodeConflict, peer: Nobody, reason: "two members served; CCP not understood: " + v.by})
+		*v = vipQuestion{}
 		return
 	case m.now-v.askedAt >= every:
 		if v.memberAt < v.askedAt {
@@ -109,7 +109,7 @@ func (m *Machine) vipAnswer(e VIPAnswer) {
 		if v.memberAt < v.askedAt {
 			v.clashes++
 		}
-		v.memberAt, v.by = m.now, fmt.Sprintf("%s answers for a VIP on %s, CCP is not understood", e.MAC, f)
+		v.memberAt, v.by = m.now, fmt.Sprintf("%s answers for a VIP on %s", e.MAC, f)
 	case ByStranger:
 		if v.strangerAt == 0 {
 			v.strangerAt = m.now
@@ -155,7 +155,7 @@ func (m *Machine) held() string {
 			v.told = true
 			m.do(Record{Code: CodeVIPAnswered, From: m.state, To: m.state, Peer: c.from, Reason: "VIP answered, CCP not understood: " + v.by})
 		}
-		return "a silent member still answers for the VIP"
+		return "a member whose CCP is not understood answers for a VIP"
 	case v.strangerAt != 0 && m.now-v.strangerAt < m.t.stranger:
 		m.wakeAt(v.strangerAt + m.t.stranger)
 		return "a stranger answers for the VIP"
@@ -187,6 +187,9 @@ func (m *Machine) passOver(p *peer) string {
 		}
 		if int64(q.reply.Heard[p.id])*1e6 >= 2*m.t.probe {
 			continue
+		}
+		if p.id == m.claim.from {
+			m.servedAt = max(m.servedAt, q.replyAt-int64(q.reply.Heard[p.id])*1e6)
 		}
 		if m.helloFresh(q) && q.helloAt >= p.deadAt {
 			if s := q.hello.View[p.id].State; s != 0 && !s.Serves() {

@@ -113,8 +113,12 @@ func (m *Machine) moved(to uint8) {
 		mv.Reason = m.name(to) + " serves"
 	}
 	m.lastMove = mv
-	if m.lastServer != Nobody {
-		m.failovers++
+	if m.lastServer == Nobody {
+		return
+	}
+	m.failovers++
+	if from := m.peer(m.lastServer); m.force.to != to && (from == nil || from.alive) {
+		m.flap.moves = append(m.flap.moves, m.now) // from a member that lives
 	}
 }
 
@@ -211,15 +215,33 @@ func (m *Machine) stepDown(p *peer, reason string) {
 	m.closed(change{code: CodeConflict, reason: reason, peer: p.id, term: p.reply.Term})
 }
 
-// judgeAlone tells the gate whether any peer's gate answers.
+// judgeAlone tells the gate whether this member serves alone.
 func (m *Machine) judgeAlone() {
 	if m.term == 0 {
 		return
 	}
-	if alone := m.nobodyAnswers(); alone != m.alone {
+	if alone := m.servesAlone(); alone != m.alone {
 		m.alone = alone
 		m.do(SetAlone{Alone: alone})
 	}
+}
+
+// servesAlone reports whether nothing shows that this member is connected: no peer's gate answers, and no
+// third station has since. A gate that serves alone gives way to one that does not, whatever the terms;
+// so a machine that wakes from a pause must not find the one that carries the traffic marked like this.
+func (m *Machine) servesAlone() bool {
+	if !m.nobodyAnswers() {
+		return false
+	}
+	since, _ := m.allSuspect()
+	since = max(since, m.now-3*m.t.neighbours)
+	for i := range m.ifaces {
+		if f := &m.ifaces[i]; f.Cluster && !f.down() && f.neighbourAt != 0 && f.neighbourAt >= since {
+			m.wakeAt(f.neighbourAt + 3*m.t.neighbours + 1)
+			return false
+		}
+	}
+	return true
 }
 
 func (m *Machine) nobodyAnswers() bool {
@@ -401,8 +423,12 @@ func (m *Machine) judgeInit() {
 	}
 	heard, pending := false, false
 	for i := range m.peers {
-		heard = heard || m.peers[i].alive
-		pending = pending || !m.peers[i].alive && !m.peers[i].dead
+		p := &m.peers[i]
+		heard = heard || p.alive
+		pending = pending || !p.alive && !p.dead || p.alive && p.helloAt == 0 && m.now < m.boot.Now+3*m.t.hello
+	}
+	if hello := m.boot.Now + 3*m.t.hello; m.now < hello {
+		m.wakeAt(hello)
 	}
 	wait, longest := m.boot.Now+m.t.bootWait, m.boot.Now+m.t.receiveWait
 	switch {

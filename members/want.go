@@ -104,11 +104,12 @@ func (m *Machine) wantVacant(self candidate) want {
 	last := m.peer(m.lastServer)
 	switch {
 	case last != nil && last.dead:
-		w.cause, w.reason = CauseSilence, last.name+" is silent on all interfaces"
+		w.cause, w.reason = CauseSilence, last.name+" fell silent on all interfaces"
 	case m.lastServer == Nobody:
-		w.cause, w.reason, w.from = CauseBoot, "no member serves", Nobody
+		w.cause, w.reason, w.from = CauseBoot, "no member was serving", Nobody
+		w.at += m.t.dead * (1 + m.undecided()) // others may have started with this one
 	default:
-		w.cause, w.reason, w.from = CauseVacant, "no member serves any more", Nobody
+		w.cause, w.reason, w.from = CauseVacant, "no member was serving any more", Nobody
 		w.at += m.t.dead // whoever closed that gate may be about to open
 	}
 	switch self.class() {
@@ -121,6 +122,17 @@ func (m *Machine) wantVacant(self candidate) want {
 	return w
 }
 
+// undecided returns how many living members of higher priority have not said yet how they are.
+func (m *Machine) undecided() int64 {
+	n := int64(0)
+	for i := range m.peers {
+		if p := &m.peers[i]; p.id < m.self && p.alive && (p.helloAt == 0 || p.hello.State == StateInit) {
+			n++
+		}
+	}
+	return n
+}
+
 // wantFrom: p serves. The first reason to take over from it counts.
 func (m *Machine) wantFrom(p *peer, self candidate) want {
 	theirs := m.peerCandidate(p)
@@ -130,7 +142,7 @@ func (m *Machine) wantFrom(p *peer, self candidate) want {
 	case m.wantCourtesy(p, self):
 		due := p.replyAt - int64(p.reply.LeaseAge) + m.courtesy.threshold
 		return want{cause: CauseCourtesy, at: due + m.rank(self, p.id)*m.t.dead,
-			reason: p.name + " no longer renews its lease"}
+			reason: p.name + " no longer renewed its lease"}
 	case theirs.class() == classBroken && self < theirs:
 		return m.wantRelieve(p, self, theirs)
 	case m.wantFailback(p, self):
@@ -143,27 +155,25 @@ func (m *Machine) wantFrom(p *peer, self candidate) want {
 func (m *Machine) wantRelieve(p *peer, self, theirs candidate) want {
 	w := want{cause: CauseDevice, reason: p.name + " has a problem: " + problemsText(p.hello.Devices)}
 	if self.class() == classReady || self.class() == classBroken && (self.weight() >= theirs.weight() || m.frozen()) {
+		m.betterAt = 0
 		return want{}
 	}
 	if m.rank(self, p.id) > 0 && self.class() != classBroken {
 		w.at = p.since + m.rank(self, p.id)*m.t.dead
 	}
 	if self.class() == classBroken {
-		w.at = m.settled(p) // both are broken: no hurry, and no flapping
+		if m.betterAt == 0 {
+			m.betterAt = m.now
+		}
+		w.at = m.betterAt + m.t.settle // both are broken: no hurry, and no flapping
 	}
-	if m.damped() {
+	if theirs.weight() < weightAdminDown && m.damped() {
 		w.at = max(w.at, p.since+m.t.holdDown)
 	}
 	if !m.proven(p) {
 		return want{}
 	}
 	return w
-}
-
-// settled returns when a comparison of two broken members has held for long enough.
-func (m *Machine) settled(p *peer) int64 {
-	since := max(p.since, m.since)
-	return since + m.t.settle
 }
 
 // proven reports whether p's problem is one that moves serving to this member: any but an interface's

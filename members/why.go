@@ -31,6 +31,9 @@ func (m *Machine) WhyNot(id uint8) string {
 		return fmt.Sprintf("there is no member %d", id)
 	}
 	s := fmt.Sprintf("%s is %s: %s", p.name, p.state, m.peerReason(p))
+	if m.forcedTo(id) {
+		return s + "; the ordered hand-over to it waits until it is fit"
+	}
 	if p.state != StateStandby || m.server == Nobody {
 		return s
 	}

@@ -235,6 +235,12 @@ func (w *World) Admin(id uint8, a members.Admin) {
 	w.nodes[id].post(w, a)
 }
 
+// Tell gives a member's machine an event that nothing else in this package makes.
+func (w *World) Tell(id uint8, ev members.Event) {
+	w.disturb(fmt.Sprintf("%s is told %T", memberNames[id], ev), false)
+	w.nodes[id].post(w, ev)
+}
+
 // View returns a member's view, and false if its daemon does not run.
 func (w *World) View(id uint8) (members.View, bool) {
 	n := &w.nodes[id]

@@ -103,6 +103,9 @@ func (n *node) startDaemon(w *World) {
 	n.inbox, n.wakeSet, n.wordAt = n.inbox[:0], 0, now
 	cfg := w.cfg
 	cfg.Self = n.id
+	if w.opt.Configure != nil {
+		w.opt.Configure(n.id, &cfg)
+	}
 	n.machine = members.New(cfg, members.Boot{Now: now, Incarnation: n.inc, StoredTerm: n.stored,
 		Gate: n.gateState(w, now), AdminDown: n.admin})
 	n.pulse.start(w, n)

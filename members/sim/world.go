@@ -34,6 +34,9 @@ type Options struct {
 	// gate's compare with its fence, the expiry of its lease, and the wait for other gates' grants.
 	BreakFence, BreakLease, BreakGrants bool
 
+	// Configure may change what one member is told before its daemon starts.
+	Configure func(member uint8, cfg *members.Config)
+
 	// OnRecord is called for every Record effect, Log for every other thing worth a line of a trace.
 	OnRecord func(at int64, member uint8, r members.Record)
 	Log      func(at int64, text string)
