@@ -22,6 +22,13 @@ func execCommand(o *options) *cobra.Command {
 		Example: "  holdfast-lab exec client1 -- ping 10.2.1.1\n  holdfast-lab exec switch -- ip -br link",
 		Args:    cobra.MinimumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			command := args[1:]
+			if command[0] == "--" {
+				command = command[1:]
+			}
+			if len(command) == 0 {
+				return errors.New("exec: no command: holdfast-lab exec NODE -- COMMAND")
+			}
 			rec, err := find(o.root, labArg(lab))
 			if err != nil {
 				return err
@@ -34,7 +41,7 @@ func execCommand(o *options) *cobra.Command {
 			if a.Control != "" {
 				env = append(env, "HOLDFAST_SOCKET="+a.Control) // where the operator's command finds the daemon
 			}
-			return enter(cmd.Context(), args[0], a.place, args[1:], env)
+			return enter(cmd.Context(), args[0], a.place, command, env)
 		},
 	}
 	cmd.Flags().StringVar(&lab, "lab", "", "which laboratory, if several are open")

@@ -89,6 +89,7 @@ func holdCommand(o *options) *cobra.Command {
 		Hidden: true,
 		Args:   cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			unix.CloseOnExec(3) // the members' daemons must not hold it open
 			pipe := os.NewFile(3, "up")
 			err := hold(cmd.Context(), *o, args[0], pipe)
 			if err != nil {

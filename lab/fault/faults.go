@@ -133,6 +133,23 @@ func (f *Faults) Join(segment string) error {
 	return errors.Join(errs...)
 }
 
+// Prepare attaches the programs to all of a node's switch ports, which takes a while, so that harm to several of them can
+// begin in the same instant.
+func (f *Faults) Prepare(nodes ...string) error {
+	for _, node := range nodes {
+		n, err := f.lab.Node(node)
+		if err != nil {
+			return err
+		}
+		for _, p := range n.Ports {
+			if err := f.change(node, p.Segment, Both, func(*bpf.Harm) {}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // Replug puts a node's active harm on its new switch ports, after its machine was booted.
 func (f *Faults) Replug(node string) error {
 	n, err := f.lab.Node(node)

@@ -11,6 +11,9 @@ import (
 // Pause freezes a machine as far as a namespace can be: its processes stop and its cables are dead both ways, at once. See
 // the package comment for what goes on.
 func (f *Faults) Pause(s machine.System, member string) error {
+	if err := f.Prepare(member); err != nil {
+		return err
+	}
 	// Cables first: a frozen machine answers nothing, and stopping takes a while.
 	if err := f.silence(s, member, 1); err != nil {
 		return err

@@ -124,8 +124,8 @@ func (m *Machine) Start(cmd *exec.Cmd) (*Running, error) {
 }
 
 // PowerOff ends every process on the machine and takes every cable's carrier away, in the same instant as far as a
-// machine's kernel can do it: the processes are killed by one signal to their init (stopped ones too), the switch ports
-// go down one after the other. It returns how long that took. Switching off a machine that is off only returns.
+// machine's kernel can do it: all processes get their SIGKILL (stopped ones too), then the switch ports go down one after
+// the other. It returns how long that took. Switching off a machine that is off only returns.
 func (m *Machine) PowerOff() (took time.Duration, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -145,7 +145,15 @@ func (m *Machine) PowerOff() (took time.Duration, err error) {
 		}
 		ports = append(ports, link.Attrs().Index)
 	}
+	// Each by itself: the init's own end takes the others along, but only when it gets its turn on a processor.
+	procs, err := m.processes()
+	if err != nil {
+		return 0, err
+	}
 	start := time.Now()
+	for _, p := range procs {
+		_ = unix.Kill(p.PID, unix.SIGKILL) // it may have ended by itself
+	}
 	errs := []error{unix.Kill(m.init.Process.Pid, unix.SIGKILL)}
 	for _, index := range ports {
 		errs = append(errs, setDown(sw, index))

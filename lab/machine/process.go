@@ -23,6 +23,10 @@ type Process struct {
 func (m *Machine) Processes() ([]Process, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	return m.processes()
+}
+
+func (m *Machine) processes() ([]Process, error) {
 	if !m.booted {
 		return nil, nil
 	}

@@ -147,6 +147,9 @@ func (a pause) run(_ context.Context, r *runner) error {
 		r.heal(a.member, "the machine runs again")
 		return r.faults.Resume(r.cluster, a.member)
 	}
+	if err := r.faults.Prepare(a.member); err != nil {
+		return err
+	}
 	r.harm(a.member, "the machine stands still")
 	return r.faults.Pause(r.cluster, a.member)
 }

@@ -83,6 +83,9 @@ func (a drop) run(_ context.Context, r *runner) error {
 	if a.etherType != 0 {
 		what = fmt.Sprintf("frames of type %#x", a.etherType)
 	}
+	if err := r.faults.Prepare(a.node); err != nil {
+		return err
+	}
 	if a.probability > 0 {
 		r.harm(a.node, "%.0f%% of %s %s it lost on %s", a.probability*100, what, a.direction, a.segment)
 	} else {
@@ -100,6 +103,9 @@ type duplicate struct {
 }
 
 func (a duplicate) run(_ context.Context, r *runner) error {
+	if err := r.faults.Prepare(a.node); err != nil {
+		return err
+	}
 	r.harm(a.node, "%.0f%% of frames %s it doubled on %s", a.probability*100, a.direction, a.segment)
 	return r.eachSegment(a.node, a.segment, func(segment string) error {
 		return r.faults.Duplicate(a.node, segment, a.direction, a.probability)
@@ -114,6 +120,9 @@ type splitUp struct {
 func (a splitUp) run(_ context.Context, r *runner) error {
 	var sides []string
 	for _, g := range a.groups {
+		if err := r.faults.Prepare(g...); err != nil {
+			return err
+		}
 		sides = append(sides, strings.Join(g, ","))
 	}
 	r.harm("", "split of %s: %s", a.segment, strings.Join(sides, " | "))

@@ -3,6 +3,7 @@
 package scenario
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +29,10 @@ type instruments struct {
 
 // settle is how long after the end of a window its traffic is judged: what is still under way is not lost.
 const settle = 350 * time.Millisecond
+
+// senderPriority is the SCHED_FIFO priority of the senders unless the scenario says another: an ordinary thread on a busy host
+// is itself the longest gap. It is below the pulse's.
+const senderPriority = 20
 
 // maxProbed is how many VIPs of a segment are asked for: the first ones and the last.
 const maxProbed = 16
@@ -72,7 +77,7 @@ func (r *runner) startTraffic(ctx context.Context) error {
 func (r *runner) startStreams(ctx context.Context, client, server *topology.Node) (err error) {
 	t := r.sc.Traffic
 	if t.Rate > 0 {
-		cfg := traffic.Config{A: endpoint(client, t), B: endpoint(server, t), Rate: t.Rate, Priority: t.Priority}
+		cfg := traffic.Config{A: endpoint(client, t), B: endpoint(server, t), Rate: t.Rate, Priority: cmp.Or(t.Priority, senderPriority)}
 		if r.udp, err = traffic.Start(ctx, cfg); err != nil {
 			return err
 		}
