@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/holdfast-project/holdfast/lab/bench"
+	"github.com/holdfast-project/holdfast/lab/keepalived"
 	"github.com/holdfast-project/holdfast/lab/machine"
 	"github.com/holdfast-project/holdfast/lab/members"
 	"github.com/holdfast-project/holdfast/lab/registry"
@@ -96,9 +97,16 @@ func benchSystems(o options) []bench.System {
 			return members.New(lab, members.Options{Binary: binary(o), Dir: dir, Profile: profile, NoVMAC: noVMAC})
 		}
 	}
+	rival := func(name string, advert time.Duration) func(*topology.Lab, string) (machine.System, error) {
+		return func(lab *topology.Lab, dir string) (machine.System, error) {
+			return keepalived.New(lab, keepalived.Options{Name: name, Dir: dir, Advert: advert, RealTime: true})
+		}
+	}
 	return []bench.System{
 		{Name: "holdfast", New: holdfast("", false)},
 		{Name: "holdfast-fast", New: holdfast("fast", false)},
+		{Name: "keepalived-default", New: rival("keepalived-default", 0)},
+		{Name: "keepalived-10ms", New: rival("keepalived-10ms", 10*time.Millisecond)},
 		{Name: "holdfast-no-vmac", New: holdfast("", true), Only: []string{"power-off", bench.CaseManyVIPs}},
 	}
 }

@@ -73,6 +73,17 @@ func (r *runner) atRest(ctx context.Context) (server string, rest bool) {
 	return server, rest && server != ""
 }
 
+// resting holds while exactly one member serves and all others that are on stand by.
+type resting struct{}
+
+func (resting) check(ctx context.Context, r *runner) (bool, string, error) {
+	server, rest := r.atRest(ctx)
+	if !rest {
+		return false, "not at rest", nil
+	}
+	return true, server + " serves", nil
+}
+
 func (r *runner) answeredBy(member string) bool {
 	ok, _, err := servedBy{member}.check(context.Background(), r)
 	return ok && err == nil

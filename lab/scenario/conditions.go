@@ -52,7 +52,8 @@ func (p *parser) expectation(w *words, must bool) action {
 
 // conditions are the grammar of each condition.
 var conditions = map[string]func(*parser, *words) condition{
-	"active": func(p *parser, w *words) condition { return active{p.member(w)} },
+	"at-rest": func(*parser, *words) condition { return resting{} },
+	"active":  func(p *parser, w *words) condition { return active{p.member(w)} },
 	"states": func(p *parser, w *words) condition {
 		var s states
 		for w.more() && w.peek() != "within" {

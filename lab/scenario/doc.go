@@ -78,6 +78,7 @@
 // # Conditions
 //
 //	active M                                 it says ACTIVE or ACTIVE(!), and no other member does
+//	at-rest                                  one member is ACTIVE, all others that are on are STANDBY
 //	states M=STATE ...                       each as it says itself; one that does not answer, as the others see it
 //	no-state-change for D                    none during D
 //	transitions [M] OP N                     changes of state since the mark
