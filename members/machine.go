@@ -147,10 +147,14 @@ func (m *Machine) adopt() {
 // Step applies events at the time now, which must not run backwards, and returns what is to be done, in the
 // order in which it is to be done. The slice is valid until the next Step.
 //
-// All events that have arrived belong into one Step: after a stall, the news that a peer is silent may lie
-// in the queue before the news that it is heard again, and must not be acted on by itself.
+// Events that have arrived together may be given together. After a stall of the caller the news that a peer
+// is silent may lie in the queue before the news that it is heard again; a Step that comes later than its
+// WakeAt by more than a dead interval therefore begins no claim for another one.
 func (m *Machine) Step(now int64, events ...Event) []Effect {
 	m.now = max(m.now, now)
+	if m.now-m.wake > m.t.dead {
+		m.deferUntil = max(m.deferUntil, m.now+m.t.dead)
+	}
 	m.fx = append(m.fx[:0], m.first...)
 	m.first = nil
 	for _, ev := range events {

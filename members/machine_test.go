@@ -76,6 +76,7 @@ func TestStandbysGrantBeforeTheServingGate(t *testing.T) {
 	m.Step(2*ms, Heard{Peer: 2, FenceTerm: 1})
 	m.Step(3*ms, HelloReceived{From: 0, Hello: Hello{State: StateActive, ForcedTo: Nobody}})
 	m.Step(3*ms, HelloReceived{From: 2, Hello: Hello{State: StateStandby, ForcedTo: Nobody}})
+	m.Step(450*ms, Tick{})
 	fx := m.Step(500*ms, Admin{Kind: AdminForceTo, Target: 1})
 	y, ok := has[SendYield](fx)
 	if !ok || y.Target != 2 || y.Kind != YieldClaim || y.Term != 2 {

@@ -258,6 +258,23 @@ func (w *World) Machine(id uint8) *members.Machine {
 	return nil
 }
 
+// Gap returns the longest time without any serving member since ResetGap. A lease that runs out is noticed
+// within a millisecond.
+func (w *World) Gap() time.Duration {
+	if w.inv.absentAt != 0 {
+		w.inv.gap = max(w.inv.gap, w.now-w.inv.absentAt)
+	}
+	return time.Duration(w.inv.gap)
+}
+
+// ResetGap begins to measure the gap anew.
+func (w *World) ResetGap() {
+	w.inv.gap = 0
+	if w.inv.absentAt != 0 {
+		w.inv.absentAt = w.now
+	}
+}
+
 // Serving returns the members whose gates answer.
 func (w *World) Serving() []uint8 {
 	var ids []uint8

@@ -38,6 +38,8 @@ type invariants struct {
 	served    int64                         // when somebody served last
 	looked    int64
 	moves     int
+	absentAt  int64 // since when nobody serves, 0 if somebody does
+	gap       int64 // the longest time without anybody, since ResetGap
 	grace     int64
 	oneWay    int64
 	foreign   int64
@@ -100,7 +102,7 @@ func (v *invariants) look(w *World) (serving int) {
 		if !n.serving {
 			continue
 		}
-		if n.serving = w.serves(n); !n.serving {
+		if w.touched(n); !n.serving {
 			continue
 		}
 		serving++
@@ -110,6 +112,21 @@ func (v *invariants) look(w *World) (serving int) {
 		}
 	}
 	return serving
+}
+
+// turned notes for how long nobody serves.
+func (v *invariants) turned(w *World) {
+	for i := range w.nodes {
+		if !w.nodes[i].serving {
+			continue
+		}
+		if v.absentAt != 0 {
+			v.gap = max(v.gap, w.now-v.absentAt)
+		}
+		v.absentAt = 0
+		return
+	}
+	v.absentAt = w.now
 }
 
 // checkDual: two never serve.

@@ -136,7 +136,16 @@ func (n *node) runMain(w *World) {
 		return
 	}
 	n.events, n.inbox = n.inbox, n.events[:0]
-	n.step(w, n.events...)
+	if !w.opt.OneByOne {
+		n.step(w, n.events...)
+		return
+	}
+	if len(n.events) == 0 {
+		n.step(w)
+	}
+	for i := range n.events {
+		n.step(w, n.events[i])
+	}
 }
 
 // step applies events to the machine and carries its effects out.
@@ -310,4 +319,9 @@ func (w *World) serves(n *node) bool {
 }
 
 // touched notes that a gate may have changed.
-func (w *World) touched(n *node) { n.serving = w.serves(n) }
+func (w *World) touched(n *node) {
+	was := n.serving
+	if n.serving = w.serves(n); n.serving != was {
+		w.inv.turned(w)
+	}
+}

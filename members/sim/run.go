@@ -78,6 +78,7 @@ func choose(r *rng, opt *Options) {
 	}
 	opt.Sync = r.chance(32768)
 	opt.Neighbours = r.chance(45000)
+	opt.OneByOne = r.chance(32768)
 	if opt.Recovery == 0 {
 		opt.Recovery = members.Recovery(r.between(int64(members.RecoveryMaintainCurrent), int64(members.RecoveryHighestPriority)))
 	}

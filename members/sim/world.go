@@ -27,6 +27,8 @@ type Options struct {
 	DelayMin, DelayMax time.Duration
 	// MainDelay is the longest time that a main loop lets an event wait.
 	MainDelay time.Duration
+	// OneByOne gives each event to the machine in a Step of its own, instead of all that have arrived.
+	OneByOne bool
 	// Neighbours puts a third station on each segment that answers.
 	Neighbours bool
 
