@@ -131,9 +131,13 @@ func (s *show) play(ctx context.Context, cfg Config) ([]trial.Outcome, error) {
 	var errs []error
 	table := report.Table{Columns: []string{"what happened", "served", "serves", "gap ms", "lost", "of", "two at once"}}
 	for i, c := range cfg.Cases {
-		out, err := s.stage.Run(ctx, c, trial.Options{Told: func(c trial.Case, server string) {
-			s.begin(fmt.Sprintf("%d/%d  "+c.Title, i+1, len(cfg.Cases), server))
-		}})
+		number := fmt.Sprintf("%d/%d  ", i+1, len(cfg.Cases))
+		out, err := s.stage.Run(ctx, c, trial.Options{
+			Preparing: func(c trial.Case, server string) {
+				s.begin(number + "in preparation of " + c.Name + ", while " + server + " serves")
+			},
+			Told: func(c trial.Case, server string) { s.begin(number + fmt.Sprintf(c.Title, server)) },
+		})
 		if err != nil {
 			return outcomes, err
 		}

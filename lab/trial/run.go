@@ -38,8 +38,9 @@ type Outcome struct {
 type Options struct {
 	// Spread is the time over which the moment of the harm is spread at random, so that it hits any phase of the timers.
 	Spread time.Duration
-	// Told is called with what is about to be done and to whom; may be nil.
-	Told func(c Case, server string)
+	// Told is called with what is about to be done and to whom; Preparing before that, if the case has to be prepared. Both may
+	// be nil.
+	Told, Preparing func(c Case, server string)
 }
 
 // Margins of a window.
@@ -73,6 +74,9 @@ func (st *Stage) Run(ctx context.Context, c Case, o Options) (Outcome, error) {
 		return out, fmt.Errorf("%s: before: %w", c.Name, err)
 	}
 	if c.Prepare != nil {
+		if o.Preparing != nil {
+			o.Preparing(c, server)
+		}
 		if server, err = c.Prepare(ctx, st, server); err != nil {
 			return out, fmt.Errorf("%s: prepare: %w", c.Name, err)
 		}
