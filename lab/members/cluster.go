@@ -127,7 +127,7 @@ func (c *Cluster) States(ctx context.Context) map[string]control.State {
 	var wg sync.WaitGroup
 	states := map[string]control.State{}
 	for _, m := range c.members {
-		if m.PID() == 0 {
+		if !m.Answering() {
 			continue
 		}
 		wg.Go(func() {

@@ -30,8 +30,9 @@ type Member struct {
 	machine *machine.Machine
 	client  *control.Client
 
-	mu  sync.Mutex
-	run *machine.Running // the daemon that was started last
+	mu      sync.Mutex
+	run     *machine.Running // the daemon that was started last
+	stopped bool             // the laboratory stopped it: it answers nothing, and asking it would take long to find out
 }
 
 // Name returns the member's name.
@@ -83,8 +84,15 @@ func (m *Member) start() error {
 	if err != nil {
 		return err
 	}
-	m.run = run
+	m.run, m.stopped = run, false
 	return nil
+}
+
+// Answering tells whether the daemon runs and was not stopped by the laboratory: whether it can be asked.
+func (m *Member) Answering() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.alive() && !m.stopped
 }
 
 // boot switches the machine on and starts the daemon.
@@ -170,6 +178,11 @@ func (m *Member) signal(sig unix.Signal, part machine.Part) error {
 			return p.PID == main || pulse
 		}
 	})
+	if part != machine.Pulse && sig != unix.SIGTERM {
+		m.mu.Lock()
+		m.stopped = sig == unix.SIGSTOP
+		m.mu.Unlock()
+	}
 	if err == nil && count == 0 {
 		err = fmt.Errorf("member %s: signal %v: no process of part %s runs", m.name, sig, part)
 	}

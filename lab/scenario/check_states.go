@@ -156,7 +156,7 @@ type counterSet map[string]map[string]uint64
 func (r *runner) readCounters(ctx context.Context) map[string]counterSet {
 	out := map[string]counterSet{}
 	for _, m := range r.cluster.Members() {
-		if m.PID() == 0 {
+		if !m.Answering() {
 			continue
 		}
 		ask, cancel := context.WithTimeout(ctx, time.Second)
