@@ -189,6 +189,7 @@ func TestMeeting(t *testing.T) {
 	g := newTestGate(t, true)
 	w := g.Words()
 	const both = ccp.BitAnswer | ccp.BitForward
+	recorded := func(h *ccp.Header) { h.EchoStamp -= 60e9 }
 	tests := []struct {
 		name   string
 		alone  bool
@@ -213,6 +214,9 @@ func TestMeeting(t *testing.T) {
 		{"a closed gate learns", false, 0, gate.Fence{Term: 3}, 2, ccp.Probe{Term: 6, Bits: both}, nil, false, gate.Fence{Term: 6, Grantee: 2}},
 		{"a closed gate learns nothing old", false, 0, gate.Fence{Term: 8}, 2, ccp.Probe{Term: 6, Bits: both}, nil, false, gate.Fence{Term: 8}},
 		{"a closed gate learns nothing from who is alone", false, 0, gate.Fence{Term: 3}, 2, ccp.Probe{Term: 6, Bits: both | ccp.BitAlone}, nil, false, gate.Fence{Term: 3}},
+		{"a recording of the same term, lower number", false, 5, gate.Fence{}, 0, ccp.Probe{Term: 5, Bits: both}, recorded, true, gate.Fence{}},
+		{"a recording of a higher term", false, 5, gate.Fence{}, 2, ccp.Probe{Term: 6, Bits: both}, recorded, false, gate.Fence{Term: 6, Grantee: 2}},
+		{"we are alone, a recording", true, 5, gate.Fence{}, 2, ccp.Probe{Term: 4, Bits: both}, recorded, true, gate.Fence{}},
 		{"a recording from before the load", false, 5, gate.Fence{}, 2, ccp.Probe{Term: 6, Bits: both}, func(h *ccp.Header) { h.EchoIncarnation-- }, true, gate.Fence{}},
 	}
 	for _, e := range entries {
@@ -223,6 +227,7 @@ func TestMeeting(t *testing.T) {
 				w.setTimers(slowSoft, slowHard, slowWatch, slowLinger)
 				w.word(0, offFence).Store(tt.fence.Word())
 				w.Renew(0, tt.lease, Boottime())
+				w.u64(offEcho + 8*int(tt.source)).Store(uint64(Boottime() - 30e9))
 				if tt.alone {
 					w.SetAlone(0, Boottime())
 				}

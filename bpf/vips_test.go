@@ -30,6 +30,16 @@ func TestSetVIPsReconciles(t *testing.T) {
 	if asked(vip4) != pass || asked(vip4Group3) != answer {
 		t.Errorf("after the second set: %v for what went, %v for what changed its group", asked(vip4), asked(vip4Group3))
 	}
+	// A VMAC of a group that has no VIPs any more is nobody's, however well the others are served.
+	serve(g, 0)
+	if err := g.SetVIPs([]VIP{{Addr: vip4, Index: testIface}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if v, _ := e.run(t, g, udpFrame{dst: vmacGroup3, src: client, from: client4, to: far4}.bytes(), nil); v != drop {
+			t.Errorf("%s: a frame for the VMAC of a group without VIPs: %v, want drop", e.name, v)
+		}
+	}
 	if got := g.Words().Snapshot().GroupsInUse; got != 1 {
 		t.Errorf("groups in use %b, want 0 only", got)
 	}
