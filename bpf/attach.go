@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -42,17 +41,22 @@ func (g *Gate) Attach(i Iface) error {
 	if err != nil {
 		return fmt.Errorf("attach gate to interface %d: %w", i.Index, err)
 	}
-	fresh := g.putIface(i)
-	if fresh == nil {
-		fresh = g.attachEgress(i)
+	was := g.attachedAs(i.Index)
+	failed := g.putIface(i)
+	if failed == nil {
+		failed = g.attachEgress(i)
 	}
-	if fresh == nil {
-		fresh = g.attachIngress(i, dev.Type())
+	if failed == nil {
+		failed = g.attachIngress(i, dev.Type())
 	}
-	if fresh != nil {
-		return errors.Join(fmt.Errorf("attach gate to interface %s: %w", dev.Attrs().Name, fresh), g.detach(i.Index))
+	if failed == nil {
+		return nil
 	}
-	return nil
+	failed = fmt.Errorf("attach gate to interface %s: %w", dev.Attrs().Name, failed)
+	if was == "" {
+		failed = errors.Join(failed, g.detach(i.Index)) // half a gate is none; but one that was there goes on
+	}
+	return failed
 }
 
 // putIface tells the programs about the interface; they do nothing at an interface they do not know.
@@ -105,7 +109,7 @@ func (g *Gate) attachIngress(i Iface, kind string) error {
 func (g *Gate) tryIngress(index int, ways []string, kind string) (string, error) {
 	var failed error
 	for _, as := range ways {
-		if as == asXDPNative && kind == "veth" && slices.Contains(ways, asTCX) {
+		if as == asXDPNative && kind == "veth" {
 			continue // what XDP sends back is lost on a veth unless its peer runs XDP
 		}
 		// An interface has room for one XDP program: a predecessor in the other mode must make way.
@@ -224,6 +228,10 @@ func (g *Gate) programFor(as string) *ebpf.Program {
 func (g *Gate) AttachedAs(index int) string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	return g.attachedAs(index)
+}
+
+func (g *Gate) attachedAs(index int) string {
 	for _, as := range []string{asXDPNative, asXDPGeneric, asTCX, asClassic} {
 		if ok, err := g.attached(index, as); err == nil && ok {
 			return as

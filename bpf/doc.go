@@ -17,14 +17,14 @@
 // At ingress one of, in Iface terms of AttachedAs:
 //
 //	xdp-native   before the kernel allocates anything; needs a driver with XDP
-//	xdp-generic  the same program run by the stack; "xdp" falls back to it, "auto" never does
+//	xdp-generic  the same program run by the stack; "xdp" falls back to it, "auto" never does (it is slower than tcx)
 //	tcx          first in the chain of tc programs; Linux 6.6 or later
 //	classic      a clsact filter, where TCX is missing
 //
 // and at egress of a gated interface always tcx or classic. "auto" takes xdp-native where the driver has it, except on veth, where
 // frames that XDP sends back are lost unless the peer runs XDP too; tcx everywhere else, and classic where there is no TCX. XDP
 // does not see a VLAN tag that the hardware has stripped: with VLAN-tagged VIPs on the parent interface use "tcx", or switch the
-// offload off.
+// offload off. Some drivers reset the interface when XDP comes or goes: "tcx" never does.
 //
 // # Maps
 //
