@@ -8,5 +8,9 @@
 // nothing that runs on a machine, stopped or not, outlives the laboratory. Its mounts, and what is pinned in its bpffs,
 // go with its last process.
 //
+// One exception: with threaded NAPI members share the host's process numbers, because a daemon that is to raise its NAPI
+// threads must be able to name them. What the laboratory started there still dies with it; a stopped child of that could
+// stay until the next laboratory sweeps it away (Marker).
+//
 // It must not import what runs on machines (lab/members, lab/keepalived) nor the faults and scenarios that use it.
 package machine

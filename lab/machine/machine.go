@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -16,6 +17,10 @@ import (
 	"github.com/holdfast-project/holdfast/lab/netns"
 	"github.com/holdfast-project/holdfast/lab/topology"
 )
+
+// Marker begins the environment variable by which processes that a killed laboratory left are known; its process number
+// follows. Only those of machines that share the host's process numbers have it: others cannot be left.
+const Marker = "HOLDFAST_LAB_PID="
 
 // Machine is one node with a power switch. It is safe for concurrent use.
 type Machine struct {
@@ -56,12 +61,20 @@ func (m *Machine) Boot() error {
 		}
 	}
 	m.fresh = false
-	cmd, mount, pid, err := startInit(m.node)
-	if err != nil {
+	var err error
+	if m.init, m.mount, m.pid, err = startInit(m.node, m.sharesPIDs()); err != nil {
+		m.ended = make(chan error, 1)
+		m.ended <- nil
 		return fmt.Errorf("machine %s: boot: %w", m.node.Name, err)
 	}
-	m.init, m.mount, m.pid, m.booted = cmd, mount, pid, true
+	m.booted = true
 	return nil
+}
+
+// sharesPIDs tells whether the machine has no process namespace of its own: a daemon that is to raise its interfaces' NAPI
+// threads must be able to see them, and kernel threads are in the host's.
+func (m *Machine) sharesPIDs() bool {
+	return m.lab.Spec.ThreadedNAPI && m.node.Kind == topology.Member
 }
 
 // Booted tells whether the machine is on.
@@ -110,6 +123,12 @@ func (m *Machine) Start(cmd *exec.Cmd) (*Running, error) {
 	}
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	}
+	if m.sharesPIDs() {
+		if cmd.Env == nil {
+			cmd.Env = os.Environ()
+		}
+		cmd.Env = append(cmd.Env, Marker+strconv.Itoa(os.Getpid()))
 	}
 	if err := netns.Start(netns.Place{Net: m.node.NS, Mount: m.mount, PID: m.pid}, cmd); err != nil {
 		return nil, err
@@ -172,7 +191,7 @@ func (m *Machine) Close() error {
 	defer m.mu.Unlock()
 	var err error
 	if m.booted {
-		err = unix.Kill(m.init.Process.Pid, unix.SIGKILL)
+		err = errors.Join(m.killAll(), unix.Kill(m.init.Process.Pid, unix.SIGKILL))
 		m.forget()
 	}
 	if !m.fresh {
@@ -188,14 +207,63 @@ func (m *Machine) forget() {
 	m.booted = false
 	m.ended = make(chan error, 1)
 	cmd, files, ended := m.init, []*os.File{m.mount, m.pid}, m.ended
+	left := m.survivors()
 	go func() {
 		err := cmd.Wait() // returns once every process of its namespace is gone and collected
 		if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
 			err = nil // killed, as it should be
 		}
+		err = errors.Join(err, left())
 		for _, f := range files {
-			err = errors.Join(err, f.Close())
+			if f != nil {
+				err = errors.Join(err, f.Close())
+			}
 		}
 		ended <- err
 	}()
+}
+
+// endWithin is how long killed processes may take to end; checked every endEvery.
+const (
+	endWithin = 10 * time.Second
+	endEvery  = 5 * time.Millisecond
+)
+
+// survivors returns what waits for the processes of a machine without a process namespace of its own, whose init takes nobody
+// along. It kills what it meets: a process may have forked as it was killed.
+func (m *Machine) survivors() func() error {
+	if !m.sharesPIDs() {
+		return func() error { return nil }
+	}
+	world, err := worldOf(m.init.Process.Pid, "mnt")
+	if err != nil {
+		// Its init is dead and collected: nothing is left to find them by but the descriptor.
+		world, err = os.Readlink(fmt.Sprintf("/proc/self/fd/%d", m.mount.Fd()))
+	}
+	name := m.node.Name
+	return func() error {
+		for end := time.Now().Add(endWithin); err == nil; {
+			var procs []Process
+			if procs, err = processesOf(world, "mnt"); len(procs) == 0 {
+				return err
+			}
+			for _, p := range procs {
+				_ = unix.Kill(p.PID, unix.SIGKILL) // it may have ended by itself
+			}
+			if time.Now().After(end) {
+				return fmt.Errorf("machine %s: %v do not end", name, procs)
+			}
+			<-time.After(endEvery)
+		}
+		return err
+	}
+}
+
+// killAll kills every process but the init.
+func (m *Machine) killAll() error {
+	procs, err := m.processes()
+	for _, p := range procs {
+		_ = unix.Kill(p.PID, unix.SIGKILL) // it may have ended by itself
+	}
+	return err
 }

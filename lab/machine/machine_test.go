@@ -4,8 +4,10 @@ package machine_test
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -124,5 +126,56 @@ func TestInitCollectsOrphans(t *testing.T) {
 			t.Fatal("an orphan is left")
 		default:
 		}
+	}
+}
+
+func TestThreadedNAPISharesProcessNumbers(t *testing.T) {
+	labtest.Require(t, "setsid", "sleep", "sh")
+	spec := topology.DefaultSpec("test", 2)
+	spec.ThreadedNAPI = true
+	lab, err := topology.Build(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lab.Close()
+	m := machine.New(lab, lab.Nodes[0])
+	if err := m.Boot(); err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if got := output(t, m, "sh", "-c", "cat /proc/[0-9]*/comm 2>/dev/null | grep -c ^napi/ext-"); got == "0" {
+		t.Error("the machine sees no NAPI thread")
+	}
+	// An orphan that is stopped: nothing but a signal by number reaches it.
+	output(t, m, "sh", "-c", "setsid sleep 1000 >/dev/null 2>&1 &")
+	if n, err := m.Signal(unix.SIGSTOP, nil); n != 1 || err != nil {
+		t.Fatalf("stopped %d processes: %v", n, err)
+	}
+	procs, err := m.Processes()
+	if err != nil || len(procs) != 1 || !slices.Contains(procs[0].Args, "sleep") {
+		t.Fatalf("its processes are %v, %v", procs, err)
+	}
+	if _, err := m.PowerOff(); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Boot(); err != nil { // waits for the end of the boot before
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(fmt.Sprintf("/proc/%d/exe", procs[0].PID)); err == nil {
+		t.Error("the orphan outlived the power-off")
+	}
+}
+
+func TestBootIDIsNew(t *testing.T) {
+	m := boot(t)
+	first := output(t, m, "cat", "/proc/sys/kernel/random/boot_id")
+	if _, err := m.PowerOff(); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Boot(); err != nil {
+		t.Fatal(err)
+	}
+	if second := output(t, m, "cat", "/proc/sys/kernel/random/boot_id"); second == first || len(second) != 36 {
+		t.Errorf("boot ids %s and %s", first, second)
 	}
 }

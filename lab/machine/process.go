@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -30,10 +31,20 @@ func (m *Machine) processes() ([]Process, error) {
 	if !m.booted {
 		return nil, nil
 	}
-	want, err := namespaceOf(m.init.Process.Pid)
+	kind := "pid"
+	if m.sharesPIDs() {
+		kind = "mnt"
+	}
+	world, err := worldOf(m.init.Process.Pid, kind)
 	if err != nil {
 		return nil, fmt.Errorf("machine %s: %w", m.node.Name, err)
 	}
+	procs, err := processesOf(world, kind)
+	return slices.DeleteFunc(procs, func(p Process) bool { return p.PID == m.init.Process.Pid }), err
+}
+
+// processesOf lists the processes in the namespace of that kind (pid, mnt).
+func processesOf(world, kind string) ([]Process, error) {
 	dirs, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
 		return nil, err
@@ -41,10 +52,10 @@ func (m *Machine) processes() ([]Process, error) {
 	var out []Process
 	for _, dir := range dirs {
 		pid, err := strconv.Atoi(filepath.Base(dir))
-		if err != nil || pid == m.init.Process.Pid {
+		if err != nil {
 			continue
 		}
-		if ns, err := namespaceOf(pid); err != nil || ns != want {
+		if in, err := worldOf(pid, kind); err != nil || in != world {
 			continue // gone meanwhile, or another's
 		}
 		raw, err := os.ReadFile(filepath.Join(dir, "cmdline"))
@@ -56,7 +67,9 @@ func (m *Machine) processes() ([]Process, error) {
 	return out, nil
 }
 
-func namespaceOf(pid int) (string, error) { return os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", pid)) }
+func worldOf(pid int, kind string) (string, error) {
+	return os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", pid, kind))
+}
 
 // Signal sends sig to every process of the machine that match accepts (all but init if match is nil) and returns how
 // many that were. To stop all of them at the same time, stop twice: the first may have forked meanwhile.

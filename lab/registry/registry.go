@@ -9,8 +9,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -113,13 +115,42 @@ func Sweep(root string) ([]Record, error) {
 		if r.Running {
 			continue
 		}
-		errs = append(errs, os.RemoveAll(r.Dir))
+		errs = append(errs, killMarked(r.PID), os.RemoveAll(r.Dir))
 		if err := os.Remove(filepath.Join(root, r.ID+".json")); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)
 		}
 		swept = append(swept, r)
 	}
 	return swept, errors.Join(errs...)
+}
+
+// marker is machine.Marker; this package imports nothing of the laboratory.
+const marker = "HOLDFAST_LAB_PID="
+
+// killMarked kills processes that a laboratory of that process number left.
+func killMarked(pid int) error {
+	if pid == 0 {
+		return nil
+	}
+	names, err := filepath.Glob("/proc/[0-9]*/environ")
+	if err != nil {
+		return err
+	}
+	want := marker + strconv.Itoa(pid)
+	for _, name := range names {
+		env, err := os.ReadFile(name)
+		if err != nil || !slices.Contains(strings.Split(string(env), "\x00"), want) {
+			continue // gone meanwhile, or another's
+		}
+		left, err := strconv.Atoi(filepath.Base(filepath.Dir(name)))
+		if err != nil {
+			return err
+		}
+		if err := syscall.Kill(left, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return fmt.Errorf("kill process %d, which laboratory %d left: %w", left, pid, err)
+		}
+	}
+	return nil
 }
 
 // startOf returns when a process started, from /proc/PID/stat.

@@ -5,8 +5,12 @@ package registry
 import (
 	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"testing"
+
+	"github.com/holdfast-project/holdfast/internal/labtest"
 )
 
 func TestOpenSweepsKilledOnly(t *testing.T) {
@@ -54,4 +58,35 @@ func TestOpenSweepsKilledOnly(t *testing.T) {
 	if len(entries) != 0 {
 		t.Errorf("left in %s: %v", root, entries)
 	}
+}
+
+func TestSweepKillsMarkedProcesses(t *testing.T) {
+	labtest.Require(t, "sleep")
+	root := t.TempDir()
+	// A process number that no process has: beyond the kernel's limit.
+	text, err := json.Marshal(Record{PID: 1 << 23})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(root, "hfl1.json"), text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	left, other := exec.Command("sleep", "1000"), exec.Command("sleep", "1000")
+	left.Env = []string{marker + strconv.Itoa(1<<23)}
+	other.Env = []string{marker + strconv.Itoa(1<<23+1)}
+	for _, cmd := range []*exec.Cmd{left, other} {
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := Sweep(root); err != nil {
+		t.Fatal(err)
+	}
+	if err := left.Wait(); err == nil {
+		t.Error("the marked process ended well")
+	}
+	if err := other.Process.Kill(); err != nil {
+		t.Errorf("a process of another laboratory was killed: %v", err)
+	}
+	_ = other.Wait()
 }
