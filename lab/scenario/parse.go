@@ -225,9 +225,7 @@ func (p *parser) finish() {
 	for _, g := range s.Segments {
 		known["segment"] = append(known["segment"], g.Name)
 	}
-	for _, n := range topology.Names(*s) {
-		known["node"] = append(known["node"], n)
-	}
+	known["node"] = topology.Names(*s)
 	for i := range s.Members {
 		known["member"] = append(known["member"], topology.MemberName(i))
 	}
