@@ -23,7 +23,35 @@ import (
 // benchCommand compares systems.
 func benchCommand(o *options) *cobra.Command {
 	cmd := &cobra.Command{Use: "bench", Short: "Measure, beside other systems in the same run"}
-	cmd.AddCommand(benchFailoverCommand(o))
+	cmd.AddCommand(benchFailoverCommand(o), benchShowCommand())
+	return cmd
+}
+
+// benchShowCommand prints a result again.
+func benchShowCommand() *cobra.Command {
+	markdown := false
+	cmd := &cobra.Command{
+		Use:   "show FILE",
+		Short: "Print a benchmark's result again",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f, err := os.Open(args[0])
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			result, err := bench.Read(f)
+			if err != nil {
+				return err
+			}
+			out := cmd.OutOrStdout()
+			if markdown {
+				return result.WriteMarkdown(out)
+			}
+			return result.WriteText(out, styleOf(out))
+		},
+	}
+	cmd.Flags().BoolVar(&markdown, "markdown", false, "as a table in Markdown")
 	return cmd
 }
 

@@ -5,6 +5,7 @@ package bench
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -191,6 +192,33 @@ func (r Result) WriteText(w io.Writer, s report.Style) error {
 		}
 	}
 	return nil
+}
+
+// WriteMarkdown writes the rows as one table in Markdown, a line for each case and system.
+func (r Result) WriteMarkdown(w io.Writer) error {
+	p := func(format string, a ...any) error { _, err := fmt.Fprintf(w, format, a...); return err }
+	errs := []error{
+		p("%d rounds on %d processors, Linux %s, %s (load %.1f before)\n\n", r.Rounds, r.Host.CPUs, r.Host.Kernel, r.Started.Format("2006-01-02"), r.Host.Load),
+		p("| case | system | n | gap_ms | worst | lost | worst | dual_ms | worst | transitions | worst |\n|---|---|---|---|---|---|---|---|---|---|---|\n"),
+	}
+	for i := 0; i+len(metrics) <= len(r.Rows); i += len(metrics) { // summarize writes all metrics of a case and system together
+		row := r.Rows[i]
+		errs = append(errs, p("| %s | %s | %d |", row.Case, row.System, row.N))
+		for _, m := range r.Rows[i : i+4] {
+			errs = append(errs, p(" %s | %s |", figure(m.Median), figure(m.Worst)))
+		}
+		errs = append(errs, p("\n"))
+	}
+	return errors.Join(errs...)
+}
+
+// Read reads a result that WriteJSON wrote.
+func Read(r io.Reader) (Result, error) {
+	var out Result
+	if err := json.NewDecoder(r).Decode(&out); err != nil {
+		return Result{}, fmt.Errorf("bench: read result: %w", err)
+	}
+	return out, nil
 }
 
 func figure(v float64) string {

@@ -53,14 +53,13 @@ const (
 	readyWithin = 60 * time.Second
 )
 
-// Contested returns how many probes found two members answering, in the aftermath too; Twice how many packets two members
-// forwarded; Dual the longest time in which two members answered for one address.
+// Contested returns how many probes found two members answering, in the aftermath too.
 func (o Outcome) Contested() int { return o.Window.Contested() + o.Aftermath.Contested() }
 
-// Twice: see Contested.
+// Twice returns how many packets two members forwarded, likewise.
 func (o Outcome) Twice() int { return o.Window.Twice() + o.Aftermath.Twice() }
 
-// Dual: see Contested.
+// Dual returns the longest time in which two members answered for one address, likewise.
 func (o Outcome) Dual() time.Duration { return max(o.Window.Dual(), o.Aftermath.Dual()) }
 
 // Two tells whether two members ever served at once.
