@@ -17,7 +17,7 @@ import (
 func (a *app) failoverCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "failover", Short: "History of hand-overs, and hand-overs by order", Args: arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
-	cmd.AddCommand(a.failoverTo(), a.failoverReset(),
+	cmd.AddCommand(a.failoverTo(), a.failoverEnd(), a.failoverReset(),
 		noun(a, "history", "The last hand-overs and their number", (*control.Client).Failovers, drawFailovers))
 	return cmd
 }
@@ -59,6 +59,16 @@ func (a *app) failoverTo() *cobra.Command {
 	}
 	cmd.Flags().DurationVar(&hold, "for", 0, "hold the gateway there this long, whatever the recovery mode")
 	return cmd
+}
+
+func (a *app) failoverEnd() *cobra.Command {
+	return &cobra.Command{
+		Use: "end", Short: "End a hand-over that was ordered with --for before its time", Args: arguments(cobra.NoArgs), ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			r := control.FailoverRequest{End: true}
+			return a.verb(cmd.Context(), func(c *control.Client, ctx context.Context) (control.Result, error) { return c.Failover(ctx, r) })
+		},
+	}
 }
 
 func (a *app) failoverReset() *cobra.Command {

@@ -48,7 +48,7 @@ func keyGenerate(path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return "wrote key 0 to " + path + "; copy it to all members, mode 0600", config.WriteKeys(path, []config.Key{k})
+	return "wrote key 1 to " + path + "; copy it to all members, mode 0600", config.WriteKeys(path, []config.Key{k})
 }
 
 func keyNext(path string) (string, error) {

@@ -39,8 +39,11 @@ func drawState(p *page, s control.State) {
 	}
 	p.table([]string{"ID", "NAME", "ADDRESS", "STATE", "SERVES", "TERM", "FOR", "HEARD", "LOAD", "PROBLEMS", "REASON"}, rows)
 	p.line("")
-	if s.Forced != "" && s.ForcedUntil != nil {
+	switch {
+	case s.Forced != "" && s.ForcedUntil != nil:
 		p.line("Held on %s by order until %s.", s.Forced, p.stamp(*s.ForcedUntil))
+	case s.Forced != "":
+		p.line("Being handed to %s by order.", s.Forced)
 	}
 	if e := s.LastChange; e != nil {
 		p.line("Last change here:  %s  %s -> %s  %s", p.stamp(e.Time), e.From, e.To, e.Reason)

@@ -91,13 +91,15 @@ func serve(path, member string, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: cfg.LogLevel}))
+	level := new(slog.LevelVar)
+	level.Set(cfg.LogLevel)
+	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
-	err = node.Run(ctx, node.Options{Config: path, Member: member, Log: log, Hangup: hangup})
+	err = node.Run(ctx, node.Options{Config: path, Member: member, Log: log, Level: level, Hangup: hangup})
 	if errors.Is(err, context.Canceled) {
 		return nil
 	}

@@ -9,8 +9,9 @@ import (
 
 // FailoverRequest moves the gateway.
 type FailoverRequest struct {
-	To  string   `json:"to"`           // member name
-	For Duration `json:"for,omitzero"` // hold it there this long whatever the recovery mode says; 0: just move it
+	End bool     `json:"end,omitempty"` // end a forced hand-over instead; To and For are ignored
+	To  string   `json:"to"`            // member name
+	For Duration `json:"for,omitzero"`  // hold it there this long whatever the recovery mode says; 0: just move it
 }
 
 // ResetRequest clears the failover counter and/or history.
@@ -57,6 +58,9 @@ type Change struct {
 
 // Validate refuses a request that no member could carry out.
 func (r FailoverRequest) Validate() error {
+	if r.End {
+		return nil
+	}
 	if r.To == "" {
 		return Invalid("no member named", "say to which member: holdfast failover to NAME")
 	}

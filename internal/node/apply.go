@@ -50,18 +50,7 @@ func (n *node) applyPorts() error {
 		}
 	}
 	for _, p := range n.ports {
-		if want := n.local.Self.Interfaces[p.Name].MAC; want != nil && p.index != 0 && *want != p.mac {
-			return fmt.Errorf("interface %s: device %s has MAC %s, but %s says %s: correct the file or the device's name",
-				p.Name, p.device, macText(p.mac), n.cfg.Path, macText(*want))
-		}
-		if p.index == 0 || p.attached || !p.Monitored && !p.Role.Gated() {
-			continue
-		}
-		if err := n.gate.Attach(bpf.Iface{Index: p.index, Slot: p.Slot, MAC: p.mac, VMAC: p.vmac(), Gated: p.Role.Gated(), UseVMAC: p.VMAC != nil}); err != nil {
-			keep(fmt.Errorf("interface %s: %w", p.Name, err))
-			continue
-		}
-		p.attached = true
+		keep(n.attach(p))
 	}
 	keep(n.gate.SetVIPs(n.gateVIPs()))
 	keep(n.host.Apply(n.desired()))
@@ -69,6 +58,26 @@ func (n *node) applyPorts() error {
 	keep(n.wire.configure())
 	n.configureAsker()
 	return errors.Join(errs...)
+}
+
+// attach brings the gate to a port. A port where that cannot be done carries nothing of the cluster and counts as down.
+func (n *node) attach(p *port) error {
+	if p.index == 0 || p.attached || !p.Monitored && !p.Role.Gated() {
+		return nil
+	}
+	var err error
+	if want := n.local.Self.Interfaces[p.Name].MAC; want != nil && *want != p.mac {
+		err = fmt.Errorf("interface %s: device %s has MAC %s, but %s says %s: correct the file or the device's name",
+			p.Name, p.device, macText(p.mac), n.cfg.Path, macText(*want))
+	} else if err = n.gate.Attach(bpf.Iface{Index: p.index, Slot: p.Slot, MAC: p.mac, VMAC: p.vmac(), Gated: p.Role.Gated(), UseVMAC: p.VMAC != nil}); err != nil {
+		err = fmt.Errorf("interface %s: %w", p.Name, err)
+	}
+	p.attached = err == nil
+	p.fault = ""
+	if err != nil {
+		p.fault = err.Error()
+	}
+	return err
 }
 
 // vmac is the MAC that answers on a port when it is not the member's own.
@@ -90,7 +99,7 @@ func (p *port) answerMAC() [6]byte {
 func (n *node) gateVIPs() []bpf.VIP {
 	var all []bpf.VIP
 	for _, p := range n.ports {
-		if !p.Role.Gated() || p.index == 0 {
+		if !p.serves() {
 			continue
 		}
 		for _, v := range p.VIPs {
@@ -110,7 +119,7 @@ func (n *node) desired() link.Desired {
 	// One above the pulse: what delivers the frames must not wait for what waits for them.
 	d := link.Desired{NAPIPriority: min(n.cfg.CCP.Priority+1, 99)}
 	for _, p := range n.ports {
-		if !p.Role.Gated() || p.index == 0 {
+		if !p.serves() {
 			continue
 		}
 		i := link.Interface{Name: p.device, Proxy: p.ProxyARP}
@@ -131,7 +140,7 @@ func (n *node) desired() link.Desired {
 func (n *node) announceSets() []announce.Set {
 	var sets []announce.Set
 	for _, p := range n.ports {
-		if !p.Role.Gated() || p.index == 0 {
+		if !p.serves() {
 			continue
 		}
 		s := announce.Set{Group: gateway, Index: p.index, Name: p.device, MAC: p.answerMAC(), Virtual: p.VMAC != nil,
@@ -161,7 +170,7 @@ func router(ra *config.RouterAdv) *announce.Router {
 func (n *node) configureAsker() {
 	var ifaces []neighbour.Iface
 	for _, p := range n.ports {
-		if p.index == 0 || !p.Role.Gated() {
+		if !p.serves() {
 			continue
 		}
 		i := neighbour.Iface{Index: p.index, Name: p.device, MAC: p.mac}

@@ -4,6 +4,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -28,7 +29,7 @@ func ask[T any](ctx context.Context, n *node, f func(now int64) (T, error)) (T, 
 	case n.asks <- func() { v, err := f(bpf.Boottime()); done <- answer{v, err} }:
 	case <-ctx.Done():
 		return none, ctx.Err()
-	case <-n.tasks.ctx.Done():
+	case <-n.left:
 		return none, errLeaving
 	}
 	select {
@@ -36,6 +37,8 @@ func ask[T any](ctx context.Context, n *node, f func(now int64) (T, error)) (T, 
 		return a.v, a.err
 	case <-ctx.Done():
 		return none, ctx.Err()
+	case <-n.left:
+		return none, errLeaving
 	}
 }
 
@@ -83,7 +86,7 @@ func (b *backend) orderAndWait(ctx context.Context, order members.Event, done fu
 		return v, nil
 	case <-ctx.Done():
 		return members.View{}, ctx.Err()
-	case <-b.n.tasks.ctx.Done():
+	case <-b.n.left:
 		return members.View{}, errLeaving
 	}
 }
@@ -93,6 +96,10 @@ const patience = 5 * time.Second
 
 // Failover implements control.Backend.
 func (b *backend) Failover(ctx context.Context, r control.FailoverRequest) (control.Result, error) {
+	if r.End {
+		_, err := b.orderAndWait(ctx, members.Admin{Kind: members.AdminForceEnd}, func(v members.View) bool { return v.ForcedTo == members.Nobody })
+		return control.Result{Done: "no hand-over is forced any more; the normal rule decides"}, err
+	}
 	target, ok := b.n.number(r.To)
 	if !ok {
 		return control.Result{}, control.NotFound(fmt.Sprintf("there is no member %q", r.To), "the members are "+strings.Join(b.n.names(), ", "))
@@ -104,6 +111,15 @@ func (b *backend) Failover(ctx context.Context, r control.FailoverRequest) (cont
 	defer cancel()
 	v, err := b.orderAndWait(ctx, members.Admin{Kind: members.AdminForceTo, Target: target, For: time.Duration(r.For)},
 		func(v members.View) bool { return v.Active == target || v.ForcedTo != target })
+	if r.For == 0 || err != nil || v.Active != target {
+		// The order was to move the gateway now, not to pounce on it later or to hold it there.
+		if _, e := ask(context.WithoutCancel(ctx), b.n, func(int64) (struct{}, error) {
+			b.n.step(members.Admin{Kind: members.AdminForceEnd})
+			return struct{}{}, nil
+		}); err == nil {
+			err = e
+		}
+	}
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return control.Result{}, control.Refused(fmt.Sprintf("%s has not taken over within %v", r.To, patience), "holdfast why says what holds it up")
@@ -136,13 +152,10 @@ func (b *backend) Admin(ctx context.Context, r control.AdminRequest) (control.Re
 	if r.Up {
 		order, state = members.AdminUp, "up"
 	}
-	if _, err := ask(ctx, b.n, func(int64) (struct{}, error) {
-		if r.Up || r.Permanent {
-			return struct{}{}, b.n.store.setAdminDown(!r.Up)
+	if r.Up || r.Permanent {
+		if err := b.n.store.setAdminDown(!r.Up); err != nil {
+			return control.Result{}, err
 		}
-		return struct{}{}, nil
-	}); err != nil {
-		return control.Result{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -168,6 +181,17 @@ func (b *backend) Device(ctx context.Context, r control.DeviceRequest) (control.
 	if err != nil {
 		return control.Result{}, err
 	}
+	res, err := b.device(ctx, r, ev)
+	if err != nil || ev.Op == members.DeviceReport {
+		return res, err
+	}
+	if ev.Op == members.DeviceRegister && !r.Persistent {
+		return res, nil
+	}
+	return res, b.n.store.keepDevice(r, ev.Op == members.DeviceUnregister)
+}
+
+func (b *backend) device(ctx context.Context, r control.DeviceRequest, ev members.Device) (control.Result, error) {
 	return ask(ctx, b.n, func(now int64) (control.Result, error) {
 		known := false
 		for _, d := range b.n.machine.View(now).Devices {
@@ -197,10 +221,17 @@ func (b *backend) Reload(ctx context.Context) (control.ReloadResult, error) {
 
 // Stop implements control.Backend.
 func (b *backend) Stop(ctx context.Context) (control.Result, error) {
-	return ask(ctx, b.n, func(int64) (control.Result, error) {
-		b.n.beginStop()
-		return control.Result{Done: b.n.local.Self.Name + " hands over, takes back what it set on this host, and ends"}, nil
-	})
+	if _, err := ask(ctx, b.n, func(int64) (struct{}, error) { b.n.beginStop(); return struct{}{}, nil }); err != nil {
+		return control.Result{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, stopWithin)
+	defer cancel()
+	done := b.n.local.Self.Name + " has handed over, takes back what it set on this host, and ends"
+	_, err := b.orderAndWait(ctx, members.Tick{}, func(v members.View) bool { return v.Stopped })
+	if err != nil && (errors.Is(err, errLeaving) || ctx.Err() != nil) {
+		done, err = b.n.local.Self.Name+" takes back what it set on this host, and ends; nobody could take over", nil
+	}
+	return control.Result{Done: done}, err
 }
 
 // Restart implements control.Backend.

@@ -60,7 +60,7 @@ func (n *node) perform(now int64, e members.Effect) {
 	case members.SendHello:
 		err = n.wire.sendHello(now)
 	case members.StoreTerm:
-		err = n.store.reserve(e.Term)
+		n.store.want(e.Term)
 	case members.Record:
 		n.record(now, e)
 	case members.WakeAt:
@@ -120,12 +120,6 @@ func (n *node) gateOpened(group uint8) {
 		n.serve.openedBy = 0
 	}
 	n.tellHost(group, true)
-	// A quiet moment: the next claim must not wait for the disk.
-	if term := n.serve.lease.Term; term != 0 && n.store.low(term) {
-		if err := n.store.reserve(term + termReserve); err != nil {
-			n.log.Error("reserve terms", "error", err)
-		}
-	}
 }
 
 func (n *node) gateClosed(group uint8) {

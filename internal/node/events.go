@@ -20,7 +20,7 @@ func (n *node) pulseEvent(ev pulse.Event) {
 		key := [2]uint8{ev.Peer, ev.Slot}
 		n.heard[key] = ev
 		delete(n.silent, key)
-		n.wire.gates[ev.Peer] = echo{ev.Incarnation, ev.Stamp}
+		n.wire.gates[ev.Peer] = echo{ev.Incarnation, ev.Stamp, ev.At}
 		n.step(heard(ev))
 	case pulse.Silent:
 		n.silent[[2]uint8{ev.Peer, ev.Slot}] = true
@@ -101,7 +101,10 @@ func (n *node) linkEvent(ev link.Event) {
 	}
 	var p *port
 	for _, q := range n.ports {
-		if q.device == changed.Name || (changed.Gone && q.index == changed.Index) {
+		switch {
+		case q.index == changed.Index: // also when it was renamed
+			p = q
+		case q.device == changed.Name && p == nil && !changed.Gone:
 			p = q
 		}
 	}
@@ -109,9 +112,13 @@ func (n *node) linkEvent(ev link.Event) {
 		return
 	}
 	if changed.Gone {
-		p.index, p.attached, p.up, p.carrier, p.received = 0, false, false, false, false
+		n.detach(p)
+		p.index, p.up, p.carrier, p.received = 0, false, false, false
 		n.linkStep(p)
 		return
+	}
+	if p.index != 0 && p.index != changed.Index {
+		n.detach(p) // another device has the name now
 	}
 	renewed, raised := p.index != changed.Index || p.mac != changed.MAC, changed.AdminUp && !p.up
 	p.index, p.mac = changed.Index, changed.MAC
@@ -129,6 +136,14 @@ func (n *node) linkEvent(ev link.Event) {
 			n.log.Error("reconfigure the pulse", "error", err)
 		}
 	}
+}
+
+// detach forgets what was attached to a device that is gone.
+func (n *node) detach(p *port) {
+	if err := n.gate.Detach(p.index); err != nil {
+		n.log.Warn("take the gate off a device that is gone", "interface", p.Name, "error", err)
+	}
+	p.attached = false
 }
 
 // addressEvent follows the own IPv6 addresses: they are the source of the routes to the VIPs.
@@ -153,7 +168,7 @@ func (n *node) applyHost() {
 
 func (n *node) linkStep(p *port) {
 	if p.Monitored {
-		n.step(members.Link{Iface: p.Slot, Up: p.carrier, Received: p.received})
+		n.step(members.Link{Iface: p.Slot, Up: p.carrier && p.fault == "", Received: p.received})
 	}
 }
 

@@ -45,17 +45,16 @@ func (w *wire) interfaceView(i members.InterfaceView) ccp.InterfaceView {
 	v := ccp.InterfaceView{Slot: i.Slot, Carrier: i.Carrier, Problem: i.Problem,
 		CarrierAgeMs: ccp.AgeNever, InAgeMs: ccp.AgeNever, OutAgeMs: ccp.AgeNever, NeighbourAgeMs: ccp.AgeNever}
 	now := bpf.Boottime()
-	for key, h := range w.n.heard {
-		if key[1] != i.Slot {
-			continue
+	for _, m := range w.n.local.Peers {
+		in, out := w.n.ccpAges(now, m.ID, i.Slot)
+		if in >= 0 {
+			v.InAgeMs = min(v.InAgeMs, millis(in))
+			if in < w.n.ccpFresh() {
+				v.Heard |= 1 << m.ID
+			}
 		}
-		age := millis(time.Duration(now - h.At))
-		v.InAgeMs = min(v.InAgeMs, age)
-		if h.Reply.Bits&ccp.BitHearsYou != 0 {
-			v.OutAgeMs = min(v.OutAgeMs, age)
-		}
-		if !w.n.silent[key] {
-			v.Heard |= 1 << key[0]
+		if out >= 0 {
+			v.OutAgeMs = min(v.OutAgeMs, millis(out))
 		}
 	}
 	return v

@@ -71,6 +71,9 @@ func (n *node) record(now int64, r members.Record) {
 	if r.Code == members.CodeConflict {
 		n.metrics.Conflict()
 	}
+	if r.Code == members.CodeActive || r.Code == members.CodeYielded {
+		n.moved(n.machine.View(now))
+	}
 	if r.Code < 200 && r.From != r.To {
 		n.trace.last = &ev
 		n.metrics.StateChanged(ev.To)
@@ -126,13 +129,16 @@ func kind(v members.View, m members.Move) string {
 	if m.From == members.Nobody {
 		return members.CauseBoot.String()
 	}
+	if v.ForcedTo == m.To {
+		return members.CauseForced.String()
+	}
 	switch v.Members[m.From].State {
 	case members.StateLost:
 		return members.CauseSilence.String()
 	case members.StateDown:
 		return members.CauseDevice.String()
 	}
-	return "hand-over"
+	return members.CauseVacant.String()
 }
 
 func (n *node) name(member uint8) string {

@@ -26,6 +26,7 @@ type periodic struct {
 	state    int64 // own gate's state to the machine, metrics
 	watchdog int64
 	stop     int64 // end of the patience with a stop, 0 if none is under way
+	lingered int64 // end of a stop's linger, 0 before another member serves
 	slow     int64 // counters
 	lastMove int64 // the hand-over that was put into the history last
 }
@@ -34,18 +35,30 @@ type periodic struct {
 func (n *node) loop(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	for _, p := range n.ports {
+		n.linkStep(p) // a device that does not exist is an interface that is down, and must be known as such
+	}
+	for _, r := range n.store.kept() {
+		if ev, err := deviceEvent(r); err == nil {
+			n.step(ev)
+		}
+	}
 	n.step(members.Tick{})
+	n.publishConfig()
 	if err := n.systemd.Ready("member " + n.local.Self.Name + " of " + n.cfg.Name); err != nil {
 		n.log.Warn("tell systemd", "error", err)
 	}
-	events := n.pulse.Events()
+	events, ended := n.pulse.Events(), ctx.Done()
 	woke := bpf.Boottime()
 	for n.leave == staying {
 		timer.Reset(n.untilDue())
 		what := "timer"
 		select {
-		case <-ctx.Done():
-			n.beginRestart()
+		case <-ended:
+			ended = nil
+			if n.due.stop == 0 { // a stop under way goes on: whoever sends signals wants the same
+				n.beginRestart()
+			}
 		case <-n.tasks.ctx.Done(): // a task failed; its error is the supervisor's
 			n.beginRestart()
 		case ev, ok := <-events:
@@ -102,7 +115,7 @@ func (n *node) loop(ctx context.Context) error {
 func (n *node) untilDue() time.Duration {
 	now := bpf.Boottime()
 	at := n.due.state
-	for _, t := range []int64{n.wakeAt, n.due.watchdog, n.due.stop} {
+	for _, t := range []int64{n.wakeAt, n.due.watchdog, n.due.stop, n.due.lingered} {
 		if t != 0 && t < at {
 			at = t
 		}
@@ -129,8 +142,8 @@ func (n *node) tick() {
 			n.log.Warn("tell systemd", "error", err)
 		}
 	}
-	if n.due.stop != 0 && (n.machine.View(now).Stopped || now >= n.due.stop) {
-		n.leave = stopping
+	if n.due.stop != 0 {
+		n.leaveWhenRelieved(now)
 	}
 }
 
@@ -163,6 +176,16 @@ func (n *node) beginStop() {
 	_ = n.systemd.Stopping()
 	n.due.stop = bpf.Boottime() + int64(stopWithin)
 	n.step(members.Stop{})
+}
+
+// leaveWhenRelieved ends a stop once another member serves and what was on its way has been forwarded, or when patience ends.
+func (n *node) leaveWhenRelieved(now int64) {
+	if n.due.lingered == 0 && n.machine.View(now).Stopped {
+		n.due.lingered = now + int64(n.cfg.Timers.Linger)
+	}
+	if n.due.lingered != 0 && now >= n.due.lingered || now >= n.due.stop {
+		n.leave = stopping
+	}
 }
 
 // pulseDied starts another pulse: the gate serves on meanwhile while peers watch it.

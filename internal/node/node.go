@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -34,6 +33,8 @@ type Options struct {
 	// Exe is the binary that is run again as the pulse process; empty for the running one.
 	Exe string
 	Log *slog.Logger
+	// Level is the level of Log, which a reload may change. May be nil.
+	Level *slog.LevelVar
 	// Hangup makes the member reload its configuration, as SIGHUP does. May be nil.
 	Hangup <-chan os.Signal
 }
@@ -69,6 +70,7 @@ type node struct {
 	bootWall time.Time // wall clock at boot time 0, for showing boot times to people
 
 	asks   chan func()       // from the API's goroutines
+	left   chan struct{}     // closed when the loop has returned: nobody answers any more
 	waits  []wait            // API requests that wait for the machine to get somewhere
 	leave  leaveKind         // why the loop is ending
 	again  bool              // the operator wants another daemon to follow
@@ -94,7 +96,11 @@ type port struct {
 	carrier  bool
 	received bool
 	attached bool
+	fault    string // why the port is not used although its device is there, in words
 }
+
+// serves reports whether the cluster's addresses may be on the port: the gate guards it.
+func (p *port) serves() bool { return p.Role.Gated() && p.index != 0 && p.attached }
 
 // keepEvents is how many events a follower that comes late can still read.
 const keepEvents = 1024
@@ -126,11 +132,7 @@ func newNode(o Options) (*node, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	if o.Exe == "" {
-		exe, err := os.Executable()
-		if err != nil {
-			return nil, fmt.Errorf("find this binary, to run the pulse: %w", err)
-		}
-		o.Exe = exe
+		o.Exe = "/proc/self/exe" // the very binary that runs, also when the file was replaced by an upgrade
 	}
 	cfg, err := config.Load(o.Config)
 	if err != nil {
@@ -141,14 +143,14 @@ func newNode(o Options) (*node, error) {
 		return nil, err
 	}
 	n := &node{o: o, log: o.Log, cfg: cfg, local: local,
-		asks:  make(chan func()),
+		asks: make(chan func()), left: make(chan struct{}),
 		links: map[[2]uint8]pulse.LinkStats{}, heard: map[[2]uint8]pulse.Heard{}, silent: map[[2]uint8]bool{},
 		events:  control.NewEvents(keepEvents),
 		asked:   make([]neighbourAsking, len(cfg.Interfaces)),
 		systemd: sdnotify.FromEnvironment(),
 	}
 	n.bootWall = time.Now().Add(-time.Duration(bpf.Boottime()))
-	if n.store, err = openStore(local.StateDir); err != nil {
+	if n.store, err = openStore(local.StateDir, o.Log); err != nil {
 		return nil, err
 	}
 	for _, i := range cfg.Interfaces {
@@ -168,10 +170,14 @@ func (n *node) run(ctx context.Context) (err error) {
 	n.tasks = newSupervisor(context.WithoutCancel(ctx))
 	stop := n.start()
 	err = n.loop(ctx)
+	close(n.left)
 	stop()
 	err = errors.Join(err, n.tasks.wait())
 	if n.leave == stopping {
-		err = errors.Join(err, n.takeBack())
+		// What cannot be taken back stays on record. It is no reason to start the member again that was told to go.
+		if e := n.takeBack(); e != nil {
+			n.log.Error("take back what was set on this host", "error", e)
+		}
 	}
 	if n.again {
 		err = errors.Join(err, ErrRestart)
@@ -230,6 +236,10 @@ func (n *node) openMachine() error {
 		Now: now, Incarnation: n.wire.incarnation, StoredTerm: n.store.TermCeiling,
 		Gate: n.gateState(gateway, now), AdminDown: n.store.AdminDown,
 	}
+	// The first claim takes a term above the ceiling. Now is the time to wait for the disk.
+	if err := n.store.reserve(n.boot.StoredTerm + 1); err != nil {
+		return err
+	}
 	if n.gate.Adopted() {
 		// Nobody shall yield the gateway away while this daemon finds its feet; the machine takes it back when it serves.
 		n.words.SetRestarting(now + int64(n.cfg.Timers.Restarting))
@@ -243,7 +253,7 @@ func (n *node) openMachine() error {
 
 // close lets go of everything and leaves the gate in place.
 func (n *node) close() error {
-	var errs []error
+	errs := []error{n.store.close()}
 	if n.pulse != nil {
 		errs = append(errs, n.pulse.Close())
 	}
@@ -276,10 +286,27 @@ func (n *node) start() (stop context.CancelFunc) {
 	server := &control.Server{Backend: &backend{n}, Events: n.events, Log: n.log, Version: build.Version}
 	in("control", func(ctx context.Context) error { return server.Serve(ctx, n.local.Socket) })
 	if n.local.Listen != "" {
-		in("metrics", func(ctx context.Context) error { return n.metrics.Serve(ctx, n.local.Listen) })
+		in("metrics", n.serveMetrics)
 	}
+	in("store", n.store.serve)
 	n.wire.start(in)
 	return stop
+}
+
+// serveMetrics goes on trying: an address that is not there yet must not keep a member from serving.
+func (n *node) serveMetrics(ctx context.Context) error {
+	for {
+		err := n.metrics.Serve(ctx, n.local.Listen)
+		if ctx.Err() != nil {
+			return nil
+		}
+		n.log.Warn("metrics endpoint, trying again", "listen", n.local.Listen, "error", err)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(5 * time.Second):
+		}
+	}
 }
 
 // random64 returns a number that nobody can guess and that is not 0.

@@ -36,6 +36,10 @@ func (n *node) reload() (control.ReloadResult, error) {
 		n.metrics.Reloaded(false)
 		return control.ReloadResult{}, control.Invalid(err.Error(), "correct the key file; nothing was changed")
 	}
+	if err := n.wire.ring.Load(keys...); err != nil { // refuses without changing anything
+		n.metrics.Reloaded(false)
+		return control.ReloadResult{}, control.Refused(next.KeyFile+": "+err.Error(), "nothing was changed")
+	}
 	if now := keyNumbers(keys); now != n.wire.keyNumbers {
 		result.Applied = append(result.Applied, control.Change{Path: "key-file", From: "keys " + n.wire.keyNumbers, To: "keys " + now})
 	}
@@ -48,8 +52,12 @@ func (n *node) reload() (control.ReloadResult, error) {
 
 // applyReload brings everything that runs in line with the new configuration.
 func (n *node) applyReload(keys []ccp.Key) error {
-	if err := n.loadKeys(keys); err != nil {
+	n.wire.keyNumbers = keyNumbers(keys)
+	if err := n.followRing(); err != nil {
 		return err
+	}
+	if n.o.Level != nil {
+		n.o.Level.Set(n.cfg.LogLevel)
 	}
 	t := n.cfg.Timers
 	if err := n.gate.SetTimers(t.Soft, t.Hard, t.Watch, t.Linger); err != nil {
@@ -99,9 +107,6 @@ func deviceEvent(r control.DeviceRequest) (members.Device, error) {
 	}
 	if r.Name == "" {
 		return members.Device{}, control.Invalid("the device has no name", "give it one")
-	}
-	if r.Persistent {
-		return members.Device{}, control.Refused("devices that survive a restart are not available in this version", "register it again after a restart")
 	}
 	return members.Device{Op: op, Name: r.Name, Status: status, Reason: r.Reason, Timeout: time.Duration(r.Timeout)}, nil
 }

@@ -3,12 +3,24 @@
 package node
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/holdfast-project/holdfast/internal/control"
 )
 
 // termReserve is how many terms are reserved on disk at once. A claim must not wait for a disk, so the file holds a ceiling above
@@ -20,20 +32,38 @@ const termReserve = 1024
 type stored struct {
 	TermCeiling uint32 `json:"term_ceiling"`         // no term above it was ever used by this member
 	AdminDown   bool   `json:"admin_down,omitempty"` // taken out of service for good ("--permanent")
+	// Devices are the registrations that survive a restart ("--persistent"), by name.
+	Devices map[string]control.DeviceRequest `json:"devices,omitempty"`
 }
 
-// store keeps stored in one file, replaced whole: a crash leaves the old or the new one.
+// store keeps stored in one file, replaced whole: a crash leaves the old or the new one. It is safe for concurrent use; only want never
+// waits for the disk.
 type store struct {
 	path string
+	lock *os.File // held for as long as this daemon is the member
+	log  *slog.Logger
+
+	mu sync.Mutex // around the file
 	stored
+	ceiling atomic.Uint32 // TermCeiling, for want
+	wanted  chan uint32   // the newest term that is to be reserved
 }
 
 // openStore reads dir/member.json; a missing file is an empty one, a damaged file is an error that says what to do.
-func openStore(dir string) (*store, error) {
+// Nobody else is this member until close.
+func openStore(dir string, log *slog.Logger) (_ *store, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("state-dir %s: %w", dir, err)
 	}
-	s := &store{path: filepath.Join(dir, "member.json")}
+	s := &store{path: filepath.Join(dir, "member.json"), log: log, wanted: make(chan uint32, 1)}
+	if s.lock, err = lockFile(filepath.Join(dir, "lock")); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close())
+		}
+	}()
 	text, err := os.ReadFile(s.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -44,11 +74,66 @@ func openStore(dir string) (*store, error) {
 	if err := json.Unmarshal(text, &s.stored); err != nil {
 		return nil, fmt.Errorf("%s: %w: move it away; the member then takes its terms from its peers", s.path, err)
 	}
+	s.ceiling.Store(s.TermCeiling)
 	return s, nil
+}
+
+// lockPatience is how long a daemon waits for its predecessor to end.
+const lockPatience = 3 * time.Second
+
+// lockFile takes the lock that makes this daemon the member: a second one would take over gate and control socket of the first.
+func lockFile(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock: %w", err)
+	}
+	for end := time.Now().Add(lockPatience); ; time.Sleep(10 * time.Millisecond) {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return f, nil
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) || time.Now().After(end) {
+			return nil, errors.Join(fmt.Errorf("lock %s: %w: another holdfastd is this member; stop it, or choose another state-dir", path, err), f.Close())
+		}
+	}
+}
+
+// close lets another daemon be the member.
+func (s *store) close() error { return s.lock.Close() }
+
+// want asks for a term to be reserved, and for room above it, in a quiet moment. It does not wait.
+func (s *store) want(term uint32) {
+	if term+termReserve/2 <= s.ceiling.Load() {
+		return
+	}
+	select {
+	case <-s.wanted: // an older wish
+	default:
+	}
+	select {
+	case s.wanted <- term:
+	default:
+	}
+}
+
+// serve writes what is wanted until ctx ends.
+func (s *store) serve(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case term := <-s.wanted:
+			if err := s.reserve(term + termReserve/2); err != nil {
+				s.log.Error("reserve terms", "error", err)
+			}
+		}
+	}
 }
 
 // reserve makes sure that term may be used without another write.
 func (s *store) reserve(term uint32) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if term <= s.TermCeiling {
 		return nil
 	}
@@ -57,17 +142,43 @@ func (s *store) reserve(term uint32) error {
 	return s.replace(next)
 }
 
-// low reports whether the ceiling is near enough to term to be raised in a quiet moment.
-func (s *store) low(term uint32) bool { return term+termReserve/2 > s.TermCeiling }
-
 // setAdminDown remembers whether the member is out of service for good.
 func (s *store) setAdminDown(down bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.AdminDown == down {
 		return nil
 	}
 	next := s.stored
 	next.AdminDown = down
 	return s.replace(next)
+}
+
+// keepDevice remembers a registration, or with remove forgets it.
+func (s *store) keepDevice(r control.DeviceRequest, remove bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, known := s.Devices[r.Name]; remove && !known {
+		return nil
+	}
+	next := s.stored
+	next.Devices = maps.Clone(s.Devices)
+	if next.Devices == nil {
+		next.Devices = map[string]control.DeviceRequest{}
+	}
+	if remove {
+		delete(next.Devices, r.Name)
+	} else {
+		next.Devices[r.Name] = r
+	}
+	return s.replace(next)
+}
+
+// kept returns the registrations that survive a restart.
+func (s *store) kept() []control.DeviceRequest {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.SortedFunc(maps.Values(s.Devices), func(a, b control.DeviceRequest) int { return strings.Compare(a.Name, b.Name) })
 }
 
 func (s *store) replace(next stored) error {
@@ -79,6 +190,7 @@ func (s *store) replace(next stored) error {
 		return fmt.Errorf("remember %s: %w", text, err)
 	}
 	s.stored = next
+	s.ceiling.Store(next.TermCeiling)
 	return nil
 }
 

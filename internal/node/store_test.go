@@ -11,7 +11,7 @@ import (
 
 func TestStore(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state")
-	s, err := openStore(dir)
+	s, err := openStore(dir, nil)
 	if err != nil || s.TermCeiling != 0 || s.AdminDown {
 		t.Fatalf("a new member remembers %+v, %v", s.stored, err)
 	}
@@ -21,7 +21,10 @@ func TestStore(t *testing.T) {
 	if err := s.setAdminDown(true); err != nil {
 		t.Fatal(err)
 	}
-	again, err := openStore(dir)
+	if err := s.close(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := openStore(dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +51,7 @@ func TestStoreDamaged(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "member.json"), []byte("{\"term_ceiling\": 12"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err := openStore(dir)
+	_, err := openStore(dir, nil)
 	if err == nil || !strings.Contains(err.Error(), "move it away") {
 		t.Errorf("a damaged file gave %v", err)
 	}

@@ -146,28 +146,30 @@ func (n *node) interfaceState(now int64, p *port) control.InterfaceState {
 	if p.index == 0 {
 		s.Reason = "there is no device " + p.device
 	}
+	if p.fault != "" {
+		s.Reason = p.fault
+	}
 	in, out := time.Duration(-1), time.Duration(-1)
 	for _, m := range n.local.Peers {
 		key := [2]uint8{m.ID, p.Slot}
 		h, heard := n.heard[key]
-		link := control.PeerLink{Member: m.Name, RTTUs: float64(h.RTT.Nanoseconds()) / 1000}
+		link := control.PeerLink{Member: m.Name, RTTUs: float64(h.RTT.Nanoseconds()) / 1000, Up: heard && !n.silent[key]}
 		if mac, ok := n.wire.macs[key]; ok {
 			link.MAC = macText(mac)
 		}
 		if heard {
-			age := time.Duration(now - h.At)
-			link.AgeMs, link.Up = ms(age), !n.silent[key]
-			if in < 0 || age < in {
-				in = age
-			}
-			if h.Reply.Bits&ccp.BitWatched != 0 || link.Up {
-				out = in
-			}
+			link.AgeMs = ms(time.Duration(now - h.At))
 		}
-		s.In = s.In || link.Up
+		i, o := n.ccpAges(now, m.ID, p.Slot)
+		if i >= 0 && (in < 0 || i < in) {
+			in = i
+		}
+		if o >= 0 && (out < 0 || o < out) {
+			out = o
+		}
 		s.Peers = append(s.Peers, link)
 	}
-	s.Out = s.In // an answered probe went out and came in
+	s.In, s.Out = in >= 0 && in < n.ccpFresh(), out >= 0 && out < n.ccpFresh()
 	s.InAgeMs, s.OutAgeMs = ms(max(0, in)), ms(max(0, out))
 	return s
 }
@@ -176,10 +178,14 @@ func (n *node) interfaceState(now int64, p *port) control.InterfaceState {
 func (b *backend) Devices(ctx context.Context) (control.Devices, error) {
 	return ask(ctx, b.n, func(now int64) (control.Devices, error) {
 		list := control.Devices{Member: b.n.local.Self.Name}
+		kept := map[string]bool{}
+		for _, r := range b.n.store.kept() {
+			kept[r.Name] = true
+		}
 		for _, d := range b.n.machine.View(now).Devices {
 			list.Devices = append(list.Devices, control.Device{
 				Name: d.Name, Status: d.Status.String(), Reason: deviceReason(d), BuiltIn: d.Builtin, TimeoutSec: d.Timeout.Seconds(),
-				Since: b.n.trace.at(d.Changed), Reported: b.n.trace.at(d.Reported),
+				Since: b.n.trace.at(d.Changed), Reported: b.n.trace.at(d.Reported), Persistent: kept[d.Name],
 			})
 		}
 		return list, nil

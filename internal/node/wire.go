@@ -39,6 +39,8 @@ type wire struct {
 	keyNumbers  string                     // of the key file, for people
 	held        int                        // keys that gate and opener have been given
 	told        [ccp.MaxMembers]*ccp.Hello // the last HELLO of each peer
+	newest      [ccp.MaxMembers]echo       // its daemon's incarnation and sequence
+	inAt        map[[2]uint8]int64         // by member and slot: when CCP of it came in there last
 
 	conns  map[uint8]*socket    // by slot
 	macs   map[[2]uint8][6]byte // by member and slot: where its authentic frames come from
@@ -46,15 +48,17 @@ type wire struct {
 	frames chan frame
 	launch func(name string, run func(context.Context) error) // starts a task; nil before start
 
-	bootID          [16]byte
-	plain, out, in  []byte // reused
-	sent, taken     uint64
-	dropped         [ccp.DropReasons]uint64
-	malformedHellos uint64
+	bootID         [16]byte
+	plain, out, in []byte // reused
+	sent, taken    uint64
+	dropped        [ccp.DropReasons]uint64
 }
 
 // echo is the newest stamp of a peer's gate: a frame that carries it is fresh to that gate.
-type echo struct{ incarnation, stamp uint64 }
+type echo struct {
+	incarnation, stamp uint64
+	at                 int64 // when it was taken
+}
 
 // socket is an open segment and the interface that it was opened for.
 type socket struct {
@@ -65,8 +69,8 @@ type socket struct {
 
 func newWire(n *node) *wire {
 	w := &wire{n: n, incarnation: random64(), conns: map[uint8]*socket{}, macs: map[[2]uint8][6]byte{},
-		frames: make(chan frame, 256),
-		plain:  make([]byte, 0, ccp.MaxPlainLen), out: make([]byte, 0, frameRoom), in: make([]byte, 0, frameRoom),
+		inAt: map[[2]uint8]int64{}, frames: make(chan frame, 256),
+		plain: make([]byte, 0, ccp.MaxPlainLen), out: make([]byte, 0, frameRoom), in: make([]byte, 0, frameRoom),
 	}
 	if id, err := os.ReadFile("/proc/sys/kernel/random/boot_id"); err == nil {
 		copy(w.bootID[:], hexBytes(id))
@@ -208,6 +212,9 @@ func (w *wire) received(f frame) {
 		w.macs[key] = f.src
 		w.n.configureAsker()
 	}
+	if opened.Bound {
+		w.inAt[[2]uint8{from, f.slot}] = now
+	}
 	if opened.Introduce {
 		if err := w.sendHelloTo(now, from); err != nil {
 			w.n.log.Debug("introduce", "peer", w.n.name(from), "error", err)
@@ -217,9 +224,13 @@ func (w *wire) received(f frame) {
 	if !opened.Bound || opened.Header.Type != ccp.TypeHello {
 		return
 	}
+	// HELLOs come on several interfaces. What one says that was overtaken on its way is no news.
+	if last := w.newest[from]; last.incarnation == opened.Header.Incarnation && opened.Header.Sequence < last.stamp {
+		return
+	}
+	w.newest[from] = echo{opened.Header.Incarnation, opened.Header.Sequence, now}
 	h, err := ccp.ParseHello(opened.Body)
 	if err != nil {
-		w.malformedHellos++
 		w.dropped[ccp.DropMalformed]++
 		return
 	}
