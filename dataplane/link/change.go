@@ -100,7 +100,7 @@ func (h *Host) previous(w wish, k *kernel) ([]entry, error) {
 	switch w.Kind {
 	case kindSysctl:
 		now, err := readSysctl(w.Path)
-		if err != nil || now == w.value {
+		if err != nil || suffices(w.Path, now, w.value) {
 			return nil, ignoreAbsent(err)
 		}
 		entries := []entry{{item: w.item, Previous: now, Set: w.value}}
@@ -140,7 +140,7 @@ func (h *Host) do(w wish, k *kernel) error {
 	switch w.Kind {
 	case kindSysctl:
 		now, err := readSysctl(w.Path)
-		if err != nil || now == w.value {
+		if err != nil || suffices(w.Path, now, w.value) {
 			return err
 		}
 		return writeSysctl(w.Path, w.value)

@@ -22,6 +22,10 @@ func plan(d Desired, index func(name string) (int, bool)) []wish {
 	p := &planner{seen: make(map[item]bool)}
 	if len(d.Interfaces) > 0 {
 		p.sysctl("", 0, "ipv4/conf/all/send_redirects", "0")
+		// For ARP the kernel takes the maximum of `all` and the interface. VIPs on lo are local for every interface: one that is not
+		// the cluster's but on the same segment, or one made anew that the gate is not on yet, must not speak for them either.
+		p.sysctl("", 0, "ipv4/conf/all/arp_ignore", "1")
+		p.sysctl("", 0, "ipv4/conf/all/arp_announce", "2")
 	}
 	families := make(map[int]bool)
 	groups := make(map[item]bool)
@@ -68,7 +72,8 @@ func (p *planner) sysctl(link string, index int, path, value string) {
 
 func (p *planner) networkInterface(in Interface, index, napi int) {
 	conf := "ipv4/conf/" + in.Name + "/"
-	// Answer ARP only for addresses of the interface itself, and name only those: VIPs are on lo, and the gate's.
+	// Answer ARP only for addresses of the interface itself, and name only those: VIPs are on lo, and the gate's. This is so by `all`
+	// already, and stays so when somebody sets that back.
 	p.sysctl(in.Name, index, conf+"arp_ignore", "1")
 	p.sysctl(in.Name, index, conf+"arp_announce", "2")
 	// A redirect would tell hosts to go around the VIP.

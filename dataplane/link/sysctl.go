@@ -29,6 +29,12 @@ func writeSysctl(path, value string) error {
 	return nil
 }
 
+// suffices says that a sysctl's present value does what want is for. A stricter arp_ignore does: 2 answers only to senders of the
+// address's own prefix, 8 to nobody.
+func suffices(path, now, want string) bool {
+	return now == want || filepath.Base(path) == "arp_ignore" && (now == "2" || now == "8")
+}
+
 // sideEffects returns what the kernel changes besides when path is set: turning forwarding on for all interfaces writes
 // it into each of them, and for IPv4 clears all/accept_redirects.
 func sideEffects(path string) ([]string, error) {
