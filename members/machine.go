@@ -232,10 +232,18 @@ func (m *Machine) schedule() {
 	m.do(WakeAt{At: m.wake})
 }
 
-// do adds an effect, and wakeAt a time at which something may change by itself.
+// do adds an effect.
 func (m *Machine) do(e Effect)      { m.fx = append(m.fx, e) }
-func (m *Machine) wakeAt(at int64)  { m.wake = min(m.wake, max(at, m.now+1)) }
 func (m *Machine) sawTerm(t uint32) { m.maxTerm = max(m.maxTerm, t) }
+
+// wakeAt notes a time at which something may change by itself. What is due already had its chance in this
+// Step; it gets another one after a probe interval, so that nothing can make the machine run in circles.
+func (m *Machine) wakeAt(at int64) {
+	if at <= m.now {
+		at = m.now + m.t.probe
+	}
+	m.wake = min(m.wake, at)
+}
 
 // order sorts effects into the order of their declaration; equal ones keep theirs. There are few.
 func order(fx []Effect) {

@@ -185,6 +185,9 @@ func (m *Machine) passOver(p *peer) string {
 		if q.replyAt < max(p.deadAt, m.claim.since) {
 			return waitAnswers
 		}
+		if m.saysServing(q, p) {
+			return fmt.Sprintf("%s still hears %s", q.name, p.name)
+		}
 		if int64(q.reply.Heard[p.id])*1e6 >= 2*m.t.probe {
 			continue
 		}
@@ -199,4 +202,11 @@ func (m *Machine) passOver(p *peer) string {
 		return fmt.Sprintf("%s still hears %s", q.name, p.name)
 	}
 	return ""
+}
+
+// saysServing reports whether q's HELLO says that p's gate serves: it answers q's probes, though p's daemon
+// may send none. The HELLO counts if it is from so long after the silence of p began that q would have
+// noticed it too; a member that falls silent is told of at once.
+func (m *Machine) saysServing(q, p *peer) bool {
+	return m.helloFresh(q) && q.helloAt >= p.deadAt+m.t.dead && q.hello.View[p.id].State.Serves()
 }

@@ -39,6 +39,9 @@ func (m *Machine) gateState(e GateState) {
 		m.do(Revoke{})
 		m.closed(m.closedBy(e.Grantee, e.FenceTerm))
 	}
+	if m.term == 0 && e.Serving {
+		m.do(Revoke{}) // a lease that this machine knows nothing of
+	}
 }
 
 // fenced notes that another member's claim is under way: it is given time to open.
@@ -202,11 +205,7 @@ func (m *Machine) overtaken(q *peer) bool {
 		return false
 	}
 	g := m.peer(q.reply.Grantee)
-	if g == nil || !g.dead || q.helloAt < max(g.deadAt, m.opened)+m.t.dead {
-		return false
-	}
-	v := q.hello.View[g.id]
-	return v.State.Serves() && int64(v.Age) < m.t.dead
+	return g != nil && g.dead && q.helloAt >= m.opened+m.t.dead && m.saysServing(q, g)
 }
 
 // stepDown closes the own gate in favour of a member that serves.

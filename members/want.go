@@ -207,8 +207,10 @@ func (m *Machine) provenHere(p *peer, f *iface, carrier bool) bool {
 	m.ask(f, m.t.probe)
 	m.query()
 	if !carrier && !m.neighbourKnown(f, since) {
+		if m.now >= since+m.t.settle {
+			return true
+		}
 		m.wakeAt(since + m.t.settle)
-		return m.now >= since+m.t.settle
 	}
 	return false
 }

@@ -159,6 +159,10 @@ func (w *World) SetPaused(id uint8, paused bool) {
 		n.receive(w, i)
 	}
 	n.buffered = n.buffered[:0]
+	if n.startLater {
+		n.startDaemon(w)
+		return
+	}
 	if !n.daemon {
 		return
 	}

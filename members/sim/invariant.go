@@ -27,6 +27,8 @@ import (
 // Somebody serves: when nothing has disturbed the cluster for absent, and there is a machine that could
 // serve, one does.
 //
+// No busy loop: a machine does not ask to be woken more than a hundred times within a millisecond.
+//
 // The last one stays: a serving member that nobody can relieve is not taken down by its own problems.
 type invariants struct {
 	broken    error
@@ -234,6 +236,16 @@ func (w *World) reachable(n *node) bool {
 		}
 	}
 	return false
+}
+
+// woken: no busy loop.
+func (v *invariants) woken(w *World, n *node) {
+	if n.stepsAt != w.now/1e6 {
+		n.stepsAt, n.steps = w.now/1e6, 0
+	}
+	if n.steps++; n.steps > 100 {
+		v.fail(w, "no busy loop: %s is woken a hundred times in a millisecond: %s", n.name, n.machine.Why())
+	}
 }
 
 // recorded: the last one stays.

@@ -23,24 +23,27 @@ type node struct {
 	stored uint32 // the term kept on disk
 	admin  bool   // taken down permanently
 
-	daemon   bool // its processes run
-	epoch    uint16
-	started  int64 // when the daemon started, global
-	resumed  int64 // when a stall or pause ended, global
-	stopping bool  // told to end for good
-	stalled  int64 // when its pulse stalled last, global
-	inc      uint64
-	machine  *members.Machine
-	events   []members.Event
-	inbox    []members.Event
-	due      bool  // an evMain is under way
-	stopped  bool  // the main loop does not run
-	wordAt   int64 // local: when it ran last
-	wake     int64 // global: the WakeAt
-	wakeSet  int64 // global: the earliest evWake in the heap
-	hellos   [MaxMembers]uint64
-	helloNo  uint64
+	daemon     bool // its processes run
+	epoch      uint16
+	started    int64 // when the daemon started, global
+	startLater bool  // its daemon is due, but the machine is paused
+	resumed    int64 // when a stall or pause ended, global
+	stopping   bool  // told to end for good
+	stalled    int64 // when its pulse stalled last, global
+	inc        uint64
+	machine    *members.Machine
+	events     []members.Event
+	inbox      []members.Event
+	due        bool  // an evMain is under way
+	stopped    bool  // the main loop does not run
+	wordAt     int64 // local: when it ran last
+	wake       int64 // global: the WakeAt
+	wakeSet    int64 // global: the earliest evWake in the heap
+	hellos     [MaxMembers]uint64
+	helloNo    uint64
 
+	steps    int // within the millisecond stepsAt
+	stepsAt  int64
 	pulse    pulse
 	buffered []int32 // frames that a paused machine will find
 
@@ -57,7 +60,11 @@ func (n *node) global(at int64) int64 { return at + n.offset }
 // handle applies an event of this machine's own.
 func (n *node) handle(w *World, e *event) {
 	if e.kind == evStart {
-		if n.power && !n.daemon && e.epoch == n.epoch {
+		switch {
+		case !n.power || n.daemon || e.epoch != n.epoch:
+		case n.paused:
+			n.startLater = true
+		default:
 			n.startDaemon(w)
 		}
 		return
@@ -89,6 +96,7 @@ func (n *node) handle(w *World, e *event) {
 		case w.now < n.wake:
 			n.setWake(w, n.wake)
 		default:
+			w.inv.woken(w, n)
 			n.runMain(w)
 		}
 	}
@@ -97,7 +105,7 @@ func (n *node) handle(w *World, e *event) {
 // startDaemon starts the daemon and its pulse.
 func (n *node) startDaemon(w *World) {
 	now := n.local(w.now)
-	n.daemon, n.started, n.stopped, n.due = true, w.now, false, false
+	n.daemon, n.started, n.stopped, n.due, n.startLater = true, w.now, false, false, false
 	n.epoch++
 	n.inc = w.rng.next()
 	n.inbox, n.wakeSet, n.wordAt = n.inbox[:0], 0, now

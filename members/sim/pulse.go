@@ -170,9 +170,10 @@ func (p *pulse) probeAll(w *World, n *node, query bool) {
 			}
 			p.paths[k][i].det.Sent(now, nonce)
 			f := w.alloc()
-			w.frames[f] = frame{kind: frProbe, from: n.id, to: uint8(k), iface: uint8(i), probe: gate.Probe{
-				Source: n.id, Incarnation: n.words.Incarnation, Sequence: now, EchoIncarnation: peer.incarnation,
-				EchoStamp: peer.stamp, Nonce: nonce, Term: term, Bits: b}}
+			fr := &w.frames[f]
+			fr.kind, fr.from, fr.to, fr.iface = frProbe, n.id, uint8(k), uint8(i)
+			fr.probe = gate.Probe{Source: n.id, Incarnation: n.words.Incarnation, Sequence: now,
+				EchoIncarnation: peer.incarnation, EchoStamp: peer.stamp, Nonce: nonce, Term: term, Bits: b}
 			w.transmit(f)
 		}
 	}

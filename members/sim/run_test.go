@@ -5,27 +5,29 @@ package sim
 import (
 	"os"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
 )
 
-// runs returns how many seeds to run: HOLDFAST_SIM_RUNS, or a number that suits a developer's machine.
-func runs(t *testing.T, otherwise int) int {
-	s := os.Getenv("HOLDFAST_SIM_RUNS")
+// number returns the environment variable name, or another number if it is not set.
+func number(t *testing.T, name string, otherwise int64) int64 {
+	s := os.Getenv(name)
 	if s == "" {
 		return otherwise
 	}
-	n, err := strconv.Atoi(s)
+	n, err := strconv.ParseInt(s, 10, 64)
 	if err != nil {
-		t.Fatalf("HOLDFAST_SIM_RUNS=%q: %v", s, err)
+		t.Fatalf("%s=%q: %v", name, s, err)
 	}
 	return n
 }
 
-// TestSeeds runs clusters from seeds 1, 2, ... and prints the trace of the first that breaks a promise.
-// HOLDFAST_SIM_SEED runs one seed only, with its whole trace.
+// TestSeeds runs HOLDFAST_SIM_RUNS clusters (500 without it) from seeds 1, 2, ..., or from those that begin
+// at HOLDFAST_SIM_FIRST, and prints the traces of the first that break a promise. HOLDFAST_SIM_SEED runs one
+// seed only.
 func TestSeeds(t *testing.T) {
 	if s := os.Getenv("HOLDFAST_SIM_SEED"); s != "" {
 		seed, err := strconv.ParseUint(s, 10, 64)
@@ -37,15 +39,16 @@ func TestSeeds(t *testing.T) {
 		}
 		return
 	}
-	n := int64(runs(t, 500))
+	n, first := number(t, "HOLDFAST_SIM_RUNS", 500), number(t, "HOLDFAST_SIM_FIRST", 1)
+	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	var next, steps, events, moves, life atomic.Int64
 	var mu sync.Mutex
 	failed := 0
 	var wg sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
-			for seed := next.Add(1); seed <= n; seed = next.Add(1) {
-				r := Run(uint64(seed), Options{})
+			for i := next.Add(1); i <= n; i = next.Add(1) {
+				r := Run(uint64(first+i-1), Options{})
 				steps.Add(r.Steps)
 				events.Add(r.Events)
 				moves.Add(int64(r.Moves))
@@ -57,7 +60,7 @@ func TestSeeds(t *testing.T) {
 				if failed++; failed <= 2 {
 					t.Error(r.Trace)
 				} else {
-					t.Errorf("seed %d: %v", seed, r.Err)
+					t.Errorf("seed %d: %v", r.Seed, r.Err)
 				}
 				mu.Unlock()
 			}

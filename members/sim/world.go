@@ -102,6 +102,8 @@ func NewWorld(seed uint64, opt Options) *World {
 		w.nodes[i].init(w, uint8(i))
 	}
 	w.net.init(w)
+	w.frames = make([]frame, 0, 256)
+	w.heap = make([]event, 0, 512)
 	w.inv.init(w)
 	return w
 }
