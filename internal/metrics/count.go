@@ -7,15 +7,7 @@ import (
 	"time"
 )
 
-// AddFrames counts n CCP frames of a type ("probe", "hello", ...) in a direction ("in", "out").
-func (m *Metrics) AddFrames(frameType, direction string, n uint64) {
-	if m == nil {
-		return
-	}
-	m.frames.add(n, frameType, direction)
-}
-
-// SetFrames is AddFrames for a counter that lives elsewhere and is read as a whole.
+// SetFrames takes a reading of how many CCP frames of a type ("probe", "hello", ...) went in a direction ("in", "out").
 func (m *Metrics) SetFrames(frameType, direction string, total uint64) {
 	if m == nil {
 		return
@@ -23,15 +15,7 @@ func (m *Metrics) SetFrames(frameType, direction string, total uint64) {
 	m.frames.set(total, frameType, direction)
 }
 
-// AddDrops counts n CCP frames dropped for a reason.
-func (m *Metrics) AddDrops(reason string, n uint64) {
-	if m == nil {
-		return
-	}
-	m.drops.add(n, reason)
-}
-
-// SetDrops is AddDrops for a counter that lives elsewhere.
+// SetDrops takes a reading of how many CCP frames were dropped for a reason.
 func (m *Metrics) SetDrops(reason string, total uint64) {
 	if m == nil {
 		return
@@ -105,20 +89,12 @@ func (m *Metrics) SetYields(result string, total uint64) {
 	m.yields.set(total, result)
 }
 
-// AddAnnouncements counts n announcement frames of a kind (vmac, garp, na, ra) on an interface.
-func (m *Metrics) AddAnnouncements(iface, kind string, n uint64) {
+// SetAnnouncements takes a reading of how many announcement frames of a kind (vmac, garp, na, ra) were sent.
+func (m *Metrics) SetAnnouncements(kind string, total uint64) {
 	if m == nil {
 		return
 	}
-	m.announced.add(n, iface, kind)
-}
-
-// SetAnnouncements is AddAnnouncements for a counter that lives elsewhere.
-func (m *Metrics) SetAnnouncements(iface, kind string, total uint64) {
-	if m == nil {
-		return
-	}
-	m.announced.set(total, iface, kind)
+	m.announced.set(total, kind)
 }
 
 // SetEventsDropped takes a reading of how many events slow followers of the control API missed.

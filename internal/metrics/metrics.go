@@ -121,7 +121,7 @@ func (m *Metrics) wire(reg prometheus.Registerer) {
 	m.drops = newTotals(NameCCPDrops, "CCP frames that were dropped, by reason.", "reason")
 	m.probes = newTotals(NameProbes, "Probes by peer, interface and result (sent, answered).", "member", "interface", "result")
 	m.gate = newTotals(NameGateEvents, "Counters of the gate in the kernel.", "event")
-	m.announced = newTotals(NameAnnouncements, "Announcement frames by interface and kind.", "interface", "kind")
+	m.announced = newTotals(NameAnnouncements, "Announcement frames by kind.", "kind")
 	m.renewals = newTotals(NameRenewals, "Renewals of this member's lease.")
 	m.renewals.set(0)
 	m.yields = newTotals(NameYieldsReceived, "YIELDs that this member's gate answered, by result.", "result")

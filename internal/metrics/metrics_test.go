@@ -54,9 +54,9 @@ func busy() *Metrics {
 	m.SetTimer("probe", 10*time.Millisecond)
 	m.SetKeyNumber(2)
 	m.PulseRestarted()
-	m.AddFrames("hello", "in", 3)
+	m.SetFrames("hello", "in", 3)
 	m.SetFrames("probe", "out", 1000)
-	m.AddDrops("replay", 2)
+	m.SetDrops("replay", 2)
 	m.SetDrops("forged", 5)
 	m.SetGateCounters(map[string]uint64{"arp-answered": 7, "frame-tag": 11})
 	m.AddProbes("gw-a", "outside", 100, 97)
@@ -68,8 +68,8 @@ func busy() *Metrics {
 	m.PulseLateness(3 * time.Millisecond)
 	m.SoftirqDelay(50 * time.Microsecond)
 	m.SetYields("granted", 1)
-	m.AddAnnouncements("outside", "garp", 4)
-	m.SetAnnouncements("inside", "na", 6)
+	m.SetAnnouncements("garp", 4)
+	m.SetAnnouncements("na", 6)
 	m.SetEventsDropped(9)
 	return m
 }

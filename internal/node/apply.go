@@ -53,7 +53,7 @@ func (n *node) applyPorts() error {
 		keep(n.attach(p))
 	}
 	keep(n.gate.SetVIPs(n.gateVIPs()))
-	keep(n.host.Apply(n.desired()))
+	keep(n.applyHost())
 	keep(n.announcer.Configure(n.announceSets()))
 	keep(n.wire.configure())
 	n.configureAsker()

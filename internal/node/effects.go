@@ -132,11 +132,12 @@ func (n *node) tellHost(group uint8, serving bool) {
 	if n.serve.hostKnow == serving {
 		return
 	}
-	if err := n.host.SetServing(group, serving); err != nil {
-		n.log.Error("route this member's own traffic to the VIPs", "serving", serving, "error", err)
-		return
-	}
 	n.serve.hostKnow = serving
+	if n.links != nil {
+		n.links.SetServing(group, serving)
+	} else if err := n.host.SetServing(group, serving); err != nil {
+		n.log.Error("route this member's own traffic to the VIPs", "serving", serving, "error", err)
+	}
 }
 
 // askVIPs asks, on every cluster interface with carrier, who answers for its first VIP of each family.

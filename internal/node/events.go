@@ -125,7 +125,7 @@ func (n *node) linkEvent(ev link.Event) {
 	p.up, p.carrier, p.received = changed.AdminUp, changed.AdminUp && changed.Carrier, changed.Received
 	n.linkStep(p)
 	if raised && !renewed { // taking an interface down takes its routes too
-		n.applyHost()
+		_ = n.applyHost() // the worker's errors come as results
 	}
 	if renewed {
 		p.attached = false
@@ -154,15 +154,33 @@ func (n *node) addressEvent(a link.AddressChanged) {
 	}
 	for _, own := range n.local.Self.Interfaces[p.Name].Addresses {
 		if own.Addr() == a.Prefix.Addr() {
-			n.applyHost()
+			_ = n.applyHost()
 			return
 		}
 	}
 }
 
-func (n *node) applyHost() {
-	if err := n.host.Apply(n.desired()); err != nil {
-		n.log.Error("addresses and settings of this host", "error", err)
+// applyHost brings the host in line: at once before the loop runs, later by the worker.
+func (n *node) applyHost() error {
+	if n.links == nil {
+		return n.host.Apply(n.desired())
+	}
+	n.links.Apply(n.desired())
+	return nil
+}
+
+// linkResult takes what the worker has done or found.
+func (n *node) linkResult(r link.Result) {
+	switch {
+	case r.Op == link.OpQuery && r.Err == nil:
+		if p := n.portByIndex(r.Index); p != nil {
+			n.looked(p, r.State)
+		}
+	case r.Op == link.OpQuery: // gone: the watcher says so
+	case r.Op == link.OpServing && r.Err != nil:
+		n.log.Error("route this member's own traffic to the VIPs", "error", r.Err)
+	case r.Err != nil:
+		n.log.Error("addresses and settings of this host", "error", r.Err)
 	}
 }
 
@@ -184,13 +202,12 @@ func (n *node) portByIndex(index int) *port {
 // lookAtLink asks the kernel about an interface where something is amiss: it holds its notice of a lost carrier back for up to a
 // second when it has given another one lately.
 func (n *node) lookAtLink(p *port) {
-	if p.index == 0 {
-		return
+	if p.index != 0 {
+		n.links.Query(p.index)
 	}
-	st, err := link.Query(p.index)
-	if err != nil {
-		return // gone: the watcher says so
-	}
+}
+
+func (n *node) looked(p *port, st link.State) {
 	if carrier := st.AdminUp && st.Carrier; carrier != p.carrier || st.Received != p.received {
 		p.carrier, p.received = carrier, st.Received
 		n.linkStep(p)

@@ -83,6 +83,10 @@ func (n *node) loop(ctx context.Context) error {
 			what = "link"
 			woke = bpf.Boottime()
 			n.linkEvent(ev)
+		case r := <-n.links.Results():
+			what = "link"
+			woke = bpf.Boottime()
+			n.linkResult(r)
 		case a := <-n.asker.Answers():
 			what = "neighbour"
 			woke = bpf.Boottime()

@@ -53,6 +53,7 @@ type node struct {
 	gate      *bpf.Gate
 	words     *bpf.Words
 	host      *link.Host
+	links     *link.Worker // host and link queries, which may wait for a lock of the kernel's; nil before start
 	watcher   *link.Watcher
 	announcer *announce.Announcer
 	asker     *neighbour.Asker
@@ -80,7 +81,7 @@ type node struct {
 	asked  []neighbourAsking // by slot: neighbours asked and not answered
 	trace  *history
 	stats  pulse.Stats
-	links  map[[2]uint8]pulse.LinkStats // by peer and slot: the last Stats
+	paths  map[[2]uint8]pulse.LinkStats // by peer and slot: the last Stats
 	heard  map[[2]uint8]pulse.Heard     // by peer and slot: the last answer
 	silent map[[2]uint8]bool            // by peer and slot: dead by the pulse's rule
 	cpu    cpuLoad
@@ -144,7 +145,7 @@ func newNode(o Options) (*node, error) {
 	}
 	n := &node{o: o, log: o.Log, cfg: cfg, local: local,
 		asks: make(chan func()), left: make(chan struct{}),
-		links: map[[2]uint8]pulse.LinkStats{}, heard: map[[2]uint8]pulse.Heard{}, silent: map[[2]uint8]bool{},
+		paths: map[[2]uint8]pulse.LinkStats{}, heard: map[[2]uint8]pulse.Heard{}, silent: map[[2]uint8]bool{},
 		events:  control.NewEvents(keepEvents),
 		asked:   make([]neighbourAsking, len(cfg.Interfaces)),
 		systemd: sdnotify.FromEnvironment(),
@@ -280,6 +281,8 @@ func (n *node) start() (stop context.CancelFunc) {
 	in := func(name string, run func(context.Context) error) {
 		n.tasks.start(task{name: name, run: func(context.Context) error { return run(ctx) }})
 	}
+	n.links = link.NewWorker(n.host, n.log)
+	in("links", n.links.Serve)
 	in("link watcher", n.watcher.Serve)
 	in("announcements", n.announcer.Serve)
 	in("neighbours", n.asker.Serve)

@@ -60,9 +60,10 @@ func (n *node) publishSlow() {
 	}
 	a := n.announcer.Counters()
 	for kind, v := range map[string]uint64{"vmac": a.Beacons, "garp": a.ARPRequests + a.ARPReplies, "na": a.NeighbourAdverts, "ra": a.RouterAdverts} {
-		n.metrics.SetAnnouncements("", kind, v)
+		n.metrics.SetAnnouncements(kind, v)
 	}
 	n.wire.publish(n.metrics)
+	n.metrics.SetEventsDropped(n.events.Missed())
 	n.cpu.sample()
 }
 
@@ -74,7 +75,7 @@ func (n *node) pulseStats(s pulse.Stats) {
 	n.metrics.PulseLateness(s.WorstLate)
 	for _, l := range s.Links {
 		key := [2]uint8{l.Peer, l.Slot}
-		old := n.links[key]
+		old := n.paths[key]
 		if old.Sent > l.Sent { // another pulse, which counts from zero
 			old = pulse.LinkStats{}
 		}
@@ -85,7 +86,7 @@ func (n *node) pulseStats(s pulse.Stats) {
 			counts[i] = l.RTT.Buckets[i] - old.RTT.Buckets[i]
 		}
 		n.metrics.AddRTT(member, iface, pulse.RTTBounds[:], counts, l.RTT.Sum-old.RTT.Sum)
-		n.links[key] = l
+		n.paths[key] = l
 	}
 	probes := uint64(0)
 	for _, l := range s.Links {

@@ -261,7 +261,7 @@ func (n *node) margins() []string {
 	if n.stats.Ticks > 0 && !n.stats.Realtime {
 		thin = append(thin, "dead: the pulse has no real-time priority on this machine")
 	}
-	for key, l := range n.links {
+	for key, l := range n.paths {
 		bounds, total := pulse.RTTBounds, uint64(0)
 		for i, c := range l.RTT.Buckets {
 			if i == len(bounds) || bounds[i] > n.cfg.Timers.Probe {
