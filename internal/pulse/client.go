@@ -232,7 +232,9 @@ func (p *Pulse) Word() {
 func (p *Pulse) word() error { return p.send(&command{kind: msgWord, at: bpf.Boottime()}) }
 
 // Lease has the group's lease renewed under the term from now on. alone marks the member as alone, or takes the mark back; it
-// may be called again to change it. It is a Word too. GateChanged answers.
+// may be called again to change it, and for a term that the gate serves already. A lease that was not renewed for the hard expiry (1 s),
+// or a request that waited for that long, is refused (LostExpired): claim again, with a new term. It is a Word too. GateChanged
+// answers.
 func (p *Pulse) Lease(group uint8, term uint32, alone bool) error {
 	return p.send(&command{kind: msgLease, group: group, term: term, alone: alone, at: bpf.Boottime()})
 }

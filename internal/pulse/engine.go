@@ -193,7 +193,7 @@ func (e *engine) command(now int64, c *command) {
 		e.word(now, c.at)
 	case msgLease:
 		e.word(now, c.at)
-		e.lease(now, c.group, c.term, c.alone)
+		e.lease(now, c.at, c.group, c.term, c.alone)
 	case msgDrop:
 		e.drop(c.group)
 	case msgYield:

@@ -12,9 +12,10 @@ import (
 // group is what main wants of a VIP group, and what it knows of its words.
 type group struct {
 	term    uint32 // to renew; 0: none
-	stored  bool   // the term has been stored at least once since main asked for it
+	stored  bool   // the lease word holds it: main's request has opened the gate, or found it opened
 	lost    Lost
-	renewed int64 // when last
+	expired uint32 // the last term lost to LostExpired: a claim has a new one
+	renewed int64  // when last; until it is stored, when main asked
 	told    GateChanged
 	toldAny bool // told is what main knows
 }
@@ -22,16 +23,35 @@ type group struct {
 // unreported are bits whose change alone is no news: Heard and the words themselves show them.
 const unreported = ccp.BitWatched | ccp.BitRestarting
 
-// lease has a term renewed from now on. If the gate serves it already (a new main and pulse take over from old ones), nothing
-// of it is touched but the time of renewal. A term that the fence does not permit is given up at once.
-func (e *engine) lease(now int64, g uint8, term uint32, alone bool) {
+// lease has a term renewed from now on; main asked for it at the boot time asked. If the gate serves it already (main changes its
+// mind about alone, or a new main or pulse takes over from an old one), nothing of it is touched but the time of renewal, and its age
+// counts: one that lay for longer than the hard expiry is lost, like one that was never asked for again. A term that the fence does
+// not permit is given up at once.
+func (e *engine) lease(now, asked int64, g uint8, term uint32, alone bool) {
 	e.watching |= 1 << g
 	gr := &e.groups[g]
 	gr.toldAny = false
-	same := e.words.Lease(g).Term() == term
-	gr.term, gr.stored, gr.lost, gr.renewed = term, false, LostNot, 0
-	if term == 0 || term > gate.MaxTerm {
+	held := e.words.Lease(g)
+	same := held.Term() == term
+	switch {
+	case gr.term == term: // renewed already, or about to be
+	case same:
+		gr.stored, gr.renewed = true, now-held.Age(now)
+	default:
+		gr.stored, gr.renewed = false, min(asked, now)
+	}
+	gr.term, gr.lost = term, LostNot
+	switch {
+	case term == 0 || term > gate.MaxTerm:
 		e.lose(g, LostOvertaken)
+		return
+	case term == gr.expired:
+		e.lose(g, LostExpired)
+		return
+	}
+	if e.lapsed(now, g) {
+		// The gate is closed. Not even the mark "alone" may open it.
+		e.renew(now)
 		return
 	}
 	// The mark "alone" is older than the opening that it explains, and outlives it: no moment of a late lease is unmarked.
@@ -54,13 +74,22 @@ func (e *engine) drop(g uint8) {
 // lose ends a group's lease.
 func (e *engine) lose(g uint8, why Lost) {
 	gr := &e.groups[g]
+	if why == LostExpired {
+		gr.expired = gr.term
+	}
 	gr.term, gr.stored, gr.lost = 0, false, why
 	e.words.Revoke(g)
 	e.words.SetAlone(g, 0)
 }
 
-// renew renews the leases that main wants, if main lives and the fence permits them. A lease that lay for longer than the hard
-// expiry is not picked up again: its gate was closed, and every opening is a claim, which is main's to make.
+// lapsed reports whether the term that main wants lay for the hard expiry, since it was last renewed or since main asked for it. By
+// then its gate was closed, or its claim was settled without it, and every opening is a claim, which is main's to make.
+func (e *engine) lapsed(now int64, g uint8) bool {
+	gr := &e.groups[g]
+	return now-gr.renewed >= int64(hardExpiry) || gr.stored && e.words.Lease(g).Age(now) >= int64(hardExpiry)
+}
+
+// renew renews the leases that main wants, if main lives and the fence permits them. One that has lapsed is not picked up again.
 func (e *engine) renew(now int64) {
 	fresh := e.fresh(now)
 	for g := range uint8(MaxGroups) {
@@ -69,7 +98,7 @@ func (e *engine) renew(now int64) {
 		case gr.term == 0:
 		case !e.words.Fence(g).Permits(gr.term, e.cfg.Self):
 			e.lose(g, LostOvertaken)
-		case gr.stored && e.words.Lease(g).Age(now) >= int64(hardExpiry):
+		case e.lapsed(now, g):
 			e.lose(g, LostExpired)
 		case fresh:
 			e.words.Renew(g, gr.term, now)

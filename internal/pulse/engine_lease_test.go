@@ -101,9 +101,72 @@ func TestExpiredLeaseIsNotPickedUp(t *testing.T) {
 	if l, _ := b.own0(); l != 0 || len(events) == 0 || events[len(events)-1].Lost != LostExpired {
 		t.Errorf("lease %x, events %+v", l, events)
 	}
-	lease(b, 3, false)
-	if l, _ := b.own0(); l.Term() != 3 {
-		t.Error("main's own request was refused")
+	lease(b, 3, false) // on its way while the loss was told
+	if l, _ := b.own0(); l != 0 {
+		t.Error("the lost term was opened again")
+	}
+	lease(b, 4, false)
+	if l, bits := b.own0(); l.Term() != 4 || !bits.Has(gate.Answer) {
+		t.Errorf("a new claim was refused: lease %d, bits %b", l.Term(), bits)
+	}
+}
+
+// No request opens a gate whose lease lay for the hard expiry: it closed meanwhile, and every opening is a claim.
+func TestRequestForAnOldLeaseIsRefused(t *testing.T) {
+	for name, c := range map[string]struct {
+		lay     int64
+		prepare func(*bench)
+		alone   bool
+		open    bool
+	}{
+		"repeated for alone":          {1000 * ms, func(b *bench) { lease(b, 3, false) }, true, false},
+		"repeated, alone taken back":  {1000 * ms, func(b *bench) { lease(b, 3, true) }, false, false},
+		"repeated in time":            {990 * ms, func(b *bench) { lease(b, 3, false) }, true, true},
+		"adopted":                     {1000 * ms, func(b *bench) { b.own.w.Renew(0, 3, b.at) }, true, false},
+		"adopted in time":             {990 * ms, func(b *bench) { b.own.w.Renew(0, 3, b.at) }, true, true},
+		"adopted, of the future":      {0, func(b *bench) { b.own.w.Renew(0, 3, b.at+5000*ms) }, true, false},
+		"claimed after another's own": {5000 * ms, func(b *bench) { b.own.w.Renew(0, 2, b.at) }, false, true},
+		"claimed":                     {5000 * ms, func(*bench) {}, false, true},
+	} {
+		b := newBench(t)
+		c.prepare(b)
+		b.at += c.lay
+		lease(b, 3, c.alone) // the gate opens with the request, not with the next round
+		l, bits := b.own0()
+		if open := bits.Has(gate.Answer); open != c.open || open != (l.Term() == 3) {
+			t.Errorf("%s: lease of term %d, bits %b", name, l.Term(), bits)
+		}
+		if !c.open && b.own.Alone(0) != 0 {
+			t.Errorf("%s: marked as alone since %d", name, b.own.Alone(0))
+		}
+		b.advance(b.at)
+		events := take[GateChanged](b)
+		if last := events[len(events)-1]; (last.Lost == LostExpired) == c.open || (last.Leased == 3) != c.open {
+			t.Errorf("%s: told %+v", name, last)
+		}
+	}
+}
+
+// A claim that waited in the socket while the pulse was stopped was settled without it.
+func TestOldRequestIsRefused(t *testing.T) {
+	b := newBench(t)
+	b.at += 5000 * ms
+	b.do(command{kind: msgLease, term: 3, at: b.at - 1000*ms})
+	b.word()
+	b.step(10 * ms)
+	if l, _ := b.own0(); l != 0 {
+		t.Errorf("lease of term %d", l.Term())
+	}
+	b = newBench(t)
+	b.at += 5000 * ms
+	b.do(command{kind: msgLease, term: 4, at: b.at - 700*ms}) // too old a word to open, young enough to wait for the next
+	if l, _ := b.own0(); l != 0 {
+		t.Errorf("lease of term %d with a word of 700 ms ago", l.Term())
+	}
+	b.word()
+	b.step(10 * ms)
+	if l, _ := b.own0(); l.Term() != 4 {
+		t.Errorf("lease of term %d", l.Term())
 	}
 }
 

@@ -71,7 +71,7 @@ type Lost uint8
 const (
 	LostNot       Lost = 0 // it did not
 	LostOvertaken Lost = 1 // the fence has overtaken the term
-	LostExpired   Lost = 2 // it was not renewed for longer than the hard expiry: the gate was closed, and every opening is a claim
+	LostExpired   Lost = 2 // it was not renewed for the hard expiry: the gate was closed, and every opening is a claim, with a new term
 )
 
 // String returns the reason in words.
