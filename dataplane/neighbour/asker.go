@@ -33,6 +33,7 @@ type Asker struct {
 	log     *slog.Logger
 	answers chan Answer
 	wake    chan struct{}
+	learned *memory
 
 	mu        sync.Mutex
 	segments  map[int]*segment
@@ -84,6 +85,7 @@ func New(log *slog.Logger) *Asker {
 	}
 	return &Asker{
 		log: log, answers: make(chan Answer, 256), wake: make(chan struct{}, 1),
+		learned:  newMemory(),
 		id:       uint16(rand.Uint32()),
 		segments: make(map[int]*segment), questions: make(map[question]*open), macs: make(map[place]seen),
 	}
@@ -119,8 +121,9 @@ func (a *Asker) Configure(ifaces []Iface, table Table) error {
 	return nil
 }
 
-// forget drops the questions on an interface.
+// forget drops the questions on an interface, and what was learned there.
 func (a *Asker) forget(index int) {
+	a.learned.forget(index)
 	for q := range a.questions {
 		if q.index == index {
 			delete(a.questions, q)

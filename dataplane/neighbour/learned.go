@@ -7,9 +7,13 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
 )
 
 // Learned is a neighbour that the kernel knows.
@@ -28,25 +32,150 @@ const userTick = 10 * time.Millisecond
 // believed are the states of a neighbour that was there once and is not disproved.
 const believed = netlink.NUD_REACHABLE | netlink.NUD_STALE | netlink.NUD_DELAY | netlink.NUD_PROBE | netlink.NUD_PERMANENT
 
+// Implementation constants.
+const (
+	// remembered is how long Asker.Learned goes without asking the kernel again.
+	remembered = time.Second
+	// mostRead bounds the entries of an interface that are read, mostLearned those that are returned: a handful decides, and a full
+	// table (1024 entries a family by default, often raised) must not cost more.
+	mostRead    = 1024
+	mostLearned = 64
+)
+
 // ListLearned returns the neighbours that the kernel knows on an interface, the best confirmed first, without those whose
-// MAC is in exclude (members, VMACs). It asks in the network namespace of the calling thread.
+// MAC is in exclude (members, VMACs): at most 64, the best of the first 1024 that the kernel tells. It asks in the network
+// namespace of the calling thread, each time; Asker.Learned remembers.
 func ListLearned(index int, exclude Table) ([]Learned, error) {
-	list, err := netlink.NeighList(index, netlink.FAMILY_ALL)
+	list, err := listLearned(index)
+	return without(list, exclude), err
+}
+
+// Learned is ListLearned that asks the kernel once a second at most for each interface, for callers that ask at every probe.
+func (a *Asker) Learned(index int, exclude Table) ([]Learned, error) {
+	list, err := a.learned.get(index)
+	return without(list, exclude), err
+}
+
+// memory keeps what was learned for a while, errors too.
+type memory struct {
+	list func(index int) ([]Learned, error)
+	now  func() time.Time
+
+	mu    sync.Mutex
+	known map[int]lesson
+}
+
+// lesson is one answer of the kernel; its list is never changed.
+type lesson struct {
+	at   time.Time
+	list []Learned
+	err  error
+}
+
+func newMemory() *memory {
+	return &memory{list: listLearned, now: time.Now, known: make(map[int]lesson)}
+}
+
+func (m *memory) get(index int) ([]Learned, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := m.now()
+	if l, ok := m.known[index]; ok && now.Sub(l.at) < remembered {
+		return l.list, l.err
+	}
+	for i, l := range m.known { // interfaces come and go
+		if now.Sub(l.at) >= remembered {
+			delete(m.known, i)
+		}
+	}
+	list, err := m.list(index)
+	m.known[index] = lesson{at: now, list: list, err: err}
+	return list, err
+}
+
+// forget makes the next get ask the kernel.
+func (m *memory) forget(index int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.known, index)
+}
+
+func listLearned(index int) ([]Learned, error) {
+	list, err := dump(index, mostRead)
 	if err != nil {
 		return nil, fmt.Errorf("list neighbours of interface %d: %w", index, err)
 	}
-	return choose(list, exclude), nil
+	return choose(list, index), nil
 }
 
-func choose(list []netlink.Neigh, exclude Table) []Learned {
+// dump reads up to limit entries of one interface from the kernel, which leaves the others out (NDA_IFINDEX, Linux 4.4; an index
+// in the message's header, as netlink.NeighList sends it, it ignores). Closing the socket ends what the kernel would go on with.
+func dump(index, limit int) ([]netlink.Neigh, error) {
+	s, err := nl.GetNetlinkSocketAt(netns.None(), netns.None(), unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	if err := s.SetReceiveTimeout(&unix.Timeval{Sec: 1}); err != nil {
+		return nil, err
+	}
+	r := nl.NewNetlinkRequest(unix.RTM_GETNEIGH, unix.NLM_F_DUMP)
+	r.AddData(&netlink.Ndmsg{Family: unix.AF_UNSPEC})
+	r.AddData(nl.NewRtAttr(netlink.NDA_IFINDEX, nl.Uint32Attr(uint32(index))))
+	if err := s.Send(r); err != nil {
+		return nil, err
+	}
+	var list []netlink.Neigh
+	for {
+		messages, _, err := s.Receive()
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range messages {
+			switch m.Header.Type {
+			case unix.NLMSG_DONE:
+				return list, nil
+			case unix.NLMSG_ERROR:
+				if len(m.Data) < 4 {
+					return nil, unix.EBADMSG
+				}
+				return nil, unix.Errno(-int32(nl.NativeEndian().Uint32(m.Data)))
+			case unix.RTM_NEWNEIGH:
+				if n, err := netlink.NeighDeserialize(m.Data); err == nil {
+					list = append(list, *n)
+				}
+			}
+			if len(list) == limit {
+				return list, nil
+			}
+		}
+	}
+}
+
+// without leaves out what is in exclude, and what is beyond the bound.
+func without(list []Learned, exclude Table) []Learned {
+	var some []Learned
+	for _, l := range list {
+		if _, excluded := exclude[l.MAC]; excluded {
+			continue
+		}
+		if some = append(some, l); len(some) == mostLearned {
+			break
+		}
+	}
+	return some
+}
+
+// choose keeps what can be asked on an interface, the best confirmed first.
+func choose(list []netlink.Neigh, index int) []Learned {
 	var all []Learned
 	for _, n := range list {
 		addr, ok := netip.AddrFromSlice(n.IP)
-		if !ok || len(n.HardwareAddr) != 6 || n.State&believed == 0 || addr.IsMulticast() {
+		if !ok || n.LinkIndex != index || len(n.HardwareAddr) != 6 || n.State&believed == 0 || addr.IsMulticast() {
 			continue
 		}
 		mac := [6]byte(n.HardwareAddr)
-		if _, excluded := exclude[mac]; excluded || mac == [6]byte{} || mac[0]&1 != 0 {
+		if mac == [6]byte{} || mac[0]&1 != 0 {
 			continue
 		}
 		all = append(all, Learned{
