@@ -19,7 +19,7 @@ const lo = 1
 type kernel struct {
 	addresses map[netip.Addr][]address
 	own       map[int][]netip.Prefix // usable global IPv6 addresses by interface
-	routes    map[item]netip.Addr    // kindRoute and kindLocal with our protocol, and their source
+	routes    map[item]netip.Addr    // kindRoute, kindPrefix and kindLocal with our protocol, and their source
 	filters   map[int]map[[6]byte]bool
 }
 
@@ -47,12 +47,15 @@ func (h *Host) look(indices map[string]int) (*kernel, error) {
 		if r.Dst == nil {
 			continue
 		}
-		addr, _ := netip.AddrFromSlice(r.Dst.IP)
-		i := item{Kind: kindRoute, Link: names[r.LinkIndex], Index: r.LinkIndex, Addr: addr}
-		if r.Type == unix.RTN_LOCAL {
-			i.Kind = kindLocal
-		} else {
-			i.Group = uint8(r.Table - tableBase)
+		to, _ := prefixOf(r.Dst)
+		i := item{Link: names[r.LinkIndex], Index: r.LinkIndex}
+		switch {
+		case r.Table == unix.RT_TABLE_MAIN:
+			i.Kind, i.Prefix = kindPrefix, to
+		case r.Type == unix.RTN_LOCAL:
+			i.Kind, i.Addr = kindLocal, to.Addr()
+		default:
+			i.Kind, i.Addr, i.Group = kindRoute, to.Addr(), uint8(r.Table-tableBase)
 		}
 		source, _ := netip.AddrFromSlice(r.Src)
 		k.routes[i] = source.Unmap()
@@ -130,7 +133,7 @@ func (h *Host) previous(w wish, k *kernel) ([]entry, error) {
 		}
 	case kindMoved:
 		return []entry{{item: w.item, Previous: strconv.Itoa(int(h.conn.localOrigin(w.Family)))}}, nil
-	case kindLocal, kindRoute, kindRule, kindSide:
+	case kindLocal, kindPrefix, kindRoute, kindRule, kindSide:
 	}
 	return []entry{{item: w.item, Set: w.value}}, nil
 }
@@ -156,7 +159,7 @@ func (h *Host) do(w wish, k *kernel) error {
 			return nil
 		}
 		return h.conn.addAddress(w.Addr, lo)
-	case kindLocal, kindRoute:
+	case kindLocal, kindPrefix, kindRoute:
 		source := k.source(w.item)
 		if now, there := k.routes[w.item]; there && now == source {
 			return nil
@@ -198,7 +201,7 @@ func (h *Host) undo(e entry) error {
 		return h.conn.deleteFilter(e.MAC, e.Index)
 	case kindAddress:
 		return h.conn.deleteAddress(e.Addr, lo)
-	case kindLocal, kindRoute:
+	case kindLocal, kindPrefix, kindRoute:
 		return h.conn.deleteRoute(routeOf(e.item, netip.Addr{}))
 	case kindMoved:
 		origin, err := strconv.ParseUint(e.Previous, 10, 8)
@@ -212,26 +215,36 @@ func (h *Host) undo(e entry) error {
 	return errors.New("unknown kind of change: stop the cluster with the program that wrote the record")
 }
 
-// routeOf is the route that an item of kindLocal or kindRoute stands for.
+// routeOf is the route that an item of kindLocal, kindPrefix or kindRoute stands for.
 func routeOf(i item, source netip.Addr) *netlink.Route {
-	if i.Kind == kindLocal {
-		return route(i.Addr, source, i.Index, localTable, true)
+	switch i.Kind {
+	case kindLocal:
+		return route(hostPrefix(i.Addr), source, i.Index, localTable, true)
+	case kindPrefix:
+		r := route(i.Prefix, source, i.Index, unix.RT_TABLE_MAIN, false)
+		r.Priority = prefixMetric + i.Index
+		return r
+	default:
+		return route(hostPrefix(i.Addr), source, i.Index, tableBase+int(i.Group), false)
 	}
-	return route(i.Addr, source, i.Index, tableBase+int(i.Group), false)
 }
 
-// source is the own address for packets to an IPv6 VIP: on the VIP's interface, of its prefix if there is one. Left to itself
-// the kernel would take the VIP as the source of packets to it, since the VIP is an address of the host too (RFC 6724
+// source is the own address for packets to an IPv6 VIP or its declared prefix: on the VIP's interface, of its prefix if there is
+// one. Left to itself the kernel would take the VIP as the source of packets to it, since the VIP is an address of the host too (RFC 6724
 // rule 1). IPv4 picks an address of the interface by itself, and so does IPv6 for link-local VIPs, which are
 // nobody's address.
 func (k *kernel) source(i item) netip.Addr {
-	if i.Kind != kindRoute || !i.Addr.Is6() || onInterface(i.Addr) {
+	to := i.Addr
+	if i.Kind == kindPrefix {
+		to = i.Prefix.Addr()
+	}
+	if i.Kind == kindLocal || !to.Is6() || onInterface(to) {
 		return netip.Addr{}
 	}
 	var best netip.Addr
 	bestNear := false
 	for _, p := range k.own[i.Index] {
-		near := p.Masked().Contains(i.Addr)
+		near := p.Masked().Contains(to)
 		if !best.IsValid() || near && !bestNear || near == bestNear && p.Addr().Less(best) {
 			best, bestNear = p.Addr(), near
 		}

@@ -36,6 +36,9 @@ type Interface struct {
 type VIP struct {
 	Addr  netip.Addr
 	Group uint8
+	// Prefix, if valid, is the network of a VIP outside the members' own: every member gets a route to it out of the interface,
+	// whether it serves or not, since nothing else tells the kernel that those hosts are there.
+	Prefix netip.Prefix
 }
 
 // Host applies what is desired and remembers what it changed. Its methods are safe for concurrent use; sysctls are those

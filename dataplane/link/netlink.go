@@ -22,6 +22,9 @@ const (
 	protocol = 0x48
 	// tableBase is the routing table of group 0; the others follow. 'H', 'F'.
 	tableBase = 0x4846
+	// prefixMetric and the interface's index make the metric of routes to declared prefixes: behind whatever the owner has, and
+	// different on every interface.
+	prefixMetric = 0x48460000
 	// ifaProto is IFA_PROTO, known to kernels from 5.18 on; older ones ignore it.
 	ifaProto = 11
 	// forever is an address lifetime.
@@ -144,13 +147,16 @@ func (c *conn) addresses() (map[netip.Addr][]address, error) {
 	return all, nil
 }
 
-// route describes the way to a VIP out of its interface (local false) or its delivery on the interface (local true).
-// source is the own address that packets to the VIP shall have; the zero value leaves it to the kernel.
-func route(addr, source netip.Addr, index, table int, local bool) *netlink.Route {
-	bits := addr.BitLen()
+// hostPrefix is addr alone.
+func hostPrefix(addr netip.Addr) netip.Prefix { return netip.PrefixFrom(addr, addr.BitLen()) }
+
+// route describes the way to a VIP or its prefix out of an interface (local false) or a VIP's delivery on the interface (local
+// true). source is the own address that packets shall have; the zero value leaves it to the kernel.
+func route(to netip.Prefix, source netip.Addr, index, table int, local bool) *netlink.Route {
+	addr := to.Addr()
 	r := &netlink.Route{
 		LinkIndex: index,
-		Dst:       &net.IPNet{IP: addr.AsSlice(), Mask: net.CIDRMask(bits, bits)},
+		Dst:       &net.IPNet{IP: addr.AsSlice(), Mask: net.CIDRMask(to.Bits(), addr.BitLen())},
 		Table:     table,
 		Protocol:  protocol,
 		Scope:     unix.RT_SCOPE_LINK,

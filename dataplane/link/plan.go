@@ -90,6 +90,9 @@ func (p *planner) networkInterface(in Interface, index, napi int) {
 			p.add(wish{item: item{Kind: kindLocal, Link: in.Name, Index: index, Addr: addr}})
 		}
 		p.add(wish{item: item{Kind: kindRoute, Link: in.Name, Index: index, Addr: addr, Group: v.Group}})
+		if v.Prefix.IsValid() {
+			p.add(wish{item: item{Kind: kindPrefix, Link: in.Name, Index: index, Prefix: v.Prefix.Masked()}})
+		}
 	}
 }
 

@@ -26,26 +26,29 @@ const (
 	kindFilter  kind = "unicast-filter"
 	kindAddress kind = "address" // on lo
 	kindLocal   kind = "local-route"
-	kindRoute   kind = "route" // to a VIP, in the group's table
+	kindPrefix  kind = "prefix-route" // to the prefix that a VIP declares, in the main table
+	kindRoute   kind = "route"        // to a VIP, in the group's table
 	kindMoved   kind = "local-rule-moved"
 	kindRule    kind = "rule" // lookup of the group's table
 )
 
 // order of application; side effects are recorded before and undone after their cause.
 var order = map[kind]int{
-	kindSide: 0, kindSysctl: 1, kindNAPI: 2, kindFilter: 3, kindAddress: 4, kindLocal: 5, kindRoute: 6, kindMoved: 7, kindRule: 8,
+	kindSide: 0, kindSysctl: 1, kindNAPI: 2, kindFilter: 3, kindAddress: 4, kindLocal: 5, kindPrefix: 6, kindRoute: 7,
+	kindMoved: 8, kindRule: 9,
 }
 
 // item identifies one change. Fields that a kind does not need are zero, so items compare.
 type item struct {
-	Kind   kind       `json:"kind"`
-	Link   string     `json:"link,omitempty"`
-	Index  int        `json:"index,omitempty"`
-	Addr   netip.Addr `json:"addr,omitzero"`
-	MAC    hexMAC     `json:"mac,omitzero"`
-	Family int        `json:"family,omitempty"`
-	Group  uint8      `json:"group,omitempty"`
-	Path   string     `json:"path,omitempty"` // below /proc/sys/net
+	Kind   kind         `json:"kind"`
+	Link   string       `json:"link,omitempty"`
+	Index  int          `json:"index,omitempty"`
+	Addr   netip.Addr   `json:"addr,omitzero"`
+	Prefix netip.Prefix `json:"prefix,omitzero"`
+	MAC    hexMAC       `json:"mac,omitzero"`
+	Family int          `json:"family,omitempty"`
+	Group  uint8        `json:"group,omitempty"`
+	Path   string       `json:"path,omitempty"` // below /proc/sys/net
 }
 
 // entry is an item on record: what was there before and what was set.
@@ -65,6 +68,9 @@ func (i item) String() string {
 	}
 	if i.Addr.IsValid() {
 		b.WriteString(" " + i.Addr.String())
+	}
+	if i.Prefix.IsValid() {
+		b.WriteString(" " + i.Prefix.String())
 	}
 	if i.MAC != (hexMAC{}) {
 		b.WriteString(" " + i.MAC.String())
