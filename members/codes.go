@@ -30,6 +30,8 @@ const (
 	CodeConflict
 	// CodeStopped: this member stopped serving because its daemon ends.
 	CodeStopped
+	// CodeLeaseLost: this member's lease ran out because its daemon or its pulse stood still; it claims anew.
+	CodeLeaseLost
 )
 
 // Codes of claims.
@@ -97,7 +99,7 @@ const (
 var codeNames = map[Code]string{
 	CodeState: "state", CodeActive: "active", CodeAdopted: "adopted", CodeYielded: "yielded",
 	CodeAttention: "attention", CodeAttentionEnded: "attention-ended", CodeDown: "down",
-	CodeIsolated: "isolated", CodeConflict: "conflict", CodeStopped: "stopped",
+	CodeIsolated: "isolated", CodeConflict: "conflict", CodeStopped: "stopped", CodeLeaseLost: "lease-lost",
 	CodeClaim: "claim", CodeClaimRefused: "claim-refused", CodeClaimGivenUp: "claim-given-up",
 	CodeClaimHeld: "claim-held", CodeVIPAnswered: "vip-answered", CodeVIPStranger: "vip-stranger",
 	CodeDamped:    "damped",

@@ -44,6 +44,7 @@ func (m *Machine) judgeDevices() {
 	m.well(device.InterfaceActiveCheck, m.interfaceProblem())
 	m.well(device.Config, m.configProblem())
 	m.well(device.Version, m.versionProblem())
+	m.judgePulse()
 	m.wakeAt(m.devices.Expire(m.now))
 	n, first := m.devices.Problems()
 	if n == 0 || n == 1 && first.Name == device.InitDevice {
@@ -58,6 +59,33 @@ func (m *Machine) judgeDevices() {
 	for i := range m.devices.Len() {
 		m.recordDevice(m.devices.At(i))
 	}
+}
+
+// judgePulse reports a pulse that is silent as a problem of the daemon, and takes that back.
+func (m *Machine) judgePulse() {
+	silent := m.pulseSilent(m.t.helloLost)
+	if silent == m.pulseLost {
+		return
+	}
+	m.pulseLost = silent
+	if silent {
+		m.report(device.Daemon, device.Problem, "its pulse is silent")
+		return
+	}
+	m.report(device.Daemon, device.OK, "")
+}
+
+// pulseSilent reports whether the pulse, which says how it is each HELLO interval, has not for that long.
+// What it found before must not be acted on.
+func (m *Machine) pulseSilent(limit int64) bool {
+	if m.pulseAt == 0 {
+		return false
+	}
+	if m.now-m.pulseAt > limit {
+		return true
+	}
+	m.wakeAt(m.pulseAt + limit + 1)
+	return false
 }
 
 // recordDevice records a device that changed in this Step.

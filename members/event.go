@@ -220,7 +220,8 @@ type Admin struct {
 }
 
 // PulseHealth says since when this member's own lease renewals and probes have been on time. A member
-// that is late itself asks nobody for courtesy.
+// that is late itself asks nobody for courtesy. It is due each HELLO interval; after three of them without
+// it this member begins no claim, and when it is as late as a lost HELLO the device `daemon` is in problem.
 type PulseHealth struct {
 	// OnTimeSince is 0 while they are late.
 	OnTimeSince int64

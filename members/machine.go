@@ -8,6 +8,9 @@ import (
 	"github.com/holdfast-project/holdfast/members/device"
 )
 
+// stallsApart is how far apart the stalls are that Step allows for.
+const stallsApart = int64(1e9)
+
 // never is a time that does not come.
 const never int64 = math.MaxInt64
 
@@ -40,24 +43,29 @@ type Machine struct {
 	policy     bool
 	sync       bool
 
-	claim     claim
-	vip       vipQuestion
-	queriedAt int64
-	force     force
-	flap      flap
-	courtesy  courtesy
-	freeze    int64 // until when voluntary moves are frozen by this member's operator
-	relief    relief
-	change    change // explains the state that this Step ends in
-	isolated  bool
+	claim        claim
+	vip          vipQuestion
+	queriedAt    int64
+	strangerTold int64
+	pulseLost    bool
+	pulseAt      int64 // when the pulse last said how it is, 0 if it never did
+	force        force
+	flap         flap
+	courtesy     courtesy
+	freeze       int64 // until when voluntary moves are frozen by this member's operator
+	relief       relief
+	change       change // explains the state that this Step ends in
+	isolated     bool
 
-	server     uint8 // who serves as far as this member knows, or Nobody
-	lastServer uint8 // who served last, kept when nobody does
-	servedAt   int64 // the last evidence that anybody served
-	vacantAt   int64 // since when nobody serves
-	deferUntil int64 // another member's claim is under way until then
-	betterAt   int64 // since when this broken member is better than the broken one that serves
-	fitSince   int64 // since when this member could serve, 0 if it cannot
+	server     uint8  // who serves as far as this member knows, or Nobody
+	lastServer uint8  // who served last, kept when nobody does
+	servedAt   int64  // the last evidence that anybody served
+	vacantAt   int64  // since when nobody serves
+	deferUntil int64  // another member's claim is under way until then
+	stalledAt  int64  // when a stall of the caller was allowed for
+	leasedTerm uint32 // the own term that the gate was last seen to hold a lease of
+	betterAt   int64  // since when this broken member is better than the broken one that serves
+	fitSince   int64  // since when this member could serve, 0 if it cannot
 
 	failovers int
 	lastReset int64
@@ -128,10 +136,15 @@ func New(cfg Config, boot Boot) *Machine {
 	return m
 }
 
-// adopt goes on serving if the gate was found open: the lease is renewed by the first Step.
+// adopt goes on serving if the gate was found open: the lease is renewed by the first Step. A lease that
+// no longer opens the gate is dropped.
 func (m *Machine) adopt() {
 	g := m.boot.Gate
-	if !g.Serving || g.LeaseTerm == 0 {
+	if g.LeaseTerm == 0 {
+		return
+	}
+	if !g.Serving {
+		m.first = append(m.first, Revoke{Group: g.Group}) // it may have been taken over since
 		return
 	}
 	m.finishInit()
@@ -149,11 +162,16 @@ func (m *Machine) adopt() {
 //
 // Events that have arrived together may be given together. After a stall of the caller the news that a peer
 // is silent may lie in the queue before the news that it is heard again; a Step that comes later than its
-// WakeAt by more than a dead interval therefore begins no claim for another one.
+// WakeAt by more than a dead interval therefore begins no claim for another one. On a host that is always late this is allowed
+// for once a second, or nobody would ever claim.
 func (m *Machine) Step(now int64, events ...Event) []Effect {
 	m.now = max(m.now, now)
 	if m.now-m.wake > m.t.dead {
-		m.deferUntil = max(m.deferUntil, m.now+m.t.dead)
+		if m.now-m.stalledAt > stallsApart {
+			m.stalledAt = m.now
+			m.deferUntil = max(m.deferUntil, m.now+m.t.dead)
+		}
+		m.pulseAt = min(m.pulseAt, 1) * m.now
 	}
 	m.fx = append(m.fx[:0], m.first...)
 	m.first = nil
@@ -194,7 +212,7 @@ func (m *Machine) learn(ev Event) {
 	case Admin:
 		m.admin(e)
 	case PulseHealth:
-		m.courtesy.onTimeSince = e.OnTimeSince
+		m.courtesy.onTimeSince, m.pulseAt = e.OnTimeSince, m.now
 	case PolicyReady:
 		m.policy = e.Ready
 	case SyncReady:

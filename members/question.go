@@ -113,6 +113,9 @@ func (m *Machine) vipAnswer(e VIPAnswer) {
 	case ByStranger:
 		if v.strangerAt == 0 {
 			v.strangerAt = m.now
+		}
+		if m.strangerTold == 0 || m.now-m.strangerTold > 60e9 {
+			m.strangerTold = m.now
 			m.do(Record{Code: CodeVIPStranger, From: m.state, To: m.state, Peer: Nobody,
 				Reason: fmt.Sprintf("%s, which is no member, answers for a VIP on %s", e.MAC, f)})
 		}
@@ -122,6 +125,9 @@ func (m *Machine) vipAnswer(e VIPAnswer) {
 // held says what the claim waits for before it asks for grants, or nothing.
 func (m *Machine) held() string {
 	c, v := &m.claim, &m.vip
+	if m.pulseSilent(3 * m.t.hello) {
+		return "its own pulse is silent"
+	}
 	query := false
 	for i := range m.peers {
 		p := &m.peers[i]

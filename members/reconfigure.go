@@ -19,6 +19,7 @@ func (m *Machine) Reconfigure(cfg Config) {
 	}
 	m.cfg = next
 	m.t = next.Timers.nanos()
+	m.courtesy.threshold = m.t.courtesyAge
 	m.helloSoon = true
 }
 

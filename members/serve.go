@@ -39,8 +39,22 @@ func (m *Machine) gateState(e GateState) {
 		m.do(Revoke{})
 		m.closed(m.closedBy(e.Grantee, e.FenceTerm))
 	}
-	if m.term == 0 && e.Serving {
-		m.do(Revoke{}) // a lease that this machine knows nothing of
+	m.judgeLease(e)
+	if m.term == 0 && e.LeaseTerm != 0 {
+		m.do(Revoke{}) // left behind: a gate that is watched again would open with it
+	}
+}
+
+// judgeLease notices that the gate no longer holds the lease of a serving member: whoever renews it stood still for so long that
+// the gate closed by itself and gave the lease up. Every opening is a claim, so serving has ended.
+func (m *Machine) judgeLease(e GateState) {
+	switch {
+	case m.term == 0:
+	case e.LeaseTerm == m.term:
+		m.leasedTerm = m.term
+	case m.leasedTerm == m.term || m.now-m.opened > m.t.courtesyAge:
+		m.do(Revoke{})
+		m.closed(change{code: CodeLeaseLost, peer: Nobody, term: m.term, reason: "the lease ran out: it was not renewed in time"})
 	}
 }
 
@@ -152,14 +166,16 @@ func (m *Machine) findServer() uint8 {
 	return Nobody
 }
 
-// oneWay reports whether the peer, silent to probes, tells in its HELLOs that it serves and does not hear
-// this member: frames arrive in one direction only, and it cannot be told to close.
+// oneWay reports whether the peer, silent to probes, tells in its HELLOs that it serves: either it says as
+// well that it has lost this member, so that frames arrive in one direction only, or its HELLOs have come
+// for longer after its silence began than any can be under way. It cannot be told to close.
 func (m *Machine) oneWay(p *peer) bool {
-	if !p.dead || p.helloAt == 0 || !p.hello.State.Serves() || p.hello.View[m.self].State != StateLost {
+	if !p.dead || p.helloAt == 0 || !p.hello.State.Serves() {
 		return false
 	}
+	lost := p.hello.View[m.self].State == StateLost && p.helloAt > p.answered
 	until := p.helloAt + 3*m.t.hello
-	if m.now >= until || p.helloAt <= p.answered {
+	if m.now >= until || !lost && p.helloAt <= p.deadAt+m.t.dead {
 		return false
 	}
 	m.wakeAt(until)

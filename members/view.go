@@ -46,6 +46,7 @@ type PeerView struct {
 	Name     string
 	State    State
 	Reason   string
+	Since    int64 // when it took this state, as seen here
 	Term     uint32
 	Serving  bool
 	LastSeen int64 // when its gate answered last, 0 never

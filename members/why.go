@@ -134,10 +134,10 @@ func (m *Machine) View(now int64) View {
 func (m *Machine) memberView(now int64, id uint8) PeerView {
 	p := m.peer(id)
 	if p == nil {
-		return PeerView{ID: id, Name: m.name(id), State: m.state, Reason: m.reasonNow(), Term: m.term,
+		return PeerView{ID: id, Name: m.name(id), State: m.state, Reason: m.reasonNow(), Since: m.since, Term: m.term,
 			Serving: m.term != 0, LastSeen: now, Problems: m.problems(), Version: m.cfg.Version}
 	}
-	v := PeerView{ID: id, Name: p.name, State: p.state, Reason: m.peerReason(p), Term: p.reply.Term,
+	v := PeerView{ID: id, Name: p.name, State: p.state, Reason: m.peerReason(p), Since: p.since, Term: p.reply.Term,
 		Serving: p.alive && p.reply.Serving, LastSeen: p.answered, HelloAge: age(now, p.helloAt),
 		Problems: append([]DeviceView(nil), p.hello.Devices...), Version: p.hello.Version}
 	for i := range p.ifs {

@@ -144,7 +144,7 @@ func (v *invariants) checkDual(w *World) {
 			if v.dual[i][k] == 0 {
 				v.dual[i][k] = w.now
 				v.excused[i][k] = w.now-v.woke <= v.grace || !joined(w, a.id, b.id) || !understood(w, a.id, b.id) ||
-					v.slept(w, a) || v.slept(w, b)
+					v.slept(w, a) || v.slept(w, b) || w.net.loss != 0
 				w.logf("%s and %s both answer", a.name, b.name)
 			}
 			v.judge(w, a, b, v.dual[i][k], v.excused[i][k])
