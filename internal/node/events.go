@@ -13,33 +13,60 @@ import (
 	"github.com/holdfast-project/holdfast/members/gate"
 )
 
-// pulseEvent translates what the pulse has learned.
-func (n *node) pulseEvent(ev pulse.Event) {
+// pulseBatch is how many of the pulse's events one Step takes at most.
+const pulseBatch = 64
+
+// pulseEvents gives the machine ev and all that lies behind it: after a stall of this process the news that a peer is silent may lie
+// before the news that it is heard again.
+func (n *node) pulseEvents(ev pulse.Event, more <-chan pulse.Event) {
+	batch := n.pulseEvent(nil, ev)
+	for range pulseBatch {
+		select {
+		case ev, ok := <-more:
+			if died, is := ev.(pulse.Died); !ok || is {
+				n.died = &died // the loop sees to it next
+				n.step(batch...)
+				return
+			}
+			batch = n.pulseEvent(batch, ev)
+			continue
+		default:
+		}
+		break
+	}
+	if len(batch) > 0 {
+		n.step(batch...)
+	}
+}
+
+// pulseEvent translates what the pulse has learned and appends it to batch.
+func (n *node) pulseEvent(batch []members.Event, ev pulse.Event) []members.Event {
 	switch ev := ev.(type) {
 	case pulse.Heard:
 		key := [2]uint8{ev.Peer, ev.Slot}
 		n.heard[key] = ev
 		delete(n.silent, key)
 		n.wire.gates[ev.Peer] = echo{ev.Incarnation, ev.Stamp, ev.At}
-		n.step(heard(ev))
+		return append(batch, heard(ev))
 	case pulse.Silent:
 		n.silent[[2]uint8{ev.Peer, ev.Slot}] = true
-		n.step(members.Silent{Peer: ev.Peer, Iface: ev.Slot, Since: ev.Since})
+		return append(batch, members.Silent{Peer: ev.Peer, Iface: ev.Slot, Since: ev.Since})
 	case pulse.Missed:
 		n.lookAtLink(n.ports[ev.Slot])
-		n.step(members.Missed{Peer: ev.Peer, Iface: ev.Slot, Since: ev.Since})
+		return append(batch, members.Missed{Peer: ev.Peer, Iface: ev.Slot, Since: ev.Since})
 	case pulse.YieldReply:
-		n.step(members.YieldResult{Peer: ev.Peer, Group: ev.Group, Term: ev.Term, Result: members.Result(ev.Reply.Result),
+		return append(batch, members.YieldResult{Peer: ev.Peer, Group: ev.Group, Term: ev.Term, Result: members.Result(ev.Reply.Result),
 			FenceTerm: ev.Reply.FenceTerm, Grantee: ev.Reply.Grantee})
 	case pulse.GateChanged:
-		n.gateChanged(ev)
+		return append(batch, n.gateChanged(ev))
 	case pulse.Health:
-		n.step(members.PulseHealth{OnTimeSince: ev.OnTimeSince})
+		return append(batch, members.PulseHealth{OnTimeSince: ev.OnTimeSince})
 	case pulse.Stats:
 		n.pulseStats(ev)
 	case pulse.Notice:
 		n.log.Warn("pulse", "notice", ev.Code.String(), "slot", ev.Slot, "reason", ev.Text)
 	}
+	return batch
 }
 
 func heard(ev pulse.Heard) members.Heard {
@@ -57,8 +84,8 @@ func heard(ev pulse.Heard) members.Heard {
 	}
 }
 
-// gateChanged follows the own gate. The host hears of it before the machine does: announcements wait for nothing.
-func (n *node) gateChanged(ev pulse.GateChanged) {
+// gateChanged follows the own gate, and returns its state for the machine. Announcements wait for nothing.
+func (n *node) gateChanged(ev pulse.GateChanged) members.GateState {
 	now := bpf.Boottime()
 	n.log.Debug("gate", "group", ev.Group, "bits", uint8(ev.Bits), "lease", ev.Lease, "fence", ev.FenceTerm, "grantee", ev.Grantee, "leased", ev.Leased, "lost", uint8(ev.Lost))
 	open := n.words.Serving(ev.Group, now)&gate.Answer != 0
@@ -71,7 +98,7 @@ func (n *node) gateChanged(ev pulse.GateChanged) {
 	if ev.Lost != pulse.LostNot {
 		n.serve.lease = members.Lease{}
 	}
-	n.step(n.gateState(ev.Group, now))
+	return n.gateState(ev.Group, now)
 }
 
 // gateState reads the own gate's words.

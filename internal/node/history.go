@@ -82,7 +82,7 @@ func (n *node) record(now int64, r members.Record) {
 
 func severity(r members.Record) string {
 	switch r.Code {
-	case members.CodeConflict, members.CodeIsolated, members.CodeVIPStranger, members.CodeVIPAnswered, members.CodeAttention:
+	case members.CodeConflict, members.CodeIsolated, members.CodeVIPStranger, members.CodeVIPAnswered, members.CodeAttention, members.CodeLeaseLost:
 		return "error"
 	case members.CodePeerLost, members.CodeDown, members.CodeDeviceProblem, members.CodeLinkDown, members.CodePeerInterface,
 		members.CodeUndecided, members.CodeDamped, members.CodeClaimRefused:

@@ -64,17 +64,19 @@ func (n *node) loop(ctx context.Context) error {
 		case ev, ok := <-events:
 			what = "pulse"
 			woke = bpf.Boottime()
-			if !ok {
-				ev = pulse.Died{}
+			if died, is := ev.(pulse.Died); !ok || is {
+				n.died = &died
+			} else {
+				n.pulseEvents(ev, events)
 			}
-			if died, is := ev.(pulse.Died); is {
+			if n.died != nil {
+				died := *n.died
+				n.died = nil
 				if err := n.pulseDied(died); err != nil {
 					return err
 				}
 				events = n.pulse.Events()
-				break
 			}
-			n.pulseEvent(ev)
 		case f := <-n.wire.frames:
 			what = "frame"
 			woke = bpf.Boottime()
@@ -151,16 +153,18 @@ func (n *node) tick() {
 	}
 }
 
-// step gives an event to the machine and carries out what it wants, in its order, until nothing follows from it any more.
-func (n *node) step(ev members.Event) {
-	n.queue = append(n.queue, ev)
-	for len(n.queue) > 0 {
-		ev := n.queue[0]
-		n.queue = n.queue[1:]
+// step gives events that came together to the machine and carries out what it wants, in its order, until nothing follows from it any
+// more.
+func (n *node) step(events ...members.Event) {
+	for {
 		now := bpf.Boottime()
-		for _, e := range n.machine.Step(now, ev) {
+		for _, e := range n.machine.Step(now, events...) {
 			n.perform(now, e)
 		}
+		if len(n.queue) == 0 {
+			return
+		}
+		events, n.queue = []members.Event{n.queue[0]}, n.queue[1:]
 	}
 }
 

@@ -80,6 +80,7 @@ type node struct {
 	serve  serving           // what has been told to the host about serving
 	asked  []neighbourAsking // by slot: neighbours asked and not answered
 	trace  *history
+	died   *pulse.Died // the pulse has ended and another one is to be started
 	stats  pulse.Stats
 	paths  map[[2]uint8]pulse.LinkStats // by peer and slot: the last Stats
 	heard  map[[2]uint8]pulse.Heard     // by peer and slot: the last answer

@@ -52,7 +52,7 @@ func (b *backend) State(ctx context.Context) (control.State, error) {
 func (n *node) memberState(now int64, v members.View, m members.PeerView) control.MemberState {
 	s := control.MemberState{
 		ID: m.ID, Name: m.Name, Local: m.ID == v.Self, Address: n.address(m.ID), State: m.State.String(), Reason: m.Reason,
-		Term: m.Term, Answer: m.Serving, Forward: m.Serving,
+		Term: m.Term, Answer: m.Serving, Forward: m.Serving, Since: n.trace.at(m.Since),
 	}
 	for _, d := range m.Problems {
 		s.Problems = append(s.Problems, d.Name)

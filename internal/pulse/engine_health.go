@@ -4,7 +4,7 @@ package pulse
 
 import "time"
 
-// healthInterval is the least time between two Health events.
+// healthInterval is the time between two Health events.
 const healthInterval = 100 * time.Millisecond
 
 // health is how punctual the pulse is.
@@ -12,7 +12,6 @@ type health struct {
 	since  int64         // on time since; 0: not now
 	worst  time.Duration // lateness since the last Health
 	toldAt int64
-	told   int64
 }
 
 // late notes the lateness of a probe deadline. More than a whole interval is not on time.
@@ -26,7 +25,7 @@ func (e *engine) late(now int64, d time.Duration) {
 	}
 }
 
-// tellHealth tells main when punctuality began or ended, and that its own word is late.
+// tellHealth tells main that the pulse lives, since when it has been punctual, and that its own word is late.
 func (e *engine) tellHealth(now int64) {
 	h := &e.health
 	fresh := e.fresh(now)
@@ -42,12 +41,12 @@ func (e *engine) tellHealth(now int64) {
 		event := Notice{Code: NoticeWord, Text: "the daemon's loop is late: leases are not renewed"}
 		e.mute = e.say(appendNotice(e.message[:0], &event))
 	}
-	if h.since == h.told || (h.toldAt != 0 && now-h.toldAt < int64(healthInterval)) {
+	if h.toldAt != 0 && now-h.toldAt < int64(healthInterval) {
 		return
 	}
 	event := Health{OnTimeSince: h.since, Late: h.worst}
 	if e.say(appendHealth(e.message[:0], &event)) {
-		h.told, h.toldAt, h.worst = h.since, now, 0
+		h.toldAt, h.worst = now, 0
 	}
 }
 
@@ -58,7 +57,7 @@ func (e *engine) tellStats(now int64) {
 	s.At, s.OnTimeSince = now, e.health.since
 	for i := range e.links {
 		l := &e.links[i]
-		l.stats.Silent = l.silentTold
+		l.stats.Silent = l.silence != audible
 		s.Links[i] = l.stats
 	}
 	e.say(appendStats(e.message[:0], s))

@@ -25,15 +25,17 @@ type Heard struct {
 	Reply       ccp.Reply
 }
 
-// Silent says that a peer's gate is dead on an interface by the rule of members/liveness. It comes once; Heard ends it.
-// A peer that never answered falls silent too.
+// Silent says that a peer's gate is dead on an interface by the rule of members/liveness, or that for as long no probe to it could
+// leave. It comes once, and once more when Unsent changes; Heard ends it. A peer that never answered falls silent too.
 type Silent struct {
 	Peer, Slot uint8
+	Unsent     bool // this host's fault, it says nothing about the peer: its kernel refused three probes in the dead interval, and took none
 	At         int64
 	Since      int64 // when the last answered probe was sent; 0: none ever was
 }
 
-// Missed says that a probe has been out for longer than half a probe interval: the earliest hint. It comes once per gap.
+// Missed says that a probe has been out, or could not leave, for longer than half a probe interval: the earliest hint. It comes once
+// per gap.
 type Missed struct {
 	Peer, Slot uint8
 	At         int64
@@ -88,7 +90,7 @@ func (l Lost) String() string {
 }
 
 // Health says since when the pulse has been on time: every deadline met to within one probe interval, and main's word
-// fresh. It comes when that changes. A member asks others for a courtesy only when it is well itself.
+// fresh. It comes every 100 ms: its absence says that the pulse stands still. A member asks others for a courtesy only when it is well itself.
 type Health struct {
 	OnTimeSince int64         // 0: not on time now
 	Late        time.Duration // how late the worst deadline was since the last Health
