@@ -39,8 +39,8 @@ type fate uint8
 
 const (
 	left fate = iota // it has left
-	gone             // the interface is down or gone: nothing can come back, as from a cut cable
-	held             // the own queue is full: it never left, and its silence means nothing
+	gone             // the interface is down or gone
+	held             // the queue is full: others send too much, or the card does not send at all
 )
 
 // words is what the engine needs of the gate; *bpf.Words has it.
@@ -109,7 +109,9 @@ type link struct {
 	macKnown   bool
 	unanswered int // probes since the last answer
 	detector   liveness.Detector
-	silentTold bool // Silent was told, and nothing was heard since
+	refusals   refusals
+	answered   int64   // when the last answered probe was sent; 0: none ever was
+	silence    silence // as main was told
 	missedTold bool
 	resumed    bool // something was told that the next answer takes back
 	query      uint64
@@ -169,7 +171,7 @@ func (e *engine) configure(c *Config, now int64) {
 				l = old[at]
 			}
 			if at < 0 || was.Probe != c.Probe || was.Dead != c.Dead {
-				l.detector = liveness.New(c.Probe, c.Dead)
+				l.detector, l.refusals = liveness.New(c.Probe, c.Dead), refusals{}
 			}
 			l.iface, l.slot = i, f.Slot
 			e.linkOf[i][p] = int16(len(e.links))
@@ -225,13 +227,7 @@ func (e *engine) advance(now int64) {
 func (e *engine) wake() int64 {
 	at := min(e.nextTick, e.nextStats)
 	for i := range e.links {
-		l := &e.links[i]
-		if !l.silentTold {
-			at = min(at, l.detector.Deadline())
-			if !l.missedTold {
-				at = min(at, l.detector.MissedDeadline())
-			}
-		}
+		at = min(at, e.due(&e.links[i]))
 	}
 	if e.full {
 		// What could not be told is due already; trying again before the next tick would only spin.

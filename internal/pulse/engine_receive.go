@@ -66,13 +66,10 @@ func (e *engine) answered(now int64, l *link, h *ccp.Header, r *ccp.Reply, from 
 	l.stats.RTT.observe(&RTTBounds, time.Duration(rtt))
 	query := l.queried && l.query == r.Nonce
 	l.queried = l.queried && !query
-	// An answer to a probe from before the silence, come late, does not end it: the detector says what the answer is worth.
-	if l.silentTold || l.missedTold {
-		l.resumed = l.resumed || !l.detector.Missed(now)
-		l.silentTold = l.silentTold && l.detector.Dead(now)
-		l.missedTold = l.missedTold && l.detector.Missed(now)
+	l.answered = max(l.answered, l.detector.LastAnswered())
+	if e.resume(l, now) {
+		e.heard(now, l, h, r, time.Duration(rtt), query)
 	}
-	e.heard(now, l, h, r, time.Duration(rtt), query)
 	return DropCount
 }
 
@@ -118,19 +115,4 @@ func (e *engine) learn(h *ccp.Header) {
 		p.incarnation, p.stamp = h.Incarnation, 0
 	}
 	p.stamp = max(p.stamp, h.Sequence)
-}
-
-// judge tells main of peers that have fallen silent.
-func (e *engine) judge(now int64) {
-	for i := range e.links {
-		l := &e.links[i]
-		if !l.missedTold && !l.silentTold && l.detector.Missed(now) {
-			event := Missed{Peer: l.peer, Slot: l.slot, At: now, Since: l.detector.LastAnswered()}
-			l.missedTold = e.say(appendMissed(e.message[:0], &event))
-		}
-		if !l.silentTold && l.detector.Dead(now) {
-			event := Silent{Peer: l.peer, Slot: l.slot, At: now, Since: l.detector.LastAnswered()}
-			l.silentTold = e.say(appendSilent(e.message[:0], &event))
-		}
-	}
 }

@@ -131,30 +131,6 @@ func TestOwnStallIsNoSilence(t *testing.T) {
 	}
 }
 
-func TestSendFailures(t *testing.T) {
-	for _, c := range []struct {
-		fate   fate
-		silent int
-		why    string
-	}{
-		{gone, 1, "an own interface that is down makes its peers silent"},
-		{held, 0, "probes that never left prove nothing"},
-	} {
-		b, p := newBench(t, onePeer), newTwin(1, 111)
-		b.step(0, p)
-		b.fate[0] = c.fate
-		for range 10 {
-			b.step(10*ms, p)
-		}
-		if n := len(take[Silent](b)); n != c.silent {
-			t.Errorf("%d silences: %s", n, c.why)
-		}
-		if s := b.links[0].stats; s.Unsent != 10 || s.Sent != 1 {
-			t.Errorf("sent %d, unsent %d", s.Sent, s.Unsent)
-		}
-	}
-}
-
 // What does not fit into main's socket is told as a state when there is room, once.
 func TestDeafMainLearnsTheStateLater(t *testing.T) {
 	b, p := newBench(t, onePeer), newTwin(1, 111)

@@ -56,16 +56,7 @@ func (e *engine) probe(l *link, group uint8, query bool) {
 	b := ccp.AppendProbe(e.frame[:ethernetLen], h, ccp.Probe{
 		Nonce: nonce, Term: e.words.Lease(group).Term(), Group: group, Bits: e.bits(now, group, l.peer),
 	}, e.cfg.Key)
-	switch e.kernel.transmit(l.iface, b) {
-	case held:
-		l.stats.Unsent++
-		return
-	case gone:
-		l.stats.Unsent++
-	default:
-		l.stats.Sent++
-	}
-	l.detector.Sent(now, nonce)
+	e.probed(l, now, nonce, e.kernel.transmit(l.iface, b))
 	if query {
 		l.query, l.queried = nonce, true
 	}

@@ -23,7 +23,7 @@ func appendHeard(b []byte, e *Heard) []byte {
 }
 
 func appendSilent(b []byte, e *Silent) []byte {
-	b = append(b, byte(msgSilent), e.Peer, e.Slot)
+	b = append(b, byte(msgSilent), e.Peer, e.Slot, bit(e.Unsent))
 	b = appendInt(b, e.At)
 	return appendInt(b, e.Since)
 }
@@ -116,7 +116,7 @@ func decodeEvent(b []byte) (Event, error) {
 	case msgHeard:
 		e = Heard{Peer: r.u8(), Slot: r.u8(), Query: r.bool(), At: r.int(), RTT: r.duration(), Incarnation: r.u64(), Stamp: r.u64(), Reply: r.reply()}
 	case msgSilent:
-		e = Silent{Peer: r.u8(), Slot: r.u8(), At: r.int(), Since: r.int()}
+		e = Silent{Peer: r.u8(), Slot: r.u8(), Unsent: r.bool(), At: r.int(), Since: r.int()}
 	case msgMissed:
 		e = Missed{Peer: r.u8(), Slot: r.u8(), At: r.int(), Since: r.int()}
 	case msgYielded:

@@ -47,7 +47,7 @@ func encodings() (packets [][]byte, events []Event) {
 		WorstRenewal: 7, OnTimeSince: 8, Held: 9, Realtime: true, Locked: true, Faults: 10, Dropped: [DropCount]uint64{1, 2, 3, 4, 5, 6},
 		Links: []LinkStats{{Peer: 1, Slot: 2, Silent: true, Sent: 3, Unsent: 4, Answered: 5, RTT: Histogram{Count: 7}}, {Peer: 2}},
 	}
-	silent := Silent{Peer: 1, Slot: 2, At: 3, Since: 4}
+	silent := Silent{Peer: 1, Slot: 2, Unsent: true, At: 3, Since: 4}
 	missed := Missed{Peer: 1, Slot: 2, At: 3, Since: 4}
 	yielded := YieldReply{Peer: 1, Slot: 2, Group: 3, Kind: ccp.YieldClaim, Term: 4, At: 5, RTT: 6, Incarnation: 7, Reply: testReply}
 	gate := GateChanged{Group: 1, Bits: 3, Lease: 4, FenceTerm: 5, Grantee: 6, Leased: 7, Lost: LostExpired, At: 8}
