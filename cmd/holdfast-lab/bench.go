@@ -6,8 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -110,12 +112,17 @@ func benchFailover(ctx context.Context, o options, cfg bench.Config, file string
 	return err
 }
 
+// writeResult writes the rows to file, for programs, and the whole result with every trial beside it.
 func writeResult(file string, result bench.Result) error {
-	f, err := os.Create(file)
-	if err != nil {
-		return err
+	write := func(name string, to func(io.Writer) error) error {
+		f, err := os.Create(name)
+		if err != nil {
+			return err
+		}
+		return errors.Join(to(f), f.Close())
 	}
-	return errors.Join(result.WriteJSON(f), f.Close())
+	whole := strings.TrimSuffix(file, ".json") + ".trials.json"
+	return errors.Join(write(file, result.WriteRows), write(whole, result.WriteJSON))
 }
 
 // benchSystems are the systems that are compared.

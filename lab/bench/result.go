@@ -145,11 +145,16 @@ func median(values []float64) float64 {
 	return (sorted[n/2-1] + sorted[n/2]) / 2
 }
 
-// WriteJSON writes the result.
-func (r Result) WriteJSON(w io.Writer) error {
+// WriteJSON writes the whole result, which Read reads.
+func (r Result) WriteJSON(w io.Writer) error { return encode(w, r) }
+
+// WriteRows writes the rows alone, as a list.
+func (r Result) WriteRows(w io.Writer) error { return encode(w, r.Rows) }
+
+func encode(w io.Writer, v any) error {
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
-	if err := enc.Encode(r); err != nil {
+	if err := enc.Encode(v); err != nil {
 		return fmt.Errorf("bench: write result: %w", err)
 	}
 	return nil
