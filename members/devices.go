@@ -224,10 +224,3 @@ func (m *Machine) problemDevice() string {
 	}
 	return ""
 }
-
-// finishInit ends INIT.
-func (m *Machine) finishInit() {
-	m.initDone = true
-	m.report(device.InitDevice, device.OK, "")
-	m.vacantAt = m.now
-}

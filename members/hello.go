@@ -58,7 +58,6 @@ type DeviceView struct {
 type InterfaceView struct {
 	Slot    uint8
 	Carrier bool
-	// Problem is set if the sender counts the interface as failed; a Proven problem is one that a third
-	// station or the carrier shows to be on the sender's side.
+	// Problem is set if the sender counts the interface as failed on its own side.
 	Problem bool
 }

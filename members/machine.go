@@ -101,13 +101,7 @@ func New(cfg Config, boot Boot) *Machine {
 	cfg.Timers = t
 	m := &Machine{
 		cfg: cfg, self: cfg.Self, now: boot.Now, boot: boot,
-		t: nanos{
-			probe: int64(t.Probe), dead: int64(t.Dead), hello: int64(t.Hello), helloLost: int64(t.HelloLost),
-			bootWait: int64(t.BootWait), receiveWait: int64(t.ReceiveWait), holdDown: int64(t.HoldDown),
-			settle: int64(t.Settle), courtesyAge: int64(t.CourtesyAge), courtesyMax: int64(t.CourtesyMax),
-			restarting: int64(t.Restarting), freeze: int64(t.Freeze), stranger: int64(t.Stranger),
-			neighbours: int64(t.Neighbours),
-		},
+		t: t.nanos(),
 		state: StateInit, since: boot.Now,
 		devices: device.NewRegistry(boot.Now), adminDown: boot.AdminDown,
 		server: Nobody, lastServer: Nobody, policy: !cfg.WaitPolicy, sync: !cfg.WaitSync, vacantAt: boot.Now, lastReset: boot.Now,

@@ -23,7 +23,7 @@ type pulse struct {
 
 	leasing bool
 	term    uint32
-	alone   bool
+	renewed int64 // local: when the lease was renewed last, or asked for
 	nonce   uint64
 	paths   [MaxMembers][MaxInterfaces]path
 	known   [MaxMembers]known
@@ -63,6 +63,7 @@ type order struct {
 	kind   orderKind
 	term   uint32
 	alone  bool
+	asked  int64 // local
 	target uint8
 	yield  gate.Kind
 	minAge time.Duration
@@ -137,13 +138,27 @@ func (p *pulse) anyMissed() bool {
 	return false
 }
 
-// renew renews the lease while the main loop lives.
+// renew renews the lease while the main loop lives. One that lay for the hard expiry, or that the fence no
+// longer permits, is given up: every opening is a claim, which is main's to make.
 func (p *pulse) renew(w *World, n *node, now int64) {
-	if p.leasing && now-n.wordAt < word {
+	if !p.leasing {
+		return
+	}
+	if now-p.renewed >= int64(w.hard) || !w.opt.BreakFence && !n.words.Group[0].Fence.Permits(p.term, n.id) {
+		p.lose(n)
+		w.touched(n)
+		return
+	}
+	if now-n.wordAt < word {
 		n.words.Renew(0, p.term, now)
-		n.renewed = w.now
+		p.renewed, n.renewed = now, w.now
 		w.touched(n)
 	}
+}
+
+func (p *pulse) lose(n *node) {
+	p.leasing, n.words.Group[0].Alone = false, 0
+	n.words.Revoke(0)
 }
 
 // probeAll sends a probe to every peer on every interface with carrier.
@@ -256,6 +271,7 @@ func (p *pulse) gateChanged(w *World, n *node, now int64) {
 
 // order passes an order on; a stalled pulse obeys later.
 func (p *pulse) order(w *World, n *node, o order) {
+	o.asked = n.local(w.now)
 	if p.stalled {
 		p.orders = append(p.orders, o)
 		return
@@ -268,10 +284,12 @@ func (p *pulse) obey(w *World, n *node, o order) {
 	g := &n.words.Group[0]
 	switch o.kind {
 	case ordRevoke:
-		p.leasing = false
-		n.words.Revoke(0)
+		p.lose(n)
 	case ordLease:
-		p.leasing, p.term = true, o.term
+		if g.Lease.Term() == o.term {
+			o.asked = now - g.Lease.Age(now)
+		}
+		p.leasing, p.term, p.renewed = true, o.term, o.asked
 		p.setAlone(g, o.alone, now)
 		p.renew(w, n, now)
 	case ordAlone:

@@ -99,10 +99,10 @@ func choose(r *rng, opt *Options) {
 // that a run sees them end.
 func profile(r *rng) members.Timers {
 	t := members.DefaultTimers()
-	switch r.n(8) {
+	switch r.n(16) {
 	case 0:
 		t.Probe, t.Dead = 3*time.Millisecond, 9*time.Millisecond
-	case 1:
+	case 1, 2:
 		t.Probe, t.Dead = 50*time.Millisecond, 150*time.Millisecond
 	}
 	t.BootWait, t.HoldDown = 600*time.Millisecond, 1500*time.Millisecond
