@@ -18,6 +18,7 @@ type Announcer struct {
 	counters counters
 
 	mu       sync.Mutex
+	refresh  time.Duration
 	stations []*station
 	socks    map[int]*socket
 	ears     map[int]*ear // by interface index; opened by Configure, run by Serve
@@ -29,7 +30,7 @@ func New(log *slog.Logger) *Announcer {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Announcer{log: log, base: time.Now(), wake: make(chan struct{}, 1)}
+	return &Announcer{log: log, base: time.Now(), wake: make(chan struct{}, 1), refresh: defaultRefresh}
 }
 
 // now is the monotonic time since New in nanoseconds.
@@ -39,7 +40,7 @@ func (a *Announcer) now() int64 { return int64(time.Since(a.base)) }
 // former configuration: what is no longer named is withdrawn, groups that serve go on with the new frames (a new series
 // begins for sets that changed). A set that is new in a group that serves is silent until Announce is called again. It must
 // be called again when an interface's index or MAC changes. An interface that cannot be opened is left out and named in the
-// error; the others work. Sockets belong to the network namespace of the calling thread.
+// error; the others work. So is a router advertisement that cannot be sent as it is; its interface's addresses are announced. Sockets belong to the network namespace of the calling thread.
 func (a *Announcer) Configure(sets []Set) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -49,6 +50,7 @@ func (a *Announcer) Configure(sets []Set) error {
 	now := a.now()
 	stations, socks, err := build(sets, a.socks)
 	for _, s := range stations {
+		s.refresh = a.refresh
 		if old := a.find(key{s.set.Group, s.set.Index, s.set.VLAN}); old != nil {
 			s.inherit(old, now)
 		}
@@ -64,10 +66,29 @@ func (a *Announcer) Configure(sets []Set) error {
 	return err
 }
 
+// SetRefresh sets the time between rounds after the series: 60 s until it is called, and when d is not positive. It holds for what is
+// being announced too.
+func (a *Announcer) SetRefresh(d time.Duration) {
+	if d <= 0 {
+		d = defaultRefresh
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.refresh == d {
+		return
+	}
+	a.refresh = d
+	now := a.now()
+	for _, s := range a.stations {
+		s.setRefresh(d, now)
+	}
+	a.signal()
+}
+
 // Announce is called when group begins to serve, and again when it should repeat itself (the winner of a conflict, a
 // closed gate that still sees traffic). Before it returns, the beacon has left on every interface of the group and after
 // it the first frames of the first round; the rest goes to Serve, paced. Then the series runs: rounds 0.1, 1, 2, 5 and
-// 10 s apart, and one every 60 s. It does not block on the network.
+// 10 s apart, and one every refresh (SetRefresh). It does not block on the network.
 func (a *Announcer) Announce(group uint8) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -196,7 +196,10 @@ func TestRouterIsChecked(t *testing.T) {
 		{"interval too short", Router{MaxInterval: time.Second}, "choose 4s to 1800s"},
 		{"minimum above three quarters", Router{MaxInterval: 10 * time.Second, MinInterval: 9 * time.Second}, "choose 3s to three quarters"},
 		{"lifetime shorter than the interval", Router{Lifetime: time.Second}, "lifetime 1s"},
-		{"preferred longer than valid", Router{Prefixes: []Prefix{{Valid: time.Second, Preferred: time.Minute}}}, "longer than the valid"},
+		{"preferred longer than valid", Router{Prefixes: []Prefix{{Prefix: netip.MustParsePrefix("2001:db8::/64"), Valid: time.Second, Preferred: time.Minute}}}, "longer than the valid"},
+		{"unknown preference", Router{Preference: "best"}, "choose low, medium or high"},
+		{"IPv4 server", Router{DNS: addrs("10.0.0.53")}, "give an IPv6 address"},
+		{"IPv4 prefix", Router{Prefixes: []Prefix{{Prefix: netip.MustParsePrefix("10.0.0.0/24")}}}, "give an IPv6 network"},
 		{"no route", Router{NoDefaultRoute: true}, ""},
 		{"shortest", Router{MaxInterval: 4 * time.Second}, ""},
 	} {

@@ -21,7 +21,15 @@ const (
 	defaultMaxInterval = 600 * time.Second
 	defaultValid       = 30 * 24 * time.Hour
 	defaultPreferred   = 7 * 24 * time.Hour
+
+	// mostOctets is what every IPv6 link carries (RFC 8200); advertisements are not fragmented (RFC 6980).
+	mostOctets = 1280
+	// mostServers and mostSearch fit into one option: its encoder knows no more than 31 x 8 octets.
+	mostServers, mostSearch = 15, 240
 )
+
+// preferences on the wire (RFC 4191).
+var preferences = map[Preference]ndp.Preference{"": ndp.Medium, PreferenceMedium: ndp.Medium, PreferenceLow: ndp.Low, PreferenceHigh: ndp.High}
 
 // withDefaults fills zero durations and checks bounds.
 func (r Router) withDefaults() (Router, error) {
@@ -46,15 +54,39 @@ func (r Router) withDefaults() (Router, error) {
 	} else if r.Lifetime < r.MaxInterval || r.Lifetime > 9000*time.Second {
 		return r, fmt.Errorf("router advertisement: lifetime %v: choose the maximum interval (%v) to 9000s", r.Lifetime, r.MaxInterval)
 	}
+	if _, known := preferences[r.Preference]; !known {
+		return r, fmt.Errorf("router advertisement: preference %q: choose low, medium or high", r.Preference)
+	}
+	if len(r.DNS) > mostServers {
+		return r, fmt.Errorf("router advertisement: %d DNS servers: name at most %d", len(r.DNS), mostServers)
+	}
+	search := 0
+	for _, name := range r.Search {
+		search += len(name) + 2 // an octet more for each label and for the end
+	}
+	if search > mostSearch {
+		return r, fmt.Errorf("router advertisement: search domains take %d octets: name fewer, %d at most", search, mostSearch)
+	}
+	for _, a := range r.DNS {
+		if !a.Is6() || a.Is4In6() {
+			return r, fmt.Errorf("router advertisement: DNS server %v: give an IPv6 address; IPv4 servers come by DHCP", a)
+		}
+	}
 	if r.DNSLifetime == 0 {
 		r.DNSLifetime = 3 * r.MaxInterval
 	}
 	prefixes := make([]Prefix, len(r.Prefixes))
 	for i, p := range r.Prefixes {
+		if a := p.Prefix.Addr(); !a.Is6() || a.Is4In6() {
+			return r, fmt.Errorf("router advertisement: prefix %v: give an IPv6 network", p.Prefix)
+		}
 		if p.Valid == 0 {
 			p.Valid = defaultValid
 		}
-		if p.Preferred == 0 {
+		switch {
+		case p.Deprecated:
+			p.Preferred = 0
+		case p.Preferred == 0:
 			p.Preferred = min(defaultPreferred, p.Valid)
 		}
 		if p.Preferred > p.Valid {
@@ -94,6 +126,9 @@ func (s *Set) routerAdvert(dst netip.Addr, dstMAC [6]byte) ([]byte, error) {
 			Prefix:                         p.Prefix.Masked().Addr(),
 		})
 	}
+	if r.Lifetime > 0 { // without a default route it has to be medium
+		m.RouterSelectionPreference = preferences[r.Preference]
+	}
 	if len(r.DNS) != 0 {
 		m.Options = append(m.Options, &ndp.RecursiveDNSServer{Lifetime: r.DNSLifetime, Servers: r.DNS})
 	}
@@ -104,7 +139,19 @@ func (s *Set) routerAdvert(dst netip.Addr, dstMAC [6]byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("router advertisement on %s: %w", s.Name, err)
 	}
+	if octets := len(b) - s.headerLength(); octets > mostOctets {
+		return nil, fmt.Errorf("router advertisement on %s: %d octets, and no more than %d are sure to pass: give fewer prefixes, "+
+			"servers or domains", s.Name, octets, mostOctets)
+	}
 	return b, nil
+}
+
+// headerLength is that of the Ethernet header.
+func (s *Set) headerLength() int {
+	if s.VLAN != 0 {
+		return 18
+	}
+	return 14
 }
 
 // solicit is a valid router solicitation.

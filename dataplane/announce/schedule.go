@@ -6,17 +6,17 @@ import "time"
 
 // Implementation constants.
 const (
-	// refresh is the gap between rounds after the series. Switches forget a silent MAC after 300 s.
-	refresh = 60 * time.Second
+	// defaultRefresh is the gap between rounds after the series. Switches forget a silent MAC after 300 s.
+	defaultRefresh = 60 * time.Second
 	// beaconEvery keeps the VMAC's port known: forwarded frames leave with the member's own MAC.
 	beaconEvery = time.Second
 )
 
-// gaps are the times between the first rounds; refresh follows.
+// gaps are the times between the first rounds; the refresh follows.
 var gaps = [...]time.Duration{100 * time.Millisecond, time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second}
 
 // gapAfter is the time from round n (0 is the first) to the next.
-func gapAfter(n int) time.Duration {
+func gapAfter(n int, refresh time.Duration) time.Duration {
 	if n < len(gaps) {
 		return gaps[n]
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 func TestRoundsAreSpaced(t *testing.T) {
-	s := &station{set: Set{MAC: vmac}}
+	s := &station{set: Set{MAC: vmac}, refresh: defaultRefresh}
 	s.begin(0)
 	want := []time.Duration{0, 100, 1100, 3100, 8100, 18100, 78100, 138100}
 	for i, ms := range want[1:] {
@@ -50,5 +50,40 @@ func TestAdvertiser(t *testing.T) {
 	a.solicited(1100*second, 0.5)
 	if got := a.due - 1100*second; got != second/4 {
 		t.Errorf("a solicitation is answered after %v", time.Duration(got))
+	}
+}
+
+func TestRefreshIsConfigurable(t *testing.T) {
+	a := New(nil)
+	s := &station{set: Set{MAC: vmac}, refresh: defaultRefresh}
+	a.stations = []*station{s}
+	s.begin(a.now())
+	for range gaps {
+		s.beginRound(a.now())
+	}
+	next := func() time.Duration { return time.Duration(s.nextRound - a.now()).Round(time.Second) }
+	if got := next(); got != defaultRefresh {
+		t.Fatalf("the next round is in %v", got)
+	}
+	a.SetRefresh(20 * time.Second)
+	if got := next(); got != 20*time.Second {
+		t.Errorf("made shorter, the next round is in %v", got)
+	}
+	a.SetRefresh(200 * time.Second)
+	if got := next(); got != 20*time.Second {
+		t.Errorf("made longer, the next round, which was planned, is in %v", got)
+	}
+	s.beginRound(a.now())
+	if got := next(); got != 200*time.Second {
+		t.Errorf("the one after it is in %v", got)
+	}
+	s.begin(a.now())
+	a.SetRefresh(5 * time.Second)
+	if got := time.Duration(s.nextRound - a.now()); got > gaps[0] {
+		t.Errorf("the series is disturbed: the second round is in %v", got)
+	}
+	a.SetRefresh(0)
+	if a.refresh != defaultRefresh {
+		t.Errorf("0 is %v, want the default", a.refresh)
 	}
 }

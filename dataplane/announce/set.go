@@ -35,15 +35,30 @@ type Set struct {
 	Router *Router
 }
 
-// Router is the content of the router advertisements of one interface. Zero durations take RFC 4861's defaults.
+// Preference is how hosts choose among default routers (RFC 4191). The zero value is PreferenceMedium.
+type Preference string
+
+const (
+	// PreferenceLow is for routers that hosts take when there is no other.
+	PreferenceLow Preference = "low"
+	// PreferenceMedium is what routers without the option have.
+	PreferenceMedium Preference = "medium"
+	// PreferenceHigh is for routers that hosts take before others.
+	PreferenceHigh Preference = "high"
+)
+
+// Router is the content of the router advertisements of one interface. Zero durations take RFC 4861's defaults. Configure refuses
+// what has no place in an advertisement, and one that is longer than 1280 octets, which every link carries.
 type Router struct {
 	// MaxInterval (4 s to 1800 s, default 600 s) and MinInterval (default a third of it) bound the time between two
 	// unsolicited advertisements.
 	MinInterval, MaxInterval time.Duration
-	// Lifetime of the default route; default three times MaxInterval. NoDefaultRoute sends 0: hosts take prefixes but
-	// no route.
+	// Lifetime of the default route, MaxInterval to 9000 s; default three times MaxInterval. NoDefaultRoute sends 0: hosts take
+	// prefixes but no route.
 	Lifetime       time.Duration
 	NoDefaultRoute bool
+	// Preference of the default route; without one it is not sent.
+	Preference Preference
 	// HopLimit that hosts shall use; 0 leaves it to them.
 	HopLimit uint8
 	// Managed and OtherConfig point hosts to DHCPv6.
@@ -63,8 +78,10 @@ type Prefix struct {
 	Prefix netip.Prefix
 	// OffLink clears the on-link flag; NoAutonomous clears the flag that lets hosts form addresses (SLAAC).
 	OffLink, NoAutonomous bool
-	// Valid (default 30 days) and Preferred (default 7 days) are lifetimes.
+	// Valid (default 30 days) and Preferred (default 7 days) are lifetimes. Deprecated sends a preferred lifetime of 0: hosts keep
+	// their addresses of the prefix but begin nothing new with them (a prefix on its way out).
 	Valid, Preferred time.Duration
+	Deprecated       bool
 }
 
 // VirtualLinkLocal is the virtual link-local address of a group on an interface slot when the configuration names none:

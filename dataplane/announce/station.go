@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"time"
 )
 
 // key identifies a Set.
@@ -25,6 +26,7 @@ type station struct {
 	advert     []byte
 	advertiser advertiser
 	replies    bucket
+	refresh    time.Duration
 
 	serving    bool
 	cursor     int // next frame of the running round; len(round) when it is complete
@@ -33,9 +35,10 @@ type station struct {
 	nextBeacon int64
 }
 
-// newStation builds every frame of a set.
+// newStation builds every frame of a set. If only the router advertisement is wrong, the station is without it and there is an
+// error too: hosts must not lose their gateway over a setting for new ones.
 func newStation(set Set, sock *socket) (*station, error) {
-	s := &station{set: set, sock: sock}
+	s := &station{set: set, sock: sock, refresh: defaultRefresh}
 	var err error
 	if s.beacon, s.hasBeacon, err = set.beacon(); err != nil {
 		return nil, err
@@ -44,19 +47,26 @@ func newStation(set Set, sock *socket) (*station, error) {
 		return nil, err
 	}
 	s.cursor = len(s.round)
-	if set.Router == nil {
-		return s, nil
+	return s, s.prepareAdvert()
+}
+
+// prepareAdvert builds the router advertisement, if the set has one.
+func (s *station) prepareAdvert() error {
+	if s.set.Router == nil {
+		return nil
 	}
-	r, err := set.Router.withDefaults()
+	r, err := s.set.Router.withDefaults()
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", set.Name, err)
+		return fmt.Errorf("%s: %w", s.set.Name, err)
 	}
-	s.set.Router = &r
+	set := s.set
+	set.Router = &r
+	if s.advert, err = set.routerAdvert(allNodes, allNodesMAC); err != nil {
+		return err
+	}
+	s.set = set
 	s.advertiser = advertiser{min: r.MinInterval, max: r.MaxInterval}
-	if s.advert, err = s.set.routerAdvert(allNodes, allNodesMAC); err != nil {
-		return nil, err
-	}
-	return s, nil
+	return nil
 }
 
 // begin starts a series from its first round.
@@ -71,7 +81,7 @@ func (s *station) begin(now int64) {
 // beginRound starts a round, also when the former one has not ended: the newest start counts.
 func (s *station) beginRound(now int64) {
 	s.cursor = 0
-	s.nextRound = now + int64(gapAfter(s.rounds))
+	s.nextRound = now + int64(gapAfter(s.rounds, s.refresh))
 	s.rounds++
 }
 
@@ -116,11 +126,20 @@ func build(sets []Set, open map[int]*socket) ([]*station, map[int]*socket, error
 		s, err := newStation(set, sock)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("announce: %w", err))
-			continue
 		}
-		stations = append(stations, s)
+		if s != nil {
+			stations = append(stations, s)
+		}
 	}
 	return stations, socks, errors.Join(errs...)
+}
+
+// setRefresh changes the gap between rounds after the series. A round that would come later than that comes earlier.
+func (s *station) setRefresh(d time.Duration, now int64) {
+	s.refresh = d
+	if s.serving {
+		s.nextRound = min(s.nextRound, now+int64(gapAfter(max(s.rounds-1, 0), d)))
+	}
 }
 
 // inherit takes over the announcement of a former station for the same set; a changed one begins a new series.

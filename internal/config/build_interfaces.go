@@ -12,6 +12,9 @@ import (
 // MaxInterfaces is how many interfaces a cluster may have: a slot is one octet of the VMAC and an index into the gate's arrays.
 const MaxInterfaces = 32
 
+// MaxMonitored is how many of them may be monitored: a HELLO and the pulse hold as many.
+const MaxMonitored = 16
+
 // interfaces reads the segments; what needs the members' addresses is checked later, in addresses.
 func (b *builder) interfaces() {
 	raw := b.raw.Interfaces
@@ -24,11 +27,11 @@ func (b *builder) interfaces() {
 		raw = raw[:MaxInterfaces]
 		b.raw.Interfaces = raw
 	}
-	names, gated, monitored := make(map[string]int), false, false
+	names, gated, monitored := make(map[string]int), false, 0
 	for i, r := range raw {
 		if r.Line == 0 {
 			b.c.Interfaces = append(b.c.Interfaces, Interface{Slot: uint8(i), Role: RolePrivate})
-			gated, monitored = true, true // perhaps
+			gated, monitored = true, monitored+1 // perhaps
 			continue
 		}
 		iface := b.iface(uint8(i), r)
@@ -39,13 +42,18 @@ func (b *builder) interfaces() {
 			names[iface.Name] = i
 		}
 		gated = gated || iface.Role.Gated()
-		monitored = monitored || iface.Monitored
+		if iface.Monitored {
+			if monitored++; monitored == MaxMonitored+1 {
+				b.at(r.Line, "interfaces["+strconv.Itoa(i)+"].monitored", "set monitored: false on those that need not move the gateway",
+					"%s is monitored interface %d, and CCP has room for %d", iface.Name, monitored, MaxMonitored)
+			}
+		}
 		b.c.Interfaces = append(b.c.Interfaces, iface)
 	}
 	if !gated {
 		b.at(raw[0].Line, "interfaces", "give at least one role: cluster or cluster+sync", "none carries virtual addresses")
 	}
-	if !monitored {
+	if monitored == 0 {
 		b.at(raw[0].Line, "interfaces", "set monitored: true on at least one", "none is monitored, so members could not hear each other")
 	}
 	b.vmacs()
@@ -74,7 +82,7 @@ func (b *builder) iface(slot uint8, r rawInterface) Interface {
 	i.ProxyARP = b.hosts(r.ProxyARP)
 	i.Neighbours = b.hosts(r.Neighbours)
 	i.LinkLocal = b.linkLocal(slot, r)
-	i.RouterAdv = b.routerAdv(r.RouterAdv)
+	i.RouterAdv = b.routerAdv(path+".router-advert", r.RouterAdv)
 	if i.RouterAdv != nil && !i.LinkLocal.IsValid() {
 		b.at(r.RouterAdv.Line, path+".router-advert", "remove link-local: none",
 			"router advertisements need a virtual link-local address as source")

@@ -152,6 +152,11 @@ var refusals = []struct {
 	{"advertisement not /64", "      - 10.0.0.1\n", "      - 10.0.0.1\n    router-advert: {prefixes: [\"2001:db8::/56\"]}\n", nil},
 	{"advertisement lifetimes", "      - 10.0.0.1\n", "      - 10.0.0.1\n    router-advert: {lifetime: 5s, mtu: 576, prefixes: [{prefix: \"2001:db8::/64\", valid: 1h, preferred: 2h}]}\n", nil},
 	{"advertisement domains", "      - 10.0.0.1\n", "      - 10.0.0.1\n    router-advert: {search: [\"-bad-.net\"]}\n", nil},
+	{"advertisement lifetime too long", "      - 10.0.0.1\n", "      - 10.0.0.1\n    router-advert: {lifetime: 9001s}\n", nil},
+	{"advertisement lifetime not whole", "      - 10.0.0.1\n", "      - 10.0.0.1\n    router-advert: {lifetime: 45500ms, prefixes: [{prefix: \"2001:db8::/64\", preferred: 500ms}]}\n", nil},
+	{"advertisement of too much", "      - 10.0.0.1\n", "      - 10.0.0.1\n    router-advert: {search: [" + manyDomains + "], dns: [" + manyServers + "]}\n", nil},
+	{"advertisement too long", "      - 10.0.0.1\n", "      - 10.0.0.1\n    router-advert: {prefixes: [" + manyNetworks + "]}\n", nil},
+	{"seventeen monitored", "  - {name: sync, role: sync}\n", manyInterfaces(14, ""), manyDevices(14)},
 	{"many at once", "id: 7\nname: edge", "id: 0\nnam: edge\nmode: cold\ntimers: {dead: 1ms}", nil},
 }
 
@@ -163,6 +168,42 @@ var nineMembers = func() string {
 	}
 	return b.String()
 }()
+
+var (
+	manyDomains  = repeated(18, "d%03d.example")
+	manyServers  = repeated(16, `"2001:db8::%x"`)
+	manyNetworks = repeated(39, `"2001:db8:%x::/64"`)
+)
+
+func repeated(n int, format string) string {
+	words := make([]string, n)
+	for i := range words {
+		words[i] = fmt.Sprintf(format, i)
+	}
+	return strings.Join(words, ", ")
+}
+
+// manyInterfaces are the interfaces sync and, with other keys, n more that need devices (manyDevices).
+func manyInterfaces(n int, keys string) string {
+	text := "  - {name: sync, role: sync}\n"
+	for i := range n {
+		text += fmt.Sprintf("  - {name: lan%d, role: sync%s}\n", i, keys)
+	}
+	return text
+}
+
+// manyDevices are the replacements that give both members devices for manyInterfaces.
+func manyDevices(n int) (pairs []string) {
+	for member := 2; member <= 3; member++ {
+		line := fmt.Sprintf("      sync: {device: eth2, addresses: [10.99.0.%d/24]}\n", member)
+		text := line
+		for i := range n {
+			text += fmt.Sprintf("      lan%d: {device: lan%d, addresses: [10.98.%d.%d/24]}\n", i, i, i, member)
+		}
+		pairs = append(pairs, line, text)
+	}
+	return pairs
+}
 
 // TestRefusals compares the whole text of every refusal with testdata/refusals.golden. If it fails, run it with -update and look at the
 // difference before committing.

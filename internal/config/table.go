@@ -36,7 +36,6 @@ func (t Timers) Table(p Profile) []TimerRow {
 		{"boot-listen", t.BootListen, d.BootListen, "fixed", false, "wait at most this long for a first frame on each interface at start"},
 		{"hold-down", t.HoldDown, d.HoldDown, "fixed default", true, "health of a better member before highest-priority moves back"},
 		{"stranger", t.Stranger, d.Stranger, "fixed", false, "most that a stranger who answers for a virtual address delays a claim"},
-		{"recheck", t.Recheck, d.Recheck, "fixed", false, "a member that took over does not hand back for the same interface this long"},
 		{"refresh", t.Refresh, d.Refresh, "fixed default", true, "between announcements while nothing changes"},
 		{"vmac-refresh", t.VMACRefresh, d.VMACRefresh, "fixed", false, "between frames that keep the VMAC in switches' tables"},
 	}

@@ -35,7 +35,6 @@ type Timers struct {
 	BootListen  time.Duration   // fixed: 40 s; INIT at most this long while an interface has carrier but has received nothing
 	HoldDown    time.Duration   // health before highest-priority moves the gateway back
 	Stranger    time.Duration   // fixed: 1 s; most that a stranger's answer for a VIP delays a claim
-	Recheck     time.Duration   // fixed: 1 s; a taker that loses the same interface within it does not send the gateway back
 	Announce    []time.Duration // fixed: gaps of the announcements that follow the first burst
 	Refresh     time.Duration   // announcements while nothing changes
 	VMACRefresh time.Duration   // fixed: 1 s; the frame that keeps the VMAC in switches' tables
@@ -76,7 +75,6 @@ func (t *Timers) derive() {
 	t.Word = 500 * time.Millisecond
 	t.BootListen = 40 * time.Second
 	t.Stranger = time.Second
-	t.Recheck = time.Second
 	t.VMACRefresh = time.Second
 	t.Announce = []time.Duration{100 * time.Millisecond, time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second}
 }
