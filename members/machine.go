@@ -101,7 +101,7 @@ func New(cfg Config, boot Boot) *Machine {
 	cfg.Timers = t
 	m := &Machine{
 		cfg: cfg, self: cfg.Self, now: boot.Now, boot: boot,
-		t: t.nanos(),
+		t:     t.nanos(),
 		state: StateInit, since: boot.Now,
 		devices: device.NewRegistry(boot.Now), adminDown: boot.AdminDown,
 		server: Nobody, lastServer: Nobody, policy: !cfg.WaitPolicy, sync: !cfg.WaitSync, vacantAt: boot.Now, lastReset: boot.Now,
