@@ -61,5 +61,5 @@ func (e *engine) tellStats(now int64) {
 		s.Links[i] = l.stats
 	}
 	e.say(appendStats(e.message[:0], s))
-	s.WorstLate, s.WorstRenewal = 0, 0
+	s.WorstLate, s.WorstRenewal, s.Softirq = 0, 0, 0
 }

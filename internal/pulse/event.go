@@ -113,6 +113,7 @@ const (
 	NoticeInterface NoticeCode = 3 // an interface cannot be used; tried again every second
 	NoticeRestored  NoticeCode = 4 // it can again
 	NoticeWord      NoticeCode = 5 // main's word is late: leases are not renewed
+	NoticeSoftirq   NoticeCode = 6 // the delay of softirqs is not measured: 127.0.0.1 cannot be reached (lo is down, or filtered); said once
 )
 
 // String returns the code's name.
@@ -128,6 +129,8 @@ func (c NoticeCode) String() string {
 		return "restored"
 	case NoticeWord:
 		return "word"
+	case NoticeSoftirq:
+		return "softirq"
 	}
 	return "unknown"
 }

@@ -38,6 +38,7 @@ type loop struct {
 	engine  *engine
 	ports   [MaxInterfaces]port
 	used    int // ports in use
+	softirq softirq
 	command command
 	pinned  bool
 	in      [maxMessage]byte
@@ -64,10 +65,15 @@ func (l *loop) round() {
 	for i := range l.used {
 		l.polls[2+i] = unix.PollFd{Fd: l.fd(i), Events: unix.POLLIN}
 	}
-	l.poll(2+l.used, l.engine.wake()-l.now())
+	itself := &l.polls[2+l.used]
+	*itself = unix.PollFd{Fd: l.softirq.fd, Events: unix.POLLIN}
+	l.poll(3+l.used, l.engine.wake()-l.now())
 	if l.polls[1].Revents != 0 {
 		l.ended = true
 		return
+	}
+	if itself.Revents != 0 {
+		l.readSoftirq() // first, for its delay is measured
 	}
 	if l.polls[0].Revents != 0 {
 		l.readCommands()
@@ -83,7 +89,11 @@ func (l *loop) round() {
 	if now >= l.engine.nextStats {
 		l.engine.stats.Faults = l.faults() - l.first
 	}
+	ticks := l.engine.stats.Ticks
 	l.engine.advance(now)
+	if l.engine.stats.Ticks != ticks {
+		l.measureSoftirq(now)
+	}
 	for i := range l.used {
 		if p := &l.ports[i]; p.conn == nil && now >= p.again {
 			l.redial(p, now)

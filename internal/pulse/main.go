@@ -40,7 +40,7 @@ func Main() int {
 
 // begin reads the configuration, opens what it names and tames the process.
 func begin() (*loop, error) {
-	l := &loop{}
+	l := &loop{softirq: softirq{fd: -1}}
 	c, err := l.firstMessage()
 	if err != nil {
 		return nil, err

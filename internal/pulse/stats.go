@@ -46,6 +46,8 @@ type Stats struct {
 	MaxLate      time.Duration // since start
 	Renewals     uint64        // of leases
 	WorstRenewal time.Duration // longest time between two renewals of one lease since the last Stats
+	Softirq      time.Duration // longest wait for the receiving softirq since the last Stats, as a datagram to itself found it; 0: not measured
+	MaxSoftirq   time.Duration // since start
 	OnTimeSince  int64         // as in Health
 	Held         uint64        // events held back because main's socket was full
 	Realtime     bool          // SCHED_FIFO is on

@@ -18,7 +18,7 @@ import (
 type kernelBuffers struct {
 	ts      unix.Timespec
 	timeout unix.Timespec
-	polls   [2 + MaxInterfaces]unix.PollFd
+	polls   [3 + MaxInterfaces]unix.PollFd
 	address unix.RawSockaddrLinklayer
 	addrLen uint32
 	frame   [2048]byte

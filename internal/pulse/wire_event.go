@@ -63,7 +63,7 @@ func appendStats(b []byte, e *Stats) []byte {
 	b = append(b, byte(msgStats), bit(e.Realtime), bit(e.Locked), byte(len(e.Links)))
 	for _, v := range [...]int64{
 		e.At, int64(e.Ticks), int64(e.Skipped), int64(e.WorstLate), int64(e.MaxLate), int64(e.Renewals),
-		int64(e.WorstRenewal), e.OnTimeSince, int64(e.Held), int64(e.Faults),
+		int64(e.WorstRenewal), int64(e.Softirq), int64(e.MaxSoftirq), e.OnTimeSince, int64(e.Held), int64(e.Faults),
 	} {
 		b = appendInt(b, v)
 	}
@@ -160,7 +160,8 @@ func (r *reader) stats() Stats {
 	s := Stats{Realtime: r.bool(), Locked: r.bool()}
 	links := int(r.u8())
 	s.At, s.Ticks, s.Skipped, s.WorstLate, s.MaxLate, s.Renewals = r.int(), r.u64(), r.u64(), r.duration(), r.duration(), r.u64()
-	s.WorstRenewal, s.OnTimeSince, s.Held, s.Faults = r.duration(), r.int(), r.u64(), r.u64()
+	s.WorstRenewal, s.Softirq, s.MaxSoftirq = r.duration(), r.duration(), r.duration()
+	s.OnTimeSince, s.Held, s.Faults = r.int(), r.u64(), r.u64()
 	s.Late = r.histogram()
 	for i := range s.Dropped {
 		s.Dropped[i] = r.u64()
