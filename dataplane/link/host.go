@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -17,8 +18,11 @@ type Desired struct {
 	Interfaces []Interface
 	// ManageForwarding turns IP forwarding on for the families that have VIPs.
 	ManageForwarding bool
-	// NAPIPriority raises the interfaces' NAPI threads, where they have any, to this SCHED_FIFO priority; 0 leaves them.
+	// NAPIPriority raises the NAPI threads of NAPIDevices, where they have any, to this SCHED_FIFO priority; 0 leaves them.
 	NAPIPriority int
+	// NAPIDevices are the devices by which others hear us, those without VIPs too; nil means the Interfaces. A device that does not
+	// exist is passed over.
+	NAPIDevices []string
 }
 
 // Interface is what is wanted for one cluster interface.
@@ -108,7 +112,13 @@ func (h *Host) Apply(d Desired) error {
 		}
 		indices[in.Name] = ifi.Index
 	}
-	wishes := plan(d, func(name string) (int, bool) { i, ok := indices[name]; return i, ok })
+	all := maps.Clone(indices)
+	for _, name := range d.NAPIDevices {
+		if ifi, err := net.InterfaceByName(name); err == nil {
+			all[name] = ifi.Index
+		}
+	}
+	wishes := plan(d, func(name string) (int, bool) { i, ok := all[name]; return i, ok })
 	k, err := h.look(indices)
 	if err != nil {
 		return errors.Join(append(errs, err)...)

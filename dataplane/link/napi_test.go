@@ -75,5 +75,44 @@ func TestNAPIThreadsAreRaised(t *testing.T) {
 	if got := classes(t, h); got[0] != "0" {
 		t.Errorf("threads %q, want normal ones again", got)
 	}
+
+	// With a list it is that list, also without a cluster interface.
+	d.NAPIDevices = []string{}
+	member.Do(func() error { return h.Apply(d) })
+	if got := classes(t, h); got[0] != "0" {
+		t.Errorf("threads %q of a device that is not listed", got)
+	}
+	member.Do(func() error { return h.Apply(Desired{NAPIPriority: 5, NAPIDevices: []string{"gone", "e0"}}) })
+	if got := classes(t, h); got[0] != "R5" {
+		t.Errorf("threads %q of a device without VIPs, want SCHED_FIFO 5", got)
+	}
 	restore(t, member, h)
+	h = apply(t, member, filepath.Join(t.TempDir(), "host.json"), Desired{})
+	if got := classes(t, h); got[0] != "0" {
+		t.Errorf("threads %q after Restore", got)
+	}
+	restore(t, member, h)
+}
+
+func TestPlanOfNAPIDevices(t *testing.T) {
+	index := func(name string) (int, bool) { return map[string]int{"e0": 2, "s0": 3}[name], name != "gone" }
+	for _, tt := range []struct {
+		d    Desired
+		want string
+	}{
+		{Desired{Interfaces: []Interface{{Name: "e0"}}, NAPIPriority: 5}, "e0"},
+		{Desired{Interfaces: []Interface{{Name: "e0"}}, NAPIDevices: []string{"e0", "s0"}}, ""},
+		{Desired{Interfaces: []Interface{{Name: "e0"}}, NAPIPriority: 5, NAPIDevices: []string{"s0", "gone", "s0", "e0"}}, "s0 e0"},
+		{Desired{Interfaces: []Interface{{Name: "e0"}}, NAPIPriority: 5, NAPIDevices: []string{}}, ""},
+	} {
+		var got []string
+		for _, w := range plan(tt.d, index) {
+			if w.Kind == kindNAPI {
+				got = append(got, w.Link)
+			}
+		}
+		if strings.Join(got, " ") != tt.want {
+			t.Errorf("%+v: %v, want %s", tt.d, got, tt.want)
+		}
+	}
 }

@@ -31,7 +31,7 @@ func plan(d Desired, index func(name string) (int, bool)) []wish {
 	groups := make(map[item]bool)
 	for _, in := range d.Interfaces {
 		if i, known := index(in.Name); known {
-			p.networkInterface(in, i, d.NAPIPriority)
+			p.networkInterface(in, i)
 		}
 		for _, v := range in.VIPs {
 			if addr := plain(v.Addr); !onInterface(addr) {
@@ -39,6 +39,11 @@ func plan(d Desired, index func(name string) (int, bool)) []wish {
 			}
 			families[family(v.Addr)] = true
 			groups[item{Kind: kindRule, Family: family(v.Addr), Group: v.Group}] = true
+		}
+	}
+	for _, name := range d.napiDevices() {
+		if i, known := index(name); known {
+			p.add(wish{item: item{Kind: kindNAPI, Link: name, Index: i}, value: strconv.Itoa(d.NAPIPriority)})
 		}
 	}
 	for f := range families {
@@ -52,6 +57,21 @@ func plan(d Desired, index func(name string) (int, bool)) []wish {
 	}
 	slices.SortStableFunc(p.wishes, func(a, b wish) int { return order[a.Kind] - order[b.Kind] })
 	return p.wishes
+}
+
+// napiDevices are the devices whose threads are to be raised.
+func (d Desired) napiDevices() []string {
+	if d.NAPIPriority <= 0 {
+		return nil
+	}
+	if d.NAPIDevices != nil {
+		return d.NAPIDevices
+	}
+	names := make([]string, len(d.Interfaces))
+	for i, in := range d.Interfaces {
+		names[i] = in.Name
+	}
+	return names
 }
 
 type planner struct {
@@ -70,7 +90,7 @@ func (p *planner) sysctl(link string, index int, path, value string) {
 	p.add(wish{item: item{Kind: kindSysctl, Link: link, Index: index, Path: path}, value: value})
 }
 
-func (p *planner) networkInterface(in Interface, index, napi int) {
+func (p *planner) networkInterface(in Interface, index int) {
 	conf := "ipv4/conf/" + in.Name + "/"
 	// Answer ARP only for addresses of the interface itself, and name only those: VIPs are on lo, and the gate's. This is so by `all`
 	// already, and stays so when somebody sets that back.
@@ -78,9 +98,6 @@ func (p *planner) networkInterface(in Interface, index, napi int) {
 	p.sysctl(in.Name, index, conf+"arp_announce", "2")
 	// A redirect would tell hosts to go around the VIP.
 	p.sysctl(in.Name, index, conf+"send_redirects", "0")
-	if napi > 0 {
-		p.add(wish{item: item{Kind: kindNAPI, Link: in.Name, Index: index}, value: strconv.Itoa(napi)})
-	}
 	for _, mac := range in.VMACs {
 		p.add(wish{item: item{Kind: kindFilter, Link: in.Name, Index: index, MAC: mac}})
 	}
