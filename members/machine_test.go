@@ -101,3 +101,30 @@ func TestAdoptionNeedsNoClaim(t *testing.T) {
 		t.Fatalf("the serving gate was not adopted: %v", fx)
 	}
 }
+
+// A member that stood still for longer than its lease lives must not go on as if nothing had been: its gate is closed, and another
+// member may serve.
+func TestLeaseThatRanOut(t *testing.T) {
+	m := New(Config{Self: 0, Names: []string{"fw1", "fw2"}}, Boot{Now: 1, Gate: GateState{LeaseTerm: 3, FenceTerm: 3, Serving: true}})
+	m.Step(2, GateState{LeaseTerm: 3, FenceTerm: 3, Serving: true})
+	if s := m.View(2).State; s != StateActive {
+		t.Fatalf("adopted: %v", s)
+	}
+	const later = int64(3e9)
+	fx := m.Step(later, GateState{LeaseTerm: 3, LeaseAge: 3 * time.Second, FenceTerm: 3})
+	if s := m.View(later).State; s.Serves() {
+		t.Errorf("after 3 s without a renewal: %v", s)
+	}
+	revoked := false
+	for _, e := range fx {
+		if _, is := e.(Revoke); is {
+			revoked = true
+		}
+		if h, is := e.(SendHello); is && m.Hello(later).State.Serves() {
+			t.Errorf("%T says that it serves", h)
+		}
+	}
+	if !revoked {
+		t.Error("the old lease was left behind")
+	}
+}

@@ -45,12 +45,15 @@ func (m *Machine) gateState(e GateState) {
 	}
 }
 
+// leaseLife is the hard expiry of a lease: the gate does not serve on an older one, and the pulse does not renew it any more.
+const leaseLife = time.Second
+
 // judgeLease notices that the gate no longer holds the lease of a serving member: whoever renews it stood still for so long that
 // the gate closed by itself and gave the lease up. Every opening is a claim, so serving has ended.
 func (m *Machine) judgeLease(e GateState) {
 	switch {
 	case m.term == 0:
-	case e.LeaseTerm == m.term:
+	case e.LeaseTerm == m.term && e.LeaseAge < leaseLife:
 		m.leasedTerm = m.term
 	case m.leasedTerm == m.term || m.now-m.opened > m.t.courtesyAge:
 		m.do(Revoke{})

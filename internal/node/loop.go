@@ -156,8 +156,13 @@ func (n *node) tick() {
 // step gives events that came together to the machine and carries out what it wants, in its order, until nothing follows from it any
 // more.
 func (n *node) step(events ...members.Event) {
+	// After a stall the machine must not say what was true before it: the gate comes first.
+	if now := bpf.Boottime(); now-n.stepped > int64(loopSlow) && n.stepped != 0 {
+		events = append([]members.Event{n.gateState(gateway, now)}, events...)
+	}
 	for {
 		now := bpf.Boottime()
+		n.stepped = now
 		for _, e := range n.machine.Step(now, events...) {
 			n.perform(now, e)
 		}

@@ -65,6 +65,7 @@ type node struct {
 	tasks     *supervisor
 
 	machine  *members.Machine
+	stepped  int64           // when the machine was asked last
 	queue    []members.Event // events that effects gave rise to, applied before anything else
 	ports    []*port         // by slot
 	boot     members.Boot
