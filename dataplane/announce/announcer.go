@@ -40,7 +40,8 @@ func (a *Announcer) now() int64 { return int64(time.Since(a.base)) }
 // former configuration: what is no longer named is withdrawn, groups that serve go on with the new frames (a new series
 // begins for sets that changed). A set that is new in a group that serves is silent until Announce is called again. It must
 // be called again when an interface's index or MAC changes. An interface that cannot be opened is left out and named in the
-// error; the others work. So is a router advertisement that cannot be sent as it is; its interface's addresses are announced. Sockets belong to the network namespace of the calling thread.
+// error; the others work. So is a router advertisement that cannot be sent as it is; its interface's addresses are announced
+// all the same. Sockets belong to the network namespace of the calling thread.
 func (a *Announcer) Configure(sets []Set) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -66,8 +67,8 @@ func (a *Announcer) Configure(sets []Set) error {
 	return err
 }
 
-// SetRefresh sets the time between rounds after the series: 60 s until it is called, and when d is not positive. It holds for what is
-// being announced too.
+// SetRefresh sets the time between rounds after the series: 60 s until it is called, and when d is not positive. It holds for
+// what is being announced too.
 func (a *Announcer) SetRefresh(d time.Duration) {
 	if d <= 0 {
 		d = defaultRefresh

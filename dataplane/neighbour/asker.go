@@ -35,16 +35,15 @@ type Asker struct {
 	wake    chan struct{}
 	learned *memory
 
-	mu        sync.Mutex
-	segments  map[int]*segment
-	table     Table
-	questions map[question]*open
-	macs      map[place]seen
-	fresh     []*ear // opened, not yet read by Serve
-	closed    bool
-	dropped   uint64
-	id        uint16 // of echo requests
-	sequence  uint16
+	mu           sync.Mutex
+	segments     map[int]*segment
+	table        Table
+	questions    map[question]*open
+	macs         map[place]seen
+	fresh        []*ear // opened, not yet read by Serve
+	closed       bool
+	dropped      uint64
+	id, sequence uint16 // of echo requests
 }
 
 // question identifies an open question.
@@ -84,9 +83,7 @@ func New(log *slog.Logger) *Asker {
 		log = slog.New(slog.DiscardHandler)
 	}
 	return &Asker{
-		log: log, answers: make(chan Answer, 256), wake: make(chan struct{}, 1),
-		learned:  newMemory(),
-		id:       uint16(rand.Uint32()),
+		log: log, answers: make(chan Answer, 256), wake: make(chan struct{}, 1), learned: newMemory(), id: uint16(rand.Uint32()),
 		segments: make(map[int]*segment), questions: make(map[question]*open), macs: make(map[place]seen),
 	}
 }
