@@ -57,11 +57,15 @@ type YieldRequest struct {
 	MinAge        time.Duration
 }
 
-// Start runs `exe pulse` in the calling thread's namespaces, and waits until it has opened the gate's words. The child ends with
-// ctx, with Close, and with this process, however this process ends.
+// Start runs `exe pulse` in the calling thread's namespaces, and waits until it has opened the gate's words. An empty exe is the program
+// that runs, also when its file was replaced by an upgrade; a program of another build than this one's is refused, for the messages
+// between the two have no versions. The child ends with ctx, with Close, and with this process, however this process ends.
 func Start(ctx context.Context, exe string, cfg Config, log *slog.Logger) (*Pulse, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
+	}
+	if exe == "" {
+		exe = ownProgram
 	}
 	p := &Pulse{
 		cfg: cfg, log: log, ctx: ctx, events: make(chan Event, eventsBuffer), stop: make(chan struct{}), done: make(chan struct{}),
@@ -113,9 +117,9 @@ func (p *Pulse) spawn(exe string) (err error) {
 	return p.cmd.Start()
 }
 
-// handshake configures the child and waits until it is ready.
+// handshake says which build this is, configures the child and waits until it is ready.
 func (p *Pulse) handshake() error {
-	if err := errors.Join(p.configure(&p.cfg), p.word()); err != nil {
+	if err := errors.Join(p.send(&command{kind: msgBuild, text: build()}), p.configure(&p.cfg), p.word()); err != nil {
 		return err
 	}
 	if err := p.conn.SetReadDeadline(time.Now().Add(startWait)); err != nil {

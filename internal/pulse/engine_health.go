@@ -59,6 +59,7 @@ func (e *engine) tellStats(now int64) {
 		l := &e.links[i]
 		l.stats.Silent = l.silence != audible
 		s.Links[i] = l.stats
+		l.stats.AnswersLastSecond, l.stats.SlowAnswers = 0, 0
 	}
 	e.say(appendStats(e.message[:0], s))
 	s.WorstLate, s.WorstRenewal, s.Softirq = 0, 0, 0

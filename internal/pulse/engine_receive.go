@@ -63,6 +63,10 @@ func (e *engine) answered(now int64, l *link, h *ccp.Header, r *ccp.Reply, from 
 	e.peers[l.peer].heardAt = now
 	l.mac, l.macKnown, l.unanswered = from, true, 0
 	l.stats.Answered++
+	l.stats.AnswersLastSecond++
+	if rtt > int64(e.cfg.Probe) {
+		l.stats.SlowAnswers++
+	}
 	l.stats.RTT.observe(&RTTBounds, time.Duration(rtt))
 	query := l.queried && l.query == r.Nonce
 	l.queried = l.queried && !query

@@ -237,3 +237,38 @@ func TestRefusedFrames(t *testing.T) {
 		t.Errorf("own probe: %v", got)
 	}
 }
+
+// How slow answers are is told of the last second, so that what was does not hide what is.
+func TestSlowAnswersOfTheLastSecond(t *testing.T) {
+	b, p := newBench(t, onePeer), newTwin(1, 111)
+	second := func(delay int64) LinkStats {
+		t.Helper()
+		for range 100 {
+			b.advance(b.at)
+			frames := b.sent()
+			b.at += delay
+			for _, f := range frames {
+				b.receive(b.at, 0, p.reply(t, b.at, f, b.cfg.Key))
+			}
+			b.at += 10*ms - delay
+		}
+		b.advance(b.nextStats) // at the second's end, before the next probe
+		b.sent()
+		s := take[Stats](b)
+		if len(s) != 1 {
+			t.Fatalf("%d stats in a second", len(s))
+		}
+		return s[0].Links[0]
+	}
+	b.cfg.Probe = 5 * time.Millisecond // what counts as slow
+	for i, want := range []struct {
+		delay int64
+		slow  uint64
+	}{{ms, 0}, {6 * ms, 100}, {5 * ms, 0}} {
+		b.nextStats, b.nextTick = b.at+1000*ms, b.at
+		got := second(want.delay)
+		if got.AnswersLastSecond != 100 || got.SlowAnswers != want.slow || got.Answered != uint64(100*(i+1)) {
+			t.Errorf("answers after %d ms: %+v, want 100 answers, %d slow", want.delay/ms, got, want.slow)
+		}
+	}
+}

@@ -15,7 +15,7 @@ import (
 	"github.com/holdfast-project/holdfast/bpf"
 )
 
-// configureWait is how long the child waits for its first message.
+// configureWait is how long the child waits for each of its first messages.
 const configureWait = 10 * time.Second
 
 // Main is the pulse process: cmd/holdfastd calls it when its first argument is "pulse", and exits with what it returns. It
@@ -41,7 +41,7 @@ func Main() int {
 // begin reads the configuration, opens what it names and tames the process.
 func begin() (*loop, error) {
 	l := &loop{softirq: softirq{fd: -1}}
-	c, err := l.firstMessage()
+	c, err := l.firstMessages()
 	if err != nil {
 		return nil, err
 	}
@@ -66,19 +66,38 @@ func begin() (*loop, error) {
 	return l, nil
 }
 
-// firstMessage waits for the configuration.
-func (l *loop) firstMessage() (*Config, error) {
+// firstMessages waits for main's build, which has to be this one's, and the configuration.
+func (l *loop) firstMessages() (*Config, error) {
+	b, err := l.message()
+	if err != nil {
+		return nil, err
+	}
+	// Nothing but this is known of a message that another build has sent.
+	if err := decodeCommand(b, &l.command); err != nil || l.command.kind != msgBuild {
+		l.command.text = ""
+	}
+	if err := checkBuild(l.command.text); err != nil {
+		return nil, err
+	}
+	if b, err = l.message(); err != nil {
+		return nil, err
+	}
+	if err := decodeCommand(b, &l.command); err != nil {
+		return nil, err
+	}
+	if l.command.kind != msgConfigure {
+		return nil, fmt.Errorf("%w: the second is of type %d, want the configuration", errMessage, l.command.kind)
+	}
+	return l.command.config, l.command.config.Validate()
+}
+
+// message waits for a message.
+func (l *loop) message() ([]byte, error) {
 	l.polls[0] = unix.PollFd{Fd: controlFD, Events: unix.POLLIN}
 	l.poll(1, int64(configureWait))
 	n, errno := recv(controlFD, l.in[:])
 	if errno != 0 {
 		return nil, fmt.Errorf("read the configuration from the daemon: %w", errno)
 	}
-	if err := decodeCommand(l.in[:n], &l.command); err != nil {
-		return nil, err
-	}
-	if l.command.kind != msgConfigure {
-		return nil, fmt.Errorf("%w: the first is of type %d, want the configuration", errMessage, l.command.kind)
-	}
-	return l.command.config, l.command.config.Validate()
+	return l.in[:n], nil
 }

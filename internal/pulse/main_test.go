@@ -3,6 +3,7 @@
 package pulse
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -47,11 +48,15 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// mortalMain starts a pulse for the gate in a pin directory, says its process number and waits to be killed.
+// mortalMain waits for a line, starts a pulse for the gate in a pin directory, says its process number and waits to be killed.
 func mortalMain(pinDir string) int {
 	c := testConfig()
 	c.PinDir, c.Interfaces, c.Peers = pinDir, nil, nil
-	p, err := Start(context.Background(), "/proc/self/exe", *c, slog.Default())
+	if _, err := bufio.NewReader(os.Stdin).ReadString('\n'); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	p, err := Start(context.Background(), "", *c, slog.Default())
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

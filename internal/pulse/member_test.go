@@ -161,7 +161,7 @@ func (m *member) attach(slot int) {
 func (m *member) start() {
 	m.t.Helper()
 	if err := m.ns.Do(func() (err error) {
-		m.pulse, err = Start(context.Background(), "/proc/self/exe", m.config, slog.New(slog.DiscardHandler))
+		m.pulse, err = Start(context.Background(), "", m.config, slog.New(slog.DiscardHandler))
 		return err
 	}); err != nil {
 		m.t.Fatal(err)

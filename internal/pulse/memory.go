@@ -41,7 +41,7 @@ func lockMemory(room ...[]byte) error {
 
 // sections returns the memory of the program's lockedSections.
 func sections() (out [][]byte, err error) {
-	file, err := elf.Open("/proc/self/exe")
+	file, err := elf.Open(ownProgram)
 	if err != nil {
 		return nil, err
 	}

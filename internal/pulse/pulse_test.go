@@ -3,12 +3,10 @@
 package pulse
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"log/slog"
 	"os/exec"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -233,31 +231,14 @@ func TestSuccessorAdoptsTheLease(t *testing.T) {
 
 func TestPulseEndsWithMain(t *testing.T) {
 	a, _ := newPair(t)
-	cmd := exec.Command("/proc/self/exe", "main", a.config.PinDir)
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(line))
-	if err != nil {
-		t.Fatal(err)
-	}
+	main := newMortal(t, ownProgram, a.config.PinDir)
+	pid := main.startPulse()
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer unix.Close(fd)
-	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = cmd.Wait()
+	main.kill()
 	if n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 10000); n != 1 || err != nil {
 		t.Errorf("the pulse outlived its main: %d, %v", n, err)
 	}

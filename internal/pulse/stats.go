@@ -36,13 +36,13 @@ func (h *Histogram) observe(bounds *[11]time.Duration, d time.Duration) {
 	h.Buckets[len(bounds)]++
 }
 
-// Stats comes once a second. Counters are since the pulse's start; the Worst fields are since the last Stats.
+// Stats comes once a second. Counters and histograms are since the pulse's start, unless they say something else.
 type Stats struct {
 	At           int64
 	Ticks        uint64        // probe deadlines kept
 	Skipped      uint64        // probe deadlines passed over, because the pulse was later than a whole interval
 	Late         Histogram     // lateness of probe deadlines, by LateBounds
-	WorstLate    time.Duration // since the last Stats
+	WorstLate    time.Duration // of a probe deadline, since the last Stats
 	MaxLate      time.Duration // since start
 	Renewals     uint64        // of leases
 	WorstRenewal time.Duration // longest time between two renewals of one lease since the last Stats
@@ -65,6 +65,10 @@ type LinkStats struct {
 	Unsent     uint64 // probes that could not leave
 	Answered   uint64 // probes answered
 	RTT        Histogram
+
+	// How near the round trip is to what would look like death, now rather than since the start: of the last second are
+	AnswersLastSecond uint64 // answers
+	SlowAnswers       uint64 // and those among them that took longer than a probe interval
 }
 
 // Drop is why a received frame was not used; an index of Stats.Dropped.

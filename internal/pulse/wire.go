@@ -13,7 +13,8 @@ import (
 // msgType is the first byte of a message between main and pulse.
 type msgType uint8
 
-// Message types: below 16 from main to pulse, from 16 on from pulse to main.
+// Message types: below 16 from main to pulse, from 16 on from pulse to main. The numbers and layouts of msgBuild and msgFailed never
+// change: by these two, different builds tell each other that they are different.
 const (
 	msgConfigure msgType = 1
 	msgWord      msgType = 2
@@ -21,6 +22,7 @@ const (
 	msgDrop      msgType = 4
 	msgYield     msgType = 5
 	msgQuery     msgType = 6
+	msgBuild     msgType = 7 // the first message: which build main is
 
 	msgReady   msgType = 16 // the child has opened the words and begins
 	msgFailed  msgType = 17 // it cannot begin: the reason follows
@@ -53,6 +55,7 @@ type command struct {
 	minAgeMs uint32
 	at       int64 // boot time at which main sent msgWord or msgLease
 	config   *Config
+	text     string // build of msgBuild, which may allocate too
 }
 
 // appendCommand appends c's packet.
@@ -69,6 +72,8 @@ func appendCommand(b []byte, c *command) []byte {
 		b = appendInt(b, c.at)
 	case msgDrop:
 		b = append(b, c.group)
+	case msgBuild:
+		b = appendText(b, c.text)
 	case msgYield:
 		b = append(b, c.target, c.group, byte(c.yield))
 		b = binary.LittleEndian.AppendUint32(b, c.term)
@@ -93,6 +98,8 @@ func decodeCommand(b []byte, c *command) error {
 	case msgYield:
 		c.target, c.group, c.yield, c.term, c.minAgeMs = r.u8(), r.u8(), ccp.YieldKind(r.u8()), r.u32(), r.u32()
 	case msgQuery:
+	case msgBuild:
+		c.text = r.text()
 	default:
 		return errMessage
 	}

@@ -75,6 +75,7 @@ func appendStats(b []byte, e *Stats) []byte {
 		l := &e.Links[i]
 		b = append(b, l.Peer, l.Slot, bit(l.Silent))
 		b = appendInt(appendInt(appendInt(b, int64(l.Sent)), int64(l.Unsent)), int64(l.Answered))
+		b = appendInt(appendInt(b, int64(l.AnswersLastSecond)), int64(l.SlowAnswers))
 		b = appendHistogram(b, &l.RTT)
 	}
 	return b
@@ -168,7 +169,8 @@ func (r *reader) stats() Stats {
 	}
 	for ; links > 0 && !r.bad; links-- {
 		s.Links = append(s.Links, LinkStats{
-			Peer: r.u8(), Slot: r.u8(), Silent: r.bool(), Sent: r.u64(), Unsent: r.u64(), Answered: r.u64(), RTT: r.histogram(),
+			Peer: r.u8(), Slot: r.u8(), Silent: r.bool(), Sent: r.u64(), Unsent: r.u64(), Answered: r.u64(),
+			AnswersLastSecond: r.u64(), SlowAnswers: r.u64(), RTT: r.histogram(),
 		})
 	}
 	return s

@@ -37,6 +37,7 @@ var commands = []command{
 	{kind: msgDrop, group: 1},
 	{kind: msgYield, target: 2, group: 1, yield: ccp.YieldGraceful, term: 1 << 23, minAgeMs: 100},
 	{kind: msgQuery},
+	{kind: msgBuild, text: "v1.0.0 0011223344556677"},
 }
 
 var heardEvent = Heard{Peer: 1, Slot: 2, Query: true, At: 3, RTT: 4, Incarnation: 5, Stamp: 6, Reply: testReply}
@@ -45,7 +46,7 @@ func encodings() (packets [][]byte, events []Event) {
 	stats := Stats{
 		At: 1, Ticks: 2, Skipped: 3, Late: Histogram{Count: 1, Sum: 2, Buckets: [12]uint64{0, 1}}, WorstLate: 4, MaxLate: 5, Renewals: 6,
 		WorstRenewal: 7, Softirq: 11, MaxSoftirq: 12, OnTimeSince: 8, Held: 9, Realtime: true, Locked: true, Faults: 10, Dropped: [DropCount]uint64{1, 2, 3, 4, 5, 6},
-		Links: []LinkStats{{Peer: 1, Slot: 2, Silent: true, Sent: 3, Unsent: 4, Answered: 5, RTT: Histogram{Count: 7}}, {Peer: 2}},
+		Links: []LinkStats{{Peer: 1, Slot: 2, Silent: true, Sent: 3, Unsent: 4, Answered: 5, AnswersLastSecond: 8, SlowAnswers: 9, RTT: Histogram{Count: 7}}, {Peer: 2}},
 	}
 	silent := Silent{Peer: 1, Slot: 2, Unsent: true, At: 3, Since: 4}
 	missed := Missed{Peer: 1, Slot: 2, At: 3, Since: 4}
