@@ -60,7 +60,7 @@ func (g *Gate) pinnedMaps(spec *ebpf.CollectionSpec) (pinned map[string]*ebpf.Ma
 		}
 		pinned[name] = m
 		if err := spec.Maps[name].Compatible(m); err != nil {
-			return pinned, false, fmt.Errorf("%s: %v: %w; stop this member, which removes the gate, and start it again", path, err, ErrLayout)
+			return pinned, false, fmt.Errorf("%s: %w: %w; stop this member, which removes the gate, and start it again", path, err, ErrLayout)
 		}
 	}
 	return pinned, missing, nil
@@ -129,7 +129,7 @@ func (g *Gate) updateLinks() error {
 		return err
 	}
 	for _, name := range names {
-		_, as, _ := parseLinkPin(name)
+		as, _ := parseLinkPin(name)
 		l, err := link.LoadPinnedLink(filepath.Join(g.options.PinDir, name), nil)
 		if err != nil {
 			return fmt.Errorf("adopt link %s: %w", name, err)

@@ -114,7 +114,13 @@ func removeFilter(index int, parent uint32) error {
 // removeClsact takes the clsact qdisc away if it is ours and nobody else has put filters there since.
 func removeClsact(ifaces *ebpf.Map, index int) error {
 	var value kernelIface
-	if err := ifaces.Lookup(uint32(index), &value); err != nil || value.Flags&ifaceClsact == 0 {
+	err := ifaces.Lookup(uint32(index), &value)
+	switch {
+	case errors.Is(err, ebpf.ErrKeyNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("look interface %d up: %w", index, err)
+	case value.Flags&ifaceClsact == 0:
 		return nil
 	}
 	for _, parent := range []uint32{netlink.HANDLE_MIN_INGRESS, netlink.HANDLE_MIN_EGRESS} {
@@ -123,7 +129,7 @@ func removeClsact(ifaces *ebpf.Map, index int) error {
 			return err
 		}
 	}
-	err := netlink.QdiscDel(&netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{
+	err = netlink.QdiscDel(&netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{
 		LinkIndex: index, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT,
 	}})
 	if err != nil && !errors.Is(err, unix.ENODEV) && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EINVAL) {

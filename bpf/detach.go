@@ -73,7 +73,7 @@ func Remove(pinDir string) error {
 	// Links first and the words last: what an interruption leaves is a gate that Open adopts and Remove removes.
 	var failed error
 	for _, name := range names {
-		if _, _, ok := parseLinkPin(name); ok {
+		if _, ok := parseLinkPin(name); ok {
 			failed = errors.Join(failed, unlink(filepath.Join(pinDir, name)))
 		}
 	}

@@ -36,14 +36,14 @@ func linkPin(dir string, index int, as string) string {
 }
 
 // parseLinkPin is the reverse of linkPin for a file name.
-func parseLinkPin(name string) (index int, as string, ok bool) {
+func parseLinkPin(name string) (as string, ok bool) {
 	rest, ok := strings.CutPrefix(name, pinLink)
 	if !ok {
-		return 0, "", false
+		return "", false
 	}
 	number, as, ok := strings.Cut(rest, "-")
-	index, err := strconv.Atoi(number)
-	return index, as, ok && err == nil
+	_, err := strconv.Atoi(number)
+	return as, ok && err == nil
 }
 
 func pinnedLinks(dir string) ([]string, error) {
@@ -53,7 +53,7 @@ func pinnedLinks(dir string) ([]string, error) {
 	}
 	var links []string
 	for _, name := range names {
-		if _, _, ok := parseLinkPin(name); ok {
+		if _, ok := parseLinkPin(name); ok {
 			links = append(links, name)
 		}
 	}

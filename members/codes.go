@@ -176,8 +176,3 @@ func (c Cause) String() string {
 	}
 	return "none"
 }
-
-// voluntary reports whether a claim for this cause moves serving away from a member that serves.
-func (c Cause) voluntary() bool {
-	return c == CauseForced || c == CauseDevice || c == CauseFailback
-}

@@ -94,12 +94,10 @@ func (m *Machine) recordDevice(d *device.Device) {
 		return
 	}
 	r := Record{Code: CodeDeviceOK, From: m.state, To: m.state, Device: d.Name, Peer: Nobody, Reason: d.Name + " is well again"}
-	if d.Status == device.Problem {
+	switch {
+	case d.Status == device.Problem:
 		r.Code, r.Reason = CodeDeviceProblem, deviceText(d.Name, d.Reason)
-	} else if d.Status == device.Init {
-		return
-	}
-	if d.Status == device.OK && d.Registered == m.now {
+	case d.Status == device.Init, d.Registered == m.now:
 		return
 	}
 	m.do(r)

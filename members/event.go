@@ -231,7 +231,7 @@ type PulseHealth struct {
 // is synchronised. Both matter only if the configuration waits for them.
 type PolicyReady struct{ Ready bool }
 
-// SyncReady: see PolicyReady.
+// SyncReady is described at PolicyReady.
 type SyncReady struct{ Ready bool }
 
 // Restart says that this daemon is about to be replaced by another that adopts the gate: nothing moves.

@@ -27,7 +27,7 @@ func (n *node) ccpAges(now int64, peer, slot uint8) (in, out time.Duration) {
 	if t := n.wire.told[peer]; t != nil {
 		for _, i := range t.Interfaces {
 			if i.Slot == slot && i.Heard&(1<<n.local.Self.ID) != 0 {
-				younger(&out, int64(n.wire.newest[peer].at))
+				younger(&out, n.wire.newest[peer].at)
 			}
 		}
 	}

@@ -54,6 +54,7 @@ func (n *node) applyPorts() error {
 	}
 	keep(n.gate.SetVIPs(n.gateVIPs()))
 	keep(n.applyHost())
+	n.announcer.SetRefresh(n.cfg.Timers.Refresh)
 	keep(n.announcer.Configure(n.announceSets()))
 	keep(n.wire.configure())
 	n.configureAsker()
@@ -117,8 +118,11 @@ func (n *node) gateVIPs() []bpf.VIP {
 
 func (n *node) desired() link.Desired {
 	// One above the pulse: what delivers the frames must not wait for what waits for them.
-	d := link.Desired{NAPIPriority: min(n.cfg.CCP.Priority+1, 99)}
+	d := link.Desired{NAPIPriority: min(n.cfg.CCP.Priority+1, 99), NAPIDevices: []string{}}
 	for _, p := range n.ports {
+		if p.Monitored && p.index != 0 {
+			d.NAPIDevices = append(d.NAPIDevices, p.device)
+		}
 		if !p.serves() {
 			continue
 		}
@@ -127,7 +131,11 @@ func (n *node) desired() link.Desired {
 			i.VMACs = [][6]byte{*p.VMAC}
 		}
 		for _, v := range p.VIPs {
-			i.VIPs = append(i.VIPs, link.VIP{Addr: v.Addr, Group: gateway})
+			vip := link.VIP{Addr: v.Addr, Group: gateway}
+			if v.Own {
+				vip.Prefix = v.Prefix
+			}
+			i.VIPs = append(i.VIPs, vip)
 		}
 		if p.LinkLocal.IsValid() {
 			i.VIPs = append(i.VIPs, link.VIP{Addr: p.LinkLocal, Group: gateway})
@@ -158,10 +166,10 @@ func router(ra *config.RouterAdv) *announce.Router {
 		return nil
 	}
 	r := &announce.Router{MaxInterval: ra.Interval, Lifetime: ra.Lifetime, NoDefaultRoute: ra.Lifetime == 0, HopLimit: ra.HopLimit,
-		Managed: ra.Managed, OtherConfig: ra.OtherConfig, MTU: ra.MTU, DNS: ra.DNS, Search: ra.Search, DNSLifetime: ra.DNSLifetime}
+		Managed: ra.Managed, OtherConfig: ra.OtherConfig, Preference: announce.Preference(ra.Preference), MTU: ra.MTU, DNS: ra.DNS, Search: ra.Search, DNSLifetime: ra.DNSLifetime}
 	for _, p := range ra.Prefixes {
 		r.Prefixes = append(r.Prefixes, announce.Prefix{Prefix: p.Prefix, OffLink: !p.OnLink, NoAutonomous: !p.Autonomous,
-			Valid: p.Valid, Preferred: p.Preferred})
+			Valid: p.Valid, Preferred: p.Preferred, Deprecated: p.Preferred == 0})
 	}
 	return r
 }

@@ -178,8 +178,8 @@ type neighbourAsking struct {
 func (n *node) askNeighbours(slot uint8, now int64) {
 	p := n.ports[slot]
 	targets := p.Neighbours
-	if len(targets) == 0 && p.index != 0 {
-		learned, err := neighbour.ListLearned(p.index, n.wire.owners())
+	if len(targets) == 0 && p.serves() {
+		learned, err := n.asker.Learned(p.index, n.wire.owners())
 		if err != nil {
 			n.log.Debug("list neighbours", "interface", p.Name, "error", err)
 		}

@@ -300,18 +300,15 @@ func (n *node) start() (stop context.CancelFunc) {
 
 // serveMetrics goes on trying: an address that is not there yet must not keep a member from serving.
 func (n *node) serveMetrics(ctx context.Context) error {
-	for {
+	for ctx.Err() == nil {
 		err := n.metrics.Serve(ctx, n.local.Listen)
-		if ctx.Err() != nil {
-			return nil
-		}
 		n.log.Warn("metrics endpoint, trying again", "listen", n.local.Listen, "error", err)
 		select {
 		case <-ctx.Done():
-			return nil
 		case <-time.After(5 * time.Second):
 		}
 	}
+	return nil
 }
 
 // random64 returns a number that nobody can guess and that is not 0.

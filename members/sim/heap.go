@@ -30,7 +30,8 @@ func (a *event) before(b *event) bool { return a.at < b.at || a.at == b.at && a.
 func (w *World) push(e event) {
 	w.seq++
 	e.seq = w.seq
-	h := append(w.heap, e)
+	w.heap = append(w.heap, e)
+	h := w.heap
 	i := len(h) - 1
 	for i > 0 {
 		up := (i - 1) / 4
@@ -40,7 +41,6 @@ func (w *World) push(e event) {
 		h[i], h[up] = h[up], h[i]
 		i = up
 	}
-	w.heap = h
 }
 
 // pop takes the next event.

@@ -167,7 +167,7 @@ func (v *invariants) judge(w *World, a, b *node, since int64, excused bool) {
 	case !joined(w, a.id, b.id):
 		allowed = v.oneWay
 	case w.net.loss != 0:
-		allowed, excused = v.lossTime, true
+		allowed = v.lossTime
 	case !excused:
 		v.fail(w, "two serve: %s (term %d) and %s (term %d) are joined and undisturbed", a.name, a.words.Group[0].Lease.Term(),
 			b.name, b.words.Group[0].Lease.Term())

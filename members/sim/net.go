@@ -54,7 +54,6 @@ type frame struct {
 	helloSeq uint64
 	asked    int64 // local time of an asker
 	by       members.Answerer
-	query    bool
 }
 
 // alloc returns the index of an unused frame.

@@ -11,13 +11,11 @@ import (
 
 // node is one machine: its gate, which lives as long as the machine runs, and its daemon, which may not.
 type node struct {
-	id     uint8
-	name   string
-	power  bool
-	paused bool // the whole machine stands still, its clock too
-	offset int64
-	pausedAt,
-	bootedAt int64
+	id               uint8
+	name             string
+	power            bool
+	paused           bool // the whole machine stands still, its clock too
+	offset, pausedAt int64
 
 	words  gate.Words
 	stored uint32 // the term kept on disk
