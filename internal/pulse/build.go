@@ -50,8 +50,8 @@ func linkerID() ([]byte, error) {
 // checkBuild says why a pulse of this build does not understand a main of that one, or nil.
 func checkBuild(main string) error {
 	if own := build(); main != own {
-		return fmt.Errorf("this program is build %q, the daemon that started it is build %q: the file was replaced while the daemon ran; restart the daemon (the gate goes on serving)",
-			own, main)
+		return fmt.Errorf("this program is build %q, the daemon that started it is build %q: the file was replaced while the daemon ran; "+
+			"restart the daemon (the gate goes on serving)", own, main)
 	}
 	return nil
 }

@@ -20,9 +20,10 @@
 //
 // A SEQPACKET socket pair, descriptor 3 in the child; descriptor 4 is a pidfd of main. One message is one packet: a byte of
 // type, then the type's fields in little endian (wire.go). Both ends are the same binary: the layout has no version, main runs
-// itself rather than the file it came from, and its first message names its build, which the pulse compares. Main to pulse: build, configure, word, lease, drop, yield, query. Pulse to main: the events of event.go. The pulse never
-// waits for main: what does not fit into the socket stays pending as a state ("this peer is silent") rather than in a queue,
-// and is told when there is room.
+// itself rather than the file it came from, and its first message names its build, which the pulse compares. Main to pulse:
+// build, configure, word, lease, drop, yield, query. Pulse to main: the events of event.go. The pulse never waits for main:
+// what does not fit into the socket stays pending as a state ("this peer is silent") rather than in a queue, and is told when
+// there is room.
 //
 // The package must not import internal/node, nor anything of the laboratory outside its tests.
 package pulse

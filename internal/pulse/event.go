@@ -29,7 +29,7 @@ type Heard struct {
 // leave. It comes once, and once more when Unsent changes; Heard ends it. A peer that never answered falls silent too.
 type Silent struct {
 	Peer, Slot uint8
-	Unsent     bool // this host's fault, it says nothing about the peer: its kernel refused three probes in the dead interval, and took none
+	Unsent     bool // this host's fault, no word about the peer: in the dead interval its kernel refused three probes and took none
 	At         int64
 	Since      int64 // when the last answered probe was sent; 0: none ever was
 }
