@@ -47,9 +47,11 @@ func (n *node) pulseEvent(batch []members.Event, ev pulse.Event) []members.Event
 		n.heard[key] = ev
 		delete(n.silent, key)
 		n.wire.gates[ev.Peer] = echo{ev.Incarnation, ev.Stamp, ev.At}
-		return append(batch, heard(ev))
+		return append(n.stuck(batch, n.ports[ev.Slot], false), heard(ev))
 	case pulse.Silent:
 		n.silent[[2]uint8{ev.Peer, ev.Slot}] = true
+		// Where the kernel takes no frame of ours, the silence is our own fault: the interface is down, whatever its carrier says.
+		batch = n.stuck(batch, n.ports[ev.Slot], ev.Unsent)
 		return append(batch, members.Silent{Peer: ev.Peer, Iface: ev.Slot, Since: ev.Since})
 	case pulse.Missed:
 		n.lookAtLink(n.ports[ev.Slot])
@@ -213,8 +215,25 @@ func (n *node) linkResult(r link.Result) {
 
 func (n *node) linkStep(p *port) {
 	if p.Monitored {
-		n.step(members.Link{Iface: p.Slot, Up: p.carrier && p.fault == "", Received: p.received})
+		n.step(p.link())
 	}
+}
+
+// link is the port as the machine is to see it.
+func (p *port) link() members.Link {
+	return members.Link{Iface: p.Slot, Up: p.carrier && p.fault == "" && !p.unsent, Received: p.received}
+}
+
+// stuck notes whether frames leave a port, and appends that to batch if it is news.
+func (n *node) stuck(batch []members.Event, p *port, unsent bool) []members.Event {
+	if p.unsent == unsent {
+		return batch
+	}
+	p.unsent = unsent
+	if unsent {
+		n.log.Warn("nothing leaves the interface", "interface", p.Name, "device", p.device)
+	}
+	return append(batch, p.link())
 }
 
 func (n *node) portByIndex(index int) *port {

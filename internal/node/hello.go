@@ -64,7 +64,7 @@ func (w *wire) interfaceView(i members.InterfaceView) ccp.InterfaceView {
 func (w *wire) load() ccp.Load {
 	s := w.n.stats
 	return ccp.Load{CPUPermille: w.n.cpu.permille, ProbeJitterUs: micros(s.WorstLate),
-		LeaseDelayUs: micros(max(0, s.WorstRenewal-w.n.cfg.Timers.Probe))}
+		LeaseDelayUs: micros(max(0, s.WorstRenewal-w.n.cfg.Timers.Probe)), SoftirqUs: micros(s.Softirq)}
 }
 
 // fromWire translates a peer's HELLO.

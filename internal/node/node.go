@@ -100,6 +100,7 @@ type port struct {
 	received bool
 	attached bool
 	fault    string // why the port is not used although its device is there, in words
+	unsent   bool   // the kernel takes no frame of ours
 }
 
 // serves reports whether the cluster's addresses may be on the port: the gate guards it.
@@ -133,9 +134,6 @@ func Run(ctx context.Context, o Options) error {
 func newNode(o Options) (*node, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
-	}
-	if o.Exe == "" {
-		o.Exe = "/proc/self/exe" // the very binary that runs, also when the file was replaced by an upgrade
 	}
 	cfg, err := config.Load(o.Config)
 	if err != nil {

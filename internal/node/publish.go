@@ -73,6 +73,7 @@ func (n *node) pulseStats(s pulse.Stats) {
 	late := max(0, s.WorstRenewal-n.cfg.Timers.Probe)
 	n.metrics.AddRenewals(renewals, late)
 	n.metrics.PulseLateness(s.WorstLate)
+	n.metrics.SoftirqDelay(s.Softirq)
 	for _, l := range s.Links {
 		key := [2]uint8{l.Peer, l.Slot}
 		old := n.paths[key]

@@ -247,7 +247,10 @@ func (b *backend) Timers(ctx context.Context) (control.Timers, error) {
 			t.Timers = append(t.Timers, control.Timer{Name: r.Name, ValueMs: ms(r.Value), DefaultMs: ms(r.Default),
 				Formula: r.Formula, Settable: r.Set, Meaning: r.Meaning})
 		}
-		t.Lateness = []control.Lateness{{Name: "pulse", LastMs: ms(n.stats.WorstLate), WorstMs: ms(n.stats.MaxLate), LimitMs: ms(n.cfg.Timers.Soft)}}
+		t.Lateness = []control.Lateness{
+			{Name: "pulse", LastMs: ms(n.stats.WorstLate), WorstMs: ms(n.stats.MaxLate), LimitMs: ms(n.cfg.Timers.Soft)},
+			{Name: "softirq", LastMs: ms(n.stats.Softirq), WorstMs: ms(n.stats.MaxSoftirq), LimitMs: ms(n.cfg.Timers.Dead)},
+		}
 		return t, nil
 	})
 }
@@ -262,15 +265,9 @@ func (n *node) margins() []string {
 		thin = append(thin, "dead: the pulse has no real-time priority on this machine")
 	}
 	for key, l := range n.paths {
-		bounds, total := pulse.RTTBounds, uint64(0)
-		for i, c := range l.RTT.Buckets {
-			if i == len(bounds) || bounds[i] > n.cfg.Timers.Probe {
-				total += c
-			}
-		}
-		if total > 0 && total*100 > l.Answered {
-			thin = append(thin, fmt.Sprintf("dead: more than 1 %% of %s's answers on %s took longer than a probe interval",
-				n.name(key[0]), n.ports[key[1]].Name))
+		if l.SlowAnswers*20 > l.AnswersLastSecond {
+			thin = append(thin, fmt.Sprintf("dead: %d of %s's %d answers on %s took longer than a probe interval in the last second",
+				l.SlowAnswers, n.name(key[0]), l.AnswersLastSecond, n.ports[key[1]].Name))
 		}
 	}
 	slices.Sort(thin)
