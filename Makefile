@@ -54,7 +54,7 @@ sim:
 	HOLDFAST_SIM_RUNS=$${HOLDFAST_SIM_RUNS:-10000} $(GO) test -count=1 -timeout 10m ./members/sim/
 
 lab-test: build
-	$(BIN)/holdfast-lab run lab/scenarios/*.txt
+	$(BIN)/holdfast-lab run -q lab/scenarios/*.txt
 
 # Longer runs of what make test does in short.
 soak: build
