@@ -17,7 +17,7 @@
 #define LEASE_BITS 40
 #define LEASE_MASK ((1ULL << LEASE_BITS) - 1)
 #define LEASE_UNIT 16 /* a lease counts time in units of 2^16 ns */
-#define LEASE_RACED 16 /* units ahead of the clock that a store after our reading of it explains */
+#define LEASE_RACED (1 << 14) /* units (one second) ahead of the clock that a store after our reading of it explains */
 
 struct group {
 	__u64 lease; /* term << 40 | renewed >> 16; user space only */

@@ -20,6 +20,7 @@ const askWait = 50 * time.Millisecond
 
 // serving is what the adapters have been told last.
 type serving struct {
+	leasedAt  int64         // when the pulse was asked for the lease
 	lease     members.Lease // the lease that the pulse was asked to renew; Term 0: none
 	open      bool          // the gate was open at its last change
 	announce  bool          // announcements wait for the gate to open: before, it would drop them
@@ -42,7 +43,7 @@ func (n *node) perform(now int64, e members.Effect) {
 	case members.GrantOwn:
 		n.queue = append(n.queue, n.grantOwn(e))
 	case members.Lease:
-		n.serve.lease, n.serve.openedBy = e, now
+		n.serve.lease, n.serve.leasedAt, n.serve.openedBy = e, now, now
 		err = n.pulse.Lease(e.Group, e.Term, e.Alone)
 	case members.SetAlone:
 		n.serve.lease.Alone = e.Alone

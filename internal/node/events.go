@@ -97,15 +97,16 @@ func (n *node) gateChanged(ev pulse.GateChanged) members.GateState {
 	case !open && n.serve.open:
 		n.gateClosed(ev.Group)
 	}
-	if ev.Lost != pulse.LostNot {
+	if ev.Lost != pulse.LostNot && ev.At > n.serve.leasedAt { // not the loss of an earlier one
 		n.serve.lease = members.Lease{}
 	}
-	return n.gateState(ev.Group, now)
+	return n.gateState(ev.Group)
 }
 
-// gateState reads the own gate's words.
-func (n *node) gateState(group uint8, now int64) members.GateState {
+// gateState reads the own gate's words, and then the clock: a renewal in between must not look like one from the future.
+func (n *node) gateState(group uint8) members.GateState {
 	s := n.words.Snapshot()
+	now := bpf.Boottime()
 	g := s.Group[group]
 	bits := s.Serving(int(group), now)
 	st := members.GateState{

@@ -139,7 +139,7 @@ func (n *node) tick() {
 	if now >= n.due.state {
 		n.due.state = now + int64(wordEvery)
 		n.pulse.Word()
-		n.step(n.gateState(gateway, now))
+		n.step(n.gateState(gateway))
 		n.publish(now)
 	}
 	if every := n.systemd.Interval(); every > 0 && now >= n.due.watchdog {
@@ -158,7 +158,7 @@ func (n *node) tick() {
 func (n *node) step(events ...members.Event) {
 	// After a stall the machine must not say what was true before it: the gate comes first.
 	if now := bpf.Boottime(); now-n.stepped > int64(loopSlow) && n.stepped != 0 {
-		events = append([]members.Event{n.gateState(gateway, now)}, events...)
+		events = append([]members.Event{n.gateState(gateway)}, events...)
 	}
 	for {
 		now := bpf.Boottime()

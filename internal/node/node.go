@@ -235,7 +235,7 @@ func (n *node) openMachine() error {
 	now := bpf.Boottime()
 	n.boot = members.Boot{
 		Now: now, Incarnation: n.wire.incarnation, StoredTerm: n.store.TermCeiling,
-		Gate: n.gateState(gateway, now), AdminDown: n.store.AdminDown,
+		Gate: n.gateState(gateway), AdminDown: n.store.AdminDown,
 	}
 	// The first claim takes a term above the ceiling. Now is the time to wait for the disk.
 	if err := n.store.reserve(n.boot.StoredTerm + 1); err != nil {

@@ -297,7 +297,7 @@ func (b *backend) Why(ctx context.Context) (control.Why, error) {
 
 // facts are what the answer to "why" rests on.
 func (n *node) facts(now int64, v members.View) []string {
-	s := n.gateState(gateway, now)
+	s := n.gateState(gateway)
 	facts := []string{fmt.Sprintf("gate: lease term %d renewed %.1f ms ago, fence term %d granted to %s, answer %t, forward %t",
 		s.LeaseTerm, ms(s.LeaseAge), s.FenceTerm, cmp.Or(n.name(s.Grantee), "nobody"), s.Serving, s.Forward)}
 	if v.Claim.Cause != 0 {

@@ -32,7 +32,7 @@ func TestLease(t *testing.T) {
 		{"just now", 5, at, at, 5, 0, 0},
 		{"20 ms ago", 5, at - 20*ms, at, 5, 20*ms - 65536, 20 * ms},
 		{"a moment ahead", 5, at + ms, at, 5, 0, 0},
-		{"ahead", 5, at + 2*ms, at, 5, 1 << 55, 1 << 56},
+		{"ahead", 5, at + 2000*ms, at, 5, 1 << 55, 1 << 56},
 		{"at the boot", 5, 0, at, 5, at - 65536, at},
 		{"across the wrap of the stamp", 5, 1<<56 - ms, 1<<56 + ms, 5, 2*ms - 65536, 2*ms + 65536},
 		{"highest term", MaxTerm, at, at, MaxTerm, 0, 0},
@@ -188,5 +188,22 @@ func TestValid(t *testing.T) {
 		if f(&y); y.Valid() {
 			t.Errorf("%+v is valid", y)
 		}
+	}
+}
+
+// Whoever judges a lease may lose the CPU after it has read the clock, and find a lease that was renewed meanwhile.
+func TestLeaseRenewedAfterTheClockWasRead(t *testing.T) {
+	const now = int64(1e12)
+	w := &Words{Self: 1, Members: 2, Soft: 20e6, Hard: 1e9, Watch: 25e6}
+	w.Group[0].Fence = Fence{Term: 3, Grantee: 1}
+	for _, later := range []int64{1e6, 50e6, 900e6} {
+		w.Group[0].Lease = NewLease(3, now+later)
+		if age := w.Group[0].Lease.Age(now); age != 0 || !w.Serving(0, now).Has(Answer) {
+			t.Errorf("renewed %d ns after the clock was read: age %d, serving %v", later, age, w.Serving(0, now))
+		}
+	}
+	w.Group[0].Lease = NewLease(3, now+10e9)
+	if w.Serving(0, now).Has(Answer) {
+		t.Error("a lease from ten seconds ahead serves")
 	}
 }

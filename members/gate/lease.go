@@ -7,9 +7,10 @@ const (
 	leaseMask = 1<<leaseBits - 1
 	leaseUnit = 16 // a lease counts time in units of 2^16 ns
 
-	// leaseRaced is how many units a lease may lie ahead of the clock and still count as just renewed: the pulse stored it after
-	// the gate had read the clock.
-	leaseRaced = 16
+	// leaseRaced is how many units (one second) a lease may lie ahead of the clock and still count as just renewed: the pulse stored
+	// it after whoever judges it had read the clock. Between the two a hypervisor may take the CPU away for any time; nothing
+	// else puts a lease ahead of a clock that never runs backwards.
+	leaseRaced = 1 << 14
 )
 
 // Lease is a member's right to serve a group for a term, and when it was last renewed, in one word so that one store renews it.
