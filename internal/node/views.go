@@ -287,7 +287,7 @@ func (b *backend) Why(ctx context.Context) (control.Why, error) {
 	return ask(ctx, b.n, func(now int64) (control.Why, error) {
 		n := b.n
 		v := n.machine.View(now)
-		w := control.Why{Member: n.local.Self.Name, State: v.State.String(), Why: n.machine.Why(), Facts: n.facts(now, v)}
+		w := control.Why{Member: n.local.Self.Name, State: v.State.String(), Why: n.machine.Why(), Facts: n.facts(v)}
 		for _, m := range n.local.Peers {
 			w.Peers = append(w.Peers, control.WhyNot{Member: m.Name, State: v.Members[m.ID].State.String(), Why: n.machine.WhyNot(m.ID)})
 		}
@@ -296,7 +296,7 @@ func (b *backend) Why(ctx context.Context) (control.Why, error) {
 }
 
 // facts are what the answer to "why" rests on.
-func (n *node) facts(now int64, v members.View) []string {
+func (n *node) facts(v members.View) []string {
 	s := n.gateState(gateway)
 	facts := []string{fmt.Sprintf("gate: lease term %d renewed %.1f ms ago, fence term %d granted to %s, answer %t, forward %t",
 		s.LeaseTerm, ms(s.LeaseAge), s.FenceTerm, cmp.Or(n.name(s.Grantee), "nobody"), s.Serving, s.Forward)}

@@ -3,13 +3,11 @@
 package members_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -26,39 +24,12 @@ import (
 // program at egress that forbids it, which the second half proves: without that program the packet gets through.
 func TestStandbyForwardsNothing(t *testing.T) {
 	labtest.Require(t)
-	binary := filepath.Join(t.TempDir(), "holdfastd")
-	if out, err := exec.Command("go", "build", "-o", binary, "github.com/holdfast-project/holdfast/cmd/holdfastd").CombinedOutput(); err != nil {
-		t.Fatalf("build holdfastd: %v\n%s", err, out)
-	}
-	lab, err := topology.Build(topology.DefaultSpec("egress", 2))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer lab.Close()
-	dir, err := os.MkdirTemp("/tmp", "hf") // short enough for sockets
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
-	c, err := members.New(lab, members.Options{Binary: binary, Dir: dir})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := c.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
-	defer cancel()
-	if err := c.Boot(ctx); err != nil {
-		t.Fatal(err)
-	}
+	ctx, c := boot(t, "egress")
 	if err := c.FailoverTo(ctx, "fw1", 0); err != nil {
 		t.Fatal(err)
 	}
 
-	through := detour(t, lab, "fw2")
+	through := detour(t, c.Lab(), "fw2")
 	if got, err := through(); err != nil || got {
 		t.Fatalf("the standby forwarded a packet (%v)", err)
 	}
