@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -49,9 +50,25 @@ func execCommand(o *options) *cobra.Command {
 	return cmd
 }
 
+// lookPath finds a command on PATH, or beside this program: holdfast is there when nothing is installed.
+func lookPath(name string) (string, error) {
+	path, err := exec.LookPath(name)
+	if !errors.Is(err, exec.ErrNotFound) {
+		return path, err
+	}
+	self, e := os.Executable()
+	if e != nil {
+		return "", err
+	}
+	if beside, e := exec.LookPath(filepath.Join(filepath.Dir(self), name)); e == nil {
+		return beside, nil
+	}
+	return "", err
+}
+
 // enter runs a command in a place, with this terminal, and ends with its exit code.
 func enter(ctx context.Context, node string, at place, args, env []string) error {
-	path, err := exec.LookPath(args[0])
+	path, err := lookPath(args[0])
 	if err != nil {
 		return err
 	}

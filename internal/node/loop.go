@@ -140,7 +140,15 @@ func (n *node) tick() {
 		n.due.state = now + int64(wordEvery)
 		n.pulse.Word()
 		n.step(n.gateState(gateway))
-		n.publish(now)
+		for _, p := range n.ports {
+			if p.Monitored && !(p.carrier && p.received) {
+				n.lookAtLink(p)
+			}
+		}
+		if now >= n.due.slow {
+			n.due.slow = now + int64(time.Second)
+			n.publish(now)
+		}
 	}
 	if every := n.systemd.Interval(); every > 0 && now >= n.due.watchdog {
 		n.due.watchdog = now + int64(every)

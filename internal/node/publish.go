@@ -10,8 +10,7 @@ import (
 	"github.com/holdfast-project/holdfast/members/gate"
 )
 
-// publish brings history and metrics up to the machine's view. The loop calls it ten times a second, so it stays cheap: what costs a
-// system call is left to publishSlow.
+// publish brings history and metrics up to the machine's view, once a second.
 func (n *node) publish(now int64) {
 	v := n.machine.View(now)
 	n.moved(v)
@@ -31,19 +30,11 @@ func (n *node) publish(now int64) {
 	for key, h := range n.heard {
 		n.metrics.SetSilence(n.name(key[0]), n.ports[key[1]].Name, time.Duration(now-h.At))
 	}
-	if now >= n.due.slow {
-		n.due.slow = now + int64(time.Second)
-		n.publishSlow()
-	}
-	for _, p := range n.ports {
-		if p.Monitored && !(p.carrier && p.received) {
-			n.lookAtLink(p)
-		}
-	}
+	n.publishCounters()
 }
 
-// publishSlow reads counters that live in the kernel and in other tasks, once a second.
-func (n *node) publishSlow() {
+// publishCounters reads counters that live in the kernel and in other tasks.
+func (n *node) publishCounters() {
 	if counters, err := n.gate.Counters(); err != nil {
 		n.log.Debug("read the gate's counters", "error", err)
 	} else {
