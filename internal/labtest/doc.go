@@ -15,16 +15,17 @@ import (
 func Require(tb testing.TB, tools ...string) {
 	tb.Helper()
 	if os.Geteuid() != 0 {
-		missing(tb, "root")
+		Missing(tb, "root")
 	}
 	for _, tool := range tools {
 		if _, err := exec.LookPath(tool); err != nil {
-			missing(tb, tool)
+			Missing(tb, tool)
 		}
 	}
 }
 
-func missing(tb testing.TB, what string) {
+// Missing skips tb because the machine has no what, or fails it where the laboratory is required.
+func Missing(tb testing.TB, what string) {
 	tb.Helper()
 	if os.Getenv("HOLDFAST_LAB") == "required" {
 		tb.Fatalf("HOLDFAST_LAB=required, but %s is missing", what)
