@@ -3,7 +3,7 @@
 # make demo    installs what it needs, builds, brings up the lab cluster, breaks it and shows what happened
 # make test    installs what it needs and runs everything, with the time of each part
 #
-# Benchmarks take ROUNDS=n and OUT=file.json: make bench-failover ROUNDS=20 OUT=failover.json
+# make bench-failover takes ROUNDS=n and OUT=file.json
 
 GO      ?= go
 BIN     := bin
@@ -23,7 +23,7 @@ all: build
 
 build:
 	@mkdir -p $(BIN)
-	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/...
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/...
 
 deps:
 	@scripts/deps
@@ -69,7 +69,7 @@ bench-failover: deps build
 	$(BIN)/holdfast-lab bench failover --rounds $(ROUNDS) --out $(OUT)
 
 bench-gate:
-	$(GO) test -run '^$$' -bench . ./bpf/
+	$(GO) test -run '^$$' -bench Gate -benchtime 1x ./bpf/
 
 clean:
 	rm -rf $(BIN) out

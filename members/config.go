@@ -28,7 +28,7 @@ type Config struct {
 	// MinVersion is the oldest protocol version that this build works with; an older peer is a problem of the
 	// device `version`.
 	MinVersion uint32
-	// FlapBudget is how many voluntary moves (fail-back, courtesy, device) this member starts within
+	// FlapBudget is how many moves from a member that lives this member sees within
 	// FlapWindow before it damps itself. Zero takes DefaultFlapBudget and DefaultFlapWindow.
 	FlapBudget int
 	FlapWindow time.Duration
@@ -37,7 +37,7 @@ type Config struct {
 	WaitSync   bool
 }
 
-// Defaults of the flap damping: five voluntary moves within ten minutes.
+// Defaults of the flap damping: five moves within ten minutes.
 const (
 	DefaultFlapBudget = 5
 	DefaultFlapWindow = 10 * time.Minute

@@ -25,7 +25,7 @@ const (
 	defaultPinDir    = "/sys/fs/bpf/holdfast/{cluster}-{member}"
 	defaultKeyFile   = "cluster.key"
 	defaultEtherType = 0x88B5
-	defaultPriority  = 50
+	defaultPriority  = 60
 )
 
 func (b *builder) build() {
@@ -40,7 +40,7 @@ func (b *builder) build() {
 	c.Profile = choice(b, r.Profile, Appliance, Appliance, Fast, Virtual)
 	b.timers()
 	c.Flap = Flap{
-		Budget: int(b.number(r.Flap.Budget, 0, 1000, 6)),
+		Budget: int(b.number(r.Flap.Budget, 0, 1000, 5)),
 		Window: b.duration(r.Flap.Window, time.Second, 24*time.Hour, 10*time.Minute),
 	}
 	c.VMAC = b.flag(r.VMAC, true)

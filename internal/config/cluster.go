@@ -105,13 +105,13 @@ type Cluster struct {
 type CCP struct {
 	EtherType uint16    // default 0x88B5
 	Transport Transport // default unicast
-	Priority  int       // SCHED_FIFO priority of the pulse process, 1..99, default 50
+	Priority  int       // SCHED_FIFO priority of the pulse process, 1..99, default 60: above threaded interrupts (50)
 }
 
-// Flap bounds voluntary moves: once Budget moves happened within Window, the cluster stays where it is until the window has room
-// again. Silence, a crash and a yielding member always move it.
+// Flap damps moves from a member that lives, forced ones aside: once Budget of them happened within Window, fail-back waits until the
+// window has room again, and a problem moves the gateway only after the hold-down. Silence, a crash, admin down and a stop always move it.
 type Flap struct {
-	Budget int           // moves; default 6; 0 switches damping off
+	Budget int           // moves; default 5; 0 switches damping off
 	Window time.Duration // default 10 minutes
 }
 

@@ -50,7 +50,7 @@ func TestDiff(t *testing.T) {
 		{"recovery", "id: 7", "id: 7\nrecovery: highest-priority", "recovery: maintain-current -> highest-priority", "", false},
 		{"timer", "id: 7", "id: 7\ntimers: {dead: 40ms}", "timers.dead: 30ms -> 40ms", "", false},
 		{"profile", "id: 7", "id: 7\nprofile: virtual", "profile: appliance -> virtual; timers.probe: 10ms -> 50ms; timers.dead: 30ms -> 150ms; timers.courtesy: 100ms -> 150ms", "", false},
-		{"flap", "id: 7", "id: 7\nflap: {budget: 2, window: 1h}", "flap.budget: 6 -> 2; flap.window: 10m0s -> 1h0m0s", "", false},
+		{"flap", "id: 7", "id: 7\nflap: {budget: 2, window: 1h}", "flap.budget: 5 -> 2; flap.window: 10m0s -> 1h0m0s", "", false},
 		{"vips", "- 10.0.0.1\n", "- 10.0.0.9\n      - {address: 203.0.113.9, prefix: 203.0.113.8/29}\n",
 			"interfaces[inside].vips: 10.0.0.1 -> 10.0.0.9, 203.0.113.9 in 203.0.113.8/29", "", false},
 		{"proxy", "- 10.0.0.1\n", "- 10.0.0.1\n    proxy-arp: [10.0.0.7]\n", "interfaces[inside].proxy-arp:  -> 10.0.0.7", "", false},
