@@ -38,7 +38,12 @@ func ask[T any](ctx context.Context, n *node, f func(now int64) (T, error)) (T, 
 	case <-ctx.Done():
 		return none, ctx.Err()
 	case <-n.left:
-		return none, errLeaving
+		select {
+		case a := <-done: // answered just before the end
+			return a.v, a.err
+		default:
+			return none, errLeaving
+		}
 	}
 }
 
@@ -87,7 +92,12 @@ func (b *backend) orderAndWait(ctx context.Context, order members.Event, done fu
 	case <-ctx.Done():
 		return members.View{}, ctx.Err()
 	case <-b.n.left:
-		return members.View{}, errLeaving
+		select {
+		case v := <-tell:
+			return v, nil
+		default:
+			return members.View{}, errLeaving
+		}
 	}
 }
 

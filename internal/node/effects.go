@@ -35,7 +35,7 @@ func (n *node) perform(now int64, e members.Effect) {
 	var err error
 	switch e := e.(type) {
 	case members.Revoke:
-		n.serve.lease, n.serve.announce = members.Lease{}, false
+		n.serve.lease, n.serve.announce, n.serve.openedBy = members.Lease{}, false, 0
 		n.announcer.Withdraw(e.Group)
 		err = n.pulse.Drop(e.Group)
 	case members.SendYield:
@@ -43,7 +43,10 @@ func (n *node) perform(now int64, e members.Effect) {
 	case members.GrantOwn:
 		n.queue = append(n.queue, n.grantOwn(e))
 	case members.Lease:
-		n.serve.lease, n.serve.leasedAt, n.serve.openedBy = e, now, now
+		n.serve.lease, n.serve.leasedAt = e, now
+		if !n.serve.open {
+			n.serve.openedBy = now
+		}
 		err = n.pulse.Lease(e.Group, e.Term, e.Alone)
 	case members.SetAlone:
 		n.serve.lease.Alone = e.Alone
@@ -125,6 +128,7 @@ func (n *node) gateOpened(group uint8) {
 
 func (n *node) gateClosed(group uint8) {
 	n.serve.open = false
+	n.serve.announce = n.serve.lease.Term != 0 // the lease is still wanted: announce when the gate opens again
 	n.announcer.Withdraw(group)
 	n.tellHost(group, false)
 }

@@ -90,15 +90,15 @@ func heard(ev pulse.Heard) members.Heard {
 func (n *node) gateChanged(ev pulse.GateChanged) members.GateState {
 	now := bpf.Boottime()
 	n.log.Debug("gate", "group", ev.Group, "bits", uint8(ev.Bits), "lease", ev.Lease, "fence", ev.FenceTerm, "grantee", ev.Grantee, "leased", ev.Leased, "lost", uint8(ev.Lost))
+	if ev.Lost != pulse.LostNot && ev.At > n.serve.leasedAt { // not the loss of an earlier one
+		n.serve.lease = members.Lease{}
+	}
 	open := n.words.Serving(ev.Group, now)&gate.Answer != 0
 	switch {
 	case open && (!n.serve.open || n.serve.announce):
 		n.gateOpened(ev.Group)
 	case !open && n.serve.open:
 		n.gateClosed(ev.Group)
-	}
-	if ev.Lost != pulse.LostNot && ev.At > n.serve.leasedAt { // not the loss of an earlier one
-		n.serve.lease = members.Lease{}
 	}
 	return n.gateState(ev.Group)
 }
@@ -145,6 +145,9 @@ func (n *node) linkEvent(ev link.Event) {
 		n.detach(p)
 		p.index, p.up, p.carrier, p.received = 0, false, false, false
 		n.linkStep(p)
+		if err := n.applyPorts(); err != nil { // closes the sockets on it: a device that returns may have the same index
+			n.log.Warn("interface is gone", "interface", p.Name, "error", err)
+		}
 		return
 	}
 	if p.index != 0 && p.index != changed.Index {
@@ -162,9 +165,20 @@ func (n *node) linkEvent(ev link.Event) {
 		if err := n.applyPorts(); err != nil {
 			n.log.Error("interface is new or changed", "interface", p.Name, "device", p.device, "error", err)
 		}
-		if err := n.pulse.Reconfigure(n.pulseConfig()); err != nil {
-			n.log.Error("reconfigure the pulse", "error", err)
+		n.reconfigurePulse()
+		n.linkStep(p) // attaching may have set or cleared a fault
+		if n.serve.open {
+			n.announceNow(gateway)
 		}
+	}
+}
+
+// reconfigurePulse tells the pulse what has changed; what it cannot take now it is told again.
+func (n *node) reconfigurePulse() {
+	err := n.pulse.Reconfigure(n.pulseConfig())
+	n.pulseOwed = err != nil
+	if err != nil {
+		n.log.Warn("reconfigure the pulse, trying again", "error", err)
 	}
 }
 
@@ -255,8 +269,9 @@ func (n *node) lookAtLink(p *port) {
 }
 
 func (n *node) looked(p *port, st link.State) {
-	if carrier := st.AdminUp && st.Carrier; carrier != p.carrier || st.Received != p.received {
-		p.carrier, p.received = carrier, st.Received
+	// Whether a frame was received since the carrier came is the watcher's to say.
+	if carrier := st.AdminUp && st.Carrier; carrier != p.carrier {
+		p.carrier = carrier
 		n.linkStep(p)
 	}
 }

@@ -60,10 +60,10 @@ func (n *node) followRing() error {
 	}
 	if n.wire.sealer.KeyNumber() != use.Number {
 		n.log.Info("key rotated", "from", n.wire.sealer.KeyNumber(), "to", use.Number)
-		n.wire.sealer.Rekey(use.Key, use.Number)
 		if err := n.pulse.Reconfigure(n.pulseConfig()); err != nil {
 			return err
 		}
+		n.wire.sealer.Rekey(use.Key, use.Number)
 	}
 	n.wire.ring.Adopted(use.Number)
 	for slot, wanted := range slots {

@@ -9,6 +9,7 @@ import (
 	"github.com/holdfast-project/holdfast/bpf"
 	"github.com/holdfast-project/holdfast/internal/pulse"
 	"github.com/holdfast-project/holdfast/members"
+	"github.com/holdfast-project/holdfast/members/gate"
 )
 
 // wordEvery is how often the loop tells the pulse that it lives: well under pulse.WordMax, after which leases are no longer renewed.
@@ -60,7 +61,11 @@ func (n *node) loop(ctx context.Context) error {
 				n.beginRestart()
 			}
 		case <-n.tasks.ctx.Done(): // a task failed; its error is the supervisor's
-			n.beginRestart()
+			if n.due.stop != 0 {
+				n.leave = stopping
+			} else {
+				n.beginRestart()
+			}
 		case ev, ok := <-events:
 			what = "pulse"
 			woke = bpf.Boottime()
@@ -139,9 +144,15 @@ func (n *node) tick() {
 	if now >= n.due.state {
 		n.due.state = now + int64(wordEvery)
 		n.pulse.Word()
+		if n.pulseOwed {
+			n.reconfigurePulse()
+		}
+		if (!n.serve.open || n.serve.announce) && n.words.Serving(gateway, now)&gate.Answer != 0 {
+			n.gateOpened(gateway) // an event that came while the gate was closed for a moment did not show it
+		}
 		n.step(n.gateState(gateway))
 		for _, p := range n.ports {
-			if p.Monitored && !(p.carrier && p.received) {
+			if p.Monitored && !p.carrier {
 				n.lookAtLink(p)
 			}
 		}
@@ -221,6 +232,8 @@ func (n *node) pulseDied(died pulse.Died) error {
 		return err
 	}
 	n.pulse = p
+	clear(n.paths) // it counts from zero
+	n.stats = pulse.Stats{}
 	p.Word()
 	n.words.SetRestarting(0)
 	if l := n.serve.lease; l.Term != 0 {

@@ -71,22 +71,23 @@ type node struct {
 	boot     members.Boot
 	bootWall time.Time // wall clock at boot time 0, for showing boot times to people
 
-	asks   chan func()       // from the API's goroutines
-	left   chan struct{}     // closed when the loop has returned: nobody answers any more
-	waits  []wait            // API requests that wait for the machine to get somewhere
-	leave  leaveKind         // why the loop is ending
-	again  bool              // the operator wants another daemon to follow
-	wakeAt int64             // next Tick that the machine asked for; 0 none
-	due    periodic          // what comes back regularly
-	serve  serving           // what has been told to the host about serving
-	asked  []neighbourAsking // by slot: neighbours asked and not answered
-	trace  *history
-	died   *pulse.Died // the pulse has ended and another one is to be started
-	stats  pulse.Stats
-	paths  map[[2]uint8]pulse.LinkStats // by peer and slot: the last Stats
-	heard  map[[2]uint8]pulse.Heard     // by peer and slot: the last answer
-	silent map[[2]uint8]bool            // by peer and slot: dead by the pulse's rule
-	cpu    cpuLoad
+	asks      chan func()       // from the API's goroutines
+	left      chan struct{}     // closed when the loop has returned: nobody answers any more
+	waits     []wait            // API requests that wait for the machine to get somewhere
+	leave     leaveKind         // why the loop is ending
+	again     bool              // the operator wants another daemon to follow
+	wakeAt    int64             // next Tick that the machine asked for; 0 none
+	due       periodic          // what comes back regularly
+	serve     serving           // what has been told to the host about serving
+	asked     []neighbourAsking // by slot: neighbours asked and not answered
+	trace     *history
+	pulseOwed bool        // the pulse has not taken the newest configuration
+	died      *pulse.Died // the pulse has ended and another one is to be started
+	stats     pulse.Stats
+	paths     map[[2]uint8]pulse.LinkStats // by peer and slot: the last Stats
+	heard     map[[2]uint8]pulse.Heard     // by peer and slot: the last answer
+	silent    map[[2]uint8]bool            // by peer and slot: dead by the pulse's rule
+	cpu       cpuLoad
 }
 
 // port is one interface of this member.
@@ -173,7 +174,7 @@ func (n *node) run(ctx context.Context) (err error) {
 	err = n.loop(ctx)
 	close(n.left)
 	stop()
-	err = errors.Join(err, n.tasks.wait())
+	err = errors.Join(err, n.waitForTasks())
 	if n.leave == stopping {
 		// What cannot be taken back stays on record. It is no reason to start the member again that was told to go.
 		if e := n.takeBack(); e != nil {
@@ -184,6 +185,24 @@ func (n *node) run(ctx context.Context) (err error) {
 		err = errors.Join(err, ErrRestart)
 	}
 	return errors.Join(err, n.close())
+}
+
+// waitForTasks waits until every task has ended, and keeps the lease alive for as long as that may reasonably take: the daemon that
+// follows shall find the gate serving.
+func (n *node) waitForTasks() error {
+	const patience = 2 * time.Second
+	ended := make(chan error, 1)
+	go func() { ended <- n.tasks.wait() }()
+	for began := time.Now(); ; {
+		select {
+		case err := <-ended:
+			return err
+		case <-time.After(wordEvery):
+			if n.leave != stopping && time.Since(began) < patience {
+				n.pulse.Word()
+			}
+		}
+	}
 }
 
 // open loads or adopts the gate before anything of the cluster's becomes an address of this host: otherwise the stack could
@@ -254,7 +273,7 @@ func (n *node) openMachine() error {
 
 // close lets go of everything and leaves the gate in place.
 func (n *node) close() error {
-	errs := []error{n.store.close()}
+	var errs []error
 	if n.pulse != nil {
 		errs = append(errs, n.pulse.Close())
 	}
@@ -267,6 +286,7 @@ func (n *node) close() error {
 	if n.gate != nil {
 		errs = append(errs, n.gate.Close())
 	}
+	errs = append(errs, n.store.close()) // last: from now on another daemon may be this member
 	return errors.Join(errs...)
 }
 

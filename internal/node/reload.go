@@ -3,6 +3,7 @@
 package node
 
 import (
+	"errors"
 	"time"
 
 	"github.com/holdfast-project/holdfast/ccp"
@@ -53,30 +54,24 @@ func (n *node) reload() (control.ReloadResult, error) {
 // applyReload brings everything that runs in line with the new configuration.
 func (n *node) applyReload(keys []ccp.Key) error {
 	n.wire.keyNumbers = keyNumbers(keys)
-	if err := n.followRing(); err != nil {
-		return err
-	}
 	if n.o.Level != nil {
 		n.o.Level.Set(n.cfg.LogLevel)
 	}
+	// A part that fails does not keep the others from the new configuration: gate, pulse and machine must have the same timers.
 	t := n.cfg.Timers
-	if err := n.gate.SetTimers(t.Soft, t.Hard, t.Watch, t.Linger); err != nil {
-		return err
-	}
-	if err := n.applyPorts(); err != nil {
-		return err
-	}
-	if err := n.pulse.Reconfigure(n.pulseConfig()); err != nil {
-		return err
-	}
+	err := errors.Join(n.followRing(), n.gate.SetTimers(t.Soft, t.Hard, t.Watch, t.Linger), n.applyPorts())
+	n.reconfigurePulse()
 	n.machine.Reconfigure(n.machineConfig())
+	for _, p := range n.ports {
+		n.linkStep(p) // attaching may have set or cleared a fault
+	}
 	n.step(members.Tick{})
 	if n.serve.open {
-		n.announcer.Announce(gateway)
+		n.announceNow(gateway)
 	}
-	n.metrics.Reloaded(true)
+	n.metrics.Reloaded(err == nil)
 	n.publishConfig()
-	return nil
+	return err
 }
 
 // publishConfig shows what is in force.

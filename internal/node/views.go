@@ -176,12 +176,12 @@ func (n *node) interfaceState(now int64, p *port) control.InterfaceState {
 
 // Devices implements control.Backend.
 func (b *backend) Devices(ctx context.Context) (control.Devices, error) {
+	kept := map[string]bool{}
+	for _, r := range b.n.store.kept() { // may wait for the disk: not on the loop
+		kept[r.Name] = true
+	}
 	return ask(ctx, b.n, func(now int64) (control.Devices, error) {
 		list := control.Devices{Member: b.n.local.Self.Name}
-		kept := map[string]bool{}
-		for _, r := range b.n.store.kept() {
-			kept[r.Name] = true
-		}
 		for _, d := range b.n.machine.View(now).Devices {
 			list.Devices = append(list.Devices, control.Device{
 				Name: d.Name, Status: d.Status.String(), Reason: deviceReason(d), BuiltIn: d.Builtin, TimeoutSec: d.Timeout.Seconds(),
