@@ -32,6 +32,9 @@ type Config struct {
 	// FlapWindow before it damps itself. Zero takes DefaultFlapBudget and DefaultFlapWindow.
 	FlapBudget int
 	FlapWindow time.Duration
+	// Weights says how much a problem of the device of this name weighs when all members are broken and the one
+	// with the smallest sum serves; 1 to MaxWeight, 1 for devices that are not named.
+	Weights map[string]int
 	// WaitPolicy and WaitSync hold a member in READY until PolicyReady or SyncReady arrive.
 	WaitPolicy bool
 	WaitSync   bool
@@ -42,6 +45,9 @@ const (
 	DefaultFlapBudget = 5
 	DefaultFlapWindow = 10 * time.Minute
 )
+
+// MaxWeight is the largest weight of a device's problem.
+const MaxWeight = 15
 
 // Interface is one monitored interface of the member.
 type Interface struct {
@@ -83,8 +89,11 @@ type Timers struct {
 	CourtesyMax time.Duration
 	// Restarting is how long a member that announced its restart is left alone. Default 3 s.
 	Restarting time.Duration
-	// Freeze is when a freeze of voluntary moves ends by itself. Default 30 s.
+	// Freeze is when a freeze of voluntary moves ends by itself, if the order names no time. Default 30 s.
 	Freeze time.Duration
+	// RecoveryDelay is how long a member that has started, or whose last problem has ended, is held back in
+	// READY: it then takes over only if nobody fit is there. Default 0: not at all.
+	RecoveryDelay time.Duration
 	// Stranger is the longest delay of a claim when a MAC that belongs to no member answers for a VIP.
 	// Default 1 s.
 	Stranger time.Duration

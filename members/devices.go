@@ -10,13 +10,18 @@ import (
 
 // deviceEvent takes a report from outside in.
 func (m *Machine) deviceEvent(e Device) {
-	switch e.Op {
-	case DeviceRegister:
-		_ = m.devices.Register(m.now, e.Name, e.Timeout, e.Status, e.Reason) // a built-in name changes nothing
-	case DeviceUnregister:
+	if d, ok := m.devices.Get(e.Name); ok && d.Builtin && !device.Fed(e.Name) {
+		return // the machine's own
+	}
+	switch {
+	case e.Op == DeviceRegister:
+		_ = m.devices.RegisterBy(m.now, e.Name, e.Reporter, e.Timeout, e.Status, e.Reason) // a built-in name without a reporter changes nothing
+	case e.Op == DeviceUnregister && e.Reporter != "":
+		_ = m.devices.UnregisterBy(m.now, e.Name, e.Reporter)
+	case e.Op == DeviceUnregister:
 		_ = m.devices.Unregister(e.Name)
-	case DeviceReport:
-		_ = m.devices.Report(m.now, e.Name, e.Status, e.Reason)
+	case e.Op == DeviceReport:
+		_ = m.devices.ReportBy(m.now, e.Name, e.Reporter, e.Status, e.Reason)
 	}
 }
 
@@ -47,7 +52,7 @@ func (m *Machine) judgeDevices() {
 	m.judgePulse()
 	m.wakeAt(m.devices.Expire(m.now))
 	n, first := m.devices.Problems()
-	if n == 0 || n == 1 && first.Name == device.InitDevice {
+	if n == 0 {
 		m.well(device.ProblemNotification, "")
 	} else {
 		m.well(device.ProblemNotification, first.Name)

@@ -142,6 +142,10 @@ type Device struct {
 	Name   string
 	Status device.Status
 	Reason string
+	// Reporter names who says so if several feed one device (monitors): the worst status wins, and the reasons
+	// are joined. A reporter needs a name to register for the built-in devices `routing`, `policy`, `full-sync`
+	// and `daemon`. DeviceUnregister with a name withdraws this reporter only.
+	Reporter string
 	// Timeout, on DeviceRegister: a reporter that is silent for longer is a problem. 0 is never.
 	Timeout time.Duration
 }
@@ -150,7 +154,8 @@ type Device struct {
 type DeviceOp uint8
 
 const (
-	// DeviceReport sets the status of a registered device. Reports of unknown devices are ignored.
+	// DeviceReport sets the status of a registered device. Reports of unknown devices, and of built-in ones that
+	// are the machine's own, are ignored.
 	DeviceReport DeviceOp = iota
 	// DeviceRegister adds a user-defined device, or changes its timeout and status.
 	DeviceRegister
@@ -206,11 +211,16 @@ const (
 	AdminForceEnd
 	// AdminResetFailovers sets the failover counter and the flap budget back.
 	AdminResetFailovers
-	// AdminFreeze stops voluntary moves for the freeze time or until AdminUnfreeze.
+	// AdminFreeze stops voluntary moves for the time that For says (0: the freeze time; MaxFreeze at most), or
+	// until AdminUnfreeze, as during the installation of a policy. It never stops the takeover of a member that
+	// is silent, has crashed, or wants to be relieved.
 	AdminFreeze
 	// AdminUnfreeze ends a freeze.
 	AdminUnfreeze
 )
+
+// MaxFreeze is the longest freeze of voluntary moves.
+const MaxFreeze = 10 * time.Minute
 
 // Admin is an operator's order to this member.
 type Admin struct {

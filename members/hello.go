@@ -36,6 +36,10 @@ type Hello struct {
 	ForcedID  uint64
 	// Frozen is how much of a freeze of voluntary moves is left.
 	Frozen time.Duration
+	// Budget is what the sender's flap damping leaves it.
+	Budget Budget
+	// Stopping is set by a daemon that ends for good.
+	Stopping bool
 	// Restarting is set by a daemon that is about to be replaced or to adopt.
 	Restarting bool
 }
@@ -58,6 +62,17 @@ type DeviceView struct {
 type InterfaceView struct {
 	Slot    uint8
 	Carrier bool
-	// Problem is set if the sender counts the interface as failed on its own side.
-	Problem bool
+	// Problem is set if the sender counts the interface as failed on its own side; Proven if its carrier or a
+	// third station shows that it still is, and that the fault is there.
+	Problem, Proven bool
+	// Undecided is set if there is a fault and nothing can tell on whose side.
+	Undecided bool
+}
+
+// Budget is what flap damping leaves of the moves from a member that lives.
+type Budget struct {
+	// Left of Limit moves; 255 and more are told as 255.
+	Left, Limit uint8
+	// Damped is for how long no such move will be made, 0 if there are any left.
+	Damped time.Duration
 }

@@ -319,7 +319,7 @@ func TestUserDevices(t *testing.T) {
 	m.Step(now+71*ms, Device{Op: DeviceRegister, Name: device.Config, Status: device.Problem})
 	m.Step(now+72*ms, Device{Name: "unheard-of", Status: device.Problem})
 	m.Step(now+73*ms, Device{Op: DeviceUnregister, Name: "backup"})
-	if m.state != StateStandby || len(m.View(now).Devices) != 7 {
+	if m.state != StateStandby || len(m.View(now).Devices) != 11 {
 		t.Fatalf("%s; devices %v", m.Why(), m.View(now).Devices)
 	}
 }

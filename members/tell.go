@@ -13,7 +13,7 @@ func (m *Machine) Hello(now int64) Hello {
 	h := Hello{
 		Incarnation: m.boot.Incarnation, State: m.state, Term: m.term,
 		Digest: m.cfg.Digest, Mode: m.cfg.Mode, Version: m.cfg.Version, Capabilities: m.cfg.Capabilities,
-		Recovery: m.cfg.Recovery, ForcedTo: m.force.to, ForcedID: m.force.id, Restarting: m.restarting,
+		Recovery: m.cfg.Recovery, ForcedTo: m.force.to, ForcedID: m.force.id, Restarting: m.restarting, Stopping: m.stopping,
 	}
 	if m.term != 0 && (m.stopping || m.relief.until != 0 && !m.relief.over) {
 		h.State = StateDown
@@ -24,6 +24,11 @@ func (m *Machine) Hello(now int64) Hello {
 	if m.freeze > now {
 		h.Frozen = time.Duration(m.freeze - now)
 	}
+	left, refill := m.budget()
+	h.Budget = Budget{Left: uint8(min(left, 255)), Limit: uint8(min(m.cfg.FlapBudget, 255))}
+	if refill > now {
+		h.Budget.Damped = time.Duration(refill - now)
+	}
 	h.View[m.self] = MemberView{State: m.state}
 	for i := range m.peers {
 		p := &m.peers[i]
@@ -33,7 +38,8 @@ func (m *Machine) Hello(now int64) Hello {
 	h.Interfaces = make([]InterfaceView, 0, len(m.ifaces))
 	for i := range m.ifaces {
 		f := &m.ifaces[i]
-		h.Interfaces = append(h.Interfaces, InterfaceView{Slot: f.Slot, Carrier: !f.down(), Problem: f.problem != ""})
+		h.Interfaces = append(h.Interfaces, InterfaceView{Slot: f.Slot, Carrier: !f.down(), Problem: f.problem != "",
+			Proven: f.problem != "" && f.clears == 0, Undecided: f.undecided != ""})
 	}
 	return h
 }

@@ -73,7 +73,7 @@ func fromWire(incarnation uint64, h *ccp.Hello) members.Hello {
 		Incarnation: incarnation, State: members.State(h.State), Term: h.Term, Digest: h.ConfigDigest,
 		Version: h.Version, Capabilities: h.Capabilities, Recovery: members.Recovery(h.Recovery),
 		ForcedTo: h.Forced.To, ForcedFor: time.Duration(h.Forced.ForMs) * time.Millisecond, ForcedID: h.Forced.ID,
-		Frozen: time.Duration(h.FrozenMs) * time.Millisecond, Restarting: h.Restarting,
+		Frozen: time.Duration(h.FrozenMs) * time.Millisecond, Restarting: h.Restarting, Stopping: h.Stopping,
 	}
 	if h.Mode == ccp.ModeHA {
 		m.Mode = "ha"

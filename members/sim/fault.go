@@ -227,10 +227,10 @@ func (w *World) Stranger(there bool) {
 	w.disturb(fmt.Sprintf("a stranger answers for the VIPs: %v", there), false)
 }
 
-// Device reports a user-defined critical device on a member.
+// Device reports a critical device on a member: a user-defined one, or a built-in one that monitors may feed.
 func (w *World) Device(id uint8, name string, s device.Status, reason string) {
 	w.disturb(fmt.Sprintf("%s: device %s %v", memberNames[id], name, s), false)
-	w.nodes[id].post(w, members.Device{Op: members.DeviceRegister, Name: name, Status: s, Reason: reason})
+	w.nodes[id].post(w, members.Device{Op: members.DeviceRegister, Name: name, Reporter: name, Status: s, Reason: reason})
 }
 
 // Admin gives an operator's order to a member.
