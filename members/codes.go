@@ -96,6 +96,27 @@ const (
 	CodeUnfrozen
 )
 
+// Codes of margins and load.
+const (
+	_ Code = 600 + iota
+	// CodeMarginThin and CodeMarginWell: a timer has little room left on this machine, and has room again.
+	CodeMarginThin
+	CodeMarginWell
+)
+
+// Codes of the daemon's own services, which the machine knows nothing of.
+const (
+	_ Code = 700 + iota
+	// CodeSinkFailed and CodeSinkWell: a receiver of notifications cannot be reached, and can be again.
+	CodeSinkFailed
+	CodeSinkWell
+	// CodeHistoryFailed and CodeHistoryWell: the history cannot be written to disk, and can be again.
+	CodeHistoryFailed
+	CodeHistoryWell
+	// CodeOverrun: a reader of the event stream was slower than the events and has missed some.
+	CodeOverrun
+)
+
 var codeNames = map[Code]string{
 	CodeState: "state", CodeActive: "active", CodeAdopted: "adopted", CodeYielded: "yielded",
 	CodeAttention: "attention", CodeAttentionEnded: "attention-ended", CodeDown: "down",
@@ -109,7 +130,10 @@ var codeNames = map[Code]string{
 	CodeLinkUp: "link-up", CodeUndecided: "undecided",
 	CodeAdminDown: "admin-down", CodeAdminUp: "admin-up", CodeForced: "forced",
 	CodeForceEnded: "force-ended", CodeFailoversReset: "failovers-reset", CodeFrozen: "frozen",
-	CodeUnfrozen: "unfrozen",
+	CodeUnfrozen:   "unfrozen",
+	CodeMarginThin: "margin-thin", CodeMarginWell: "margin-well",
+	CodeSinkFailed: "sink-failed", CodeSinkWell: "sink-well",
+	CodeHistoryFailed: "history-failed", CodeHistoryWell: "history-well", CodeOverrun: "overrun",
 }
 
 // String returns the code's stable name.
@@ -123,7 +147,7 @@ func (c Code) String() string {
 // Codes returns all codes in ascending order.
 func Codes() []Code {
 	var all []Code
-	for c := Code(100); c < 600; c++ {
+	for c := Code(100); c < 1000; c++ {
 		if _, ok := codeNames[c]; ok {
 			all = append(all, c)
 		}

@@ -101,7 +101,7 @@ func (m *Machine) recordDevice(d *device.Device) {
 	r := Record{Code: CodeDeviceOK, From: m.state, To: m.state, Device: d.Name, Peer: Nobody, Reason: d.Name + " is well again"}
 	switch {
 	case d.Status == device.Problem:
-		r.Code, r.Reason = CodeDeviceProblem, deviceText(d.Name, d.Reason)
+		r.Code, r.Reason, r.Iface = CodeDeviceProblem, deviceText(d.Name, d.Reason), m.faultyIface(d.Name)
 	case d.Status == device.Init, d.Registered == m.now:
 		return
 	}

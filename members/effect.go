@@ -92,6 +92,8 @@ type Record struct {
 	// Peer and Device caused it; Nobody and "" if none did.
 	Peer   uint8
 	Device string
+	// Iface is the interface that caused it, by name; "" if none did.
+	Iface string
 	// Term of the claim or conflict, 0 if none.
 	Term uint32
 	// Gap is for how long nobody served, as far as this member can tell, when it has taken over; else 0.

@@ -42,11 +42,11 @@ func (m *Machine) link(e Link) {
 	f.known, f.carrier, f.since, m.helloSoon = true, e.Up, m.now, true
 	switch {
 	case e.Up && !first:
-		m.do(Record{Code: CodeLinkUp, From: m.state, To: m.state, Reason: f.Name + " has carrier", Peer: Nobody})
+		m.do(Record{Code: CodeLinkUp, From: m.state, To: m.state, Reason: f.Name + " has carrier", Peer: Nobody, Iface: f.Name})
 		m.deferUntil = max(m.deferUntil, m.now+2*m.t.dead) // who is there shows within that time
 	case !e.Up:
 		f.received = false
-		m.do(Record{Code: CodeLinkDown, From: m.state, To: m.state, Reason: f.Name + " has no carrier", Peer: Nobody})
+		m.do(Record{Code: CodeLinkDown, From: m.state, To: m.state, Reason: f.Name + " has no carrier", Peer: Nobody, Iface: f.Name})
 	}
 }
 
@@ -87,7 +87,7 @@ func (m *Machine) judgeInterfaces() {
 			m.helloSoon = true
 		}
 		if undecided != "" && f.undecided == "" {
-			m.do(Record{Code: CodeUndecided, From: m.state, To: m.state, Reason: undecided, Peer: Nobody})
+			m.do(Record{Code: CodeUndecided, From: m.state, To: m.state, Reason: undecided, Peer: Nobody, Iface: f.Name})
 		}
 		f.problem, f.undecided = problem, undecided
 		m.askRegularly(f)

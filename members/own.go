@@ -22,7 +22,8 @@ func (m *Machine) judgeState() {
 	if c.code == CodeActive && state == StateActiveAttention {
 		c.reason += ", although " + m.problemText()
 	}
-	m.do(Record{Code: c.code, From: m.state, To: state, Reason: c.reason, Peer: c.peer, Device: c.device, Term: c.term, Gap: c.gap})
+	m.do(Record{Code: c.code, From: m.state, To: state, Reason: c.reason, Peer: c.peer, Device: c.device,
+		Iface: m.faultyIface(c.device), Term: c.term, Gap: c.gap})
 	m.state, m.reason, m.since, m.helloSoon = state, c.reason, m.now, true
 	m.judgeFit()
 }

@@ -42,7 +42,7 @@ func TestGolden(t *testing.T) {
 	socket, events := controltest.Serve(t, edge())
 	events.Publish(control.Event{Time: before(4 * time.Minute), Code: "peer-lost", Severity: "warning", Member: "gw-a", Reason: "silent on all interfaces"})
 	events.Publish(control.Event{Time: before(3 * time.Minute), Code: "active", Severity: "info", Member: "gw-b", From: "STANDBY", To: "ACTIVE", Term: 8, GapMs: 31.5, Reason: "silence"})
-	events.Publish(control.Event{Time: before(time.Minute), Code: "link-down", Severity: "error", Member: "gw-b", Interface: "inside", Reason: "not heard by gw-c"})
+	events.Publish(control.Event{Time: before(time.Minute), Code: "link-down", Number: 403, Severity: "error", Member: "gw-b", Interface: "inside", Reason: "not heard by gw-c"})
 	for _, k := range []struct {
 		golden   string
 		terminal bool

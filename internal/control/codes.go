@@ -8,6 +8,8 @@ const (
 	CodeStateChange = "state"
 	// CodeOverrun tells a reader that it missed Lost events.
 	CodeOverrun = "overrun"
+	// NumberOverrun is its number.
+	NumberOverrun = 705
 )
 
 // StateChange reports whether the state of Member changed, whatever the code.

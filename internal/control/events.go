@@ -89,7 +89,7 @@ func (l *Events) since(seq uint64) ([]Event, <-chan struct{}) {
 		if seq > 0 {
 			l.missed += lost
 			at := l.ring[first%uint64(len(l.ring))]
-			events = append(events, Event{Seq: first - 1, Time: at.Time, BootNs: at.BootNs, Code: CodeOverrun, Severity: "warning", Lost: lost,
+			events = append(events, Event{Seq: first - 1, Time: at.Time, BootNs: at.BootNs, Code: CodeOverrun, Number: NumberOverrun, Severity: "warning", Lost: lost,
 				Reason: "the reader was slower than the events"})
 		}
 		seq = first - 1

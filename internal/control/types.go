@@ -138,20 +138,25 @@ type Failover struct {
 	Term       uint32    `json:"term"`
 	Kind       string    `json:"kind"` // boot silence vacant forced device courtesy fail-back conflict
 	Reason     string    `json:"reason"`
-	TakeoverMs float64   `json:"takeover_ms"` // from decision to open gate
-	GapMs      float64   `json:"gap_ms"`      // nobody served, as far as the taker knows
+	Peer       string    `json:"peer,omitempty"`      // member whose fault or order caused it, if one did
+	Device     string    `json:"device,omitempty"`    // critical device whose problem caused it, if one did
+	Interface  string    `json:"interface,omitempty"` // interface whose fault caused it, if one did
+	TakeoverMs float64   `json:"takeover_ms"`         // from decision to open gate
+	GapMs      float64   `json:"gap_ms"`              // nobody served, as far as the taker knows
 }
 
-// Event is something that happened on this member.
+// Event is something that happened on this member. Code and Number are two names of the same thing: docs/EVENTS.md lists them.
 type Event struct {
-	Seq       uint64    `json:"seq"` // from 1, without holes within one run of the daemon
+	Seq       uint64    `json:"seq,omitempty"` // from 1, without holes within one run of the daemon; 0 in the history
 	Time      time.Time `json:"time"`
 	BootNs    int64     `json:"boot_ns"` // CLOCK_BOOTTIME
 	Code      string    `json:"code"`    // stable word: active, yielded, down, peer-lost, link-down, ...
+	Number    uint16    `json:"number"`  // stable number of the code
 	Severity  string    `json:"severity"`
-	Member    string    `json:"member,omitempty"` // whom it is about
-	Interface string    `json:"interface,omitempty"`
-	Device    string    `json:"device,omitempty"`
+	Member    string    `json:"member,omitempty"`    // whom it is about
+	Peer      string    `json:"peer,omitempty"`      // other member that caused it
+	Interface string    `json:"interface,omitempty"` // that caused it
+	Device    string    `json:"device,omitempty"`    // critical device that caused it
 	From      string    `json:"from,omitempty"`
 	To        string    `json:"to,omitempty"`
 	Term      uint32    `json:"term,omitempty"`

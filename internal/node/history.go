@@ -53,11 +53,14 @@ func (h *history) reset(counter, past bool) {
 // record tells operators what happened: log, event stream, history, metrics.
 func (n *node) record(now int64, r members.Record) {
 	ev := control.Event{
-		Time: n.trace.at(now), BootNs: now, Code: r.Code.String(), Severity: severity(r),
-		Device: r.Device, Term: r.Term, Reason: r.Reason, GapMs: ms(r.Gap), Member: n.local.Self.Name,
+		Time: n.trace.at(now), BootNs: now, Code: r.Code.String(), Number: uint16(r.Code), Severity: r.Code.Severity().String(),
+		Device: r.Device, Interface: r.Iface, Term: r.Term, Reason: r.Reason, GapMs: ms(r.Gap), Member: n.local.Self.Name,
 	}
 	if r.Peer != members.Nobody {
-		ev.Member = n.name(r.Peer)
+		ev.Peer = n.name(r.Peer)
+		if r.Code > members.CodePeerHeard-1 && r.Code < 400 { // the peers' own: their states, not this member's
+			ev.Member = ev.Peer
+		}
 	}
 	if r.From != r.To {
 		ev.From, ev.To = r.From.String(), r.To.String()
@@ -66,7 +69,7 @@ func (n *node) record(now int64, r members.Record) {
 	if ev.Severity == "warning" || ev.Severity == "error" {
 		level = n.log.Warn
 	}
-	level(ev.Code, "member", ev.Member, "from", ev.From, "to", ev.To, "term", ev.Term, "device", ev.Device, "gap_ms", ev.GapMs, "reason", ev.Reason)
+	level(ev.Code, "member", ev.Member, "from", ev.From, "to", ev.To, "term", ev.Term, "interface", ev.Interface, "device", ev.Device, "gap_ms", ev.GapMs, "reason", ev.Reason)
 	ev = n.events.Publish(ev)
 	if r.Code == members.CodeConflict {
 		n.metrics.Conflict()
@@ -77,18 +80,6 @@ func (n *node) record(now int64, r members.Record) {
 	if r.Code < 200 && r.From != r.To {
 		n.trace.last = &ev
 		n.metrics.StateChanged(ev.To)
-	}
-}
-
-func severity(r members.Record) string {
-	switch r.Code {
-	case members.CodeConflict, members.CodeIsolated, members.CodeVIPStranger, members.CodeVIPAnswered, members.CodeAttention, members.CodeLeaseLost:
-		return "error"
-	case members.CodePeerLost, members.CodeDown, members.CodeDeviceProblem, members.CodeLinkDown, members.CodePeerInterface,
-		members.CodeUndecided, members.CodeDamped, members.CodeClaimRefused:
-		return "warning"
-	default:
-		return "info"
 	}
 }
 
