@@ -81,7 +81,7 @@ func benchFailoverCommand(o *options) *cobra.Command {
 	f.StringVar(&file, "out", "", "write the result as JSON to this file")
 	f.StringSliceVar(&cfg.Cases, "case", nil, fmt.Sprintf("only these cases of %v", bench.CaseNames()))
 	f.StringSliceVar(&systems, "system", nil, "only these systems")
-	f.DurationVar(&cfg.Stress, "stress", cfg.Stress, "how long the stress lasts (it is done once)")
+	f.DurationVar(&cfg.Stress, "stress", cfg.Stress, "how long the stress lasts (it is done once, to all systems at the same time)")
 	f.IntVar(&cfg.Members, "members", 3, "size of each cluster")
 	return cmd
 }

@@ -18,7 +18,10 @@ import (
 	"github.com/holdfast-project/holdfast/lab/trial/trialtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// One goroutine starts all processes and lives as long as this one.
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/holdfast-project/holdfast/lab/netns.starter"))
+}
 
 // pretended is a system whose takeover takes a known time.
 func pretended(name string, delay time.Duration) System {
@@ -32,13 +35,13 @@ func TestFailover(t *testing.T) {
 	var log bytes.Buffer
 	broken := System{Name: "broken", New: func(*topology.Lab, string) (machine.System, error) { return nil, context.DeadlineExceeded }}
 	res, err := Failover(context.Background(), Config{
-		Rounds: 1, Members: 2, Cases: []string{"power-off"}, Dir: t.TempDir(), Log: &log,
+		Rounds: 1, Members: 2, Cases: []string{"power-off", CaseStress}, Stress: 500 * time.Millisecond, Dir: t.TempDir(), Log: &log,
 		Systems: []System{pretended("quick", 20*time.Millisecond), pretended("slow", 200*time.Millisecond), broken},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(res.Trials) != 2 || len(res.Rows) != 2*len(metrics) {
+	if len(res.Trials) != 4 || len(res.Rows) != 4*len(metrics) {
 		t.Fatalf("%d trials, %d rows:\n%s", len(res.Trials), len(res.Rows), log.String())
 	}
 	gap := map[string]float64{}
@@ -53,7 +56,7 @@ func TestFailover(t *testing.T) {
 	if gap["quick"] < 20 || gap["quick"] > 150 || gap["slow"] < 200 || gap["slow"] > 400 {
 		t.Errorf("gaps %v, want 20 ms and 200 ms and a little", gap)
 	}
-	if len(res.Failures) != 1 || res.Failures[0].System != "broken" {
+	if len(res.Failures) != 2 || res.Failures[0].System != "broken" || res.Failures[1].System != "broken" {
 		t.Errorf("failures %+v", res.Failures)
 	}
 	var b bytes.Buffer

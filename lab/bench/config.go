@@ -50,7 +50,7 @@ type Config struct {
 	// Systems are what is compared; Cases the names of the cases, none means all.
 	Systems []System
 	Cases   []string
-	// Stress is how long the processors are kept busy.
+	// Stress is how long the processors are kept busy, once for all systems together.
 	Stress time.Duration
 	// Dir is where the systems' files go; it must exist and its path be short (sockets lie in it).
 	Dir string

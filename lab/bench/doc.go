@@ -2,7 +2,8 @@
 
 // Package bench compares how long systems leave a gateway without service. Every system gets the same topology, the same traffic,
 // the same prober and the same faults (lab/trial), one after the other within a round, in another order in the next: a machine
-// that others use too is noisy, so only figures of one run can be compared.
+// that others use too is noisy, so only figures of one run can be compared. Under stress they stand
+// side by side and go through it together.
 //
 // docs/benchmarks/failover.md says how to read the result.
 package bench

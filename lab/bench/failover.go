@@ -6,12 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"time"
 
-	"github.com/holdfast-project/holdfast/lab/fault"
-	"github.com/holdfast-project/holdfast/lab/machine"
 	"github.com/holdfast-project/holdfast/lab/observe"
 	"github.com/holdfast-project/holdfast/lab/topology"
 	"github.com/holdfast-project/holdfast/lab/trial"
@@ -48,6 +45,9 @@ func Failover(ctx context.Context, cfg Config) (Result, error) {
 			r.round(ctx, round, cfg.Systems[(i+round-1)%len(cfg.Systems)])
 		}
 	}
+	for _, name := range []string{CaseStress, CaseStressThread} {
+		r.stress(ctx, name)
+	}
 	r.result.Rows = summarize(r.result.Trials, CaseNames(), cfg.Systems)
 	r.result.Took = time.Since(began).Round(time.Second).String()
 	return r.result, ctx.Err()
@@ -63,19 +63,6 @@ func (r *run) round(ctx context.Context, round int, s System) {
 		spec.VIPs, spec.RouteVIP = manyVIPs, -1 // the end stations' router is the address that is announced last
 		r.on(ctx, round, s, spec, func(ctx context.Context, st *trial.Stage, round int, s System) error {
 			return r.try(ctx, st, round, s, trial.PowerOff(CaseManyVIPs))
-		})
-	}
-	if round > 1 {
-		return
-	}
-	for _, name := range []string{CaseStress, CaseStressThread} {
-		if !r.cfg.does(s, name) {
-			continue
-		}
-		spec := topology.DefaultSpec("bench", r.cfg.Members)
-		spec.ThreadedNAPI = name == CaseStressThread
-		r.on(ctx, round, s, spec, func(ctx context.Context, st *trial.Stage, round int, s System) error {
-			return r.try(ctx, st, round, s, trial.Stress(name, r.cfg.Stress))
 		})
 	}
 }
@@ -113,6 +100,12 @@ func (r *run) try(ctx context.Context, st *trial.Stage, round int, s System, c t
 	if err != nil {
 		return err
 	}
+	r.keep(round, s, out)
+	return nil
+}
+
+// keep takes a trial's figures into the result.
+func (r *run) keep(round int, s System, out trial.Outcome) {
 	t := measure(round, s.Name, out)
 	r.result.Trials = append(r.result.Trials, t)
 	note := ""
@@ -120,8 +113,13 @@ func (r *run) try(ctx context.Context, st *trial.Stage, round int, s System, c t
 		note = "  (" + t.Unsettled + ")"
 	}
 	fmt.Fprintf(r.cfg.Log, "round %d  %-20s %-20s gap %8.1f ms  lost %5d  two answer %7.1f ms  changes %d%s\n",
-		round, c.Name, s.Name, t.GapMs, t.Lost, t.DualMs, t.Transitions, note)
-	return nil
+		round, out.Case, s.Name, t.GapMs, t.Lost, t.DualMs, t.Transitions, note)
+}
+
+// failed notes a trial that could not be made.
+func (r *run) failed(round int, s System, err error) {
+	r.result.Failures = append(r.result.Failures, Failure{Round: round, System: s.Name, Error: err.Error()})
+	fmt.Fprintf(r.cfg.Log, "round %d  %s: %v\n", round, s.Name, err)
 }
 
 // on builds a topology, boots a system on it, observes it and lets fn make trials; everything is gone afterwards.
@@ -129,59 +127,11 @@ func (r *run) on(ctx context.Context, round int, s System, spec topology.Spec, f
 	if ctx.Err() != nil {
 		return
 	}
-	if err := r.build(ctx, round, s, spec, fn); err != nil {
-		r.result.Failures = append(r.result.Failures, Failure{Round: round, System: s.Name, Error: err.Error()})
-		fmt.Fprintf(r.cfg.Log, "round %d  %s: %v\n", round, s.Name, err)
+	stand, err := r.open(ctx, s, spec, observe.Options{Priority: senderPriority})
+	if err == nil {
+		err = errors.Join(fn(ctx, stand.stage, round, s), stand.close())
 	}
-}
-
-func (r *run) build(
-	ctx context.Context, round int, s System, spec topology.Spec, fn func(context.Context, *trial.Stage, int, System) error,
-) (err error) {
-	undo := func(what string, fn func() error) {
-		if uerr := fn(); uerr != nil {
-			err = errors.Join(err, fmt.Errorf("%s: %w", what, uerr))
-		}
-	}
-	lab, err := topology.Build(spec)
 	if err != nil {
-		return err
+		r.failed(round, s, err)
 	}
-	defer undo("close topology", lab.Close)
-	dir, err := os.MkdirTemp(r.cfg.Dir, "b")
-	if err != nil {
-		return err
-	}
-	defer undo("remove files", func() error { return os.RemoveAll(dir) })
-	system, err := s.New(lab, dir)
-	if err != nil {
-		return fmt.Errorf("prepare: %w", err)
-	}
-	defer undo("close system", system.Close)
-	st, err := r.boot(ctx, lab, system)
-	if err != nil {
-		return err
-	}
-	defer undo("close faults", st.Faults.Close)
-	defer undo("stop observation", func() error { _, err := st.Observer.Stop(); return err })
-	return fn(ctx, st, round, s)
-}
-
-// boot switches the members on and begins to observe them.
-func (r *run) boot(ctx context.Context, lab *topology.Lab, system machine.System) (*trial.Stage, error) {
-	st := trial.NewStage(ctx, system, fault.New(lab))
-	bounded, cancel := context.WithTimeout(ctx, bootWithin)
-	defer cancel()
-	if err := system.Boot(bounded); err != nil {
-		return nil, errors.Join(fmt.Errorf("boot: %w", err), st.Faults.Close())
-	}
-	var err error
-	if st.Observer, err = observe.Start(ctx, lab, observe.Options{Priority: senderPriority}); err != nil {
-		return nil, errors.Join(err, st.Faults.Close())
-	}
-	if _, err := st.ReadyWithin(ctx, bootWithin); err != nil {
-		_, serr := st.Observer.Stop()
-		return nil, errors.Join(fmt.Errorf("boot: %w", err), serr, st.Faults.Close())
-	}
-	return st, nil
 }

@@ -68,21 +68,8 @@ func (o Outcome) Two() bool { return o.Contested() > 0 || o.Twice() > 0 }
 // Run makes one trial, undoes the harm and waits until all members are ready again.
 func (st *Stage) Run(ctx context.Context, c Case, o Options) (Outcome, error) {
 	out := Outcome{Case: c.Name, System: st.System.Name()}
-	server, err := st.ReadyWithin(ctx, readyWithin)
-	if err != nil {
-		return out, fmt.Errorf("%s: before: %w", c.Name, err)
-	}
-	if c.Prepare != nil {
-		if o.Preparing != nil {
-			o.Preparing(c, server)
-		}
-		if server, err = c.Prepare(ctx, st, server); err != nil {
-			return out, fmt.Errorf("%s: prepare: %w", c.Name, err)
-		}
-	}
-	out.Before = server
-	if o.Told != nil {
-		o.Told(c, server)
+	if err := st.ready(ctx, c, o, &out); err != nil {
+		return out, err
 	}
 	if o.Spread > 0 {
 		if err := pause(ctx, rand.N(o.Spread)); err != nil {
@@ -90,7 +77,7 @@ func (st *Stage) Run(ctx context.Context, c Case, o Options) (Outcome, error) {
 		}
 	}
 	out.At = time.Now()
-	undo, err := c.Harm(ctx, st, server)
+	undo, err := c.Harm(ctx, st, out.Before)
 	out.Took = time.Since(out.At)
 	if err != nil {
 		return out, fmt.Errorf("%s: %w", c.Name, err)
@@ -103,11 +90,37 @@ func (st *Stage) Run(ctx context.Context, c Case, o Options) (Outcome, error) {
 			return out, fmt.Errorf("%s: undo: %w", c.Name, err)
 		}
 	}
+	return out, st.recover(ctx, c, &out)
+}
+
+// ready waits until the trial can begin, and fills in who serves then.
+func (st *Stage) ready(ctx context.Context, c Case, o Options, out *Outcome) error {
+	server, err := st.ReadyWithin(ctx, readyWithin)
+	if err != nil {
+		return fmt.Errorf("%s: before: %w", c.Name, err)
+	}
+	if c.Prepare != nil {
+		if o.Preparing != nil {
+			o.Preparing(c, server)
+		}
+		if server, err = c.Prepare(ctx, st, server); err != nil {
+			return fmt.Errorf("%s: prepare: %w", c.Name, err)
+		}
+	}
+	out.Before = server
+	if o.Told != nil {
+		o.Told(c, server)
+	}
+	return nil
+}
+
+// recover waits until all members are ready again after the harm was undone, and fills in the aftermath.
+func (st *Stage) recover(ctx context.Context, c Case, out *Outcome) error {
 	if _, err := st.ReadyWithin(ctx, readyWithin); err != nil {
-		return out, fmt.Errorf("%s: after: %w", c.Name, err)
+		return fmt.Errorf("%s: after: %w", c.Name, err)
 	}
 	out.Aftermath = st.Observer.Window(out.Window.To, time.Now().Add(-after))
-	return out, nil
+	return nil
 }
 
 // look observes until the case is over and fills in the window.

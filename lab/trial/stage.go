@@ -77,7 +77,7 @@ func (st *Stage) Members() []string {
 func (st *Stage) Other(name string) (string, error) {
 	states := st.States()
 	for _, m := range st.Members() {
-		if m != name && ready(states[m]) {
+		if m != name && standing(states[m]) {
 			return m, nil
 		}
 	}
@@ -118,7 +118,7 @@ func (st *Stage) unready() error {
 		switch state := st.states[m]; {
 		case serving(state):
 			servers++
-		case !ready(state):
+		case !standing(state):
 			return fmt.Errorf("%s is %q", m, state)
 		}
 	}
@@ -139,7 +139,7 @@ func (st *Stage) forget(member string) {
 	delete(st.states, member)
 }
 
-// serving and ready know the words of Holdfast and of VRRP.
+// serving and standing know the words of Holdfast and of VRRP.
 func serving(state string) bool { return strings.HasPrefix(state, "ACTIVE") || state == "MASTER" }
 
-func ready(state string) bool { return state == "STANDBY" || state == "BACKUP" }
+func standing(state string) bool { return state == "STANDBY" || state == "BACKUP" }

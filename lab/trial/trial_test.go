@@ -25,6 +25,11 @@ func stage(t *testing.T, delay time.Duration) (*trial.Stage, context.Context) {
 	labtest.Require(t)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
+	return stageIn(ctx, t, delay), ctx
+}
+
+func stageIn(ctx context.Context, t *testing.T, delay time.Duration) *trial.Stage {
+	t.Helper()
 	l, err := topology.Build(topology.DefaultSpec("trial", 2))
 	if err != nil {
 		t.Fatal(err)
@@ -54,7 +59,7 @@ func stage(t *testing.T, delay time.Duration) (*trial.Stage, context.Context) {
 			t.Error(err)
 		}
 	})
-	return st, ctx
+	return st
 }
 
 func TestTrials(t *testing.T) {
@@ -105,6 +110,30 @@ func TestTrials(t *testing.T) {
 			t.Errorf("after %q, dual %v, though two answer for 500 ms", out.After, out.Window.Dual())
 		}
 	})
+}
+
+func TestTogether(t *testing.T) {
+	const delay, hold = 30 * time.Millisecond, 400 * time.Millisecond
+	one, ctx := stage(t, delay)
+	two := stageIn(ctx, t, delay)
+	harmed, undone := 0, 0
+	c := trial.Case{
+		Name: "both", Hold: hold,
+		Harm: func(_ context.Context, st *trial.Stage, server string) (trial.Undo, error) {
+			harmed++
+			return func(ctx context.Context) error { undone++; return st.System.PowerOn(ctx, server) }, st.System.PowerOff(server)
+		},
+	}
+	outs, errs := trial.Together(ctx, []*trial.Stage{one, two}, c, trial.Options{})
+	if errs[0] != nil || errs[1] != nil || harmed != 1 || undone != 1 {
+		t.Errorf("errors %v, harmed %d times and undone %d", errs, harmed, undone)
+	}
+	if outs[0].Window.Lost() == 0 || outs[1].Window.Lost() != 0 || !outs[0].At.Equal(outs[1].At) {
+		t.Errorf("lost %d and %d, at %v and %v", outs[0].Window.Lost(), outs[1].Window.Lost(), outs[0].At, outs[1].At)
+	}
+	if took := outs[1].Window.To.Sub(outs[1].At); took < hold {
+		t.Errorf("looked for %v", took)
+	}
 }
 
 func TestFindNamesTheCases(t *testing.T) {
