@@ -28,6 +28,8 @@ var pure = map[string][]string{
 	"members/device":   nil,
 	"members":          {"members/device", "members/gate"},
 	"members/sim":      {"members", "members/device", "members/gate", "members/liveness"},
+
+	"internal/monitor/verdict": nil,
 }
 
 // forbiddenInPure says why a pure package must not import a package of the standard library.
@@ -57,6 +59,11 @@ var forbidden = []struct{ from, to, why string }{
 	{"internal/config", "members", "the configuration is not the machine's: the node translates"},
 	{"internal/config", "ccp", "the configuration is not the protocol's: the node translates"},
 	{"internal/control", "internal/node", "the API is implemented by the node, not the other way round"},
+	{"internal/monitor", "internal/node", "monitors serve the node and do not know it"},
+	{"internal/monitor", "internal/config", "monitors are told what to watch, not where it is written: the node translates"},
+	{"internal/monitor", "members", "monitors do not know what follows from a problem: the node translates"},
+	{"internal/monitor", "bpf", "monitors watch from outside and touch no gate"},
+	{"internal/config", "internal/monitor", "the configuration is not the monitors': the node translates"},
 	{"internal/metrics", "internal/node", "the node sets the metrics, not the other way round"},
 	{"cmd/holdfast", "internal/node", "the operator's CLI talks over the socket only"},
 	{"internal", "lab", "the laboratory sees everything and is seen by nothing"},

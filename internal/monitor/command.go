@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package monitor
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"os/user"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Command is a line for /bin/sh. It runs in a session of its own, in directory /, as an unprivileged user, at lower priority, the first
+// victim when memory runs out, with nothing but the files 0, 1 and 2 and a minimal environment. When it ends, or its time does,
+// everything that it has started is killed: by its control group (cgroup v2) where there is one, else by its session, which only a
+// process escapes that made a session of its own.
+type Command struct {
+	Line string
+	// User runs it, with all of its groups; empty for nobody.
+	User string
+	// Env are further variables, NAME=value.
+	Env []string
+}
+
+// nobody is the user of commands that name none, overflow the number that it has if the host does not know it.
+const (
+	nobody   = "nobody"
+	overflow = 65534
+)
+
+// prologue runs in the command's own shell. Its limit of processes counts for all of the user's (not for root's): it is there for the
+// one that forks without end. The two spellings are bash's and dash's.
+const prologue = `echo 500 >/proc/self/oom_score_adj; ulimit -c 0; ulimit -u 1024 || ulimit -p 1024`
+
+// environment is what each command has.
+var environment = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/", "LANG=C", "SHELL=/bin/sh"}
+
+// nice is the priority of commands: what serves comes first.
+const nice = 10
+
+// drain is how long the output of a command that has ended may still come.
+const drain = 200 * time.Millisecond
+
+// Runner runs commands. Its methods are safe for concurrent use.
+type Runner struct {
+	log    *slog.Logger
+	groups *cgroups
+}
+
+// NewRunner returns a runner. log may be nil.
+func NewRunner(log *slog.Logger) *Runner {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Runner{log: log, groups: newCgroups(log)}
+}
+
+// Close removes the control groups of the runner once no command runs.
+func (r *Runner) Close() { r.groups.close() }
+
+// Errors of commands.
+var (
+	// ErrTimeout: the command's time was over before it was.
+	ErrTimeout = errors.New("killed at its timeout")
+)
+
+// ExitError says with what a command ended that did not succeed.
+type ExitError struct {
+	// Code is its exit status, -1 if a signal ended it.
+	Code   int
+	Signal syscall.Signal
+}
+
+// Error implements error.
+func (e *ExitError) Error() string {
+	if e.Code < 0 {
+		return "ended by signal " + strconv.Itoa(int(e.Signal)) + " (" + e.Signal.String() + ")"
+	}
+	return "exit status " + strconv.Itoa(e.Code)
+}
+
+// Run runs a command until it ends or ctx does, and returns the last line that it printed (of at most 4 KiB; the rest of what it
+// prints is read and thrown away). The error is nil if its exit status is 0, an *ExitError if it ended otherwise, and ErrTimeout if ctx
+// ended first.
+func (r *Runner) Run(ctx context.Context, name string, c Command) (last string, err error) {
+	cmd, err := c.build()
+	if err != nil {
+		return "", err
+	}
+	g := r.groups.make(name)
+	defer g.remove()
+	g.enter(cmd.SysProcAttr)
+	out, in, err := os.Pipe()
+	if err != nil {
+		return "", fmt.Errorf("run %s: %w", name, err)
+	}
+	defer out.Close()
+	cmd.Stdout, cmd.Stderr = in, in
+	err = cmd.Start()
+	_ = in.Close()
+	if err != nil {
+		return "", fmt.Errorf("run %s: %w", name, err)
+	}
+	pid := cmd.Process.Pid
+	_ = unix.Setpriority(unix.PRIO_PGRP, pid, nice)
+	text := make(chan string, 1)
+	go func() { text <- lastLine(out) }()
+	exited := make(chan error, 1)
+	go func() { exited <- cmd.Wait() }()
+	select {
+	case err = <-exited:
+		g.kill(pid)
+	case <-ctx.Done():
+		g.kill(pid)
+		<-exited
+		err = ErrTimeout
+		if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			err = ctx.Err()
+		}
+	}
+	_ = out.SetReadDeadline(time.Now().Add(drain)) // something may have escaped with the pipe
+	return <-text, exit(err)
+}
+
+// exit turns an error of exec into one of ours.
+func exit(err error) error {
+	var e *exec.ExitError
+	if !errors.As(err, &e) {
+		return err
+	}
+	status, ok := e.Sys().(syscall.WaitStatus)
+	if ok && status.Signaled() {
+		return &ExitError{Code: -1, Signal: status.Signal()}
+	}
+	return &ExitError{Code: e.ExitCode()}
+}
+
+func (c *Command) build() (*exec.Cmd, error) {
+	cred, err := credential(cmp.Or(c.User, nobody))
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command("/bin/sh", "-c", "{ "+prologue+"; } 2>/dev/null\n"+c.Line)
+	cmd.Dir = "/"
+	cmd.Env = append(append([]string{}, environment...), c.Env...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: cred}
+	return cmd, nil
+}
+
+// credential is a user with its groups; nil if that is who we are.
+func credential(name string) (*syscall.Credential, error) {
+	u, err := user.Lookup(name)
+	if err != nil && name == nobody {
+		u, err = &user.User{Uid: strconv.Itoa(overflow), Gid: strconv.Itoa(overflow)}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("user %s: %w", name, err)
+	}
+	uid, err := strconv.ParseUint(u.Uid, 10, 32)
+	if err != nil {
+		return nil, fmt.Errorf("user %s: %w", name, err)
+	}
+	gid, err := strconv.ParseUint(u.Gid, 10, 32)
+	if err != nil {
+		return nil, fmt.Errorf("user %s: %w", name, err)
+	}
+	if uid == uint64(os.Geteuid()) {
+		return nil, nil
+	}
+	cred := &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+	if u.Username == "" {
+		return cred, nil
+	}
+	groups, err := u.GroupIds()
+	if err != nil {
+		return nil, fmt.Errorf("groups of user %s: %w", name, err)
+	}
+	for _, g := range groups {
+		if n, err := strconv.ParseUint(g, 10, 32); err == nil {
+			cred.Groups = append(cred.Groups, uint32(n))
+		}
+	}
+	return cred, nil
+}

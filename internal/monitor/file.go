@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package monitor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/holdfast-project/holdfast/internal/monitor/verdict"
+)
+
+// fileRead is how much of a file is searched.
+const fileRead = 1 << 20
+
+// file checks a file.
+type file struct {
+	polled
+	File
+}
+
+func (f *file) check(context.Context) verdict.Result {
+	info, err := os.Stat(f.Path)
+	switch {
+	case f.Absent && errors.Is(err, fs.ErrNotExist):
+		return verdict.Fine()
+	case f.Absent && err == nil:
+		return verdict.Wrong(f.Path + " exists")
+	case errors.Is(err, fs.ErrNotExist):
+		return verdict.Wrong(f.Path + " does not exist")
+	case err != nil:
+		return verdict.Wrong(err.Error())
+	}
+	if age := time.Since(info.ModTime()); f.MaxAge > 0 && age > f.MaxAge {
+		return verdict.Wrong(fmt.Sprintf("%s has not changed for more than %v", f.Path, f.MaxAge))
+	}
+	if f.Match == nil {
+		return verdict.Fine()
+	}
+	if !info.Mode().IsRegular() {
+		return verdict.Wrong(f.Path + " is not a regular file")
+	}
+	text, err := head(f.Path)
+	if err != nil {
+		return verdict.Wrong(err.Error())
+	}
+	if !f.Match.Match(text) {
+		return verdict.Wrong(fmt.Sprintf("%s does not match %q", f.Path, f.Match))
+	}
+	return verdict.Fine()
+}
+
+func head(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, fileRead))
+}
