@@ -227,7 +227,7 @@ func TestMeeting(t *testing.T) {
 				w.setTimers(slowSoft, slowHard, slowWatch, slowLinger)
 				w.word(0, offFence).Store(tt.fence.Word())
 				w.Renew(0, tt.lease, Boottime())
-				w.u64(offEcho + 8*int(tt.source)).Store(uint64(Boottime() - 30e9))
+				w.u64(offEcho + 8*int(tt.source)).Store(uint64(Boottime() / 2))
 				if tt.alone {
 					w.SetAlone(0, Boottime())
 				}
@@ -256,18 +256,20 @@ func TestMeeting(t *testing.T) {
 func TestStamps(t *testing.T) {
 	g := newTestGate(t, true)
 	w := g.Words()
+	// The machine may have booted a moment ago: no stamp lies a fixed time in the past.
+	recent := func(now int64) int64 { return now - 1e6 }
 	tests := []struct {
 		name            string
-		echo            int64 // ns before now
+		stamp           func(now int64) int64
 		bits            ccp.Bits
 		header          func(*ccp.Header)
 		heard, watching bool
 	}{
-		{"hears us", 1e6, ccp.BitHearsYou, nil, true, true},
-		{"does not hear us", 1e6, 0, nil, true, false},
-		{"stamp from the future", -10e9, ccp.BitHearsYou, nil, false, false},
-		{"stamp seen before", 3600e9, ccp.BitHearsYou, nil, false, false},
-		{"stamp of the gate before", 1e6, ccp.BitHearsYou, func(h *ccp.Header) { h.EchoIncarnation-- }, false, false},
+		{"hears us", recent, ccp.BitHearsYou, nil, true, true},
+		{"does not hear us", recent, 0, nil, true, false},
+		{"stamp from the future", func(now int64) int64 { return now + 10e9 }, ccp.BitHearsYou, nil, false, false},
+		{"stamp seen before", func(now int64) int64 { return now / 4 }, ccp.BitHearsYou, nil, false, false},
+		{"stamp of the gate before", recent, ccp.BitHearsYou, func(h *ccp.Header) { h.EchoIncarnation-- }, false, false},
 	}
 	for _, e := range entries {
 		for _, tt := range tests {
@@ -275,10 +277,10 @@ func TestStamps(t *testing.T) {
 				g.clear()
 				g.forget(t)
 				start := Boottime()
-				old := start - 1800e9
+				old := start / 2
 				w.u64(offEcho).Store(uint64(old))
 				w.u64(offWatched).Store(uint64(old))
-				stamp := start - tt.echo
+				stamp := tt.stamp(start)
 				e.run(t, g, ccpFrame{probe: ccp.Probe{Bits: tt.bits}, header: func(h *ccp.Header) {
 					h.EchoStamp = uint64(stamp)
 					if tt.header != nil {

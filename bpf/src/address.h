@@ -47,14 +47,14 @@ static __always_inline int closed_rx(struct words *w, const struct frame *f, con
 				     enum counter reason)
 {
 	if (for_us(f, ifc))
-		__sync_fetch_and_add(&w->group[group & (GROUPS - 1)].closed_rx, 1);
+		__sync_fetch_and_add(&group_at(w, group)->closed_rx, 1);
 	count(reason);
 	return GATE_DROP;
 }
 
 static __always_inline int closed_tx(struct words *w, __u32 group, enum counter reason)
 {
-	__sync_fetch_and_add(&w->group[group & (GROUPS - 1)].closed_tx, 1);
+	__sync_fetch_and_add(&group_at(w, group)->closed_tx, 1);
 	count(reason);
 	return GATE_DROP;
 }

@@ -227,7 +227,7 @@ static __always_inline int gate_ccp(struct frame *f, const struct iface *ifc, st
 	if (p->group >= GROUPS || bpf_ntohl(p->term) > MAX_TERM)
 		return drop(FRAME_MALFORMED);
 	r.group = p->group;
-	g = &w->group[p->group & (GROUPS - 1)];
+	g = group_at(w, p->group);
 	if (p->type == CCP_PROBE) {
 		ccp_probe(w, p, source, now);
 		r.type = CCP_REPLY;

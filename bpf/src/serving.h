@@ -55,13 +55,13 @@ static __always_inline struct words *the_words(void)
 /* All bits but HEARS_YOU, which only a prober can say. */
 __noinline __u32 serving(__u32 group, __u64 now)
 {
-	const struct words *w = the_words();
+	struct words *w = the_words();
 	const struct group *g;
 	__u32 bits = 0;
 
 	if (!w)
 		return 0;
-	g = &w->group[group & (GROUPS - 1)];
+	g = group_at(w, group);
 	if (is_open(w, g, now))
 		bits |= BIT_ANSWER | BIT_FORWARD;
 	if (now < READ_ONCE(g->linger))
@@ -107,7 +107,7 @@ __noinline __u32 meet(__u32 group, __u64 term, __u32 src, __u32 how)
 
 	if (!w)
 		return 0;
-	g = &w->group[group & (GROUPS - 1)];
+	g = group_at(w, group);
 	we_alone = READ_ONCE(g->alone) != 0;
 
 #pragma unroll
@@ -156,7 +156,7 @@ __noinline __u32 yield(__u32 group, __u64 now, __u64 term, __u32 kind_src, __u64
 
 	if (!w)
 		return RESULT_REFUSED;
-	g = &w->group[group & (GROUPS - 1)];
+	g = group_at(w, group);
 #pragma unroll
 	for (int i = 0; i < RETRIES; i++) {
 		__u64 fence = READ_ONCE(g->fence), lease = READ_ONCE(g->lease), next = term << 8 | src;

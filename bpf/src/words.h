@@ -58,6 +58,16 @@ _Static_assert(sizeof(struct words) == 4096, "words");
 #define BIT_RESTARTING 16
 #define BIT_WATCHED 32
 
+/*
+ * The group of that number. The mask must stay in the code even where the compiler knows the bound: verifiers before Linux 6.8 forget
+ * it when the number has been spilled to the stack.
+ */
+static __always_inline struct group *group_at(struct words *w, __u32 number)
+{
+	asm volatile("" : "+r"(number));
+	return &w->group[number & (GROUPS - 1)];
+}
+
 /* Other processors and user space write these words while we read them. */
 #define READ_ONCE(x) (*(const volatile typeof(x) *)&(x))
 #define WRITE_ONCE(x, v) (*(volatile typeof(x) *)&(x) = (v))
