@@ -43,6 +43,7 @@ func (b *builder) build() {
 		Budget: int(b.number(r.Flap.Budget, 0, 1000, 5)),
 		Window: b.duration(r.Flap.Window, time.Second, 24*time.Hour, 10*time.Minute),
 	}
+	c.Devices = Devices{Weights: b.weights(r.Devices.Weights)}
 	c.VMAC = b.flag(r.VMAC, true)
 	c.Attach = choice(b, r.Attach, AttachAuto, AttachAuto, AttachXDP, AttachTCX)
 	c.CCP = CCP{

@@ -85,6 +85,7 @@ type Cluster struct {
 	Profile  Profile  // where the timers' defaults come from
 	Timers   Timers   // every timer, the derived ones too
 	Flap     Flap     // when moves are too many
+	Devices  Devices  // critical devices
 	VMAC     bool     // cluster-wide default: answer with a virtual MAC (true) or the member's own
 	Attach   Attach   // hook of the gate
 	CCP      CCP      // frames
@@ -113,6 +114,13 @@ type CCP struct {
 type Flap struct {
 	Budget int           // moves; default 5; 0 switches damping off
 	Window time.Duration // default 10 minutes
+}
+
+// Devices are settings of critical devices.
+type Devices struct {
+	// Weights say how much a problem of the named device counts when every member has problems, 2 to 15; those not named count 1.
+	// The member with the smallest sum serves. nil: all count 1.
+	Weights map[string]int
 }
 
 // Metrics is the Prometheus endpoint.

@@ -5,6 +5,7 @@ package config
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -44,6 +45,7 @@ func Diff(old, new *Cluster) (live, refused []Change) {
 	d.timers(old, new)
 	d.live("flap.budget", old.Flap.Budget, new.Flap.Budget)
 	d.live("flap.window", old.Flap.Window, new.Flap.Window)
+	d.live("devices.weights", weights(old.Devices.Weights), weights(new.Devices.Weights))
 	d.refuse("attach", old.Attach, new.Attach, whySockets)
 	d.refuse("ccp.ethertype", fmt.Sprintf("%#04x", old.CCP.EtherType), fmt.Sprintf("%#04x", new.CCP.EtherType), whyCluster)
 	d.refuse("ccp.transport", old.CCP.Transport, new.CCP.Transport, whySockets)
@@ -158,6 +160,14 @@ func vips(v []VIP) string {
 		if a.Own {
 			words[i] += " in " + a.Prefix.String()
 		}
+	}
+	return strings.Join(words, ", ")
+}
+
+func weights(w map[string]int) string {
+	words := make([]string, 0, len(w))
+	for _, name := range slices.Sorted(maps.Keys(w)) {
+		words = append(words, fmt.Sprintf("%s: %d", name, w[name]))
 	}
 	return strings.Join(words, ", ")
 }

@@ -3,6 +3,7 @@
 package config
 
 import (
+	"encoding/hex"
 	"strings"
 	"testing"
 )
@@ -51,6 +52,9 @@ func TestDiff(t *testing.T) {
 		{"timer", "id: 7", "id: 7\ntimers: {dead: 40ms}", "timers.dead: 30ms -> 40ms", "", false},
 		{"profile", "id: 7", "id: 7\nprofile: virtual", "profile: appliance -> virtual; timers.probe: 10ms -> 50ms; timers.dead: 30ms -> 150ms; timers.courtesy: 100ms -> 150ms", "", false},
 		{"flap", "id: 7", "id: 7\nflap: {budget: 2, window: 1h}", "flap.budget: 5 -> 2; flap.window: 10m0s -> 1h0m0s", "", false},
+		{"recovery delay", "id: 7", "id: 7\ntimers: {recovery-delay: 1m}", "timers.recovery-delay: 0s -> 1m0s", "", false},
+		{"weights", "id: 7", "id: 7\ndevices: {weights: {routing: 3, db: 2, disk: 1}}", "devices.weights:  -> db: 2, routing: 3", "", false},
+		{"weights of one", "id: 7", "id: 7\ndevices: {weights: {db: 1}}", "", "", true},
 		{"vips", "- 10.0.0.1\n", "- 10.0.0.9\n      - {address: 203.0.113.9, prefix: 203.0.113.8/29}\n",
 			"interfaces[inside].vips: 10.0.0.1 -> 10.0.0.9, 203.0.113.9 in 203.0.113.8/29", "", false},
 		{"proxy", "- 10.0.0.1\n", "- 10.0.0.1\n    proxy-arp: [10.0.0.7]\n", "interfaces[inside].proxy-arp:  -> 10.0.0.7", "", false},
@@ -107,5 +111,15 @@ func TestFor(t *testing.T) {
 	}
 	if _, err := c.For("gw-z"); err == nil || !strings.Contains(err.Error(), "gw-a, gw-b") {
 		t.Errorf("an unknown member: %v", err)
+	}
+}
+
+// TestDigestIsThatOfTheFirstVersion: a key that a later version adds does not change the digest while it is at its default. Members of
+// two versions would otherwise never agree on the configuration, and no upgrade could go member by member.
+func TestDigestIsThatOfTheFirstVersion(t *testing.T) {
+	const first = "d03ca5d8a48a5afc9eafed424aad81f9e7b5b94be8df168018c942b639cb3fa3"
+	digest := mustParse(t, sound).Digest()
+	if got := hex.EncodeToString(digest[:]); got != first {
+		t.Errorf("the digest of a file without new keys is %s, want %s: mark what was added to the digest's structs `json:\",omitzero\"`", got, first)
 	}
 }

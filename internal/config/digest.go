@@ -12,7 +12,8 @@ import (
 
 // Digest is SHA-256 over the canonical cluster-wide part: what must be the same on all members. Member-local keys (metrics, control,
 // state-dir, pin-dir, log-level, key-file), descriptions, comments, and the order of addresses within a list do not enter it; a
-// default that is written out gives the same digest as one that is left out.
+// default that is written out gives the same digest as one that is left out. What a later version adds must be left out of the digest
+// while it is at its default (omitzero), or members of two versions never agree and no upgrade can go member by member.
 func (c *Cluster) Digest() [32]byte {
 	type member struct {
 		Name       string
@@ -25,11 +26,12 @@ func (c *Cluster) Digest() [32]byte {
 		Recovery   Recovery
 		Timers     Timers
 		Flap       Flap
+		Devices    Devices `json:",omitzero"`
 		Attach     Attach
 		CCP        CCP
 		Members    []member
 		Interfaces []Interface
-	}{c.ID, c.Name, c.Mode, c.Recovery, c.Timers, c.Flap, c.Attach, c.CCP, nil, slices.Clone(c.Interfaces)}
+	}{c.ID, c.Name, c.Mode, c.Recovery, c.Timers, c.Flap, c.Devices, c.Attach, c.CCP, nil, slices.Clone(c.Interfaces)}
 	for _, m := range c.Members {
 		canonical.Members = append(canonical.Members, member{m.Name, m.Interfaces})
 	}

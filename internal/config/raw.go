@@ -16,6 +16,7 @@ type rawFile struct {
 	Profile    scalar         `yaml:"profile"`
 	Timers     rawTimers      `yaml:"timers"`
 	Flap       rawFlap        `yaml:"flap"`
+	Devices    rawDevices     `yaml:"devices"`
 	VMAC       scalar         `yaml:"vmac"`
 	Attach     scalar         `yaml:"attach"`
 	CCP        rawCCP         `yaml:"ccp"`
@@ -31,15 +32,16 @@ type rawFile struct {
 type rawTimers struct {
 	Line int
 
-	Probe      scalar `yaml:"probe"`
-	Dead       scalar `yaml:"dead"`
-	Linger     scalar `yaml:"linger"`
-	Courtesy   scalar `yaml:"courtesy"`
-	Hello      scalar `yaml:"hello"`
-	BootWait   scalar `yaml:"boot-wait"`
-	HoldDown   scalar `yaml:"hold-down"`
-	Restarting scalar `yaml:"restarting"`
-	Refresh    scalar `yaml:"refresh"`
+	Probe         scalar `yaml:"probe"`
+	Dead          scalar `yaml:"dead"`
+	Linger        scalar `yaml:"linger"`
+	Courtesy      scalar `yaml:"courtesy"`
+	Hello         scalar `yaml:"hello"`
+	BootWait      scalar `yaml:"boot-wait"`
+	HoldDown      scalar `yaml:"hold-down"`
+	RecoveryDelay scalar `yaml:"recovery-delay"`
+	Restarting    scalar `yaml:"restarting"`
+	Refresh       scalar `yaml:"refresh"`
 }
 
 type rawFlap struct {
@@ -47,6 +49,12 @@ type rawFlap struct {
 
 	Budget scalar `yaml:"budget"`
 	Window scalar `yaml:"window"`
+}
+
+type rawDevices struct {
+	Line int
+
+	Weights map[string]scalar `yaml:"weights"`
 }
 
 type rawCCP struct {

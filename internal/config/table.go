@@ -35,6 +35,7 @@ func (t Timers) Table(p Profile) []TimerRow {
 		{"boot-wait", t.BootWait, d.BootWait, "fixed default", true, "wait for peers at start"},
 		{"boot-listen", t.BootListen, d.BootListen, "fixed", false, "wait at most this long for a first frame on each interface at start"},
 		{"hold-down", t.HoldDown, d.HoldDown, "fixed default", true, "health of a better member before highest-priority moves back"},
+		{"recovery-delay", t.Recovery, d.Recovery, "off", true, "a member stays READY this long after a start or the end of its last problem"},
 		{"stranger", t.Stranger, d.Stranger, "fixed", false, "most that a stranger who answers for a virtual address delays a claim"},
 		{"refresh", t.Refresh, d.Refresh, "fixed default", true, "between announcements while nothing changes"},
 		{"vmac-refresh", t.VMACRefresh, d.VMACRefresh, "fixed", false, "between frames that keep the VMAC in switches' tables"},

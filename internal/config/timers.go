@@ -34,6 +34,7 @@ type Timers struct {
 	BootWait    time.Duration   // INIT at least this long when no peer is heard
 	BootListen  time.Duration   // fixed: 40 s; INIT at most this long while an interface has carrier but has received nothing
 	HoldDown    time.Duration   // health before highest-priority moves the gateway back
+	Recovery    time.Duration   `json:",omitzero"` // default 0: off; READY this long after a start or the end of the last problem
 	Stranger    time.Duration   // fixed: 1 s; most that a stranger's answer for a VIP delays a claim
 	Announce    []time.Duration // fixed: gaps of the announcements that follow the first burst
 	Refresh     time.Duration   // announcements while nothing changes
@@ -110,6 +111,7 @@ func (b *builder) timers() {
 		b.add(r.BootWait, "choose at least "+short(3*t.Hello), "shorter than three state messages of %s: peers would go unheard", short(t.Hello))
 	}
 	t.HoldDown = b.duration(r.HoldDown, 0, time.Hour, t.HoldDown)
+	t.Recovery = b.duration(r.RecoveryDelay, 0, time.Hour, t.Recovery)
 	t.Restarting = b.duration(r.Restarting, 500*ms, 3*time.Second, t.Restarting)
 	t.Refresh = b.duration(r.Refresh, 5*time.Second, 4*time.Minute, t.Refresh)
 	t.derive()

@@ -25,6 +25,10 @@ type Backend interface {
 	Admin(context.Context, AdminRequest) (Result, error)
 	// Device registers, reports or unregisters a critical device.
 	Device(context.Context, DeviceRequest) (Result, error)
+	// ManyDevices carries out all requests, or none if one of them cannot be.
+	ManyDevices(context.Context, DevicesRequest) (Result, error)
+	// Freeze stops voluntary moves in the cluster, or allows them again.
+	Freeze(context.Context, FreezeRequest) (Result, error)
 	// Reload reads cluster.yaml again and applies it if everything in it can change live.
 	Reload(context.Context) (ReloadResult, error)
 	// Stop leaves the cluster gracefully, removes the gate and ends the daemon.

@@ -95,6 +95,16 @@ func (c *Client) Device(ctx context.Context, r DeviceRequest) (v Result, err err
 	return v, c.post(ctx, "devices", r, &v)
 }
 
+// ManyDevices implements Backend.
+func (c *Client) ManyDevices(ctx context.Context, r DevicesRequest) (v Result, err error) {
+	return v, c.post(ctx, "devices/batch", r, &v)
+}
+
+// Freeze implements Backend.
+func (c *Client) Freeze(ctx context.Context, r FreezeRequest) (v Result, err error) {
+	return v, c.post(ctx, "freeze", r, &v)
+}
+
 // Reload implements Backend.
 func (c *Client) Reload(ctx context.Context) (v ReloadResult, err error) {
 	return v, c.post(ctx, "reload", nil, &v)

@@ -12,7 +12,11 @@
 //	POST /v1/failover/reset      ResetRequest      forget counter and history
 //	POST /v1/admin               AdminRequest      take this member out, or back
 //	POST /v1/devices             DeviceRequest     register, report, unregister a critical device
+//	POST /v1/devices/batch       DevicesRequest    several of these, all or none
+//	POST /v1/freeze              FreezeRequest     stop voluntary moves, or allow them again
 //	POST /v1/reload, /v1/stop, /v1/restart
+//
+// docs/API.md is the reference for programs in other languages.
 //
 // Every failure is an Error as JSON: what was refused, why, and the way out.
 package control

@@ -28,6 +28,8 @@ func (s *Server) handler(ctx context.Context) http.Handler {
 	post(s, mux, "failover/reset", b.ResetFailovers)
 	post(s, mux, "admin", b.Admin)
 	post(s, mux, "devices", b.Device)
+	post(s, mux, "devices/batch", b.ManyDevices)
+	post(s, mux, "freeze", b.Freeze)
 	order(s, mux, "reload", b.Reload)
 	order(s, mux, "stop", b.Stop)
 	order(s, mux, "restart", b.Restart)

@@ -3,8 +3,11 @@
 package control
 
 import (
+	"errors"
 	"strconv"
 	"strings"
+	"time"
+	"unicode"
 )
 
 // FailoverRequest moves the gateway.
@@ -34,6 +37,18 @@ type DeviceRequest struct {
 	Reason     string   `json:"reason,omitempty"`
 	Timeout    Duration `json:"timeout,omitzero"` // 0: never expires
 	Persistent bool     `json:"persistent,omitempty"`
+}
+
+// DevicesRequest carries out several requests, all of them or none.
+type DevicesRequest struct {
+	Requests []DeviceRequest `json:"requests"`
+}
+
+// FreezeRequest stops voluntary moves in the whole cluster, or allows them again. A member that is silent, yields or has crashed is
+// taken over from all the same.
+type FreezeRequest struct {
+	Frozen bool     `json:"frozen"`
+	For    Duration `json:"for,omitzero"` // 1s to 10m; 0: 30s
 }
 
 // Result is the answer to a request that changes something.
@@ -78,10 +93,15 @@ func (r ResetRequest) Validate() error {
 	return nil
 }
 
-// Bounds of what a critical device says: HELLOs carry the names of all, and the reasons of those in problem.
+// Bounds of critical devices: HELLOs carry the names and reasons of those in problem.
 const (
 	maxDeviceName = 32
 	maxReason     = 200
+	minTimeout    = 100 * time.Millisecond
+	maxTimeout    = 24 * time.Hour
+
+	// MaxDevices is how many devices that are not built in a member has at most, and how many requests a DevicesRequest.
+	MaxDevices = 512
 )
 
 // Validate refuses a request that no member could carry out.
@@ -101,11 +121,42 @@ func (r DeviceRequest) Validate() error {
 	default:
 		return Invalid("status "+strconv.Quote(r.Status), "choose ok, init, problem")
 	}
-	if len(r.Reason) > maxReason {
-		return Invalid("a reason of "+strconv.Itoa(len(r.Reason))+" bytes", "keep it to "+strconv.Itoa(maxReason))
+	if len(r.Reason) > maxReason || strings.ContainsFunc(r.Reason, unicode.IsControl) {
+		return Invalid("a reason of "+strconv.Itoa(len(r.Reason))+" bytes", "keep it to one line of "+strconv.Itoa(maxReason)+" bytes")
 	}
-	if r.Timeout < 0 {
-		return Invalid("a negative timeout", "0 never expires")
+	if t := time.Duration(r.Timeout); t != 0 && (t < minTimeout || t > maxTimeout) {
+		return Invalid("timeout "+t.String(), "choose 100ms to 24h, or 0, which never expires")
+	}
+	return nil
+}
+
+// Validate refuses a request that no member could carry out, and says which one in it is wrong.
+func (r DevicesRequest) Validate() error {
+	if n := len(r.Requests); n == 0 || n > MaxDevices {
+		return Invalid(strconv.Itoa(n)+" requests", "send 1 to "+strconv.Itoa(MaxDevices)+" at once")
+	}
+	for i, q := range r.Requests {
+		if err := q.Validate(); err != nil {
+			var e *Error
+			if errors.As(err, &e) {
+				return &Error{Code: e.Code, What: "requests[" + strconv.Itoa(i) + "]: " + e.What, WayOut: e.WayOut + "; nothing was changed"}
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// Validate refuses a request that no member could carry out.
+func (r FreezeRequest) Validate() error {
+	d := time.Duration(r.For)
+	switch {
+	case d == 0:
+		return nil
+	case !r.Frozen:
+		return Invalid("a time for the end of a freeze", "leave it out: it ends at once")
+	case d < time.Second || d > 10*time.Minute:
+		return Invalid("a freeze of "+d.String(), "choose 1s to 10m")
 	}
 	return nil
 }

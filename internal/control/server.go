@@ -21,7 +21,7 @@ import (
 // Limits of the server. The socket is the owner's alone, so they guard against mistakes, not against attackers.
 const (
 	maxConnections = 64
-	maxBody        = 64 << 10
+	maxBody        = 256 << 10        // MaxDevices requests, each with a reason
 	requestTimeout = 60 * time.Second // a graceful hand-over is done in far less
 	writeTimeout   = 5 * time.Second  // a follower that reads nothing for this long is dropped
 )

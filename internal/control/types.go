@@ -19,9 +19,27 @@ type State struct {
 	FailoversSince time.Time     `json:"failovers_since"`
 	Forced         string        `json:"forced,omitempty"` // member that a forced hand-over holds the gateway on
 	ForcedUntil    *time.Time    `json:"forced_until,omitempty"`
+	Frozen         []Freeze      `json:"frozen,omitempty"`   // who stopped voluntary moves, and until when
+	Flap           *Flap         `json:"flap,omitempty"`     // nil: damping is off
 	Warnings       []string      `json:"warnings,omitempty"` // thin margins, rotation held open, ...
 	Version        string        `json:"version"`
+	Protocol       uint32        `json:"protocol"`      // version of the protocol that this member speaks
 	ConfigDigest   string        `json:"config_digest"` // first 16 hex digits
+}
+
+// Freeze is a freeze of voluntary moves, ordered at one member and heeded by all.
+type Freeze struct {
+	By     string    `json:"by"` // member at which it was ordered
+	Until  time.Time `json:"until"`
+	LeftMs float64   `json:"left_ms"`
+}
+
+// Flap is the budget of moves from a member that lives.
+type Flap struct {
+	Budget int        `json:"budget"`
+	Left   int        `json:"left"`
+	Window Duration   `json:"window"`
+	Until  *time.Time `json:"until,omitempty"` // with nothing left: when the next move comes back
 }
 
 // MemberState is one member in State.
@@ -37,11 +55,21 @@ type MemberState struct {
 	Answer       bool      `json:"answer"`
 	Forward      bool      `json:"forward"`
 	Alone        bool      `json:"alone,omitempty"`
-	Problems     []string  `json:"problems,omitempty"` // devices in problem
+	Problems     []string  `json:"problems,omitempty"` // devices in problem or init
+	NotOK        []NotOK   `json:"not_ok,omitempty"`   // the same with status and reason
 	AgeMs        float64   `json:"age_ms"`             // since it was last heard; 0 for this member
 	LoadPercent  float64   `json:"load_percent"`
 	Version      string    `json:"version,omitempty"`
+	Protocol     uint32    `json:"protocol,omitempty"`     // 0: not heard yet
+	Capabilities []string  `json:"capabilities,omitempty"` // what its build offers beyond the protocol's first version
 	ConfigDigest string    `json:"config_digest,omitempty"`
+}
+
+// NotOK is a critical device of a member that is not ok.
+type NotOK struct {
+	Device string `json:"device"`
+	Status string `json:"status"` // init problem
+	Reason string `json:"reason,omitempty"`
 }
 
 // Interfaces lists this member's interfaces and what is heard on them.
@@ -100,6 +128,8 @@ type Device struct {
 	Since      time.Time `json:"since"`     // last change of status
 	Reported   time.Time `json:"reported"`  // last report
 	Persistent bool      `json:"persistent,omitempty"`
+	Weight     int       `json:"weight"`            // of its problem when all members have some; 0: it counts nothing
+	Meaning    string    `json:"meaning,omitempty"` // what problem means, of a built-in one
 }
 
 // VIPs lists the cluster's virtual addresses.
@@ -202,9 +232,10 @@ type Why struct {
 
 // WhyNot explains why a peer is, or is not, the active one.
 type WhyNot struct {
-	Member string `json:"member"`
-	State  string `json:"state"`
-	Why    string `json:"why"`
+	Member string   `json:"member"`
+	State  string   `json:"state"`
+	Why    string   `json:"why"`
+	Facts  []string `json:"facts,omitempty"` // what it rests on
 }
 
 // Counters are raw numbers for experts; names are stable, sorted by group and name when shown.

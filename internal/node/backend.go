@@ -185,45 +185,6 @@ func (b *backend) Admin(ctx context.Context, r control.AdminRequest) (control.Re
 	return res, nil
 }
 
-// Device implements control.Backend.
-func (b *backend) Device(ctx context.Context, r control.DeviceRequest) (control.Result, error) {
-	ev, err := deviceEvent(r)
-	if err != nil {
-		return control.Result{}, err
-	}
-	res, err := b.device(ctx, r, ev)
-	if err != nil || ev.Op == members.DeviceReport {
-		return res, err
-	}
-	if ev.Op == members.DeviceRegister && !r.Persistent {
-		return res, nil
-	}
-	return res, b.n.store.keepDevice(r, ev.Op == members.DeviceUnregister)
-}
-
-func (b *backend) device(ctx context.Context, r control.DeviceRequest, ev members.Device) (control.Result, error) {
-	return ask(ctx, b.n, func(now int64) (control.Result, error) {
-		known := false
-		for _, d := range b.n.machine.View(now).Devices {
-			if d.Name != r.Name {
-				continue
-			}
-			known = true
-			if d.Builtin {
-				return control.Result{}, control.Refused(r.Name+" is a built-in device", "choose another name")
-			}
-		}
-		if !known && ev.Op != members.DeviceRegister {
-			return control.Result{}, control.NotFound("there is no device "+r.Name, "register it first: holdfast devices register "+r.Name)
-		}
-		b.n.step(ev)
-		if ev.Op == members.DeviceUnregister {
-			b.n.metrics.RemoveDevice(r.Name)
-		}
-		return control.Result{Done: r.Name + ": " + r.Action}, nil
-	})
-}
-
 // Reload implements control.Backend.
 func (b *backend) Reload(ctx context.Context) (control.ReloadResult, error) {
 	return ask(ctx, b.n, func(int64) (control.ReloadResult, error) { return b.n.reload() })

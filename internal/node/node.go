@@ -81,6 +81,7 @@ type node struct {
 	serve     serving           // what has been told to the host about serving
 	asked     []neighbourAsking // by slot: neighbours asked and not answered
 	trace     *history
+	desk      desk        // where programs report critical devices
 	pulseOwed bool        // the pulse has not taken the newest configuration
 	died      *pulse.Died // the pulse has ended and another one is to be started
 	stats     pulse.Stats

@@ -9,11 +9,8 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,6 +31,10 @@ type stored struct {
 	AdminDown   bool   `json:"admin_down,omitempty"` // taken out of service for good ("--permanent")
 	// Devices are the registrations that survive a restart ("--persistent"), by name.
 	Devices map[string]control.DeviceRequest `json:"devices,omitempty"`
+	// Reported is what was last reported of these, and BootID the boot of the machine in which that was. After a restart of the daemon
+	// a device is as it was; after a reboot it is as it was registered.
+	Reported map[string]reported `json:"reported,omitempty"`
+	BootID   string              `json:"boot_id,omitempty"`
 }
 
 // store keeps stored in one file, replaced whole: a crash leaves the old or the new one. It is safe for concurrent use; only want never
@@ -47,6 +48,9 @@ type store struct {
 	stored
 	ceiling atomic.Uint32 // TermCeiling, for want
 	wanted  chan uint32   // the newest term that is to be reserved
+
+	bootID string
+	noted  notes // reports that are to be remembered
 }
 
 // openStore reads dir/member.json; a missing file is an empty one, a damaged file is an error that says what to do.
@@ -55,7 +59,8 @@ func openStore(dir string, log *slog.Logger) (_ *store, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("state-dir %s: %w", dir, err)
 	}
-	s := &store{path: filepath.Join(dir, "member.json"), log: log, wanted: make(chan uint32, 1)}
+	s := &store{path: filepath.Join(dir, "member.json"), log: log, wanted: make(chan uint32, 1),
+		bootID: bootID(), noted: newNotes()}
 	if s.lock, err = lockFile(filepath.Join(dir, "lock")); err != nil {
 		return nil, err
 	}
@@ -118,10 +123,19 @@ func (s *store) want(term uint32) {
 
 // serve writes what is wanted until ctx ends.
 func (s *store) serve(ctx context.Context) error {
+	write := time.NewTimer(0)
+	defer write.Stop()
+	<-write.C
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return s.writeReports()
+		case <-s.noted.some:
+			write.Reset(reportsEvery)
+		case <-write.C:
+			if err := s.writeReports(); err != nil {
+				s.log.Error("remember reports", "error", err)
+			}
 		case term := <-s.wanted:
 			if err := s.reserve(term + termReserve/2); err != nil {
 				s.log.Error("reserve terms", "error", err)
@@ -152,33 +166,6 @@ func (s *store) setAdminDown(down bool) error {
 	next := s.stored
 	next.AdminDown = down
 	return s.replace(next)
-}
-
-// keepDevice remembers a registration, or with remove forgets it.
-func (s *store) keepDevice(r control.DeviceRequest, remove bool) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if _, known := s.Devices[r.Name]; remove && !known {
-		return nil
-	}
-	next := s.stored
-	next.Devices = maps.Clone(s.Devices)
-	if next.Devices == nil {
-		next.Devices = map[string]control.DeviceRequest{}
-	}
-	if remove {
-		delete(next.Devices, r.Name)
-	} else {
-		next.Devices[r.Name] = r
-	}
-	return s.replace(next)
-}
-
-// kept returns the registrations that survive a restart.
-func (s *store) kept() []control.DeviceRequest {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.SortedFunc(maps.Values(s.Devices), func(a, b control.DeviceRequest) int { return strings.Compare(a.Name, b.Name) })
 }
 
 func (s *store) replace(next stored) error {

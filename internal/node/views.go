@@ -13,7 +13,6 @@ import (
 
 	"github.com/holdfast-project/holdfast/ccp"
 	"github.com/holdfast-project/holdfast/internal/build"
-	"github.com/holdfast-project/holdfast/internal/config"
 	"github.com/holdfast-project/holdfast/internal/control"
 	"github.com/holdfast-project/holdfast/internal/pulse"
 	"github.com/holdfast-project/holdfast/members"
@@ -31,6 +30,7 @@ func (b *backend) State(ctx context.Context) (control.State, error) {
 			Cluster: n.cfg.Name, ClusterID: n.cfg.ID, Mode: string(n.cfg.Mode), Recovery: string(n.cfg.Recovery),
 			Profile: string(n.cfg.Profile), Self: v.Self, LastChange: n.trace.last, Failovers: n.trace.count,
 			FailoversSince: n.trace.since, Warnings: n.warnings(), Version: build.Version, ConfigDigest: hex.EncodeToString(digest[:8]),
+			Protocol: protocolVersion, Frozen: n.freezes(now, v), Flap: n.flapState(v),
 		}
 		if k := len(n.trace.failovers); k > 0 {
 			s.LastFailover = &n.trace.failovers[k-1]
@@ -55,13 +55,18 @@ func (n *node) memberState(now int64, v members.View, m members.PeerView) contro
 		Term: m.Term, Answer: m.Serving, Forward: m.Serving, Since: n.trace.at(m.Since),
 	}
 	for _, d := range m.Problems {
+		if d.Name == device.ProblemNotification && len(m.Problems) > 1 { // it only says that there are others
+			continue
+		}
 		s.Problems = append(s.Problems, d.Name)
+		s.NotOK = append(s.NotOK, control.NotOK{Device: d.Name, Status: d.Status.String(), Reason: d.Reason})
 	}
 	if s.Local {
 		bits := n.words.Serving(gateway, now)
 		s.Answer, s.Forward = bits&gate.Answer != 0, bits&gate.Forward != 0
 		s.Alone = s.Answer && n.serve.lease.Alone
 		s.Version, s.LoadPercent = build.Version, float64(n.cpu.permille)/10
+		s.Protocol, s.Capabilities = protocolVersion, capabilityNames(capabilities)
 		return s
 	}
 	if m.LastSeen != 0 {
@@ -74,8 +79,32 @@ func (n *node) memberState(now int64, v members.View, m members.PeerView) contro
 	}
 	if t := n.wire.told[m.ID]; t != nil {
 		s.Version, s.LoadPercent, s.ConfigDigest = t.Build, float64(t.Load.CPUPermille)/10, hex.EncodeToString(t.ConfigDigest[:8])
+		s.Protocol, s.Capabilities = t.Version, capabilityNames(t.Capabilities)
 	}
 	return s
+}
+
+func (n *node) flapState(v members.View) *control.Flap {
+	if n.cfg.Flap.Budget == 0 {
+		return nil
+	}
+	f := &control.Flap{Budget: n.cfg.Flap.Budget, Left: v.FlapBudget, Window: control.Duration(n.cfg.Flap.Window)}
+	if v.FlapBudget == 0 && v.Damped != 0 {
+		until := n.trace.at(v.Damped)
+		f.Until = &until
+	}
+	return f
+}
+
+// capabilityNames names the feature bits of a build; those of a newer build have no name here.
+func capabilityNames(bits uint64) []string {
+	var names []string
+	for i := range 64 {
+		if bits&(1<<i) != 0 {
+			names = append(names, fmt.Sprintf("feature-%d", i))
+		}
+	}
+	return names
 }
 
 // address is the member's first own address on a sync interface, else on the first interface that has one.
@@ -174,32 +203,6 @@ func (n *node) interfaceState(now int64, p *port) control.InterfaceState {
 	return s
 }
 
-// Devices implements control.Backend.
-func (b *backend) Devices(ctx context.Context) (control.Devices, error) {
-	kept := map[string]bool{}
-	for _, r := range b.n.store.kept() { // may wait for the disk: not on the loop
-		kept[r.Name] = true
-	}
-	return ask(ctx, b.n, func(now int64) (control.Devices, error) {
-		list := control.Devices{Member: b.n.local.Self.Name}
-		for _, d := range b.n.machine.View(now).Devices {
-			list.Devices = append(list.Devices, control.Device{
-				Name: d.Name, Status: d.Status.String(), Reason: deviceReason(d), BuiltIn: d.Builtin, TimeoutSec: d.Timeout.Seconds(),
-				Since: b.n.trace.at(d.Changed), Reported: b.n.trace.at(d.Reported), Persistent: kept[d.Name],
-			})
-		}
-		return list, nil
-	})
-}
-
-// deviceReason is the device's own reason, or what its problem means.
-func deviceReason(d device.Device) string {
-	if d.Reason == "" && d.Status != device.OK {
-		return d.Meaning
-	}
-	return d.Reason
-}
-
 // VIPs implements control.Backend.
 func (b *backend) VIPs(ctx context.Context) (control.VIPs, error) {
 	return ask(ctx, b.n, func(now int64) (control.VIPs, error) {
@@ -287,36 +290,13 @@ func (b *backend) Why(ctx context.Context) (control.Why, error) {
 	return ask(ctx, b.n, func(now int64) (control.Why, error) {
 		n := b.n
 		v := n.machine.View(now)
-		w := control.Why{Member: n.local.Self.Name, State: v.State.String(), Why: n.machine.Why(), Facts: n.facts(v)}
+		w := control.Why{Member: n.local.Self.Name, State: v.State.String(), Why: plainWhy(n.machine.Why(), n.local.Self.Name, v.State), Facts: n.facts(now, v)}
 		for _, m := range n.local.Peers {
-			w.Peers = append(w.Peers, control.WhyNot{Member: m.Name, State: v.Members[m.ID].State.String(), Why: n.machine.WhyNot(m.ID)})
+			w.Peers = append(w.Peers, control.WhyNot{Member: m.Name, State: v.Members[m.ID].State.String(),
+				Why: plainWhy(n.machine.WhyNot(m.ID), m.Name, v.Members[m.ID].State), Facts: n.peerFacts(now, v.Members[m.ID])})
 		}
 		return w, nil
 	})
-}
-
-// facts are what the answer to "why" rests on.
-func (n *node) facts(v members.View) []string {
-	s := n.gateState(gateway)
-	facts := []string{fmt.Sprintf("gate: lease term %d renewed %.1f ms ago, fence term %d granted to %s, answer %t, forward %t",
-		s.LeaseTerm, ms(s.LeaseAge), s.FenceTerm, cmp.Or(n.name(s.Grantee), "nobody"), s.Serving, s.Forward)}
-	if v.Claim.Cause != 0 {
-		line := fmt.Sprintf("claim: term %d because of %s", v.Claim.Term, v.Claim.Cause)
-		for _, m := range v.Claim.Waiting {
-			line += ", waits for " + n.name(m)
-		}
-		if v.Claim.Held != "" {
-			line += ": " + v.Claim.Held
-		}
-		facts = append(facts, line)
-	}
-	if n.cfg.Flap.Budget > 0 {
-		facts = append(facts, fmt.Sprintf("voluntary moves left in %v: %d", n.cfg.Flap.Window, v.FlapBudget))
-	}
-	if n.cfg.Recovery == config.HighestPriority {
-		facts = append(facts, fmt.Sprintf("recovery: the first healthy member of the file, after %v", n.cfg.Timers.HoldDown))
-	}
-	return facts
 }
 
 // Counters implements control.Backend.

@@ -92,6 +92,21 @@ func (b *Backend) Device(_ context.Context, r control.DeviceRequest) (control.Re
 	return b.did("device %s %s %s timeout %s persistent %t: %s", r.Action, r.Name, r.Status, time.Duration(r.Timeout), r.Persistent, r.Reason)
 }
 
+// ManyDevices implements control.Backend.
+func (b *Backend) ManyDevices(ctx context.Context, r control.DevicesRequest) (res control.Result, err error) {
+	for _, q := range r.Requests {
+		if res, err = b.Device(ctx, q); err != nil {
+			return res, err
+		}
+	}
+	return res, nil
+}
+
+// Freeze implements control.Backend.
+func (b *Backend) Freeze(_ context.Context, r control.FreezeRequest) (control.Result, error) {
+	return b.did("freeze %t for %s", r.Frozen, time.Duration(r.For))
+}
+
 // Reload implements control.Backend.
 func (b *Backend) Reload(context.Context) (control.ReloadResult, error) {
 	_, err := b.did("reload")
