@@ -12,6 +12,8 @@ type Config struct {
 	Names []string
 	// Interfaces lists the monitored interfaces. Private unmonitored ones are left out.
 	Interfaces []Interface
+	// Groups lists monitored interfaces that count as one; an interface is in one group at most.
+	Groups []Group
 	// Recovery defaults to RecoveryMaintainCurrent.
 	Recovery Recovery
 	// Timers: zero fields take the values of DefaultTimers.
@@ -56,8 +58,22 @@ type Interface struct {
 	// Name is the interface's configured name, used in reasons ("outside").
 	Name string
 	// Cluster is set if the interface carries virtual addresses. Others (sync, monitored private) are
-	// watched as well, but the questions about VIPs and neighbours are asked on cluster interfaces only.
+	// watched as well, but questions about VIPs are asked on cluster interfaces only.
 	Cluster bool
+	// Private is set if the interface is the member's own: it may be on another segment than the others', so that
+	// only its carrier and, with Targets, its neighbours count, and not who is heard there.
+	Private bool
+	// Targets is set if neighbours are configured. Without, those that the host has learned are asked, on cluster interfaces.
+	Targets bool
+}
+
+// Group is a set of interfaces that count as one: the member has a problem only when fewer than MinUp of them are well.
+type Group struct {
+	// Name is used in reasons.
+	Name string
+	// MinUp is at least 1 and at most the number of Slots.
+	MinUp int
+	Slots []uint8
 }
 
 // Timers are the times that the machine goes by. All of them are shown by the CLI.

@@ -108,16 +108,6 @@ func (m *Machine) recordDevice(d *device.Device) {
 	m.do(r)
 }
 
-// interfaceProblem names the first failed interface.
-func (m *Machine) interfaceProblem() string {
-	for i := range m.ifaces {
-		if m.ifaces[i].problem != "" {
-			return m.ifaces[i].problem
-		}
-	}
-	return ""
-}
-
 // configProblem compares this member's configuration with that of the one that serves, or of the first
 // member heard: that one is the reference, so that a wrong newcomer takes itself out and nobody else.
 func (m *Machine) configProblem() string {

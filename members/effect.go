@@ -67,8 +67,8 @@ type Announce struct {
 // come as VIPAnswer; silence need not be reported. Asks must leave at once and must not wait for answers.
 type AskVIP struct{}
 
-// AskNeighbours asks configured or learned neighbours on one interface whether they are there, from the
-// own address; members are no neighbours. An answer comes as NeighbourAnswer.
+// AskNeighbours asks configured or learned neighbours on one interface whether they are there, by ARP (or neighbour
+// solicitation) and by echo request, from the own address; members are no neighbours. Each answer comes as NeighbourAnswer.
 type AskNeighbours struct{ Iface uint8 }
 
 // Query probes all peers on all interfaces at once, out of schedule; the first answer to each of these

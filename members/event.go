@@ -133,7 +133,14 @@ type Link struct {
 	// Up is carrier (and administrative up). Received is set once any frame was received since carrier.
 	Up       bool
 	Received bool
+	// Fault says in words what is wrong with the interface on this member's side, though frames may pass (a bond with
+	// too few links), or why it is not up; empty for nothing, or simply no carrier.
+	Fault string
 }
+
+// CCPIn says that a frame of the peer's daemon came in on an interface. It is due while the peer's gate is silent there, for
+// each frame; HelloReceived says it as well, on the interface that was the fastest.
+type CCPIn struct{ Peer, Iface uint8 }
 
 // Device reports a critical device that something outside of the machine watches.
 type Device struct {
@@ -190,6 +197,9 @@ type VIPAnswer struct {
 type NeighbourAnswer struct {
 	Iface    uint8 // slot
 	Answered bool
+	// Echo: the station answered an echo request. Otherwise only its MAC was told (ARP, neighbour advertisement), which
+	// something nearer may do in its place: see Machine's use of it in neighbourAnswer.
+	Echo bool
 	// Asked is when the question left; an answer is proof only for times after that. 0 means unknown: then
 	// the time of the event less one probe interval is taken.
 	Asked int64
@@ -259,6 +269,7 @@ func (Silent) event()          {}
 func (YieldResult) event()     {}
 func (HelloReceived) event()   {}
 func (Link) event()            {}
+func (CCPIn) event()           {}
 func (Device) event()          {}
 func (VIPAnswer) event()       {}
 func (NeighbourAnswer) event() {}

@@ -67,6 +67,8 @@ type InterfaceView struct {
 	Problem, Proven bool
 	// Undecided is set if there is a fault and nothing can tell on whose side.
 	Undecided bool
+	// Heard has bit i set if CCP of member i comes in there.
+	Heard uint8
 }
 
 // Budget is what flap damping leaves of the moves from a member that lives.

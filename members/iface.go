@@ -12,22 +12,32 @@ type iface struct {
 	Interface
 	known    bool // a Link event came
 	carrier  bool
-	since    int64 // of carrier or its loss
-	received bool  // some frame came in since start
-	heardAt  int64 // when the last probe left that a peer answered here
+	broken   string // what the host says is wrong with it, in words
+	since    int64  // of carrier or its loss
+	received bool   // some frame came in since start
+	heardAt  int64  // when the last probe left that a peer answered here
 
-	neighbourAt int64 // when the last question left that a neighbour answered
-	askedAt     int64
-	questionAt  int64 // since when living peers are silent here, 0 if none is
+	neighbourAt  int64 // when the last question left that a neighbour answered in a way that counts
+	echoAt       int64 // when the last echo request left that a neighbour answered
+	resolvedAt   int64 // when the last question left that only an ARP answer came to, where that does not count
+	askedAt      int64
+	unansweredAt int64 // when the first question left that no answer has come to yet, 0 if there is none
+	questionAt   int64 // since when living peers are silent here, 0 if none is
 
 	problem, undecided string
+	proven             bool  // the problem is on this side, not only settling
 	clears             int64 // when a settling problem ends, 0 if it does not settle
+	said               verdict
+	words              string // of said
 }
 
 // down reports whether the interface is known to have no carrier.
 func (f *iface) down() bool { return f.known && !f.carrier }
 
-// link takes a carrier change in.
+// asks reports whether neighbours are asked on the interface.
+func (f *iface) asks() bool { return f.Cluster || f.Targets }
+
+// link takes a change of the interface in.
 func (m *Machine) link(e Link) {
 	i := m.ifaceIndex(e.Iface)
 	if i < 0 {
@@ -35,6 +45,16 @@ func (m *Machine) link(e Link) {
 	}
 	f := &m.ifaces[i]
 	f.received = f.received || e.Received
+	broken := ""
+	switch {
+	case e.Fault != "":
+		broken = f.Name + ": " + e.Fault
+	case !e.Up:
+		broken = f.Name + " has no carrier"
+	}
+	if f.broken != broken {
+		f.broken, m.helloSoon = broken, true
+	}
 	if f.known && f.carrier == e.Up {
 		return
 	}
@@ -46,22 +66,18 @@ func (m *Machine) link(e Link) {
 		m.deferUntil = max(m.deferUntil, m.now+2*m.t.dead) // who is there shows within that time
 	case !e.Up:
 		f.received = false
-		m.do(Record{Code: CodeLinkDown, From: m.state, To: m.state, Reason: f.Name + " has no carrier", Peer: Nobody, Iface: f.Name})
+		m.do(Record{Code: CodeLinkDown, From: m.state, To: m.state, Reason: broken, Peer: Nobody, Iface: f.Name})
 	}
 }
 
-// neighbourAnswer takes the answer of a third station in.
-func (m *Machine) neighbourAnswer(e NeighbourAnswer) {
-	i := m.ifaceIndex(e.Iface)
-	if i < 0 || !e.Answered {
-		return
+// reconfigureInterfaces takes over whether neighbours are configured, and the groups.
+func (m *Machine) reconfigureInterfaces(cfg Config) {
+	for _, c := range cfg.Interfaces {
+		if i := m.ifaceIndex(c.Slot); i >= 0 {
+			m.ifaces[i].Targets = c.Targets
+		}
 	}
-	asked := e.Asked
-	if asked == 0 {
-		asked = m.now - m.t.probe
-	}
-	m.ifaces[i].neighbourAt = max(m.ifaces[i].neighbourAt, asked)
-	m.ifaces[i].received = true
+	m.formGroups()
 }
 
 // judgeInterfaces decides for each interface whether it has failed on this member's side.
@@ -70,6 +86,7 @@ func (m *Machine) judgeInterfaces() {
 	for i := range m.ifaces {
 		f := &m.ifaces[i]
 		problem, undecided := m.fault(i)
+		f.proven = problem != ""
 		switch {
 		case problem != "":
 			f.clears = 0
@@ -83,7 +100,7 @@ func (m *Machine) judgeInterfaces() {
 		if problem != "" && f.clears != 0 {
 			m.wakeAt(f.clears)
 		}
-		if (problem == "") != (f.problem == "") {
+		if (problem == "") != (f.problem == "") || (undecided == "") != (f.undecided == "") {
 			m.helloSoon = true
 		}
 		if undecided != "" && f.undecided == "" {
@@ -97,34 +114,95 @@ func (m *Machine) judgeInterfaces() {
 // fault says what is wrong with interface i on this member's side, or that it cannot be told.
 func (m *Machine) fault(i int) (problem, undecided string) {
 	f := &m.ifaces[i]
-	if f.down() {
+	if f.broken != "" {
 		f.questionAt = 0
-		return f.Name + " has no carrier", ""
+		return f.broken, ""
 	}
 	if m.isolated && f.Cluster {
 		return "nothing answers on any cluster interface: no member and no neighbour", ""
 	}
+	var v verdict
+	if f.Private {
+		v = m.judgeTargets(f)
+	} else {
+		v = m.judgeSilence(i)
+	}
+	if v != f.said {
+		f.said, f.words = v, m.verdictText(f, v)
+	}
+	switch v.fault {
+	case faultHere:
+		return f.words, ""
+	case faultUndecided:
+		return "", f.words
+	}
+	return "", ""
+}
+
+// judgeSilence decides whose fault it is that living peers are silent on interface i.
+func (m *Machine) judgeSilence(i int) verdict {
+	f := &m.ifaces[i]
 	silent := m.silentHere(i)
 	if silent == nil {
 		f.questionAt = 0
-		return "", ""
+		return verdict{}
 	}
 	if f.questionAt == 0 {
 		f.questionAt = m.now
 	}
-	if f.neighbourAt >= f.questionAt {
-		return "", "" // a third station hears us: the other side
+	if f.neighbourAt >= f.questionAt { // a third station hears us: the other side
+		if f.unansweredAt == 0 || m.now < f.unansweredAt+m.t.settle {
+			return verdict{}
+		}
+		f.questionAt = f.unansweredAt // not any more
 	}
-	m.ask(f, m.t.probe)
-	verdict := f.questionAt + 2*m.t.dead
-	if m.now < verdict {
-		m.wakeAt(verdict)
-		return "", ""
+	decide, give := f.questionAt+2*m.t.dead, f.questionAt+max(2*m.t.dead, 4*m.t.hello)
+	if m.now < give {
+		m.ask(f, m.t.probe)
+		m.wakeAt(give)
+	} else {
+		m.ask(f, m.t.hello)
 	}
-	if m.neighbourKnown(f, f.questionAt) {
-		return f.Name + " is silent: neither " + silent.name + " nor a neighbour is heard", ""
+	if m.now < decide {
+		m.wakeAt(decide)
+		return verdict{}
 	}
-	return "", silent.name + " is silent on " + f.Name + " and no neighbour can tell whose fault it is"
+	v := verdict{peer: silent.id, resolved: f.resolvedAt >= f.questionAt}
+	v.in, v.out = m.ways(i)
+	switch {
+	case m.neighbourKnown(f, f.questionAt):
+		v.fault = faultHere
+	case m.othersMeet(i) != nil:
+		v.fault, v.meet = faultHere, true
+	case m.now >= give:
+		v.fault = faultUndecided
+	default:
+		return verdict{}
+	}
+	return v
+}
+
+// judgeTargets decides by the configured neighbours of a private interface, which need not be where the other members are.
+func (m *Machine) judgeTargets(f *iface) verdict {
+	if !f.Targets || !m.initDone {
+		return verdict{}
+	}
+	v := verdict{targets: true, resolved: f.unansweredAt != 0 && f.resolvedAt >= f.unansweredAt}
+	switch {
+	case f.unansweredAt == 0:
+		return verdict{}
+	case m.now < f.unansweredAt+m.t.settle:
+		m.wakeAt(f.unansweredAt + m.t.settle)
+		if f.said.targets {
+			return f.said // it was so before, too
+		}
+		return verdict{}
+	case f.neighbourAt == 0:
+		v.fault = faultUndecided // they may never have been there
+	default:
+		v.fault = faultHere
+	}
+	return v
 }
 
 // silentHere returns a living peer that is silent on interface i for no known reason of its own, unless
@@ -146,137 +224,16 @@ func (m *Machine) silentHere(i int) *peer {
 
 // saysDown reports whether the peer says that its interface has no carrier.
 func (m *Machine) saysDown(p *peer, slot uint8) bool {
-	for _, f := range p.hello.Interfaces {
-		if f.Slot == slot {
-			return !f.Carrier && p.helloAt != 0
-		}
-	}
-	return false
+	v := p.tells(slot)
+	return v != nil && !v.Carrier && p.helloAt != 0
 }
 
-// neighbourKnown reports whether a neighbour answered not long before the time at.
-func (m *Machine) neighbourKnown(f *iface, at int64) bool {
-	return f.neighbourAt != 0 && f.neighbourAt >= at-3*m.t.neighbours
-}
-
-// ask asks the neighbours of an interface, once every interval.
-func (m *Machine) ask(f *iface, every int64) {
-	if f.askedAt == 0 || m.now-f.askedAt >= every {
-		f.askedAt = m.now
-		m.do(AskNeighbours{Iface: f.Slot})
-	}
-	m.wakeAt(f.askedAt + every)
-}
-
-// askRegularly keeps it known which neighbours there are, so that their silence says something later.
-func (m *Machine) askRegularly(f *iface) {
-	if f.Cluster && !f.down() && m.initDone {
-		m.ask(f, m.t.neighbours)
-	}
-}
-
-// judgeIsolation decides whether the silence of all peers is this member's own fault: no cluster
-// interface has carrier, or neighbours that were known are silent as well.
-func (m *Machine) judgeIsolation() {
-	since, all := m.allSuspect()
-	was := m.isolated
-	switch {
-	case !m.noCarrier() && (!all || !m.initDone):
-		m.isolated = false
-	case m.noCarrier():
-		m.isolated = true
-	default:
-		proven, known := m.neighbourProof(since)
-		late := m.now - since
-		if !proven && known {
-			every := m.t.probe
-			if late > 10*m.t.dead {
-				every = m.t.hello
-			}
-			m.askAll(every)
-		}
-		verdict := since + 3*m.t.dead
-		m.isolated = !proven && known && m.now >= verdict && m.allDead()
-		if !proven && known && m.now < verdict {
-			m.wakeAt(verdict)
+// tells returns what the peer's last HELLO says of an interface, nil if nothing.
+func (p *peer) tells(slot uint8) *InterfaceView {
+	for i := range p.hello.Interfaces {
+		if v := &p.hello.Interfaces[i]; v.Slot == slot {
+			return v
 		}
 	}
-	if was && !m.isolated {
-		m.deferUntil = max(m.deferUntil, m.now+2*m.t.dead)
-	}
-	if m.isolated && m.term != 0 && m.anybodyCould() {
-		m.do(Revoke{})
-		m.closed(change{code: CodeIsolated, peer: Nobody, reason: "nothing answers on any cluster interface: " +
-			"the fault is on this side, and another member could serve"})
-	}
-}
-
-// noCarrier reports whether no cluster interface has carrier, and there are such interfaces.
-func (m *Machine) noCarrier() bool {
-	none := false
-	for i := range m.ifaces {
-		if !m.ifaces[i].Cluster {
-			continue
-		}
-		if !m.ifaces[i].down() {
-			return false
-		}
-		none = true
-	}
-	return none
-}
-
-// allSuspect reports whether no peer is heard without misses though some were, and since when.
-func (m *Machine) allSuspect() (since int64, all bool) {
-	for i := range m.peers {
-		p := &m.peers[i]
-		if !p.known {
-			continue
-		}
-		if !p.suspect {
-			return 0, false
-		}
-		since, all = max(since, p.suspectAt), true
-	}
-	return since, all
-}
-
-func (m *Machine) allDead() bool {
-	for i := range m.peers {
-		if !m.peers[i].dead {
-			return false
-		}
-	}
-	return true
-}
-
-// neighbourProof reports whether a neighbour answered a question asked after since on any cluster
-// interface, and whether any was known just before.
-func (m *Machine) neighbourProof(since int64) (proven, known bool) {
-	for i := range m.ifaces {
-		f := &m.ifaces[i]
-		if f.Cluster && !f.down() {
-			proven = proven || f.neighbourAt >= since
-			known = known || m.neighbourKnown(f, since)
-		}
-	}
-	return proven, known
-}
-
-func (m *Machine) askAll(every int64) {
-	for i := range m.ifaces {
-		if f := &m.ifaces[i]; f.Cluster && !f.down() {
-			m.ask(f, every)
-		}
-	}
-}
-
-// anybodyCould reports whether some peer was able to serve when it was heard last.
-func (m *Machine) anybodyCould() bool {
-	for i := range m.peers {
-		if p := &m.peers[i]; p.known && (p.hello.State == StateStandby || p.hello.State.Serves() || p.hello.State == StateReady) {
-			return true
-		}
-	}
-	return false
+	return nil
 }

@@ -32,6 +32,7 @@ type Machine struct {
 	maxTerm uint32 // the highest term seen anywhere
 
 	ifaces  []iface
+	groups  []group
 	peers   []peer // the others, by number
 	devices *device.Registry
 
@@ -113,6 +114,7 @@ func New(cfg Config, boot Boot) *Machine {
 	for _, c := range cfg.Interfaces {
 		m.ifaces = append(m.ifaces, iface{Interface: c, since: boot.Now})
 	}
+	m.formGroups()
 	for id := range cfg.Names {
 		if uint8(id) == cfg.Self {
 			continue
@@ -197,6 +199,8 @@ func (m *Machine) learn(ev Event) {
 		m.helloReceived(&e)
 	case Link:
 		m.link(e)
+	case CCPIn:
+		m.ccpIn(e.Peer, e.Iface)
 	case Device:
 		m.deviceEvent(e)
 	case VIPAnswer:

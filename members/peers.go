@@ -41,6 +41,7 @@ type peerIface struct {
 	status  pathStatus
 	since   int64 // of status
 	heardAt int64 // when the last answered probe was sent
+	inAt    int64 // when a frame of its daemon came in last
 }
 
 type pathStatus uint8
@@ -256,9 +257,7 @@ func (m *Machine) helloReceived(e *HelloReceived) {
 	if p == nil {
 		return
 	}
-	if i := m.ifaceIndex(e.Iface); i >= 0 {
-		m.ifaces[i].received = true
-	}
+	m.ccpIn(e.From, e.Iface)
 	if p.helloAt == 0 || p.hello.Incarnation != e.Hello.Incarnation {
 		m.helloSoon = true // a daemon that has just started should not wait for ours
 	}

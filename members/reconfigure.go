@@ -3,7 +3,7 @@
 package members
 
 // Reconfigure takes over what may change while a member runs: timers, recovery mode, flap damping and the digest. Members and
-// interfaces stay as they are. The next Step draws the conclusions.
+// interfaces stay as they are, but for whether neighbours are configured and for the groups. The next Step draws the conclusions.
 func (m *Machine) Reconfigure(cfg Config) {
 	next := m.cfg
 	next.Timers = cfg.Timers.withDefaults()
@@ -17,7 +17,9 @@ func (m *Machine) Reconfigure(cfg Config) {
 	if cfg.FlapWindow != 0 {
 		next.FlapWindow = cfg.FlapWindow
 	}
+	next.Groups = cfg.Groups
 	m.cfg = next
+	m.reconfigureInterfaces(cfg)
 	m.t = next.Timers.nanos()
 	m.courtesy.threshold = m.t.courtesyAge
 	m.helloSoon = true

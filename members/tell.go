@@ -39,7 +39,7 @@ func (m *Machine) Hello(now int64) Hello {
 	for i := range m.ifaces {
 		f := &m.ifaces[i]
 		h.Interfaces = append(h.Interfaces, InterfaceView{Slot: f.Slot, Carrier: !f.down(), Problem: f.problem != "",
-			Proven: f.problem != "" && f.clears == 0, Undecided: f.undecided != ""})
+			Proven: f.problem != "" && f.proven, Undecided: f.undecided != "", Heard: m.heardHere(i)})
 	}
 	return h
 }
@@ -80,6 +80,7 @@ func (m *Machine) View(now int64) View {
 	for i := range m.ifaces {
 		v.Interfaces = append(v.Interfaces, m.interfaceView(i))
 	}
+	v.Groups = m.groupViews()
 	if c := &m.claim; c.cause != 0 {
 		v.Claim = ClaimView{Cause: c.cause, Term: c.term, Since: c.since, Held: c.held}
 		for i := range m.peers {
@@ -111,7 +112,7 @@ func (m *Machine) memberView(now int64, id uint8) PeerView {
 func (m *Machine) interfaceView(i int) LocalInterface {
 	f := &m.ifaces[i]
 	v := LocalInterface{Slot: f.Slot, Name: f.Name, Cluster: f.Cluster, Carrier: !f.down(), Since: f.since,
-		Problem: f.problem, Undecided: f.undecided, NeighbourAt: f.neighbourAt}
+		Problem: f.problem, Undecided: f.undecided, Group: m.groupName(f.Slot), NeighbourAt: f.neighbourAt}
 	for k := range m.peers {
 		if s := m.peers[k].ifs[i].status; !f.down() && (s == pathHeard || s == pathMissed) {
 			v.HeardFrom = append(v.HeardFrom, m.peers[k].id)

@@ -22,6 +22,8 @@ type View struct {
 	// Devices holds all critical devices, Interfaces the monitored interfaces.
 	Devices    []device.Device
 	Interfaces []LocalInterface
+	// Groups holds the groups of interfaces that count as one.
+	Groups []GroupView
 	// Claim is the claim under way; Cause 0 if none.
 	Claim ClaimView
 	// Failovers counts moves of serving that this member saw, since FailoversSince.
@@ -66,10 +68,20 @@ type LocalInterface struct {
 	Since   int64 // of carrier or its loss
 	// Problem in words, empty if the interface is well; Undecided in words if a fault cannot be attributed.
 	Problem, Undecided string
+	// Group names the group that the interface counts in, empty if it counts by itself.
+	Group string
 	// NeighbourAt is when a neighbour answered last.
 	NeighbourAt int64
 	// HeardFrom lists the peers heard here.
 	HeardFrom []uint8
+}
+
+// GroupView is a group of interfaces of this member.
+type GroupView struct {
+	Name        string
+	MinUp, Well int
+	// Problem in words, empty while enough interfaces are well.
+	Problem string
 }
 
 // ClaimView is a claim under way.

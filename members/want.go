@@ -2,8 +2,6 @@
 
 package members
 
-import "github.com/holdfast-project/holdfast/members/device"
-
 // Classes of candidates, best first.
 const (
 	classForced   = iota // the operator named it, and it is fit
@@ -174,45 +172,6 @@ func (m *Machine) wantRelieve(p *peer, self, theirs candidate) want {
 		return want{}
 	}
 	return w
-}
-
-// proven reports whether p's problem is one that moves serving to this member: any but an interface's
-// does. For an interface, a third station on that segment must have been heard here after the loss, so
-// that a switch which goes down as a whole moves nothing. Where no neighbour is known, a carrier that p
-// lost and this member has kept for the settle time is taken instead.
-func (m *Machine) proven(p *peer) bool {
-	for i := range p.hello.Devices {
-		d := &p.hello.Devices[i]
-		if d.Status != device.OK && d.Name != device.ProblemNotification && d.Name != device.InterfaceActiveCheck {
-			return true
-		}
-	}
-	all := true
-	for _, theirs := range p.hello.Interfaces {
-		if i := m.ifaceIndex(theirs.Slot); theirs.Problem && i >= 0 && !m.provenHere(p, &m.ifaces[i], theirs.Carrier) {
-			all = false
-		}
-	}
-	return all
-}
-
-func (m *Machine) provenHere(p *peer, f *iface, carrier bool) bool {
-	if f.down() || f.problem != "" {
-		return false
-	}
-	since := p.faultAt
-	if f.neighbourAt >= since || f.heardAt >= since {
-		return true
-	}
-	m.ask(f, m.t.probe)
-	m.query()
-	if !carrier && !m.neighbourKnown(f, since) {
-		if m.now >= since+m.t.settle {
-			return true
-		}
-		m.wakeAt(since + m.t.settle)
-	}
-	return false
 }
 
 // wantFailback: highest-priority recovery.

@@ -42,7 +42,7 @@ func (w *wire) toWire(m members.Hello) ccp.Hello {
 
 // interfaceView adds to the machine's view of an interface who is heard there and for how long.
 func (w *wire) interfaceView(i members.InterfaceView) ccp.InterfaceView {
-	v := ccp.InterfaceView{Slot: i.Slot, Carrier: i.Carrier, Problem: i.Problem,
+	v := ccp.InterfaceView{Slot: i.Slot, Carrier: i.Carrier, Problem: i.Problem, Proven: i.Proven, Undecided: i.Undecided, Heard: i.Heard,
 		CarrierAgeMs: ccp.AgeNever, InAgeMs: ccp.AgeNever, OutAgeMs: ccp.AgeNever, NeighbourAgeMs: ccp.AgeNever}
 	now := bpf.Boottime()
 	for _, m := range w.n.local.Peers {
@@ -85,7 +85,8 @@ func fromWire(incarnation uint64, h *ccp.Hello) members.Hello {
 		m.Devices = append(m.Devices, members.DeviceView{Name: d.Name, Status: device.Status(d.Status), Reason: d.Reason})
 	}
 	for _, i := range h.Interfaces {
-		m.Interfaces = append(m.Interfaces, members.InterfaceView{Slot: i.Slot, Carrier: i.Carrier, Problem: i.Problem})
+		m.Interfaces = append(m.Interfaces, members.InterfaceView{Slot: i.Slot, Carrier: i.Carrier, Problem: i.Problem,
+			Proven: i.Proven, Undecided: i.Undecided, Heard: i.Heard})
 	}
 	return m
 }

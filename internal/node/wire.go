@@ -214,6 +214,9 @@ func (w *wire) received(f frame) {
 	}
 	if opened.Bound {
 		w.inAt[[2]uint8{from, f.slot}] = now
+		if w.n.silent[[2]uint8{from, f.slot}] { // its gate does not answer there, but what it sends comes in
+			w.n.step(members.CCPIn{Peer: from, Iface: f.slot})
+		}
 	}
 	if opened.Introduce {
 		if err := w.sendHelloTo(now, from); err != nil {

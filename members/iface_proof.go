@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package members
+
+import "github.com/holdfast-project/holdfast/members/device"
+
+// proven reports whether p's problem is one that moves serving to this member: any but an interface's
+// does. For an interface, a third station on that segment must have been heard here after the loss, so
+// that a switch which goes down as a whole moves nothing. Where no neighbour is known, a carrier that p
+// lost and this member has kept for the settle time is taken instead. Of a group as many interfaces must be well here as it needs.
+func (m *Machine) proven(p *peer) bool {
+	for i := range p.hello.Devices {
+		d := &p.hello.Devices[i]
+		if d.Status != device.OK && d.Name != device.ProblemNotification && d.Name != device.InterfaceActiveCheck {
+			return true
+		}
+	}
+	all := true
+	for k := range p.hello.Interfaces {
+		theirs := &p.hello.Interfaces[k]
+		if i := m.ifaceIndex(theirs.Slot); theirs.Problem && i >= 0 && m.groupOf(theirs.Slot) == nil && !m.provenHere(p, theirs) {
+			all = false
+		}
+	}
+	for k := range m.groups {
+		if g := &m.groups[k]; m.groupShort(p, g) && m.groupProven(p, g) < g.MinUp {
+			all = false
+		}
+	}
+	return all
+}
+
+// provenHere reports whether an interface on which p has a problem is shown to be well here.
+func (m *Machine) provenHere(p *peer, theirs *InterfaceView) bool {
+	i := m.ifaceIndex(theirs.Slot)
+	if i < 0 {
+		return false
+	}
+	f := &m.ifaces[i]
+	if f.down() || f.problem != "" {
+		return false
+	}
+	since := p.faultAt
+	if f.neighbourAt >= since || f.heardAt >= since {
+		return true
+	}
+	m.ask(f, m.t.probe)
+	m.query()
+	if !theirs.Carrier && !m.neighbourKnown(f, since) {
+		if m.now >= since+m.t.settle {
+			return true
+		}
+		m.wakeAt(since + m.t.settle)
+	}
+	return false
+}
+
+// groupShort reports whether p has fewer interfaces of the group well than it needs.
+func (m *Machine) groupShort(p *peer, g *group) bool {
+	well := 0
+	for _, slot := range g.Slots {
+		if v := p.tells(slot); v == nil || !v.Problem {
+			well++
+		}
+	}
+	return well < g.MinUp
+}
+
+// groupProven counts the interfaces of the group that are well here, proven so where p has a problem.
+func (m *Machine) groupProven(p *peer, g *group) int {
+	well := 0
+	for _, slot := range g.Slots {
+		switch v := p.tells(slot); {
+		case v != nil && v.Problem:
+			if m.provenHere(p, v) {
+				well++
+			}
+		case m.wellHere(slot):
+			well++
+		}
+	}
+	return well
+}
