@@ -32,7 +32,7 @@ import (
 // The last one stays: a serving member that nobody can relieve is not taken down by its own problems.
 type invariants struct {
 	broken    error
-	steps     int64                         // of any machine
+	steps     int64                         // events given to any machine
 	disturbed int64                         // when anything was done to the cluster
 	woke      int64                         // when segments or machines that could not see each other were joined again
 	dual      [MaxMembers][MaxMembers]int64 // since when two serve, 0 if they do not

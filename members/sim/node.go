@@ -158,7 +158,7 @@ func (n *node) runMain(w *World) {
 func (n *node) step(w *World, events ...members.Event) {
 	now := n.local(w.now)
 	n.wordAt = now
-	w.inv.steps++
+	w.inv.steps += int64(max(len(events), 1))
 	grant := uint32(0)
 	for _, e := range n.machine.Step(now, events...) {
 		switch e := e.(type) {

@@ -245,7 +245,7 @@ func (w *World) calm() {
 		w.calmNode(uint8(a))
 	}
 	w.plan = w.plan[:0]
-	w.removeFaults()
+	w.queue.remove(evFault)
 	w.net.changed = w.now
 	w.inv.woke = w.now
 }
@@ -263,18 +263,4 @@ func (w *World) calmNode(id uint8) {
 	w.Admin(id, members.Admin{Kind: members.AdminUp})
 	w.Admin(id, members.Admin{Kind: members.AdminUnfreeze})
 	n.resumed = w.now
-}
-
-// removeFaults takes planned faults out of the heap.
-func (w *World) removeFaults() {
-	old := w.heap
-	w.heap = nil
-	for _, e := range old {
-		if e.kind == evFault {
-			continue
-		}
-		seq := w.seq
-		w.push(e)
-		w.seq = seq
-	}
 }

@@ -15,8 +15,8 @@ type Result struct {
 	Seed  uint64
 	Err   error // the invariant that broke, nil if all held
 	Trace string
-	// Steps counts Steps of any machine, Events everything that happened, Moves openings; Time is how long the
-	// cluster lived.
+	// Steps counts the events given to any machine (a Step without one, for the time that passed, is one), Events everything
+	// that happened, Moves openings; Time is how long the cluster lived.
 	Steps  int64
 	Events int64
 	Moves  int

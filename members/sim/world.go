@@ -46,12 +46,12 @@ type Options struct {
 
 // World is a cluster, its network and its time. It is not safe for concurrent use.
 type World struct {
-	opt  Options
-	cfg  members.Config // without Self
-	now  int64
-	seq  uint32
-	rng  rng
-	heap []event
+	opt   Options
+	cfg   members.Config // without Self
+	now   int64
+	seq   uint32
+	rng   rng
+	queue queue
 
 	nodes  []node
 	frames []frame
@@ -103,7 +103,7 @@ func NewWorld(seed uint64, opt Options) *World {
 	}
 	w.net.init(w)
 	w.frames = make([]frame, 0, 256)
-	w.heap = make([]event, 0, 512)
+	w.queue.init()
 	w.inv.init(w)
 	return w
 }
@@ -114,8 +114,8 @@ func (w *World) Now() time.Duration { return time.Duration(w.now - start) }
 // Run lets time pass. It stops early, and returns the violation, when an invariant breaks.
 func (w *World) Run(d time.Duration) error {
 	until := w.now + int64(d)
-	for len(w.heap) > 0 && w.heap[0].at <= until {
-		e := w.pop()
+	var e event
+	for w.queue.take(until, &e) {
 		w.now = max(w.now, e.at)
 		w.handle(&e)
 		if w.inv.check(w); w.inv.broken != nil {
