@@ -27,11 +27,9 @@ func (m *Machine) deviceEvent(e Device) {
 
 // report sets a device of the machine's own.
 func (m *Machine) report(name string, s device.Status, reason string) {
-	d, ok := m.devices.Get(name)
-	if !ok || d.Status == s && d.Reason == reason {
-		return
+	if !m.devices.Says(name, s, reason) {
+		_ = m.devices.Report(m.now, name, s, reason)
 	}
-	_ = m.devices.Report(m.now, name, s, reason)
 }
 
 // ok reports a device of the machine's own as well, or as in problem for the reason.
@@ -153,10 +151,18 @@ const (
 
 // weight is the sum of this member's problems, 0 if it is well.
 func (m *Machine) weight() int {
-	w := 0
-	if m.stopping {
-		w += weightStopping
+	if m.weighed != m.devices.Changes {
+		m.weighed, m.problemWeight = m.devices.Changes, m.weigh()
 	}
+	if m.stopping {
+		return m.problemWeight + weightStopping
+	}
+	return m.problemWeight
+}
+
+// weigh adds up the devices.
+func (m *Machine) weigh() int {
+	w := 0
 	for i := range m.devices.Len() {
 		if d := m.devices.At(i); d.Status != device.OK {
 			w += deviceWeight(d.Name)

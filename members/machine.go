@@ -72,6 +72,9 @@ type Machine struct {
 	lastReset int64
 	lastMove  Move
 
+	weighed       int // the device changes up to which problemWeight is the sum of the problems
+	problemWeight int
+
 	deviceSeen int   // device changes that were told to others
 	helloAt    int64 // when the next HELLO is due
 	helloSoon  bool  // something that HELLOs tell has changed
@@ -106,7 +109,7 @@ func New(cfg Config, boot Boot) *Machine {
 		state: StateInit, since: boot.Now,
 		devices: device.NewRegistry(boot.Now), adminDown: boot.AdminDown,
 		server: Nobody, lastServer: Nobody, policy: !cfg.WaitPolicy, sync: !cfg.WaitSync, vacantAt: boot.Now, lastReset: boot.Now,
-		gate: boot.Gate, helloAt: boot.Now, wake: boot.Now,
+		gate: boot.Gate, helloAt: boot.Now, wake: boot.Now, weighed: -1,
 	}
 	m.force.to = Nobody
 	m.courtesy.threshold = m.t.courtesyAge

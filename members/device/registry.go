@@ -237,6 +237,12 @@ func (r *Registry) Get(name string) (Device, bool) {
 	return Device{}, false
 }
 
+// Says reports whether the device of this name is registered with this status and reason.
+func (r *Registry) Says(name string, s Status, reason string) bool {
+	d := r.find(name)
+	return d != nil && d.Status == s && d.Reason == reason
+}
+
 // Problems returns how many devices other than problem-notification are in problem, and the first of them.
 func (r *Registry) Problems() (n int, first *Device) {
 	for i := range r.devices {

@@ -108,18 +108,15 @@ func (n *node) receive(w *World, i int32) {
 	now := n.local(w.now)
 	switch f.kind {
 	case frProbe:
-		r := n.words.Probe(now, f.probe)
-		r.Bits = n.bits(w, now)
-		w.touched(n)
-		w.answer(i, frReply, r)
+		f.reply = n.words.Probe(now, f.probe)
+		w.answer(n, i, frReply)
 		return
 	case frYield:
-		r := n.words.Yield(now, f.yield)
-		if r.Result == gate.Granted {
+		f.reply = n.words.Yield(now, f.yield)
+		if f.reply.Result == gate.Granted {
 			w.logf("%s's gate grants term %d to %s", n.name, f.yield.Term, memberNames[f.from])
 		}
-		w.touched(n)
-		w.answer(i, frYieldReply, r)
+		w.answer(n, i, frYieldReply)
 		return
 	case frReply, frYieldReply:
 		if n.daemon && now-f.reply.EchoStamp < 1e9 && f.reply.EchoIncarnation == n.words.Incarnation {
@@ -141,10 +138,14 @@ func (n *node) receive(w *World, i int32) {
 	w.free = append(w.free, i)
 }
 
-// answer sends a reply back in the frame that asked.
-func (w *World) answer(i int32, kind frameKind, r gate.Reply) {
+// answer sends a reply of the gate of n back in the frame that asked.
+func (w *World) answer(n *node, i int32, kind frameKind) {
 	f := &w.frames[i]
-	f.kind, f.reply = kind, r
+	f.kind = kind
+	if w.broken {
+		f.reply.Bits = n.bits(w, n.local(w.now))
+	}
+	w.gateAnswers(n, f.reply.Bits)
 	f.from, f.to = f.to, f.from
 	w.transmit(i)
 }

@@ -306,9 +306,13 @@ func (n *node) answerTo(w *World, f frame) {
 
 // bits is what the gate says of group 0, with the parts removed that a test of the tests removes.
 func (n *node) bits(w *World, now int64) gate.Bits {
-	if !w.opt.BreakFence && !w.opt.BreakLease {
+	if !w.broken {
 		return n.words.Serving(0, now)
 	}
+	return n.brokenBits(w, now)
+}
+
+func (n *node) brokenBits(w *World, now int64) gate.Bits {
 	v := n.words
 	if w.opt.BreakFence {
 		v.Group[0].Fence = gate.Fence{}
@@ -326,8 +330,23 @@ func (w *World) serves(n *node) bool {
 
 // touched notes that a gate may have changed.
 func (w *World) touched(n *node) {
-	was := n.serving
-	if n.serving = w.serves(n); n.serving != was {
-		w.inv.turned(w)
+	w.setServing(n, w.serves(n))
+}
+
+// gateAnswers notes what the gate of a machine that runs has just said of itself.
+func (w *World) gateAnswers(n *node, b gate.Bits) {
+	w.setServing(n, b.Has(gate.Answer))
+}
+
+func (w *World) setServing(n *node, serves bool) {
+	if n.serving == serves {
+		return
 	}
+	n.serving = serves
+	if serves {
+		w.inv.serving++
+	} else {
+		w.inv.serving--
+	}
+	w.inv.turned(w)
 }

@@ -36,7 +36,7 @@ type pulse struct {
 type path struct {
 	det            liveness.Detector
 	missed, silent bool
-	told           members.Heard
+	told           told
 	toldAt         int64
 	answered       bool
 }
@@ -164,31 +164,30 @@ func (p *pulse) lose(n *node) {
 // probeAll sends a probe to every peer on every interface with carrier.
 func (p *pulse) probeAll(w *World, n *node, query bool) {
 	now := n.local(w.now)
+	probe := gate.Probe{Source: n.id, Incarnation: n.words.Incarnation, Sequence: now, Term: n.words.Group[0].Lease.Term()}
 	bits := n.bits(w, now)
-	term := n.words.Group[0].Lease.Term()
 	for k := range w.nodes {
 		if uint8(k) == n.id {
 			continue
 		}
-		b, peer := bits, &p.known[k]
+		peer := &p.known[k]
+		probe.Bits, probe.EchoIncarnation, probe.EchoStamp = bits, peer.incarnation, peer.stamp
 		if peer.heardAt != 0 && now-peer.heardAt < w.dead {
-			b |= gate.HearsYou
+			probe.Bits |= gate.HearsYou
 		}
 		for i := range w.cfg.Interfaces {
 			if w.net.noCable[i][n.id] {
 				continue
 			}
 			p.nonce += 2
-			nonce := p.nonce
+			probe.Nonce = p.nonce
 			if query {
-				nonce |= 1
+				probe.Nonce |= 1
 			}
-			p.paths[k][i].det.Sent(now, nonce)
+			p.paths[k][i].det.Sent(now, probe.Nonce)
 			f := w.alloc()
 			fr := &w.frames[f]
-			fr.kind, fr.from, fr.to, fr.iface = frProbe, n.id, uint8(k), uint8(i)
-			fr.probe = gate.Probe{Source: n.id, Incarnation: n.words.Incarnation, Sequence: now,
-				EchoIncarnation: peer.incarnation, EchoStamp: peer.stamp, Nonce: nonce, Term: term, Bits: b}
+			fr.kind, fr.from, fr.to, fr.iface, fr.probe = frProbe, n.id, uint8(k), uint8(i), probe
 			w.transmit(f)
 		}
 	}
@@ -197,7 +196,6 @@ func (p *pulse) probeAll(w *World, n *node, query bool) {
 // reply takes an answer in, and reports what is worth it.
 func (p *pulse) reply(w *World, n *node, f *frame) {
 	now, r := n.local(w.now), &f.reply
-	k := &p.known[f.from]
 	if f.kind == frYieldReply {
 		n.post(w, members.YieldResult{Peer: f.from, Term: f.yield.Term, Result: members.Result(r.Result),
 			FenceTerm: r.Fence.Term, Grantee: r.Fence.Grantee})
@@ -208,32 +206,43 @@ func (p *pulse) reply(w *World, n *node, f *frame) {
 	if !ok {
 		return
 	}
+	k := &p.known[f.from]
 	if k.incarnation != r.Incarnation {
 		*k = known{incarnation: r.Incarnation}
 	}
 	k.stamp, k.heardAt = max(k.stamp, r.Sequence), now
+	serving := r.Bits.Has(gate.Answer)
+	if !p.worth(w, t, r, serving, now) {
+		return
+	}
 	h := members.Heard{Peer: f.from, Iface: f.iface, At: now, RTT: time.Duration(rtt), Incarnation: r.Incarnation,
-		Term: r.Term, LeaseAge: time.Duration(r.LeaseAgeMs) * time.Millisecond, Serving: r.Bits.Has(gate.Answer),
+		Term: r.Term, LeaseAge: time.Duration(r.LeaseAgeMs) * time.Millisecond, Serving: serving,
 		Forward: r.Bits.Has(gate.Forward), Alone: r.Bits.Has(gate.Alone), Restarting: r.Bits.Has(gate.Restarting),
 		Watched: r.Bits.Has(gate.Watched), FenceTerm: r.Fence.Term, Grantee: r.Fence.Grantee, Heard: r.Heard, Closed: r.Closed}
 	if r.LeaseAgeMs == gate.NoLease {
 		h.LeaseAge = 0
 	}
-	if !p.worth(w, t, &h, r.Nonce&1 != 0, now) {
-		return
-	}
-	t.answered, t.missed, t.silent, t.told, t.toldAt = true, false, false, h, now
+	t.answered, t.missed, t.silent, t.told, t.toldAt = true, false, false, toldOf(r), now
 	n.post(w, h)
 }
 
+// told is what was reported of an answer last, as far as a change of it is worth a report.
+type told struct {
+	incarnation uint64
+	fence       gate.Fence
+	term        uint32
+	closed      uint32
+	bits        gate.Bits
+}
+
+func toldOf(r *gate.Reply) told {
+	return told{incarnation: r.Incarnation, fence: r.Fence, term: r.Term, closed: r.Closed, bits: r.Bits}
+}
+
 // worth says whether an answer is reported.
-func (p *pulse) worth(w *World, t *path, h *members.Heard, query bool, now int64) bool {
-	o := &t.told
-	return query || !t.answered || t.missed || t.silent || now-t.toldAt >= int64(w.opt.Timers.Hello) ||
-		h.Serving && h.LeaseAge > w.opt.Timers.CourtesyAge/2 ||
-		h.Incarnation != o.Incarnation || h.Term != o.Term || h.Serving != o.Serving || h.Forward != o.Forward ||
-		h.Alone != o.Alone || h.Restarting != o.Restarting || h.Watched != o.Watched ||
-		h.FenceTerm != o.FenceTerm || h.Grantee != o.Grantee || h.Closed != o.Closed
+func (p *pulse) worth(w *World, t *path, r *gate.Reply, serving bool, now int64) bool {
+	return r.Nonce&1 != 0 || !t.answered || t.missed || t.silent || now-t.toldAt >= int64(w.opt.Timers.Hello) ||
+		serving && r.LeaseAgeMs != gate.NoLease && int64(r.LeaseAgeMs)*1e6 > int64(w.opt.Timers.CourtesyAge/2) || toldOf(r) != t.told
 }
 
 // check reports what the detectors find.

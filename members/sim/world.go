@@ -62,6 +62,7 @@ type World struct {
 	soft, hard, watch,
 	linger time.Duration
 	probe, dead int64
+	broken      bool // some part of the protocol is removed
 }
 
 // names of members and interfaces, as scenarios use them.
@@ -84,6 +85,7 @@ func NewWorld(seed uint64, opt Options) *World {
 		t = members.DefaultTimers()
 		w.opt.Timers = t
 	}
+	w.broken = opt.BreakFence || opt.BreakLease
 	w.probe, w.dead = int64(t.Probe), int64(t.Dead)
 	w.soft, w.hard, w.watch = t.Dead-t.Probe, time.Second, t.Dead-t.Probe/2
 	w.linger = 200 * time.Millisecond
