@@ -11,7 +11,11 @@ TOOLS   := $(CURDIR)/$(BIN)/tools
 LINT    := $(TOOLS)/golangci-lint
 LINT_VERSION := v2.15.0
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-LDFLAGS := -X github.com/holdfast-project/holdfast/internal/build.Version=$(VERSION)
+BUILD   := github.com/holdfast-project/holdfast/internal/build
+LDFLAGS := -X $(BUILD).Version=$(VERSION)
+# A member of the next protocol version, for the laboratory's rolling upgrades; and one that works with that version only.
+NEXT_LDFLAGS  := -X $(BUILD).Version=$(VERSION)-next -X $(BUILD).Protocol=2
+LATER_LDFLAGS := -X $(BUILD).Version=$(VERSION)-later -X $(BUILD).Protocol=2 -X $(BUILD).OldestProtocol=2
 
 ROUNDS  ?= 20
 OUT     ?= out/bench.json
@@ -24,6 +28,8 @@ all: build
 build:
 	@mkdir -p $(BIN)
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/...
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(NEXT_LDFLAGS)' -o $(BIN)/holdfastd-next ./cmd/holdfastd
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LATER_LDFLAGS)' -o $(BIN)/holdfastd-later ./cmd/holdfastd
 
 deps:
 	@scripts/deps

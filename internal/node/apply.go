@@ -13,17 +13,15 @@ import (
 	"github.com/holdfast-project/holdfast/dataplane/announce"
 	"github.com/holdfast-project/holdfast/dataplane/link"
 	"github.com/holdfast-project/holdfast/dataplane/neighbour"
+	"github.com/holdfast-project/holdfast/internal/build"
 	"github.com/holdfast-project/holdfast/internal/config"
 	"github.com/holdfast-project/holdfast/internal/pulse"
 	"github.com/holdfast-project/holdfast/members"
 )
 
-// protocolVersion and capabilities are what this build tells the others in its HELLOs; a member that is newer than the serving one
-// waits in READY.
-const (
-	protocolVersion uint32 = 1
-	capabilities    uint64 = 0
-)
+// capabilities are what this build tells the others in its HELLOs beside build.Protocol; a member that is newer than the serving
+// one, or has more of them, waits in READY.
+const capabilities uint64 = 0
 
 // findDevice looks for the device of a port. A device that does not exist (yet) is a port without carrier.
 func (n *node) findDevice(p *port) {
@@ -207,7 +205,8 @@ func (n *node) machineConfig() members.Config {
 			Probe: t.Probe, Dead: t.Dead, Hello: t.Hello, BootWait: t.BootWait, ReceiveWait: t.BootListen, HoldDown: t.HoldDown,
 			CourtesyAge: t.Courtesy, CourtesyMax: t.CourtesyMax, Restarting: t.Restarting, Stranger: t.Stranger,
 		},
-		Digest: n.cfg.Digest(), Mode: string(n.cfg.Mode), Version: protocolVersion, Capabilities: capabilities,
+		Digest: n.cfg.Digest(), Mode: string(n.cfg.Mode), Version: build.ProtocolVersion(), Capabilities: capabilities,
+		MinVersion: build.OldestProtocolVersion(),
 		FlapBudget: n.cfg.Flap.Budget, FlapWindow: n.cfg.Flap.Window,
 	}
 	if c.FlapBudget == 0 { // damping is off

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -47,8 +48,13 @@ func New(lab *topology.Lab, o Options) (*Cluster, error) {
 	c.follow = cancel
 	for _, n := range lab.OfKind(topology.Member) {
 		m := &Member{
-			name: n.Name, opts: o, binary: binary,
+			name: n.Name, opts: o, binary: binary, config: o.Config(),
 			machine: machine.New(lab, n), client: control.NewClient(o.Socket(n.Name)),
+		}
+		if build := o.Builds[n.Name]; build != ThisBuild {
+			if err := m.Use(build); err != nil {
+				return nil, errors.Join(err, c.Close())
+			}
 		}
 		c.members = append(c.members, m)
 		c.tasks.Go(func() error { c.events.follow(ctx, m); return nil })
@@ -228,6 +234,37 @@ func (c *Cluster) Restart(ctx context.Context, name string) error {
 		return err
 	}
 	return c.Start(ctx, name)
+}
+
+// Upgrade restarts a member's daemon from another build; the gate in its kernel serves on meanwhile.
+func (c *Cluster) Upgrade(ctx context.Context, name string, b Build) error {
+	m, err := c.Member(name)
+	if err != nil {
+		return err
+	}
+	if err := m.Use(b); err != nil {
+		return err
+	}
+	return c.Restart(ctx, name)
+}
+
+// Configure gives a member a configuration of its own with these lines instead of the ones of the same top-level key, from its
+// daemon's next start or reload on; without lines the one that all have.
+func (c *Cluster) Configure(name string, lines []string) error {
+	m, err := c.Member(name)
+	if err != nil {
+		return err
+	}
+	if len(lines) == 0 {
+		m.setConfig(c.opts.Config())
+		return nil
+	}
+	own := c.opts.OwnConfig(name)
+	if err := os.WriteFile(own, []byte(override(YAML(c.lab, c.opts), lines)), 0o644); err != nil {
+		return err
+	}
+	m.setConfig(own)
+	return nil
 }
 
 // Handover implements machine.System.

@@ -31,8 +31,12 @@ type Options struct {
 	NoNeighbours bool
 	// Attach says where the gate sits: auto, xdp, tcx.
 	Attach string
-	// Extra is YAML added at the end of the configuration.
+	// Extra is YAML added at the end of the configuration; {dir} in it becomes Dir.
 	Extra string
+	// Interfaces has YAML added to interfaces by segment: "monitored: false".
+	Interfaces map[string][]string
+	// Builds names the members that are not of ThisBuild at first.
+	Builds map[string]Build
 }
 
 // memberDir is where a member's own files are.
@@ -50,6 +54,14 @@ func (o Options) Log(member string) string {
 
 // Config returns the path of the cluster's configuration.
 func (o Options) Config() string { return filepath.Join(o.Dir, "cluster.yaml") }
+
+// OwnConfig returns the path of a member's configuration if it has one of its own.
+func (o Options) OwnConfig(member string) string {
+	return filepath.Join(o.Dir, "cluster-"+member+".yaml")
+}
+
+// Expand replaces {dir} by the laboratory's directory.
+func (o Options) Expand(text string) string { return strings.ReplaceAll(text, "{dir}", o.Dir) }
 
 // writeFiles writes the configuration and its key, and makes the members' directories.
 func writeFiles(lab *topology.Lab, o Options) error {
@@ -112,14 +124,36 @@ func YAML(lab *topology.Lab, o Options) string {
 	for i := range lab.Spec.Segments {
 		writeInterface(line, lab, o, i)
 	}
-	b.WriteString(o.Extra)
+	b.WriteString(o.Expand(o.Extra))
 	return b.String()
+}
+
+// override puts each line in the place of the top-level entry of the same key, with all that is below it, or at the end.
+func override(yaml string, lines []string) string {
+	for _, line := range lines {
+		key, _, _ := strings.Cut(line, ":")
+		var out []string
+		below := false
+		for _, old := range strings.Split(strings.TrimSuffix(yaml, "\n"), "\n") {
+			if !strings.HasPrefix(old, " ") {
+				below = strings.HasPrefix(old, key+":")
+			}
+			if !below {
+				out = append(out, old)
+			}
+		}
+		yaml = strings.Join(append(out, line), "\n") + "\n"
+	}
+	return yaml
 }
 
 func writeInterface(line func(string, ...any), lab *topology.Lab, o Options, i int) {
 	segment, plan := lab.Spec.Segments[i], lab.Spec.Net(i)
 	line("  - name: %s", segment.Name)
 	line("    role: %s", segment.Role)
+	for _, extra := range o.Interfaces[segment.Name] {
+		line("    %s", extra)
+	}
 	if len(plan.VIPs) == 0 {
 		return
 	}

@@ -80,3 +80,12 @@ func TestFindBinarySaysWayOut(t *testing.T) {
 		t.Errorf("got %q, %v, want %q", got, err, want)
 	}
 }
+
+func TestOverride(t *testing.T) {
+	const yaml = "id: 7\ntimers:\n  probe: 10ms\n  dead: 30ms\nmembers:\n  - name: fw1\n"
+	got := override(yaml, []string{"timers: {hold-down: 3s}", "recovery: highest-priority"})
+	const want = "id: 7\nmembers:\n  - name: fw1\ntimers: {hold-down: 3s}\nrecovery: highest-priority\n"
+	if got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}

@@ -26,11 +26,12 @@ import (
 type Member struct {
 	name    string
 	opts    Options
-	binary  string
 	machine *machine.Machine
 	client  *control.Client
 
 	mu      sync.Mutex
+	binary  string           // of its next start
+	config  string           // likewise
 	run     *machine.Running // the daemon that was started last
 	stopped bool             // the laboratory stopped it: it answers nothing, and asking it would take long to find out
 }
@@ -78,7 +79,7 @@ func (m *Member) start() error {
 		return err
 	}
 	defer log.Close() // the daemon has its own
-	cmd := exec.Command(m.binary, "-config", m.opts.Config(), "-member", m.name)
+	cmd := exec.Command(m.binary, "-config", m.config, "-member", m.name)
 	cmd.Stdout, cmd.Stderr = log, log
 	run, err := m.machine.Start(cmd)
 	if err != nil {
