@@ -30,7 +30,7 @@ func (b *backend) State(ctx context.Context) (control.State, error) {
 			Cluster: n.cfg.Name, ClusterID: n.cfg.ID, Mode: string(n.cfg.Mode), Recovery: string(n.cfg.Recovery),
 			Profile: string(n.cfg.Profile), Self: v.Self, LastChange: n.trace.last, Failovers: n.trace.count,
 			FailoversSince: n.trace.since, Warnings: n.warnings(), Version: build.Version, ConfigDigest: hex.EncodeToString(digest[:8]),
-			Protocol: protocolVersion, Frozen: n.freezes(now, v), Flap: n.flapState(v),
+			Protocol: build.ProtocolVersion(), Frozen: n.freezes(now, v), Flap: n.flapState(v),
 		}
 		if k := len(n.trace.failovers); k > 0 {
 			s.LastFailover = &n.trace.failovers[k-1]
@@ -66,7 +66,7 @@ func (n *node) memberState(now int64, v members.View, m members.PeerView) contro
 		s.Answer, s.Forward = bits&gate.Answer != 0, bits&gate.Forward != 0
 		s.Alone = s.Answer && n.serve.lease.Alone
 		s.Version, s.LoadPercent = build.Version, float64(n.cpu.permille)/10
-		s.Protocol, s.Capabilities = protocolVersion, capabilityNames(capabilities)
+		s.Protocol, s.Capabilities = build.ProtocolVersion(), capabilityNames(capabilities)
 		return s
 	}
 	if m.LastSeen != 0 {
