@@ -41,6 +41,8 @@ const (
 	FrameMalformed                // CCP dropped: authentic, but its body makes no sense
 	FrameStale                    // CCP dropped: reply to nothing we asked lately, or replayed
 	FrameLimited                  // CCP dropped: not provably fresh, and too many of those from this member
+	QuietRx                       // dropped: for a VIP or VMAC, on an interface that only listens
+	QuietTx                       // dropped on the way out: of or for the cluster, by an interface that only listens
 	numCounters
 )
 
@@ -55,6 +57,7 @@ var counterNames = [numCounters]string{
 	FrameTruncated: "frame-truncated", FrameVersion: "frame-version", FrameType: "frame-type", FrameCluster: "frame-cluster",
 	FrameSource: "frame-source", FrameTarget: "frame-target", FrameKey: "frame-key", FrameTag: "frame-tag",
 	FrameMalformed: "frame-malformed", FrameStale: "frame-stale", FrameLimited: "frame-limited",
+	QuietRx: "quiet-rx", QuietTx: "quiet-tx",
 }
 
 // String returns the counter's name as metrics and the CLI show it.

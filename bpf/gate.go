@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/holdfast-project/holdfast/members/gate"
 )
 
 // Attach says how the gate is to be attached at ingress.
@@ -26,7 +28,7 @@ const (
 )
 
 // MaxSlots is how many interface slots there are: a slot is the fifth byte of an interface's default VMAC.
-const MaxSlots = 64
+const MaxSlots = gate.Slots
 
 // KeySlots is how many keys the gate holds at once; the low two bits of a frame's key number select one.
 const KeySlots = 4

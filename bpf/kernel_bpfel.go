@@ -49,6 +49,8 @@ const (
 	kernelCounterFRAME_MALFORMED kernelCounter = 30
 	kernelCounterFRAME_STALE     kernelCounter = 31
 	kernelCounterFRAME_LIMITED   kernelCounter = 32
+	kernelCounterQUIET_RX        kernelCounter = 33
+	kernelCounterQUIET_TX        kernelCounter = 34
 )
 
 type kernelIface struct {
@@ -124,7 +126,9 @@ type kernelWords struct {
 		ClosedTx uint64
 		Reserved [10]uint64
 	}
-	Rest [1792]uint8
+	QuietLast uint64
+	Quiet     [64]uint64
+	Rest      [1272]uint8
 }
 
 // Names of all BPF objects in the ELF.

@@ -53,6 +53,8 @@ func TestWordsLayout(t *testing.T) {
 		{"lease", unsafe.Offsetof(w.Group[0].Lease), offLease}, {"fence", unsafe.Offsetof(w.Group[0].Fence), offFence},
 		{"lingering", unsafe.Offsetof(w.Group[0].Linger), offLingering}, {"alone", unsafe.Offsetof(w.Group[0].Alone), offAlone},
 		{"closed rx", unsafe.Offsetof(w.Group[0].ClosedRx), offClosedRx}, {"closed tx", unsafe.Offsetof(w.Group[0].ClosedTx), offClosedTx},
+		{"quiet last", unsafe.Offsetof(w.QuietLast), offQuietLast}, {"quiet", unsafe.Offsetof(w.Quiet), offQuiet},
+		{"quiet of the last slot", unsafe.Offsetof(w.Quiet) + 63*unsafe.Sizeof(w.Quiet[0]), offQuiet + 8*(MaxSlots-1)},
 		{"size", unsafe.Sizeof(w), wordsSize},
 	}
 	for _, tt := range tests {

@@ -110,6 +110,9 @@ func (g *Gate) clear() {
 	for _, off := range []int{offWatched, offProbed, offRestarting} {
 		w.u64(off).Store(0)
 	}
+	for slot := range uint8(gate.Slots) {
+		w.SetQuiet(slot, 0)
+	}
 	for i := range gate.Members {
 		w.u64(offHeard + 8*i).Store(0)
 		w.u64(offEcho + 8*i).Store(0)

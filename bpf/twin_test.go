@@ -99,7 +99,7 @@ func (p *pair) term(g uint8) uint32 {
 // pulse does what the pulse and the daemon do to the words, to both.
 func (p *pair) pulse(g uint8) {
 	w, now := p.g.Words(), Boottime()
-	switch p.rng.IntN(8) {
+	switch p.rng.IntN(9) {
 	case 0, 1, 2:
 		term, at := p.term(g), p.about(now)
 		w.Renew(g, term, at)
@@ -129,7 +129,28 @@ func (p *pair) pulse(g uint8) {
 		at := p.about(now)
 		w.u64(offProbed).Store(uint64(at))
 		p.twin.Probed = at
+	case 8:
+		until := int64(0)
+		if p.rng.IntN(2) == 0 {
+			until = p.about(now + 30e6)
+		}
+		w.SetQuiet(testSlot, until)
+		p.twin.Quiet[testSlot] = until
 	}
+}
+
+// verdict compares what becomes of a request for a VIP. Where the twin changes its mind between the moment before and the moment after,
+// either is right.
+func (p *pair) verdict(t *testing.T) (quiet bool) {
+	t.Helper()
+	before := p.twin.ServingOn(testSlot, 0, Boottime()).Has(gate.Answer)
+	v, _ := p.e.run(t, p.g, padded(whoHas(vip4).bytes()), nil)
+	now := Boottime()
+	after := p.twin.ServingOn(testSlot, 0, now).Has(gate.Answer)
+	if got := v == answer; before == after && got != before {
+		t.Fatalf("verdict %v, the twin answers: %v", v, before)
+	}
+	return p.twin.Serving(0, now).Has(gate.Answer) && !after
 }
 
 func (p *pair) frame(g uint8) ccpFrame {
@@ -167,13 +188,16 @@ func TestTwin(t *testing.T) {
 	g := newTestGate(t, true)
 	var reached [64]int
 	results := map[gate.Result]int{}
-	fences := 0
+	fences, quiet := 0, 0
 	for round := range 40 {
 		for _, e := range entries {
 			t.Run(fmt.Sprintf("%d/%s", round, e.name), func(t *testing.T) {
 				g.clear()
 				p := &pair{g: g, twin: g.Words().Snapshot(), rng: rand.New(rand.NewPCG(seed, uint64(round))), e: e}
 				for range 100 {
+					if p.verdict(t) {
+						quiet++
+					}
 					group := uint8(p.rng.IntN(2) * 15)
 					if p.rng.IntN(2) == 0 {
 						p.pulse(group)
@@ -208,8 +232,8 @@ func TestTwin(t *testing.T) {
 			linger += n
 		}
 	}
-	if open < 100 || linger < 10 || fences < 100 {
-		t.Errorf("too little was reached: %d replies open, %d lingering, %d changes of a fence", open, linger, fences)
+	if open < 100 || linger < 10 || fences < 100 || quiet < 10 {
+		t.Errorf("too little was reached: %d replies open, %d lingering, %d changes of a fence, %d quiet", open, linger, fences, quiet)
 	}
-	t.Logf("%v; %d open, %d lingering, %d changes of a fence", results, open, linger, fences)
+	t.Logf("%v; %d open, %d lingering, %d changes of a fence, %d quiet", results, open, linger, fences, quiet)
 }

@@ -5,6 +5,7 @@ package bpf
 import (
 	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
 	"sync/atomic"
 	"time"
@@ -16,7 +17,8 @@ import (
 	"github.com/holdfast-project/holdfast/members/gate"
 )
 
-// Layout of the words: version 1, frozen. Offsets in bytes, native byte order. bpf/src/words.h is the same table in C.
+// Layout of the words: version 1, frozen. Offsets in bytes, native byte order. bpf/src/words.h is the same table in C. Reserved words
+// are 0, and one that is put to use means nothing while it is 0, so that a gate of an earlier build can be adopted.
 const (
 	wordsMagic   = 0x48464757 // "HFGW"
 	wordsVersion = 1
@@ -39,6 +41,9 @@ const (
 
 	offGroup  = 256 // the first group
 	groupSize = 128
+
+	offQuietLast = 2304 // u64 boot ns
+	offQuiet     = 2312 // u64[64] boot ns, by slot
 
 	offLease     = 0 // offsets within a group
 	offFence     = 8
@@ -148,6 +153,26 @@ func (w *Words) Alone(group uint8) int64 { return int64(w.word(group, offAlone).
 // SetRestarting announces until which boot time the daemon is restarting, so that no peer yields it away by courtesy; 0 ends it.
 func (w *Words) SetRestarting(until int64) { w.u64(offRestarting).Store(uint64(until)) }
 
+// QuietForGood is a time that never comes: what SetQuiet is given for an interface without carrier.
+const QuietForGood int64 = math.MaxInt64
+
+// SetQuiet makes the gate only listen on the interface of a slot (below MaxSlots) until the boot time until: it answers, admits and
+// lets out nothing of the cluster's there, and takes part in CCP as ever. 0 ends it. One process may call it, from one goroutine at a time.
+func (w *Words) SetQuiet(slot uint8, until int64) {
+	last := w.u64(offQuietLast)
+	// What decides whether an interface is looked at all comes first, and is brought down to what is needed last.
+	last.Store(max(last.Load(), uint64(until)))
+	w.quiet(slot).Store(uint64(until))
+	var latest uint64
+	for s := range uint8(gate.Slots) {
+		latest = max(latest, w.quiet(s).Load())
+	}
+	last.Store(latest)
+}
+
+// Quiet returns until when the gate only listens on the interface of a slot; 0 or a time in the past: it does not.
+func (w *Words) Quiet(slot uint8) int64 { return int64(w.quiet(slot).Load()) }
+
 // Lease returns the lease of a group.
 func (w *Words) Lease(group uint8) gate.Lease { return gate.Lease(w.word(group, offLease).Load()) }
 
@@ -185,6 +210,9 @@ func (w *Words) Snapshot() gate.Words {
 	}
 	for g := range s.Group {
 		s.Group[g] = w.group(uint8(g))
+	}
+	for slot := range s.Quiet {
+		s.Quiet[slot] = w.Quiet(uint8(slot))
 	}
 	return s
 }
@@ -225,6 +253,13 @@ func (w *Words) word(group uint8, off int) *atomic.Uint64 {
 		panic(fmt.Sprintf("bpf: group %d, there are %d", group, gate.Groups))
 	}
 	return w.u64(offGroup + groupSize*int(group) + off)
+}
+
+func (w *Words) quiet(slot uint8) *atomic.Uint64 {
+	if slot >= gate.Slots {
+		panic(fmt.Sprintf("bpf: interface slot %d, there are %d", slot, gate.Slots))
+	}
+	return w.u64(offQuiet + 8*int(slot))
 }
 
 // The mapping is page-aligned and every offset a multiple of its word's size, as the atomics require.

@@ -48,9 +48,11 @@ func TestWordsSnapshot(t *testing.T) {
 	w.Renew(15, 9, 1<<20)
 	w.SetAlone(15, 8)
 	w.Grant(15, 6, 4)
+	w.SetQuiet(63, 11)
 	s := w.Snapshot()
 	want := gate.Words{Self: 2, Members: 5, Cluster: 0xabcd, Soft: time.Millisecond, Hard: time.Second, Watch: 2 * time.Millisecond, Linger: time.Minute, Restarting: 7}
 	want.Group[15] = gate.Group{Lease: gate.NewLease(9, 1<<20), Fence: gate.Fence{Term: 6, Grantee: 4}, Alone: 8}
+	want.Quiet[63] = 11
 	if s != want {
 		t.Errorf("snapshot\n%+v, want\n%+v", s, want)
 	}

@@ -26,9 +26,9 @@ static __always_inline const struct vip *vip6(const __u8 *addr, __u32 ifindex)
 	return bpf_map_lookup_elem(&vips, &key);
 }
 
-static __always_inline bool may(__u32 group, __u64 now, __u32 bits)
+static __always_inline bool may(const struct frame *f, __u32 group, __u64 now, __u32 bits)
 {
-	return serving(group, now) & bits;
+	return !f->quiet && serving(group, now) & bits;
 }
 
 /* Is the frame for this host or its VMAC, rather than for all or flooded by a switch? */
@@ -42,18 +42,29 @@ static __always_inline bool to_many(const struct frame *f)
 	return ((const __u8 *)&f->dst.head)[0] & 1;
 }
 
-/* Drops what met a closed gate. Broadcasts do not count there: every member sees them, wherever the switch thinks we are. */
+/*
+ * Drops what met a closed gate. Broadcasts do not count there: every member sees them, wherever the switch thinks we are. Nor does
+ * what meets a quiet interface: whether the switch is wrong about us will show when it has listened.
+ */
 static __always_inline int closed_rx(struct words *w, const struct frame *f, const struct iface *ifc, __u32 group,
 				     enum counter reason)
 {
+	if (f->quiet) {
+		count(QUIET_RX);
+		return GATE_DROP;
+	}
 	if (for_us(f, ifc))
 		__sync_fetch_and_add(&group_at(w, group)->closed_rx, 1);
 	count(reason);
 	return GATE_DROP;
 }
 
-static __always_inline int closed_tx(struct words *w, __u32 group, enum counter reason)
+static __always_inline int closed_tx(struct words *w, const struct frame *f, __u32 group, enum counter reason)
 {
+	if (f->quiet) {
+		count(QUIET_TX);
+		return GATE_DROP;
+	}
 	__sync_fetch_and_add(&group_at(w, group)->closed_tx, 1);
 	count(reason);
 	return GATE_DROP;

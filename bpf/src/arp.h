@@ -58,7 +58,7 @@ static __always_inline int gate_arp(struct frame *f, const struct iface *ifc, st
 		count(ELSEWHERE_ARP);
 		return GATE_DROP;
 	}
-	if (!may(vip->group, now, BIT_ANSWER))
+	if (!may(f, vip->group, now, BIT_ANSWER))
 		return closed_rx(w, f, ifc, vip->group, CLOSED_ARP);
 	if (!to_many(f) && !for_us(f, ifc))
 		return -1;

@@ -20,6 +20,7 @@ struct frame {
 	void *ctx; /* struct xdp_md or struct __sk_buff */
 	void *data, *end;
 	bool xdp;
+	bool quiet; /* an interface that it uses only listens */
 	__u16 vlan; /* 0 untagged (or only a priority tag) */
 	__be16 proto; /* behind the tags */
 	__u32 net; /* offset of the network header */

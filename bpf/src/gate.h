@@ -13,7 +13,7 @@
 static __always_inline int gate_local(struct frame *f, const struct iface *ifc, struct words *w, const struct vip *vip,
 				      __u64 now)
 {
-	if (!vip || vip->flags & VIP_PROXY || may(vip->group, now, BIT_ANSWER))
+	if (!vip || vip->flags & VIP_PROXY || may(f, vip->group, now, BIT_ANSWER))
 		return -1;
 	return closed_rx(w, f, ifc, vip->group, CLOSED_VIP);
 }
@@ -63,8 +63,9 @@ static __always_inline int gate_ingress(struct frame *f, __u32 ifindex)
 	now = bpf_ktime_get_boot_ns();
 	if (f->proto == ifc->ethertype)
 		return gate_ccp(f, ifc, w, now);
+	f->quiet = is_quiet(w, ifc->slot, now);
 	/* A member that serves everything lets everything in: no need to look addresses up. */
-	serves = all_answer(now);
+	serves = !f->quiet && all_answer(now);
 	if (f->proto == bpf_htons(ETH_P_IP))
 		v = gate_ip4(f, ifc, w, now, serves);
 	else if (f->proto == bpf_htons(ETH_P_IPV6))
@@ -76,7 +77,7 @@ static __always_inline int gate_ingress(struct frame *f, __u32 ifindex)
 	group = vmac_group(ifc, f->dst);
 	if (group < 0)
 		return GATE_PASS;
-	if (!(serves && READ_ONCE(w->groups) >> group & 1) && !may(group, now, BIT_FORWARD))
+	if (!(serves && READ_ONCE(w->groups) >> group & 1) && !may(f, group, now, BIT_FORWARD))
 		return closed_rx(w, f, ifc, group, CLOSED_VMAC);
 	count(VMAC_ADMITTED);
 	return GATE_ADMIT;
@@ -86,14 +87,14 @@ static __always_inline int gate_ingress(struct frame *f, __u32 ifindex)
  * Transit is stopped here rather than at ingress, where nobody knows yet whether a packet for the own MAC is for this host.
  * docs/decisions/002.
  */
-static __always_inline int egress_transit(struct words *w, __u32 came_in)
+static __always_inline int egress_transit(struct frame *f, struct words *w, __u32 came_in)
 {
 	const struct iface *in = bpf_map_lookup_elem(&ifaces, &came_in);
 
 	/* Without a VMAC, packets for the own MAC that are to be forwarded are those that a neighbour should send elsewhere. */
-	if (in && in->flags & IFACE_GATED && !(in->flags & IFACE_VMAC))
+	if (in && in->flags & IFACE_GATED && !(in->flags & IFACE_VMAC) && !f->quiet)
 		__sync_fetch_and_add(&w->group[0].closed_rx, 1);
-	return closed_tx(w, 0, EGRESS_TRANSIT);
+	return closed_tx(w, f, 0, EGRESS_TRANSIT);
 }
 
 static __always_inline int egress_arp(struct frame *f, struct words *w, __u64 now)
@@ -104,9 +105,9 @@ static __always_inline int egress_arp(struct frame *f, struct words *w, __u64 no
 	if (!arp)
 		return GATE_PASS;
 	vip = vip4((const __be32 *)arp->spa);
-	if (!vip || may(vip->group, now, BIT_ANSWER))
+	if (!vip || may(f, vip->group, now, BIT_ANSWER))
 		return GATE_PASS;
-	return closed_tx(w, vip->group, EGRESS_ARP);
+	return closed_tx(w, f, vip->group, EGRESS_ARP);
 }
 
 /* Router and neighbour advertisements; -1 for all else. */
@@ -118,8 +119,8 @@ static __always_inline int egress_nd(struct frame *f, struct words *w, __u32 ifi
 
 	if (!type)
 		return -1;
-	if (*type == ICMP6_RA && !may(0, now, BIT_ANSWER))
-		return closed_tx(w, 0, EGRESS_RA);
+	if (*type == ICMP6_RA && !may(f, 0, now, BIT_ANSWER))
+		return closed_tx(w, f, 0, EGRESS_RA);
 	if (*type != ICMP6_NA)
 		return -1;
 	na = frame_at(f, off, sizeof(*na));
@@ -128,12 +129,12 @@ static __always_inline int egress_nd(struct frame *f, struct words *w, __u32 ifi
 	vip = vip6(na->target, ifindex);
 	if (!vip)
 		return -1;
-	if (!may(vip->group, now, BIT_ANSWER))
-		return closed_tx(w, vip->group, EGRESS_NA);
+	if (!may(f, vip->group, now, BIT_ANSWER))
+		return closed_tx(w, f, vip->group, EGRESS_NA);
 	return GATE_PASS;
 }
 
-/* Decides about a frame that goes out of a gated interface while some group does not serve. */
+/* Decides about a frame that goes out of a gated interface while some group does not serve, or some interface only listens. */
 static __always_inline int egress_closed(struct frame *f, struct words *w, const struct iface *ifc, __u32 ifindex,
 					 __u32 came_in, __u64 now)
 {
@@ -143,8 +144,8 @@ static __always_inline int egress_closed(struct frame *f, struct words *w, const
 	int group;
 
 	group = vmac_group(ifc, f->src);
-	if (group >= 0 && !may(group, now, BIT_ANSWER))
-		return closed_tx(w, group, EGRESS_VMAC);
+	if (group >= 0 && !may(f, group, now, BIT_ANSWER))
+		return closed_tx(w, f, group, EGRESS_VMAC);
 	if (f->proto == bpf_htons(ETH_P_ARP))
 		return egress_arp(f, w, now);
 	if (f->proto == bpf_htons(ETH_P_IP)) {
@@ -168,11 +169,19 @@ static __always_inline int egress_closed(struct frame *f, struct words *w, const
 			}
 		}
 	}
-	if (came_in && !may(0, now, BIT_FORWARD))
-		return egress_transit(w, came_in);
-	if (vip && !(vip->flags & VIP_PROXY) && !may(vip->group, now, bits))
-		return closed_tx(w, vip->group, EGRESS_VIP);
+	if (came_in && !may(f, 0, now, BIT_FORWARD))
+		return egress_transit(f, w, came_in);
+	if (vip && !(vip->flags & VIP_PROXY) && !may(f, vip->group, now, bits))
+		return closed_tx(w, f, vip->group, EGRESS_VIP);
 	return GATE_PASS;
+}
+
+/* Does the interface of this index only listen? */
+static __always_inline bool quiet_at(const struct words *w, __u32 ifindex, __u64 now)
+{
+	const struct iface *ifc = bpf_map_lookup_elem(&ifaces, &ifindex);
+
+	return ifc && is_quiet(w, ifc->slot, now);
 }
 
 static __always_inline int gate_egress(struct frame *f, __u32 ifindex, __u32 came_in)
@@ -184,7 +193,9 @@ static __always_inline int gate_egress(struct frame *f, __u32 ifindex, __u32 cam
 	if (!w)
 		return GATE_PASS;
 	now = bpf_ktime_get_boot_ns();
-	if (all_answer(now))
+	if (now < READ_ONCE(w->quiet_last))
+		f->quiet = quiet_at(w, ifindex, now) || (came_in && quiet_at(w, came_in, now));
+	if (!f->quiet && all_answer(now))
 		return GATE_PASS;
 	ifc = bpf_map_lookup_elem(&ifaces, &ifindex);
 	if (!ifc || !frame_parse(f) || f->proto == ifc->ethertype)

@@ -166,7 +166,7 @@ static __always_inline int gate_nd(struct frame *f, const struct iface *ifc, str
 		count(ELSEWHERE_ND);
 		return GATE_DROP;
 	}
-	if (!may(vip->group, now, BIT_ANSWER))
+	if (!may(f, vip->group, now, BIT_ANSWER))
 		return closed_rx(w, f, ifc, vip->group, CLOSED_ND);
 	if (!to_many(f) && !for_us(f, ifc))
 		return -1;

@@ -8,7 +8,6 @@
 
 #include "words.h"
 
-#define SLOTS 64 /* interface slots */
 #define KEYS 4
 #define VIPS 65536
 #define COUNTERS 64 /* room to append */
@@ -48,6 +47,8 @@ enum counter {
 	FRAME_MALFORMED,
 	FRAME_STALE,
 	FRAME_LIMITED,
+	QUIET_RX,
+	QUIET_TX,
 };
 
 #define IFACE_GATED 1 /* carries VIPs */

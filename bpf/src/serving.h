@@ -45,6 +45,13 @@ static __always_inline bool is_open(const struct words *w, const struct group *g
 	return age < READ_ONCE(w->hard) && (is_watched(w, now) || (alone && READ_ONCE(w->probed) <= alone));
 }
 
+/* Does the gate only listen on the interface, because it came up a moment ago or has no carrier? */
+static __always_inline bool is_quiet(const struct words *w, __u32 slot, __u64 now)
+{
+	asm volatile("" : "+r"(slot)); /* as in group_at */
+	return now < READ_ONCE(w->quiet[slot & (SLOTS - 1)]);
+}
+
 static __always_inline struct words *the_words(void)
 {
 	__u32 zero = 0;

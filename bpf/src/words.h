@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The gate's words: one array entry, mapped by user space too. Layout version 1, frozen; ../words.go is the same table in Go.
+ * The gate's words: one array entry, mapped by user space too. Layout version 1, frozen; ../words.go is the same table in Go. What
+ * is reserved is 0, and what takes its place must mean nothing while it is 0: a gate of an earlier build is adopted with that.
  * Times are ns of CLOCK_BOOTTIME. Every word is written whole.
  */
 #ifndef HOLDFAST_WORDS_H
@@ -10,6 +11,7 @@
 #include <stdbool.h>
 
 #define MEMBERS 8
+#define SLOTS 64 /* interface slots */
 #define GROUPS 16
 #define MAX_TERM ((1ULL << 24) - 1)
 #define NOBODY 0xff
@@ -43,11 +45,14 @@ struct words {
 	__u64 echo[MEMBERS]; /* that stamp */
 	__u8 reserved[48];
 	struct group group[GROUPS];
-	__u8 rest[4096 - 256 - GROUPS * 128];
+	__u64 quiet_last; /* the latest of quiet: from then on no interface is */
+	__u64 quiet[SLOTS]; /* until when the gate only listens on an interface, 0 not; one without carrier is quiet for good */
+	__u8 rest[4096 - 256 - GROUPS * 128 - 8 - SLOTS * 8];
 };
 
 _Static_assert(sizeof(struct group) == 128, "group");
 _Static_assert(__builtin_offsetof(struct words, group) == 256, "header");
+_Static_assert(__builtin_offsetof(struct words, quiet) == 2312, "quiet");
 _Static_assert(sizeof(struct words) == 4096, "words");
 
 /* The bits of a member for a group, as frames carry them. */

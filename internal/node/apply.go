@@ -68,7 +68,7 @@ func (n *node) attach(p *port) error {
 	if want := n.local.Self.Interfaces[p.Name].MAC; want != nil && *want != p.mac {
 		err = fmt.Errorf("interface %s: device %s has MAC %s, but %s says %s: correct the file or the device's name",
 			p.Name, p.device, macText(p.mac), n.cfg.Path, macText(*want))
-	} else if err = n.gate.Attach(bpf.Iface{Index: p.index, Slot: p.Slot, MAC: p.mac, VMAC: p.vmac(), Gated: p.Role.Gated(), UseVMAC: p.VMAC != nil}); err != nil {
+	} else if err = n.attachQuietly(p, bpf.Iface{Index: p.index, Slot: p.Slot, MAC: p.mac, VMAC: p.vmac(), Gated: p.Role.Gated(), UseVMAC: p.VMAC != nil}); err != nil {
 		err = fmt.Errorf("interface %s: %w", p.Name, err)
 	}
 	p.attached = err == nil

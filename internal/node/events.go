@@ -144,6 +144,7 @@ func (n *node) linkEvent(ev link.Event) {
 	if changed.Gone {
 		n.detach(p)
 		p.index, p.up, p.carrier, p.received = 0, false, false, false
+		n.listenFirst(p)
 		n.linkStep(p)
 		if err := n.applyPorts(); err != nil { // closes the sockets on it: a device that returns may have the same index
 			n.log.Warn("interface is gone", "interface", p.Name, "error", err)
@@ -156,6 +157,7 @@ func (n *node) linkEvent(ev link.Event) {
 	renewed, raised := p.index != changed.Index || p.mac != changed.MAC, changed.AdminUp && !p.up
 	p.index, p.mac = changed.Index, changed.MAC
 	p.up, p.carrier, p.received = changed.AdminUp, changed.AdminUp && changed.Carrier, changed.Received
+	n.listenFirst(p)
 	n.linkStep(p)
 	if raised && !renewed { // taking an interface down takes its routes too
 		_ = n.applyHost() // the worker's errors come as results
@@ -272,6 +274,7 @@ func (n *node) looked(p *port, st link.State) {
 	// Whether a frame was received since the carrier came is the watcher's to say.
 	if carrier := st.AdminUp && st.Carrier; carrier != p.carrier {
 		p.carrier = carrier
+		n.listenFirst(p)
 		n.linkStep(p)
 	}
 }

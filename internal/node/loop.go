@@ -29,6 +29,7 @@ type periodic struct {
 	stop     int64 // end of the patience with a stop, 0 if none is under way
 	lingered int64 // end of a stop's linger, 0 before another member serves
 	slow     int64 // counters
+	quiet    int64 // when the last port that only listens has listened, 0 if none does
 	lastMove int64 // the hand-over that was put into the history last
 }
 
@@ -126,7 +127,7 @@ func (n *node) loop(ctx context.Context) error {
 func (n *node) untilDue() time.Duration {
 	now := bpf.Boottime()
 	at := n.due.state
-	for _, t := range []int64{n.wakeAt, n.due.watchdog, n.due.stop, n.due.lingered} {
+	for _, t := range []int64{n.wakeAt, n.due.watchdog, n.due.stop, n.due.lingered, n.due.quiet} {
 		if t != 0 && t < at {
 			at = t
 		}
@@ -141,6 +142,7 @@ func (n *node) tick() {
 		n.wakeAt = 0
 		n.step(members.Tick{})
 	}
+	n.listened(now)
 	if now >= n.due.state {
 		n.due.state = now + int64(wordEvery)
 		n.pulse.Word()

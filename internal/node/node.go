@@ -239,6 +239,7 @@ func (n *node) open() error {
 	}
 	for _, p := range n.ports {
 		n.findDevice(p)
+		n.listenFirst(p)
 	}
 	if n.words.Serving(gateway, bpf.Boottime())&gate.Answer != 0 {
 		n.serve.open = true

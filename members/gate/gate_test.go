@@ -207,3 +207,32 @@ func TestLeaseRenewedAfterTheClockWasRead(t *testing.T) {
 		t.Error("a lease from ten seconds ahead serves")
 	}
 }
+
+func TestServingOn(t *testing.T) {
+	w := words()
+	w.Renew(0, 5, at)
+	w.Group[0].Fence = Fence{Term: 4}
+	w.Quiet[3] = at + 30*ms
+	for _, tt := range []struct {
+		name string
+		slot uint8
+		now  int64
+		want Bits
+	}{
+		{"another slot", 2, at, Answer | Forward},
+		{"a slot that is none", Slots, at, Answer | Forward},
+		{"listens", 3, at, 0},
+		{"listens, almost to the end", 3, at + 30*ms - 1, 0},
+		{"has listened", 3, at + 30*ms, Answer | Forward},
+	} {
+		w.Renew(0, 5, tt.now)
+		if got := w.ServingOn(tt.slot, 0, tt.now); got != tt.want {
+			t.Errorf("%s: %b, want %b", tt.name, got, tt.want)
+		}
+	}
+	w.Revoke(0)
+	w.Group[0].Linger, w.Group[0].Alone = at+time.Second.Nanoseconds(), 1
+	if got := w.ServingOn(3, 0, at); got != Alone {
+		t.Errorf("lingers on a port that listens: %b, want what explains it and nothing let through", got)
+	}
+}

@@ -28,6 +28,16 @@ func (w *Words) Serving(g int, now int64) Bits {
 	return b
 }
 
+// ServingOn is Serving as it is on the interface of a slot: there the gate neither answers nor forwards before it has listened.
+// What it says of itself in frames is Serving, on every interface.
+func (w *Words) ServingOn(slot uint8, g int, now int64) Bits {
+	b := w.Serving(g, now)
+	if slot < Slots && now < w.Quiet[slot] {
+		b &^= Answer | Forward
+	}
+	return b
+}
+
 // Renew renews the lease of group g for a term, as the pulse does.
 func (w *Words) Renew(g int, term uint32, now int64) { w.Group[g].Lease = NewLease(term, now) }
 

@@ -8,6 +8,7 @@ import "time"
 const (
 	Members = 8         // members of a cluster, numbered from 0
 	Groups  = 16        // VIP groups; group 0 is the gateway itself
+	Slots   = 64        // interfaces of a cluster, numbered from 0
 	MaxTerm = 1<<24 - 1 // the highest term that a lease can hold
 	Nobody  = 0xff      // the grantee of a fence that was raised for no one
 )
@@ -47,6 +48,7 @@ type Words struct {
 	Heard      [Members]int64 // when a probe of each member that echoed a newer stamp than before last arrived
 	Echo       [Members]int64 // the newest own stamp that each member echoed
 	Group      [Groups]Group
+	Quiet      [Slots]int64 // until when the gate only listens on the interface of a slot; 0 not
 }
 
 // Group is the part of the words that each VIP group has of its own.
