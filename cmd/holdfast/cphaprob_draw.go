@@ -176,11 +176,12 @@ func cphaDevice(p *page, d control.Device, number int) {
 func cphaFailovers(p *page, v control.Failovers) {
 	p.line("")
 	history := newestFirst(v.History)
+	history = history[:min(len(history), shown)]
 	if len(history) > 0 {
 		cphaLastFailover(p, history[0])
 	}
 	cphaCount(p, v.Count, v.Since, v.Why)
-	p.line("Cluster failover history (last %d failovers since %s):\n", len(v.History), p.ctime(v.Since))
+	p.line("Cluster failover history (last %d failovers since %s):\n", len(history), p.ctime(v.Since))
 	p.line("%-5s %-26s %-24s %s", "No.", "Time:", "Transition:", "Reason:")
 	p.line("%s", strings.Repeat("-", 100))
 	for i, f := range history {

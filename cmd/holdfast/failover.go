@@ -7,6 +7,7 @@ import (
 	"context"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,7 +19,23 @@ func (a *app) failoverCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "failover", Short: "History of hand-overs, and hand-overs by order", Args: arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
 	cmd.AddCommand(a.failoverTo(), a.failoverEnd(), a.failoverReset(),
-		noun(a, "history", "The last hand-overs and their number", (*control.Client).Failovers, drawFailovers))
+		a.failoverHistory())
+	return cmd
+}
+
+func (a *app) failoverHistory() *cobra.Command {
+	var past past
+	cmd := noun(a, "history", "The last hand-overs and their number",
+		func(c *control.Client, ctx context.Context) (control.Failovers, error) {
+			v, err := c.Failovers(ctx)
+			if err == nil {
+				v.History, err = keep(a, past, v.History, func(f control.Failover) time.Time { return f.Time })
+			}
+			return v, err
+		}, drawFailovers)
+	cmd.Long = "The hand-overs of the gateway that this member knows of, kept on disk across restarts and reboots (the last 1000).\n" +
+		"TAKEOVER and GAP are measured by the member that took over: ask it for them."
+	past.flags(cmd)
 	return cmd
 }
 
@@ -35,9 +52,9 @@ func drawFailovers(p *page, v control.Failovers) {
 			gap = ms(f.GapMs)
 		}
 		rows = append(rows, []cell{text(strconv.FormatUint(f.Number, 10)), text(p.stamp(f.Time)), text(nobody(f.From)), text(f.To), text(f.Kind),
-			text(number(uint64(f.Term))), text(ms(f.TakeoverMs)), text(gap), text(f.Reason)})
+			text(number(uint64(f.Term))), text(ms(f.TakeoverMs)), text(gap), text(culprits(f.Peer, f.Interface, f.Device)), text(f.Reason)})
 	}
-	p.table([]string{"NO", "TIME", "FROM", "TO", "KIND", "TERM", "TAKEOVER", "GAP", "REASON"}, rows)
+	p.table([]string{"NO", "TIME", "FROM", "TO", "KIND", "TERM", "TAKEOVER", "GAP", "CAUSE", "REASON"}, rows)
 }
 
 // newestFirst sorts by number, then time, and leaves its argument alone.
@@ -74,9 +91,17 @@ func (a *app) failoverEnd() *cobra.Command {
 func (a *app) failoverReset() *cobra.Command {
 	var r control.ResetRequest
 	cmd := &cobra.Command{
-		Use: "reset", Short: "Start counting anew and forget the history", Args: arguments(cobra.NoArgs), ValidArgsFunction: cobra.NoFileCompletions,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if !r.Counter && !r.History {
+		Use: "reset [counter|history|all]", Short: "Start counting anew (counter), forget the history, or both",
+		Long: "counter sets the failover counter and the flap budget back. history forgets the hand-overs and the changes of states\n" +
+			"that are kept on disk; numbers go on. Without a word, or with all: both. The other members keep theirs.",
+		Args: arguments(cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs)), ValidArgs: []string{"counter", "history", "all"},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			switch word := strings.Join(args, ""); {
+			case word == "counter":
+				r.Counter = true
+			case word == "history":
+				r.History = true
+			case word == "all" || !r.Counter && !r.History:
 				r.Counter, r.History = true, true
 			}
 			return a.verb(cmd.Context(), func(c *control.Client, ctx context.Context) (control.Result, error) { return c.ResetFailovers(ctx, r) })

@@ -16,7 +16,7 @@ func before(d time.Duration) time.Time { return noon.Add(-d) }
 // edge is a member of a three-member cluster after a failover, as seen from gw-b, which serves.
 func edge() *controltest.Backend {
 	announced, until := before(20*time.Second), noon.Add(8*time.Minute)
-	failover := control.Failover{Number: 2, Time: before(3 * time.Minute), From: "gw-a", To: "gw-b", Term: 8, Kind: "silence",
+	failover := control.Failover{Number: 2, Time: before(3 * time.Minute), From: "gw-a", To: "gw-b", Term: 8, Kind: "silence", Peer: "gw-a",
 		Reason: "gw-a is silent on all interfaces", TakeoverMs: 0.42, GapMs: 31.5}
 	first := control.Failover{Number: 1, Time: before(30 * time.Hour), To: "gw-a", Term: 7, Kind: "boot", Reason: "no member served", TakeoverMs: 0.2}
 	return &controltest.Backend{
@@ -55,7 +55,14 @@ func edge() *controltest.Backend {
 			{Address: "192.0.2.80", Interface: "outside", Kind: "proxy", MAC: "02:48:00:07:00:00", Holder: "gw-b", Announced: &announced},
 			{Address: "10.0.0.1", Prefix: "10.0.0.0/24", Interface: "inside", Kind: "vip", MAC: "02:48:00:07:01:00", Holder: "gw-b", Announced: &announced},
 		}},
-		FailoversV: control.Failovers{Count: 2, Since: before(31 * time.Hour), Why: "boot", History: []control.Failover{failover, first}},
+		FailoversV: control.Failovers{Count: 2, Since: before(31 * time.Hour), Why: "boot", History: []control.Failover{first, failover}},
+		HistoryV: control.History{Member: "gw-b", Changes: []control.Event{
+			{Time: before(30 * time.Hour), Code: "peer-state", Number: 304, Severity: "info", Member: "gw-a", Peer: "gw-a", From: "READY", To: "ACTIVE", Reason: "gw-a: it serves"},
+			{Time: before(20 * time.Minute), Code: "down", Number: 107, Severity: "warning", Member: "gw-b", From: "STANDBY", To: "DOWN",
+				Device: "interface-active-check", Interface: "inside", Reason: "inside has no carrier"},
+			{Time: before(3 * time.Minute), Code: "active", Number: 102, Severity: "info", Member: "gw-b", Peer: "gw-a", From: "STANDBY", To: "ACTIVE", Term: 8, GapMs: 31.5,
+				Reason: "gw-a is silent on all interfaces"},
+		}},
 		TimersV: control.Timers{Profile: "appliance", Timers: []control.Timer{
 			{Name: "probe", ValueMs: 5, DefaultMs: 10, Formula: "profile", Settable: true, Meaning: "between two probes to a peer, on each interface"},
 			{Name: "soft", ValueMs: 20, DefaultMs: 20, Formula: "dead - probe", Meaning: "age at which an unwatched lease ends"},

@@ -44,7 +44,7 @@ func newRoot(env environment) *cobra.Command {
 	f.BoolVar(&a.noColor, "no-color", env.getenv("NO_COLOR") != "", "no colours on a terminal (environment: NO_COLOR)")
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	root.AddCommand(
-		a.stateCommand(), a.interfacesCommand(), a.devicesCommand(), a.vipsCommand(), a.failoverCommand(), a.adminCommand(),
+		a.stateCommand(), a.interfacesCommand(), a.devicesCommand(), a.vipsCommand(), a.failoverCommand(), a.historyCommand(), a.adminCommand(),
 		a.reloadCommand(), a.stopCommand(), a.restartCommand(), a.eventsCommand(), a.timersCommand(), a.whyCommand(),
 		a.countersCommand(), a.keyCommand(), a.configCommand(), a.versionCommand(), a.cphaprobCommand(),
 	)

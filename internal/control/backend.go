@@ -13,6 +13,7 @@ type Backend interface {
 	Devices(context.Context) (Devices, error)
 	VIPs(context.Context) (VIPs, error)
 	Failovers(context.Context) (Failovers, error)
+	History(context.Context) (History, error)
 	Timers(context.Context) (Timers, error)
 	Why(context.Context) (Why, error)
 	Counters(context.Context) (Counters, error)

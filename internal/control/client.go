@@ -62,6 +62,11 @@ func (c *Client) Failovers(ctx context.Context) (v Failovers, err error) {
 	return v, c.get(ctx, "failovers", &v)
 }
 
+// History implements Backend.
+func (c *Client) History(ctx context.Context) (v History, err error) {
+	return v, c.get(ctx, "history", &v)
+}
+
 // Timers implements Backend.
 func (c *Client) Timers(ctx context.Context) (v Timers, err error) {
 	return v, c.get(ctx, "timers", &v)

@@ -21,6 +21,7 @@ func (s *Server) handler(ctx context.Context) http.Handler {
 	get(s, mux, "devices", b.Devices)
 	get(s, mux, "vips", b.VIPs)
 	get(s, mux, "failovers", b.Failovers)
+	get(s, mux, "history", b.History)
 	get(s, mux, "timers", b.Timers)
 	get(s, mux, "why", b.Why)
 	get(s, mux, "counters", b.Counters)

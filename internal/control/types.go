@@ -159,6 +159,12 @@ type Failovers struct {
 	History []Failover `json:"history"`
 }
 
+// History is what happened to the members' states, as this member saw it, since its state directory was new; bounded.
+type History struct {
+	Member  string  `json:"member"`
+	Changes []Event `json:"changes"` // oldest first
+}
+
 // Failover is one hand-over.
 type Failover struct {
 	Number     uint64    `json:"number"`
@@ -166,7 +172,7 @@ type Failover struct {
 	From       string    `json:"from,omitempty"` // "" nobody
 	To         string    `json:"to"`
 	Term       uint32    `json:"term"`
-	Kind       string    `json:"kind"` // boot silence vacant forced device courtesy fail-back conflict
+	Kind       string    `json:"kind"` // boot silence vacant forced device courtesy fail-back conflict unseen
 	Reason     string    `json:"reason"`
 	Peer       string    `json:"peer,omitempty"`      // member whose fault or order caused it, if one did
 	Device     string    `json:"device,omitempty"`    // critical device whose problem caused it, if one did

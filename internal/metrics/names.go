@@ -43,4 +43,4 @@ var States = []string{"INIT", "READY", "STANDBY", "ACTIVE", "ACTIVE(!)", "DOWN",
 var statuses = []string{"ok", "init", "problem"}
 
 // FailoverReasons are the values of the label "reason" that are there from the start.
-var FailoverReasons = []string{"boot", "silence", "vacant", "forced", "device", "courtesy", "fail-back", "conflict"}
+var FailoverReasons = []string{"boot", "silence", "vacant", "forced", "device", "courtesy", "fail-back", "conflict", "unseen"}

@@ -151,7 +151,7 @@ func (b *backend) ResetFailovers(ctx context.Context, r control.ResetRequest) (c
 		if r.Counter {
 			b.n.step(members.Admin{Kind: members.AdminResetFailovers})
 		}
-		b.n.trace.reset(r.Counter, r.History)
+		b.n.trace.Reset(r.Counter, r.History, time.Now())
 		return control.Result{Done: "reset"}, nil
 	})
 }

@@ -3,52 +3,43 @@
 package node
 
 import (
-	"slices"
+	"log/slog"
+	"os"
+	"strings"
 	"time"
 
+	"github.com/holdfast-project/holdfast/bpf"
 	"github.com/holdfast-project/holdfast/internal/control"
+	"github.com/holdfast-project/holdfast/internal/history"
 	"github.com/holdfast-project/holdfast/members"
+	"github.com/holdfast-project/holdfast/members/device"
 )
 
-// keepFailovers bounds the history that `holdfast failover history` shows.
-const keepFailovers = 200
-
-// history is what the operator can read of the past of this run.
-type history struct {
-	wall      time.Time // wall clock at boot time 0
-	failovers []control.Failover
-	number    uint64
-	count     uint64
-	since     time.Time
-	why       string
-	last      *control.Event // last change of this member's own state
+// trace is the past of this member: what is shown of it, and what follows from it.
+type trace struct {
+	*history.Log
+	wall  time.Time      // wall clock at boot time 0
+	last  *control.Event // last change of this member's own state
+	cause *control.Event // the last event that made or ended serving here
 }
 
-func newHistory(wall time.Time) *history {
-	return &history{wall: wall, since: time.Now(), why: "start of the daemon"}
+// openTrace reads what earlier daemons have kept.
+func openTrace(dir string, wall time.Time, self string, log *slog.Logger) *trace {
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		log.Warn("which boot is this? The failover counter starts again", "error", err)
+	}
+	t := &trace{wall: wall, Log: history.Open(history.Options{Dir: dir, BootID: strings.TrimSpace(string(boot)), Booted: wall, Log: log})}
+	for _, e := range t.Changes() {
+		if e.Member == self {
+			t.last = &e
+		}
+	}
+	return t
 }
 
 // at is when something that happened at the boot time ns was by the clock on the wall.
-func (h *history) at(ns int64) time.Time { return h.wall.Add(time.Duration(ns)) }
-
-func (h *history) failover(f control.Failover) {
-	h.number++
-	h.count++
-	f.Number = h.number
-	h.failovers = append(h.failovers, f)
-	if len(h.failovers) > keepFailovers {
-		h.failovers = slices.Delete(h.failovers, 0, len(h.failovers)-keepFailovers)
-	}
-}
-
-func (h *history) reset(counter, past bool) {
-	if counter {
-		h.count, h.since, h.why = 0, time.Now(), "reset"
-	}
-	if past {
-		h.failovers = nil
-	}
-}
+func (t *trace) at(ns int64) time.Time { return t.wall.Add(time.Duration(ns)) }
 
 // record tells operators what happened: log, event stream, history, metrics.
 func (n *node) record(now int64, r members.Record) {
@@ -74,14 +65,36 @@ func (n *node) record(now int64, r members.Record) {
 	if r.Code == members.CodeConflict {
 		n.metrics.Conflict()
 	}
-	if r.Code == members.CodeActive || r.Code == members.CodeYielded {
-		n.moved(n.machine.View(now))
+	if r.From != r.To {
+		n.trace.Change(ev)
 	}
 	if r.Code < 200 && r.From != r.To {
 		n.trace.last = &ev
 		n.metrics.StateChanged(ev.To)
 	}
+	if r.Code == members.CodeActive || r.Code == members.CodeYielded {
+		n.trace.cause = &ev
+		n.moved(n.machine.View(now))
+	}
 }
+
+// say tells operators of something that is not the machine's.
+func (n *node) say(code members.Code, reason string) {
+	state := members.StateInit // which one does not matter: nothing changes
+	n.record(bpf.Boottime(), members.Record{Code: code, From: state, To: state, Reason: reason, Peer: members.Nobody})
+}
+
+// historyReport tells that the disk refuses the history, or takes it again.
+func (n *node) historyReport(r history.Report) {
+	code := members.CodeHistoryWell
+	if r.Failed {
+		code = members.CodeHistoryFailed
+	}
+	n.say(code, r.Reason)
+}
+
+// kindUnseen is a hand-over that happened while this daemon was not there to see it.
+const kindUnseen = "unseen"
 
 // moved notices that serving has moved, by the machine's own count.
 func (n *node) moved(v members.View) {
@@ -90,25 +103,57 @@ func (n *node) moved(v members.View) {
 	}
 	n.due.lastMove = v.LastFailover.At
 	m := v.LastFailover
-	f := control.Failover{Time: n.trace.at(m.At), Kind: kind(v, m), Reason: m.Reason, GapMs: ms(m.Gap)}
+	f := control.Failover{Time: n.trace.at(m.At), From: n.name(m.From), To: n.name(m.To), Kind: kind(v, m), Reason: m.Reason, GapMs: ms(m.Gap)}
+	if m.From == members.Nobody && m.Cause == 0 { // what a daemon sees that has just started
+		switch was := n.trace.Counter().Server; was {
+		case "":
+		case f.To:
+			return
+		default:
+			f.From, f.Kind, f.Reason = was, kindUnseen, f.To+" serves: it took over while this daemon was not running"
+		}
+	}
 	if m.To != members.Nobody {
 		f.Term = v.Members[m.To].Term
 	}
 	if m.To == v.Self {
 		f.Term, f.TakeoverMs = v.Term, ms(n.serve.took)
 	}
-	if m.From != members.Nobody {
-		f.From = n.name(m.From)
-	}
-	if m.To != members.Nobody {
-		f.To = n.name(m.To)
-	}
-	n.trace.failover(f)
+	n.blame(&f, v, m)
+	n.trace.Failover(f)
 	if m.To == v.Self || m.From == v.Self {
 		n.metrics.Failover(f.Kind)
 	}
 	if m.To == v.Self {
 		n.metrics.Gap(m.Gap)
+	}
+}
+
+// blame fills in what caused a hand-over: a peer, and of the member that served before, the device and the interface.
+func (n *node) blame(f *control.Failover, v members.View, m members.Move) {
+	if c := n.trace.cause; c != nil && (m.To == v.Self || m.From == v.Self) && n.trace.at(m.At).Sub(c.Time).Abs() < time.Second {
+		f.Peer, f.Device, f.Interface = c.Peer, c.Device, c.Interface
+	}
+	if f.Kind != members.CauseDevice.String() || f.Device != "" || m.From == members.Nobody {
+		return
+	}
+	if m.From != v.Self {
+		if p := v.Members[m.From].Problems; len(p) > 0 {
+			f.Device = p[0].Name
+		}
+		return
+	}
+	for _, d := range v.Devices {
+		if d.Status == device.Problem && d.Name != device.ProblemNotification {
+			f.Device = d.Name
+			break
+		}
+	}
+	for _, i := range v.Interfaces {
+		if f.Device == device.InterfaceActiveCheck && i.Problem != "" {
+			f.Interface = i.Name
+			break
+		}
 	}
 }
 

@@ -99,6 +99,10 @@ func (n *node) loop(ctx context.Context) error {
 			what = "neighbour"
 			woke = bpf.Boottime()
 			n.answer(a)
+		case r := <-n.trace.Reports():
+			what = "history"
+			woke = bpf.Boottime()
+			n.historyReport(r)
 		case ask := <-n.asks:
 			what = "request"
 			woke = bpf.Boottime()

@@ -80,7 +80,7 @@ type node struct {
 	due       periodic          // what comes back regularly
 	serve     serving           // what has been told to the host about serving
 	asked     []neighbourAsking // by slot: neighbours asked and not answered
-	trace     *history
+	trace     *trace
 	desk      desk        // where programs report critical devices
 	pulseOwed bool        // the pulse has not taken the newest configuration
 	died      *pulse.Died // the pulse has ended and another one is to be started
@@ -159,7 +159,7 @@ func newNode(o Options) (*node, error) {
 	for _, i := range cfg.Interfaces {
 		n.ports = append(n.ports, &port{Interface: i, device: local.Self.Interfaces[i.Name].Device})
 	}
-	n.trace = newHistory(n.bootWall)
+	n.trace = openTrace(local.StateDir, n.bootWall, local.Self.Name, o.Log)
 	n.metrics = metrics.New(metrics.Source{Cluster: cfg.Name, Member: local.Self.Name, Version: build.Version})
 	return n, nil
 }
@@ -288,6 +288,7 @@ func (n *node) close() error {
 	if n.gate != nil {
 		errs = append(errs, n.gate.Close())
 	}
+	errs = append(errs, n.trace.Close())
 	errs = append(errs, n.store.close()) // last: from now on another daemon may be this member
 	return errors.Join(errs...)
 }
@@ -314,6 +315,7 @@ func (n *node) start() (stop context.CancelFunc) {
 		in("metrics", n.serveMetrics)
 	}
 	in("store", n.store.serve)
+	in("history", n.trace.Serve)
 	n.wire.start(in)
 	return stop
 }

@@ -26,15 +26,14 @@ func (b *backend) State(ctx context.Context) (control.State, error) {
 		n := b.n
 		v := n.machine.View(now)
 		digest := n.cfg.Digest()
+		counted := n.trace.Counter()
 		s := control.State{
 			Cluster: n.cfg.Name, ClusterID: n.cfg.ID, Mode: string(n.cfg.Mode), Recovery: string(n.cfg.Recovery),
-			Profile: string(n.cfg.Profile), Self: v.Self, LastChange: n.trace.last, Failovers: n.trace.count,
-			FailoversSince: n.trace.since, Warnings: n.warnings(), Version: build.Version, ConfigDigest: hex.EncodeToString(digest[:8]),
+			Profile: string(n.cfg.Profile), Self: v.Self, LastChange: n.trace.last, Failovers: counted.Count,
+			FailoversSince: counted.Since, Warnings: n.warnings(), Version: build.Version, ConfigDigest: hex.EncodeToString(digest[:8]),
 			Protocol: build.ProtocolVersion(), Frozen: n.freezes(now, v), Flap: n.flapState(v),
 		}
-		if k := len(n.trace.failovers); k > 0 {
-			s.LastFailover = &n.trace.failovers[k-1]
-		}
+		s.LastFailover = n.trace.LastFailover()
 		if v.ForcedTo != members.Nobody {
 			s.Forced = n.name(v.ForcedTo)
 			if v.ForcedUntil != 0 {
@@ -233,12 +232,15 @@ func (b *backend) VIPs(ctx context.Context) (control.VIPs, error) {
 	})
 }
 
-// Failovers implements control.Backend.
-func (b *backend) Failovers(ctx context.Context) (control.Failovers, error) {
-	return ask(ctx, b.n, func(int64) (control.Failovers, error) {
-		t := b.n.trace
-		return control.Failovers{Count: t.count, Since: t.since, Why: t.why, History: slices.Clone(t.failovers)}, nil
-	})
+// Failovers implements control.Backend. The history is safe to read beside the loop.
+func (b *backend) Failovers(context.Context) (control.Failovers, error) {
+	c := b.n.trace.Counter()
+	return control.Failovers{Count: c.Count, Since: c.Since, Why: c.Why, History: b.n.trace.Failovers()}, nil
+}
+
+// History implements control.Backend.
+func (b *backend) History(context.Context) (control.History, error) {
+	return control.History{Member: b.n.o.Member, Changes: b.n.trace.Changes()}, nil
 }
 
 // Timers implements control.Backend.

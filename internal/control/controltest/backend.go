@@ -20,6 +20,7 @@ type Backend struct {
 	DevicesV    control.Devices
 	VIPsV       control.VIPs
 	FailoversV  control.Failovers
+	HistoryV    control.History
 	TimersV     control.Timers
 	WhyV        control.Why
 	CountersV   control.Counters
@@ -62,6 +63,9 @@ func (b *Backend) VIPs(context.Context) (control.VIPs, error) { return b.VIPsV, 
 
 // Failovers implements control.Backend.
 func (b *Backend) Failovers(context.Context) (control.Failovers, error) { return b.FailoversV, b.Err }
+
+// History implements control.Backend.
+func (b *Backend) History(context.Context) (control.History, error) { return b.HistoryV, b.Err }
 
 // Timers implements control.Backend.
 func (b *Backend) Timers(context.Context) (control.Timers, error) { return b.TimersV, b.Err }
