@@ -44,8 +44,12 @@ func (m *Machine) admin(e Admin) {
 		m.failovers, m.lastReset, m.flap = 0, m.now, flap{}
 		m.note(CodeFailoversReset, "failover counter and flap budget were reset")
 	case AdminFreeze:
-		m.freeze = m.now + m.t.freeze
-		m.note(CodeFrozen, fmt.Sprintf("voluntary moves are frozen for %v at most", time.Duration(m.t.freeze)))
+		length := time.Duration(m.t.freeze)
+		if e.For > 0 {
+			length = min(e.For, MaxFreeze)
+		}
+		m.freeze = m.now + int64(length)
+		m.note(CodeFrozen, fmt.Sprintf("voluntary moves are frozen for %v at most", length))
 	case AdminUnfreeze:
 		if m.freeze != 0 {
 			m.freeze = 0
@@ -124,15 +128,33 @@ func (m *Machine) wantForced() bool {
 
 // frozen reports whether this or another member's operator stopped voluntary moves. It ends by itself.
 func (m *Machine) frozen() bool {
-	until := m.freeze
-	for i := range m.peers {
-		until = max(until, m.peers[i].frozen)
-	}
+	until := m.frozenUntil()
 	if m.now >= until {
 		return false
 	}
 	m.wakeAt(until)
 	return true
+}
+
+// frozenUntil returns until when any member's operator stopped voluntary moves, 0 if none did.
+func (m *Machine) frozenUntil() int64 {
+	until := m.freeze
+	for i := range m.peers {
+		until = max(until, m.peers[i].frozen)
+	}
+	return until
+}
+
+// expireFreeze ends a freeze by this member's operator whose time is over.
+func (m *Machine) expireFreeze() {
+	switch {
+	case m.freeze == 0:
+	case m.now < m.freeze:
+		m.wakeAt(m.freeze)
+	default:
+		m.freeze, m.helloSoon = 0, true
+		m.note(CodeUnfrozen, "the time of the freeze is over: voluntary moves are allowed again")
+	}
 }
 
 // budget returns how many voluntary moves are left, and when the next one comes back if none is.
@@ -178,7 +200,7 @@ func (m *Machine) judgeStop() {
 	if !m.stopping || m.term == 0 {
 		return
 	}
-	if m.anybodyFit() && m.now < m.stopAt {
+	if m.anybodyBetter() && m.now < m.stopAt {
 		m.wakeAt(m.stopAt)
 		return
 	}

@@ -49,6 +49,7 @@ func (m *Machine) judgeDevices() {
 	m.well(device.Version, m.versionProblem())
 	m.judgePulse()
 	m.wakeAt(m.devices.Expire(m.now))
+	m.judgeRecovery()
 	n, first := m.devices.Problems()
 	if n == 0 {
 		m.well(device.ProblemNotification, "")
@@ -91,16 +92,20 @@ func (m *Machine) pulseSilent(limit int64) bool {
 	return false
 }
 
-// recordDevice records a device that changed in this Step.
+// recordDevice records a device that changed in this Step: its problem, and the end of a problem.
 func (m *Machine) recordDevice(d *device.Device) {
-	if d.Changed != m.now || d.Name == device.ProblemNotification || d.Name == device.InitDevice {
+	if d.Changed != m.now || d.Name == device.ProblemNotification || d.Status == device.Init {
 		return
 	}
-	r := Record{Code: CodeDeviceOK, From: m.state, To: m.state, Device: d.Name, Peer: Nobody, Reason: d.Name + " is well again"}
+	r := Record{From: m.state, To: m.state, Device: d.Name, Peer: Nobody}
 	switch {
 	case d.Status == device.Problem:
+		m.inProblem[d.Name] = true
 		r.Code, r.Reason, r.Iface = CodeDeviceProblem, deviceText(d.Name, d.Reason), m.faultyIface(d.Name)
-	case d.Status == device.Init, d.Registered == m.now:
+	case m.inProblem[d.Name]:
+		delete(m.inProblem, d.Name)
+		r.Code, r.Reason = CodeDeviceOK, d.Name+" is well again"
+	default:
 		return
 	}
 	m.do(r)
@@ -137,88 +142,6 @@ func (m *Machine) versionProblem() string {
 		p := &m.peers[i]
 		if p.alive && p.helloAt != 0 && p.hello.Version < m.cfg.MinVersion {
 			return fmt.Sprintf("%s speaks version %d, this build needs %d at least", p.name, p.hello.Version, m.cfg.MinVersion)
-		}
-	}
-	return ""
-}
-
-// Weights of problems: a member with the smaller sum is the better one if all are broken.
-const (
-	weightProblem   = 1
-	weightAdminDown = 16 // goes only if nothing else is left: the operator may have opened the box
-	weightStopping  = 64
-)
-
-// weight is the sum of this member's problems, 0 if it is well.
-func (m *Machine) weight() int {
-	if m.weighed != m.devices.Changes {
-		m.weighed, m.problemWeight = m.devices.Changes, m.weigh()
-	}
-	if m.stopping {
-		return m.problemWeight + weightStopping
-	}
-	return m.problemWeight
-}
-
-// weigh adds up the devices.
-func (m *Machine) weigh() int {
-	w := 0
-	for i := range m.devices.Len() {
-		if d := m.devices.At(i); d.Status != device.OK {
-			w += deviceWeight(d.Name)
-		}
-	}
-	return w
-}
-
-// peerWeight is the sum of a peer's problems, as it told them.
-func peerWeight(p *peer) int {
-	w := 0
-	for i := range p.hello.Devices {
-		if d := &p.hello.Devices[i]; d.Status != device.OK {
-			w += deviceWeight(d.Name)
-		}
-	}
-	return max(w, weightProblem)
-}
-
-func deviceWeight(name string) int {
-	switch name {
-	case device.ProblemNotification, device.InitDevice:
-		return 0
-	case device.AdminDown:
-		return weightAdminDown
-	}
-	return weightProblem
-}
-
-// problemText names the member's first problem.
-func (m *Machine) problemText() string {
-	if m.stopping {
-		return "its daemon stops"
-	}
-	for i := range m.devices.Len() {
-		d := m.devices.At(i)
-		if d.Status == device.OK || deviceWeight(d.Name) == 0 {
-			continue
-		}
-		return deviceText(d.Name, d.Reason)
-	}
-	return ""
-}
-
-func deviceText(name, reason string) string {
-	if reason == "" {
-		return name
-	}
-	return name + ": " + reason
-}
-
-// problemDevice names the device of the member's first problem.
-func (m *Machine) problemDevice() string {
-	for i := range m.devices.Len() {
-		if d := m.devices.At(i); d.Status != device.OK && deviceWeight(d.Name) != 0 {
-			return d.Name
 		}
 	}
 	return ""

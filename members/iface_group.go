@@ -39,19 +39,59 @@ func (m *Machine) groupName(slot uint8) string {
 	return ""
 }
 
-// interfaceProblem names the first failed interface, or the first group with too few that are well.
+// interfaceProblem names the failed interfaces and the groups with too few that are well.
 func (m *Machine) interfaceProblem() string {
+	all, last := "", ""
+	add := func(text string) {
+		switch {
+		case text == "" || text == last: // isolation is the same for all
+		case all == "":
+			all, last = text, text
+		default:
+			all, last = all+"; "+text, text
+		}
+	}
 	for i := range m.ifaces {
-		if f := &m.ifaces[i]; f.problem != "" && m.groupOf(f.Slot) == nil {
-			return f.problem
+		if f := &m.ifaces[i]; m.groupOf(f.Slot) == nil {
+			add(f.problem)
 		}
 	}
 	for k := range m.groups {
-		if text := m.groupProblem(&m.groups[k]); text != "" {
-			return text
+		add(m.groupProblem(&m.groups[k]))
+	}
+	return all
+}
+
+// failedInterfaces counts what has failed on this member's side: interfaces, and groups as one each.
+func (m *Machine) failedInterfaces() int {
+	n := 0
+	for i := range m.ifaces {
+		if f := &m.ifaces[i]; f.problem != "" && m.groupOf(f.Slot) == nil {
+			n++
 		}
 	}
-	return ""
+	for k := range m.groups {
+		if m.groupProblem(&m.groups[k]) != "" {
+			n++
+		}
+	}
+	return n
+}
+
+// failedAt counts the same for a peer, by what it tells.
+func (m *Machine) failedAt(p *peer) int {
+	n := 0
+	for i := range p.hello.Interfaces {
+		if v := &p.hello.Interfaces[i]; v.Problem && m.groupOf(v.Slot) == nil {
+			n++
+		}
+	}
+	for k := range m.groups {
+		if m.groupShort(p, &m.groups[k]) {
+			n++
+		}
+	}
+	return n
 }
 
 // groupProblem says in words that fewer interfaces of the group are well than it needs.

@@ -9,11 +9,8 @@ import "github.com/holdfast-project/holdfast/members/device"
 // that a switch which goes down as a whole moves nothing. Where no neighbour is known, a carrier that p
 // lost and this member has kept for the settle time is taken instead. Of a group as many interfaces must be well here as it needs.
 func (m *Machine) proven(p *peer) bool {
-	for i := range p.hello.Devices {
-		d := &p.hello.Devices[i]
-		if d.Status != device.OK && d.Name != device.ProblemNotification && d.Name != device.InterfaceActiveCheck {
-			return true
-		}
+	if !onlyInterfaces(p.hello.Devices) {
+		return true
 	}
 	all := true
 	for k := range p.hello.Interfaces {
@@ -28,6 +25,16 @@ func (m *Machine) proven(p *peer) bool {
 		}
 	}
 	return all
+}
+
+// onlyInterfaces reports whether nothing but interfaces is in problem among the devices.
+func onlyInterfaces(d []DeviceView) bool {
+	for i := range d {
+		if d[i].Status == device.Problem && d[i].Name != device.ProblemNotification && d[i].Name != device.InterfaceActiveCheck {
+			return false
+		}
+	}
+	return true
 }
 
 // provenHere reports whether an interface on which p has a problem is shown to be well here.

@@ -2,7 +2,11 @@
 
 package members
 
-import "github.com/holdfast-project/holdfast/members/device"
+import (
+	"strings"
+
+	"github.com/holdfast-project/holdfast/members/device"
+)
 
 // judgeInit ends INIT when the member knows enough: whether each peer is there, and that the segments
 // carry frames.
@@ -52,5 +56,14 @@ func (m *Machine) initReason() string {
 	if m.now-m.boot.Now < m.t.bootWait {
 		return "the daemon has started and listens for the other members"
 	}
-	return "waits for a first frame on every cluster interface"
+	var silent []string
+	for i := range m.ifaces {
+		if f := &m.ifaces[i]; f.Cluster && f.carrier && !f.received {
+			silent = append(silent, f.Name)
+		}
+	}
+	if len(silent) == 0 {
+		return "waits for the other members to say how they are"
+	}
+	return "waits for a first frame on " + strings.Join(silent, ", ")
 }

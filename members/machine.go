@@ -41,8 +41,11 @@ type Machine struct {
 	restarting bool
 	stopping   bool
 	stopAt     int64 // when a stopping member closes, relieved or not
-	policy     bool
-	sync       bool
+	recovery   recovery
+	weighed    weighing // what sum was reckoned from
+	sum        int      // of the own problems' weights
+	initSeen   int      // the device changes that initText is of
+	initText   string   // the devices of which it is not known whether they are well
 
 	claim        claim
 	vip          vipQuestion
@@ -72,12 +75,10 @@ type Machine struct {
 	lastReset int64
 	lastMove  Move
 
-	weighed       int // the device changes up to which problemWeight is the sum of the problems
-	problemWeight int
-
-	deviceSeen int   // device changes that were told to others
-	helloAt    int64 // when the next HELLO is due
-	helloSoon  bool  // something that HELLOs tell has changed
+	inProblem  map[string]bool // devices whose problem was recorded
+	deviceSeen int             // device changes that were told to others
+	helloAt    int64           // when the next HELLO is due
+	helloSoon  bool            // something that HELLOs tell has changed
 	wake       int64
 	first      []Effect // of New, for the first Step
 	fx         []Effect
@@ -108,8 +109,9 @@ func New(cfg Config, boot Boot) *Machine {
 		t:     t.nanos(),
 		state: StateInit, since: boot.Now,
 		devices: device.NewRegistry(boot.Now), adminDown: boot.AdminDown,
-		server: Nobody, lastServer: Nobody, policy: !cfg.WaitPolicy, sync: !cfg.WaitSync, vacantAt: boot.Now, lastReset: boot.Now,
-		gate: boot.Gate, helloAt: boot.Now, wake: boot.Now, weighed: -1,
+		server: Nobody, lastServer: Nobody, vacantAt: boot.Now, lastReset: boot.Now,
+		gate: boot.Gate, helloAt: boot.Now, wake: boot.Now, weighed: weighing{changes: -1}, initSeen: -1,
+		inProblem: map[string]bool{},
 	}
 	m.force.to = Nobody
 	m.courtesy.threshold = m.t.courtesyAge
@@ -128,6 +130,12 @@ func New(cfg Config, boot Boot) *Machine {
 		})
 	}
 	m.sawTerm(max(boot.StoredTerm, boot.Gate.FenceTerm, boot.Gate.LeaseTerm))
+	if cfg.WaitPolicy {
+		m.report(device.Policy, device.Init, waitsForPolicy)
+	}
+	if cfg.WaitSync {
+		m.report(device.FullSync, device.Init, waitsForSync)
+	}
 	if boot.AdminDown {
 		m.report(device.AdminDown, device.Problem, "taken down by the operator, permanently")
 	}
@@ -215,9 +223,9 @@ func (m *Machine) learn(ev Event) {
 	case PulseHealth:
 		m.courtesy.onTimeSince, m.pulseAt = e.OnTimeSince, m.now
 	case PolicyReady:
-		m.policy = e.Ready
+		m.policyReady(e.Ready)
 	case SyncReady:
-		m.sync = e.Ready
+		m.syncReady(e.Ready)
 	case Restart:
 		m.restarting, m.helloSoon = true, true
 	case Stop:
@@ -233,6 +241,7 @@ func (m *Machine) settle() {
 	m.judgeDevices()
 	m.judgeInit()
 	m.expireForce()
+	m.expireFreeze()
 	m.judgeStop()
 	m.judgeServing()
 	m.judgeState()

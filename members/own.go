@@ -2,8 +2,6 @@
 
 package members
 
-import "fmt"
-
 // judgeState derives the member's own state, and records it if it changed.
 func (m *Machine) judgeState() {
 	state := m.ownState()
@@ -20,7 +18,7 @@ func (m *Machine) judgeState() {
 		c = change{code: m.codeOf(state), reason: m.ownReason(state), peer: Nobody, device: m.problemDevice()}
 	}
 	if c.code == CodeActive && state == StateActiveAttention {
-		c.reason += ", although " + m.problemText()
+		c.reason += "; serves in spite of its own: " + m.problemText()
 	}
 	m.do(Record{Code: c.code, From: m.state, To: state, Reason: c.reason, Peer: c.peer, Device: c.device,
 		Iface: m.faultyIface(c.device), Term: c.term, Gap: c.gap})
@@ -74,7 +72,7 @@ func (m *Machine) ownReason(state State) string {
 	case StateDown:
 		return m.problemText()
 	case StateActiveAttention:
-		return m.problemText() + "; no other member can take over"
+		return m.problemText() + "; " + m.whyNotRelieved()
 	}
 	return "no critical device is in problem any more"
 }
@@ -107,12 +105,12 @@ func (m *Machine) awaitsRelief() bool {
 		return false
 	}
 	if r.until == 0 {
-		if !m.anybodyFit() {
+		if !m.anybodyBetter() {
 			return false
 		}
 		r.until, m.helloSoon = m.now+10*m.t.dead, true
 	}
-	if m.now >= r.until || !m.anybodyFit() {
+	if m.now >= r.until || !m.anybodyBetter() {
 		r.over, m.helloSoon = true, true
 		return false
 	}
@@ -120,34 +118,29 @@ func (m *Machine) awaitsRelief() bool {
 	return true
 }
 
-func (m *Machine) anybodyFit() bool {
+// anybodyBetter reports whether a member is there that relieves this one of serving with its problems soon.
+func (m *Machine) anybodyBetter() bool {
 	for i := range m.peers {
-		if m.fit(&m.peers[i]) {
+		if m.relieves(m.peerCandidate(&m.peers[i]), m.weight()) {
 			return true
 		}
 	}
 	return false
 }
 
-// heldBack says why a member without a problem may not serve yet: READY.
-func (m *Machine) heldBack() string {
-	switch {
-	case !m.policy:
-		return "waits for its policy"
-	case !m.sync:
-		return "waits for the connection table"
+// relieves reports whether a member that is rated so takes over soon from one that serves with problems of
+// this weight. A fit one always does. One that is held back, or broken but less, only does where no traffic
+// passes any more, or the operator takes the other one out; else nothing moves, or not before it has settled.
+func (m *Machine) relieves(c candidate, weight int) bool {
+	switch c.class() {
+	case classForced, classFit:
+		return true
+	case classReady:
+		return weight > weightOrdinary
+	case classBroken:
+		return weight > weightOrdinary && c.weight() < weight
 	}
-	p := m.peer(m.server)
-	if p == nil || p.helloAt == 0 {
-		return ""
-	}
-	switch {
-	case m.cfg.Version > p.hello.Version:
-		return fmt.Sprintf("is newer than %s, which serves: version %d, not %d", p.name, m.cfg.Version, p.hello.Version)
-	case m.cfg.Capabilities&^p.hello.Capabilities != 0:
-		return "offers what " + p.name + ", which serves, does not have"
-	}
-	return ""
+	return false
 }
 
 func (m *Machine) standbyReason() string {

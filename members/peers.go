@@ -2,11 +2,7 @@
 
 package members
 
-import (
-	"fmt"
-
-	"github.com/holdfast-project/holdfast/members/device"
-)
+import "fmt"
 
 // peer is another member as this one sees it.
 type peer struct {
@@ -34,6 +30,10 @@ type peer struct {
 	helloAt int64 // when its last HELLO came, 0 never
 	frozen  int64 // until when it freezes voluntary moves
 	faultAt int64 // when it told of its newest interface fault
+
+	weight   int    // of the problems that it told of
+	weightAt int64  // when that changed
+	problems string // those problems in words
 }
 
 // peerIface is a peer on one interface.
@@ -219,7 +219,7 @@ func (m *Machine) peerReason(p *peer) string {
 	case p.state == StateLost:
 		return "silent on all interfaces"
 	case p.state == StateActiveAttention:
-		return "serves with a problem: " + problemsText(p.hello.Devices)
+		return "serves with a problem: " + p.problems
 	case p.state == StateActive:
 		return "its gate serves"
 	case p.helloAt == 0:
@@ -227,13 +227,13 @@ func (m *Machine) peerReason(p *peer) string {
 	case m.now >= p.helloAt+m.t.helloLost:
 		return "its gate answers, its daemon is silent"
 	case p.state == StateDown:
-		return problemsText(p.hello.Devices)
+		return p.problems
 	case p.hello.State.Serves():
 		return "its gate is closed"
 	case p.state == StateStandby:
 		return "fit to serve"
 	case p.state == StateReady:
-		return "held back: its policy, connection table or version"
+		return m.peerHeldBack(p)
 	}
 	return "it has started and listens"
 }
@@ -265,11 +265,12 @@ func (m *Machine) helloReceived(e *HelloReceived) {
 		p.faultAt = m.now
 	}
 	p.hello, p.helloAt = e.Hello, m.now
+	m.weigh(p)
 	m.sawTerm(e.Hello.Term)
 	m.learnForce(&e.Hello)
 	p.frozen = 0
 	if e.Hello.Frozen > 0 {
-		p.frozen = m.now + min(int64(e.Hello.Frozen), m.t.freeze)
+		p.frozen = m.now + int64(min(e.Hello.Frozen, MaxFreeze))
 	}
 }
 
@@ -295,17 +296,6 @@ func (m *Machine) closedGrew(p *peer, e *Heard) {
 // fit reports whether the peer could serve as well as any: its daemon is heard and says so.
 func (m *Machine) fit(p *peer) bool {
 	return p.alive && m.helloFresh(p) && (p.hello.State == StateStandby || p.hello.State == StateActive)
-}
-
-// problemsText names the first problem of a member that is told about in a HELLO.
-func problemsText(d []DeviceView) string {
-	for i := range d {
-		if d[i].Name == device.ProblemNotification || d[i].Status == device.OK {
-			continue
-		}
-		return deviceText(d[i].Name, d[i].Reason)
-	}
-	return "it says DOWN"
 }
 
 // newFault reports whether an interface is in problem now that was not before.

@@ -2,8 +2,9 @@
 
 package members
 
-// Reconfigure takes over what may change while a member runs: timers, recovery mode, flap damping and the digest. Members and
-// interfaces stay as they are, but for whether neighbours are configured and for the groups. The next Step draws the conclusions.
+// Reconfigure takes over what may change while a member runs: timers, recovery mode, flap damping, the digest and the weights of
+// devices. Members and interfaces stay as they are, but for whether neighbours are configured and for the groups. The next Step draws
+// the conclusions.
 func (m *Machine) Reconfigure(cfg Config) {
 	next := m.cfg
 	next.Timers = cfg.Timers.withDefaults()
@@ -18,7 +19,12 @@ func (m *Machine) Reconfigure(cfg Config) {
 		next.FlapWindow = cfg.FlapWindow
 	}
 	next.Groups = cfg.Groups
+	next.Weights = cfg.Weights
 	m.cfg = next
+	m.weighed = weighing{changes: -1}
+	for i := range m.peers {
+		m.weigh(&m.peers[i])
+	}
 	m.reconfigureInterfaces(cfg)
 	m.t = next.Timers.nanos()
 	m.courtesy.threshold = m.t.courtesyAge

@@ -71,8 +71,11 @@ func (m *Machine) View(now int64) View {
 	v := View{
 		Self: m.self, State: m.state, Reason: m.reasonNow(), Term: m.term, Serving: m.gate.Serving, Active: m.server,
 		Devices: m.devices.List(), Failovers: m.failovers, FailoversSince: m.lastReset, LastFailover: m.lastMove,
-		FlapBudget: left, Damped: refill, ForcedTo: m.force.to, ForcedUntil: m.force.until, FrozenUntil: m.freeze,
+		FlapBudget: left, Damped: refill, ForcedTo: m.force.to, ForcedUntil: m.force.until,
 		Stopped: m.stopping && m.term == 0,
+	}
+	if until := m.frozenUntil(); until > now {
+		v.FrozenUntil = until
 	}
 	for id := range m.cfg.Names {
 		v.Members = append(v.Members, m.memberView(now, uint8(id)))

@@ -2,6 +2,8 @@
 
 package members
 
+import "github.com/holdfast-project/holdfast/members/device"
+
 // Classes of candidates, best first.
 const (
 	classForced   = iota // the operator named it, and it is fit
@@ -15,17 +17,17 @@ const (
 type candidate int
 
 func newCandidate(class, weight int, id uint8) candidate {
-	return candidate(class<<16 | min(weight, 255)<<8 | int(id))
+	return candidate(class<<24 | weight<<8 | int(id))
 }
 
-func (c candidate) class() int  { return int(c >> 16) }
-func (c candidate) weight() int { return int(c>>8) & 0xff }
+func (c candidate) class() int  { return int(c >> 24) }
+func (c candidate) weight() int { return int(c>>8) & 0xffff }
 
 // selfCandidate rates this member.
 func (m *Machine) selfCandidate() candidate {
 	class, weight := classFit, 0
 	switch {
-	case !m.initDone || m.stopping || m.isolated || !m.policy:
+	case !m.initDone || m.stopping || m.isolated || m.withoutPolicy():
 		class = classNoChoice
 	case m.weight() > 0:
 		class, weight = classBroken, m.weight()
@@ -48,9 +50,11 @@ func (m *Machine) peerCandidate(p *peer) candidate {
 				class = classForced
 			}
 		case StateReady:
-			class = classReady
+			if class = classReady; p.says(device.Policy, device.Init) {
+				class = classNoChoice
+			}
 		case StateActiveAttention, StateDown:
-			class, weight = classBroken, peerWeight(p)
+			class, weight = classBroken, p.weight
 		}
 	}
 	return newCandidate(class, weight, p.id)
@@ -149,23 +153,31 @@ func (m *Machine) wantFrom(p *peer, self candidate) want {
 	return want{}
 }
 
-// wantRelieve: p serves with a problem and this member is better.
+// wantRelieve: p serves with a problem and this member is better. If p is to go whoever comes, nobody waits
+// longer than it takes to let better ones go first.
 func (m *Machine) wantRelieve(p *peer, self, theirs candidate) want {
-	w := want{cause: CauseDevice, reason: p.name + " has a problem: " + problemsText(p.hello.Devices)}
-	if self.class() == classReady || self.class() == classBroken && (self.weight() >= theirs.weight() || m.frozen()) {
+	w := want{cause: CauseDevice, reason: p.name + " has a problem: " + p.problems}
+	leaving := theirs.weight() > weightOrdinary
+	worse := self.class() == classBroken && self.weight() >= theirs.weight()
+	if worse || !leaving && (self.class() == classReady || self.class() == classBroken && m.frozen()) {
 		m.betterAt = 0
 		return want{}
 	}
-	if m.rank(self, p.id) > 0 && self.class() != classBroken {
-		w.at = p.since + m.rank(self, p.id)*m.t.dead
-	}
-	if self.class() == classBroken {
+	behind := m.rank(self, p.id)
+	switch {
+	case self.class() == classBroken && !leaving:
 		if m.betterAt == 0 {
 			m.betterAt = m.now
 		}
 		w.at = m.betterAt + m.t.settle // both are broken: no hurry, and no flapping
+	case self.class() == classBroken:
+		w.at = p.weightAt + (behind+3)*m.t.dead
+	case self.class() == classReady:
+		w.at = p.weightAt + (behind+2)*m.t.dead
+	case behind > 0:
+		w.at = p.since + behind*m.t.dead
 	}
-	if theirs.weight() < weightAdminDown && m.damped() {
+	if !leaving && m.damped() {
 		w.at = max(w.at, p.since+m.t.holdDown)
 	}
 	if !m.proven(p) {

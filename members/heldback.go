@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package members
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/holdfast-project/holdfast/members/device"
+)
+
+// heldBack says why this member, which has no problem, may not serve yet, or nothing: READY.
+func (m *Machine) heldBack() string {
+	if m.devices.Changes != m.initSeen {
+		m.initSeen, m.initText = m.devices.Changes, m.notKnownYet()
+	}
+	if m.initText != "" {
+		return m.initText
+	}
+	return m.ahead(m.self)
+}
+
+// notKnownYet names the devices of which it is not known yet whether they are well.
+func (m *Machine) notKnownYet() string {
+	var r reasons
+	for i := range m.devices.Len() {
+		if d := m.devices.At(i); d.Status == device.Init && d.Name != device.InitDevice {
+			r.add(d.Name, d.Reason)
+		}
+	}
+	return r.String()
+}
+
+// withoutPolicy reports whether it is not known yet that this member has its policy: it never serves.
+func (m *Machine) withoutPolicy() bool {
+	d, _ := m.devices.Get(device.Policy)
+	return d.Status == device.Init
+}
+
+// says reports whether the peer tells this status of the device.
+func (p *peer) says(name string, s device.Status) bool {
+	for i := range p.hello.Devices {
+		if d := &p.hello.Devices[i]; d.Name == name {
+			return d.Status == s
+		}
+	}
+	return false
+}
+
+// peerHeldBack says why a peer is READY.
+func (m *Machine) peerHeldBack(p *peer) string {
+	var r reasons
+	for i := range p.hello.Devices {
+		if d := &p.hello.Devices[i]; d.Status == device.Init && d.Name != device.InitDevice {
+			r.add(d.Name, d.Reason)
+		}
+	}
+	if len(r.list) > 0 {
+		return r.String()
+	}
+	if why := m.ahead(p.id); why != "" {
+		return why
+	}
+	return "it is held back"
+}
+
+// software is what a member runs.
+type software struct {
+	version      uint32
+	capabilities uint64
+}
+
+func (m *Machine) software(id uint8) (s software, known bool) {
+	p := m.peer(id)
+	switch {
+	case id == m.self:
+		return software{m.cfg.Version, m.cfg.Capabilities}, true
+	case p == nil || p.helloAt == 0:
+		return software{}, false
+	}
+	return software{p.hello.Version, p.hello.Capabilities}, true
+}
+
+// ahead says in what a member is ahead of the one that serves, or nothing. If none serves, those that are fit
+// count, so that the old ones go first as long as they are there.
+func (m *Machine) ahead(id uint8) string {
+	mine, known := m.software(id)
+	if !known {
+		return ""
+	}
+	if m.server != Nobody {
+		theirs, known := m.software(m.server)
+		if !known || m.server == id {
+			return ""
+		}
+		if mine.version == theirs.version && mine.capabilities&^theirs.capabilities != 0 {
+			return fmt.Sprintf("offers what %s, which serves, does not have: capabilities %#x, not %#x", m.name(m.server),
+				mine.capabilities, theirs.capabilities)
+		}
+		return mine.aheadOf(theirs, m.name(m.server), "which serves")
+	}
+	for i := range m.peers {
+		p := &m.peers[i]
+		if p.id == id || !m.fit(p) {
+			continue
+		}
+		theirs, _ := m.software(p.id)
+		if why := mine.aheadOf(theirs, p.name, "which is fit to serve"); why != "" {
+			return why
+		}
+	}
+	return ""
+}
+
+// aheadOf is a strict order: no two members can be ahead of each other.
+func (s software) aheadOf(o software, name, which string) string {
+	switch {
+	case s.version > o.version:
+		return fmt.Sprintf("is newer than %s, %s: version %d, not %d", name, which, s.version, o.version)
+	case s.version == o.version && s.capabilities != o.capabilities && o.capabilities&^s.capabilities == 0:
+		return fmt.Sprintf("offers more than %s, %s: capabilities %#x, not %#x", name, which, s.capabilities, o.capabilities)
+	}
+	return ""
+}
+
+// recovery is the wait of a member that has started or recovered.
+type recovery struct {
+	troubled bool  // it was not well since it waited last
+	until    int64 // 0 if it does not wait
+}
+
+// judgeRecovery keeps the device recovery-delay in init for a time after the start and after the last problem
+// has ended. A member that serves waits for nothing.
+func (m *Machine) judgeRecovery() {
+	r, delay := &m.recovery, int64(m.cfg.Timers.RecoveryDelay)
+	switch {
+	case m.term != 0 || delay == 0:
+		*r = recovery{}
+	case !m.initDone || m.weight() > 0:
+		*r = recovery{troubled: true}
+	case r.troubled:
+		*r = recovery{until: m.now + delay}
+	}
+	if r.until == 0 || m.now >= r.until {
+		r.until = 0
+		m.report(device.RecoveryDelay, device.OK, "")
+		return
+	}
+	m.wakeAt(r.until)
+	m.report(device.RecoveryDelay, device.Init, fmt.Sprintf("well for less than %v", time.Duration(delay)))
+}
+
+// policyReady and syncReady show what the daemon says of policy and connection table, if they are waited for.
+func (m *Machine) policyReady(ready bool) {
+	switch {
+	case !m.cfg.WaitPolicy:
+	case ready:
+		m.report(device.Policy, device.OK, "")
+	default:
+		m.report(device.Policy, device.Problem, "this member has no policy and passes no traffic")
+	}
+}
+
+func (m *Machine) syncReady(ready bool) {
+	switch {
+	case !m.cfg.WaitSync:
+	case ready:
+		m.report(device.FullSync, device.OK, "")
+	default:
+		m.report(device.FullSync, device.Init, waitsForSync)
+	}
+}
+
+// What members wait for.
+const (
+	waitsForPolicy = "waits for its policy"
+	waitsForSync   = "waits for the connection table"
+)
