@@ -55,6 +55,8 @@ func (b *builder) build() {
 	b.interfaces()
 	b.members()
 	b.addresses()
+	b.monitors()
+	b.routing()
 }
 
 func (b *builder) required(path string, s scalar, wayOut string) {

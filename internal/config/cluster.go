@@ -93,6 +93,9 @@ type Cluster struct {
 	Members    []Member    // in priority order; Members[i].ID == i
 	Interfaces []Interface // in file order; Interfaces[i].Slot == i
 
+	Monitors []Monitor // in file order, names unique
+	Routing  Routing   // commands around a change of the serving member
+
 	Metrics  Metrics    // member-local
 	Control  Control    // member-local
 	StateDir string     // member-local; may hold {cluster} and {member}, see For

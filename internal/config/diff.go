@@ -52,6 +52,8 @@ func Diff(old, new *Cluster) (live, refused []Change) {
 	d.refuse("ccp.priority", old.CCP.Priority, new.CCP.Priority, whySockets)
 	d.members(old, new)
 	d.interfaces(old, new)
+	d.monitors(old, new)
+	d.live("routing", old.Routing, new.Routing)
 	d.refuse("metrics.listen", old.Metrics.Listen, new.Metrics.Listen, whyLocal)
 	d.refuse("control.socket", old.Control.Socket, new.Control.Socket, whyLocal)
 	d.refuse("state-dir", old.StateDir, new.StateDir, whyLocal)
@@ -119,6 +121,28 @@ func (d *differ) interfaces(old, new *Cluster) {
 		d.live(path+"link-local", a.LinkLocal, b.LinkLocal)
 		if !reflect.DeepEqual(a.RouterAdv, b.RouterAdv) {
 			d.live(path+"router-advert", a.RouterAdv, b.RouterAdv)
+		}
+	}
+}
+
+// monitors compares them by name: each can come, go and change while the others run on.
+func (d *differ) monitors(old, new *Cluster) {
+	was := make(map[string]Monitor, len(old.Monitors))
+	for _, m := range old.Monitors {
+		was[m.Name] = m
+	}
+	for _, m := range new.Monitors {
+		path := "monitors[" + m.Name + "]"
+		if before, known := was[m.Name]; known {
+			d.live(path, before, m)
+		} else {
+			d.can = append(d.can, Change{Path: path, From: "none", To: show(m)})
+		}
+		delete(was, m.Name)
+	}
+	for _, m := range old.Monitors {
+		if _, gone := was[m.Name]; gone {
+			d.can = append(d.can, Change{Path: "monitors[" + m.Name + "]", From: show(m), To: "none"})
 		}
 	}
 }
@@ -194,6 +218,12 @@ func show(v any) string {
 			text += " " + mac(v.MAC)
 		}
 		return text
+	case Monitor, Routing:
+		text, err := json.Marshal(v)
+		if err != nil {
+			return "changed"
+		}
+		return string(text)
 	case *RouterAdv:
 		if v == nil {
 			return "none"

@@ -72,6 +72,10 @@ func TestDiff(t *testing.T) {
 		{"transport", "id: 7", "id: 7\nccp: {transport: broadcast}", "", "ccp.transport: unicast -> broadcast", false},
 		{"listen", "id: 7", "id: 7\nmetrics: {listen: \"\"}", "", "metrics.listen: :9848 -> ", true},
 		{"listen on one member", "- name: gw-b", "- name: gw-b\n    metrics: {listen: \":1\"}", "", "members[gw-b].metrics.listen: (metrics.listen) -> :1", true},
+		{"monitor", "id: 7", "id: 7\nmonitors: [{name: frr, type: systemd, unit: frr.service}]",
+			`monitors[frr]: none -> {"Name":"frr","Type":"systemd","Device":"frr","Interval":10000000000,"Timeout":5000000000,"Rise":1,"Fall":1,"Unit":"frr.service"}`, "", false},
+		{"routing", "id: 7", "id: 7\nrouting: {on-active: /bin/true}",
+			`routing: {"Timeout":10000000000,"User":"nobody"} -> {"OnActive":"/bin/true","Timeout":10000000000,"User":"nobody"}`, "", false},
 		{"paths", "id: 7", "id: 7\npin-dir: /sys/fs/bpf/x\nstate-dir: /x\ncontrol: {socket: /x/s}", "",
 			"control.socket: /run/holdfast/control.sock -> /x/s; state-dir: /var/lib/holdfast -> /x; pin-dir: /sys/fs/bpf/holdfast/{cluster}-{member} -> /sys/fs/bpf/x", true},
 	} {

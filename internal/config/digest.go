@@ -31,7 +31,9 @@ func (c *Cluster) Digest() [32]byte {
 		CCP        CCP
 		Members    []member
 		Interfaces []Interface
-	}{c.ID, c.Name, c.Mode, c.Recovery, c.Timers, c.Flap, c.Devices, c.Attach, c.CCP, nil, slices.Clone(c.Interfaces)}
+		Monitors   []Monitor
+		Routing    Routing
+	}{c.ID, c.Name, c.Mode, c.Recovery, c.Timers, c.Flap, c.Devices, c.Attach, c.CCP, nil, slices.Clone(c.Interfaces), c.Monitors, c.Routing}
 	for _, m := range c.Members {
 		canonical.Members = append(canonical.Members, member{m.Name, m.Interfaces})
 	}

@@ -22,6 +22,8 @@ type rawFile struct {
 	CCP        rawCCP         `yaml:"ccp"`
 	Members    []rawMember    `yaml:"members"`
 	Interfaces []rawInterface `yaml:"interfaces"`
+	Monitors   []rawMonitor   `yaml:"monitors"`
+	Routing    rawRouting     `yaml:"routing"`
 	Metrics    rawMetrics     `yaml:"metrics"`
 	Control    rawControl     `yaml:"control"`
 	StateDir   scalar         `yaml:"state-dir"`

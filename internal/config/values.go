@@ -5,6 +5,7 @@ package config
 import (
 	"encoding/hex"
 	"net/netip"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -180,6 +181,35 @@ func (b *builder) mac(s scalar, short bool) *[6]byte {
 	}
 	return nil
 }
+
+// absolute reads the path of something of the host's; no placeholders.
+func (b *builder) absolute(s scalar) string {
+	if !s.set {
+		return ""
+	}
+	if !filepath.IsAbs(s.text) || strings.ContainsRune(s.text, 0) {
+		b.add(s, "write the path from / on", "not an absolute path")
+		return ""
+	}
+	return filepath.Clean(s.text)
+}
+
+// pattern reads a regular expression in Go's syntax (RE2).
+func (b *builder) pattern(s scalar) string {
+	if _, err := regexp.Compile(s.text); err != nil {
+		b.add(s, "write it in the syntax of RE2: ^ok$", "not a regular expression")
+		return ""
+	}
+	if s.set && s.text == "" {
+		b.add(s, "leave it out", "an empty pattern matches everything")
+	}
+	return s.text
+}
+
+var (
+	unitForm = regexp.MustCompile(`^[A-Za-z0-9:_.\\@-]{1,200}\.(service|socket|device|mount|automount|swap|target|path|timer|slice|scope)$`)
+	userForm = regexp.MustCompile(`^[a-z_][a-z0-9_.-]{0,31}\$?$`)
+)
 
 // short writes a duration without the zero parts that time.Duration adds: 10m, not 10m0s.
 func short(d time.Duration) string {

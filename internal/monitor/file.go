@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"regexp"
 	"time"
 
 	"github.com/holdfast-project/holdfast/internal/monitor/verdict"
@@ -38,8 +39,12 @@ func (f *file) check(context.Context) verdict.Result {
 	if age := time.Since(info.ModTime()); f.MaxAge > 0 && age > f.MaxAge {
 		return verdict.Wrong(fmt.Sprintf("%s has not changed for more than %v", f.Path, f.MaxAge))
 	}
-	if f.Match == nil {
+	if f.Match == "" {
 		return verdict.Fine()
+	}
+	wanted, err := regexp.Compile(f.Match)
+	if err != nil {
+		return verdict.Wrong(err.Error())
 	}
 	if !info.Mode().IsRegular() {
 		return verdict.Wrong(f.Path + " is not a regular file")
@@ -48,7 +53,7 @@ func (f *file) check(context.Context) verdict.Result {
 	if err != nil {
 		return verdict.Wrong(err.Error())
 	}
-	if !f.Match.Match(text) {
+	if !wanted.Match(text) {
 		return verdict.Wrong(fmt.Sprintf("%s does not match %q", f.Path, f.Match))
 	}
 	return verdict.Fine()

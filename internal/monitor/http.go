@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"regexp"
 	"slices"
 
 	"github.com/holdfast-project/holdfast/internal/monitor/verdict"
@@ -53,14 +54,18 @@ func (h *httpCheck) check(ctx context.Context) verdict.Result {
 	if !h.well(answer.StatusCode) {
 		return verdict.Wrong(h.URL + ": " + answer.Status)
 	}
-	if h.Body == nil {
+	if h.Body == "" {
 		return verdict.Fine()
+	}
+	wanted, err := regexp.Compile(h.Body)
+	if err != nil {
+		return verdict.Wrong(err.Error())
 	}
 	body, err := io.ReadAll(io.LimitReader(answer.Body, answerRead))
 	if err != nil {
 		return verdict.Wrong(h.URL + ": " + inWords(ctx, err))
 	}
-	if !h.Body.Match(body) {
+	if !wanted.Match(body) {
 		return verdict.Wrong(fmt.Sprintf("%s: the body does not match %q", h.URL, h.Body))
 	}
 	return verdict.Fine()

@@ -4,7 +4,6 @@ package monitor
 
 import (
 	"net/netip"
-	"regexp"
 	"time"
 
 	"github.com/holdfast-project/holdfast/internal/monitor/verdict"
@@ -64,8 +63,8 @@ type HTTP struct {
 	Host string
 	// Status lists the codes that are well; empty for 200 to 399.
 	Status []int
-	// Body must match within the first 64 KiB; nil: no matter.
-	Body *regexp.Regexp
+	// Body is a regular expression that the first 64 KiB must match; empty: no matter.
+	Body string
 	// CA is a file with the certificates to trust; empty for the system's. ServerName replaces the URL's host for the certificate;
 	// NoVerify takes any certificate.
 	CA, ServerName string
@@ -148,8 +147,8 @@ type File struct {
 	Absent bool
 	// MaxAge is the most time since its last change; 0 does not look.
 	MaxAge time.Duration
-	// Match must match within the first MiB; nil: no matter.
-	Match *regexp.Regexp
+	// Match is a regular expression that the first MiB must match; empty: no matter.
+	Match string
 }
 
 // Table wants an nftables table to be loaded, not dormant and not empty. It is checked when the ruleset changes, and at each interval.

@@ -36,34 +36,3 @@ func Of(all bool, targets []Target) Result {
 	}
 	return Wrong(text)
 }
-
-// Part is one of several monitors that feed a device.
-type Part struct {
-	Monitor string
-	Status  Status
-	Reason  string
-}
-
-// Join is the status of a device that several monitors feed: a problem if one of them has a problem, else init if one has no verdict
-// yet, else ok. The reason names the monitors that made it so, unless the device has one only.
-func Join(parts []Part) (Status, string) {
-	worst := OK
-	for _, p := range parts {
-		if p.Status == Problem || p.Status == Init && worst == OK {
-			worst = p.Status
-		}
-	}
-	var reasons []string
-	for _, p := range parts {
-		switch {
-		case p.Status != worst || worst == OK:
-		case len(parts) == 1:
-			reasons = append(reasons, p.Reason)
-		case p.Reason == "":
-			reasons = append(reasons, p.Monitor)
-		default:
-			reasons = append(reasons, p.Monitor+": "+p.Reason)
-		}
-	}
-	return worst, strings.Join(reasons, "; ")
-}
