@@ -121,6 +121,14 @@ type Routing struct {
 	User      string        // default nobody
 }
 
+// used is the commands, nil if there are none: what they would be run with then changes nothing.
+func (r Routing) used() *Routing {
+	if r.OnActive == "" && r.OnStandby == "" {
+		return nil
+	}
+	return &r
+}
+
 // On reports whether the monitor runs on a member.
 func (m *Monitor) On(member string) bool {
 	for _, name := range m.Members {
