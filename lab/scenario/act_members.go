@@ -163,12 +163,11 @@ func (a execute) run(ctx context.Context, r *runner) error {
 	if len(a.args) == 0 {
 		return fmt.Errorf("exec on %s: no command", a.node)
 	}
-	path, err := exec.LookPath(a.args[0])
+	cmd, err := r.command(ctx, a.args)
 	if err != nil {
 		return err
 	}
 	var out bytes.Buffer
-	cmd := exec.CommandContext(ctx, path, a.args[1:]...)
 	cmd.Stdout, cmd.Stderr = &out, &out
 	wait, err := r.startOn(a.node, cmd)
 	if err == nil {
@@ -178,6 +177,19 @@ func (a execute) run(ctx context.Context, r *runner) error {
 		return fmt.Errorf("%s: %w: %s", strings.Join(a.args, " "), err, strings.TrimSpace(out.String()))
 	}
 	return nil
+}
+
+// command prepares a command of a step; {dir} in its words is the cluster's directory.
+func (r *runner) command(ctx context.Context, args []string) (*exec.Cmd, error) {
+	words := make([]string, len(args))
+	for i, a := range args {
+		words[i] = r.cluster.Options().Expand(a)
+	}
+	path, err := exec.LookPath(words[0])
+	if err != nil {
+		return nil, err
+	}
+	return exec.CommandContext(ctx, path, words[1:]...), nil
 }
 
 // startOn starts a command on a node: on a member's machine, or in another node's namespace.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/holdfast-project/holdfast/lab/prober"
 	"github.com/holdfast-project/holdfast/lab/report"
+	"github.com/holdfast-project/holdfast/lab/traffic"
 )
 
 // window waits until the traffic of the window from the mark to now can be judged.
@@ -52,18 +53,36 @@ func (c udp) check(ctx context.Context, r *runner) (bool, string, error) {
 type tcp struct{ want compare }
 
 func (c tcp) check(ctx context.Context, r *runner) (bool, string, error) {
+	v, got, err := r.stream(ctx)
+	if err != nil || v.Received == 0 {
+		return false, got, err
+	}
+	return c.want.holds(float64(v.LongestStall)), got, nil
+}
+
+type tcpResets struct{ want compare }
+
+func (c tcpResets) check(ctx context.Context, r *runner) (bool, string, error) {
+	v, got, err := r.stream(ctx)
+	if err != nil || v.Received == 0 {
+		return false, got, err
+	}
+	return c.want.holds(float64(v.Resets)), got, nil
+}
+
+// stream tells what became of the TCP stream since the mark, also in words.
+func (r *runner) stream(ctx context.Context) (v traffic.StreamReport, got string, err error) {
 	if r.tcp == nil {
-		return false, "", errors.New("no TCP runs: write tcp into the traffic block")
+		return v, "", errors.New("no TCP runs: write tcp into the traffic block")
 	}
 	from, to, err := r.window(ctx)
 	if err != nil {
-		return false, "", err
+		return v, "", err
 	}
-	v := r.tcp.Window(from, to)
-	if v.Received == 0 {
-		return false, fmt.Sprintf("nothing arrived %v", v.Reasons), nil
+	if v = r.tcp.Window(from, to); v.Received == 0 {
+		return v, fmt.Sprintf("nothing arrived %v", v.Reasons), nil
 	}
-	return c.want.holds(float64(v.LongestStall)), fmt.Sprintf("%s, %d connections reset", report.Ms(v.LongestStall), v.Resets), nil
+	return v, fmt.Sprintf("%s, %d connections reset", report.Ms(v.LongestStall), v.Resets), nil
 }
 
 type answers struct {

@@ -85,11 +85,7 @@ var conditions = map[string]func(*parser, *words) condition{
 		e := event{code: w.next("code")}
 		w.must("on")
 		e.member = p.member(w)
-		var text []string
-		for w.more() && w.peek() != "within" {
-			text = append(text, w.next("text"))
-		}
-		e.reason = strings.Join(text, " ")
+		e.reason = w.phrase()
 		return e
 	},
 	"counter": func(p *parser, w *words) condition {
@@ -100,10 +96,37 @@ var conditions = map[string]func(*parser, *words) condition{
 		w.must("on")
 		return counter{group, name, p.member(w), w.compare(false)}
 	},
+	"device": func(p *parser, w *words) condition {
+		d := deviceIs{name: w.next("name of a device")}
+		w.must("on")
+		d.member = p.member(w)
+		w.must("==")
+		d.status, d.reason = w.oneOf("status", "ok", "init", "problem", "gone"), w.phrase()
+		return d
+	},
+	"why": func(p *parser, w *words) condition {
+		y := why{member: p.member(w)}
+		w.must("~")
+		if y.text = w.phrase(); y.text == "" {
+			bad("why: the text is missing")
+		}
+		return y
+	},
+	"interface": func(p *parser, w *words) condition {
+		i := interfaceIs{name: p.oneSegment(w)}
+		w.must("on")
+		i.member = p.member(w)
+		w.must("==")
+		i.status, i.reason = w.oneOf("status", "UP", "DOWN", "undecided", "non-monitored"), w.phrase()
+		return i
+	},
+	"history": func(p *parser, w *words) condition { return history{p.member(w), w.compare(false)} },
+
 	"lost":             func(_ *parser, w *words) condition { return udp{"lost", w.compare(false)} },
 	"duplicated":       func(_ *parser, w *words) condition { return udp{"duplicated", w.compare(false)} },
 	"gap":              func(_ *parser, w *words) condition { return udp{"gap", w.compare(true)} },
 	"tcp-gap":          func(_ *parser, w *words) condition { return tcp{w.compare(true)} },
+	"tcp-resets":       func(_ *parser, w *words) condition { return tcpResets{w.compare(false)} },
 	"answers-by-two":   func(_ *parser, w *words) condition { return answers{"answers-by-two", w.compare(false)} },
 	"dual":             func(_ *parser, w *words) condition { return answers{"dual", w.compare(true)} },
 	"forwarded-by-two": func(_ *parser, w *words) condition { return forwarded{w.compare(false)} },

@@ -31,6 +31,10 @@
 //	  attach tcx
 //	  neighbours none
 //	  boot later fw3               # these members are off at first
+//	  interface sync monitored: false   # a line of YAML for the interface of a segment
+//	  version fw3 next             # this member's daemon is holdfastd-next
+//	  yaml                         # more of cluster.yaml: all lines that are indented further, as they are
+//	    devices: {weights: {disk: 3}}
 //
 //	traffic
 //	  udp 1000                     # packets a second, both ways, IPv4 and IPv6, client1 and server1
@@ -74,6 +78,19 @@
 //	pause M, resume M                        the whole machine; see package fault
 //	clock-step D                             the host's wall clock, only if allowed
 //	exec N COMMAND ARGS...                   a command on a node; it must succeed
+//	device M register NAME [timeout D] [state ok|init|problem] [persist]
+//	device M report NAME ok|init|problem [REASON], device M unregister NAME
+//	devices M register COUNT                 device-1, device-2, ..., all ok
+//	freeze M [for D], unfreeze M             no voluntary moves
+//	version M this|next|later                of which build its daemon is from its next start on (see members.Build)
+//	upgrade M [to this|next|later]           restart of its daemon from that build, next if not said; its gate serves on
+//	configure M KEY: VALUE                   a cluster.yaml of its own that differs in this, from its next start or reload on
+//	configure M as-others, reload M
+//	serve tcp|http PORT on N [status CODE]   something listens there (and answers HTTP with the status), until
+//	serve-stop PORT on N
+//	run N COMMAND ARGS...                    a command that goes on until "end N", which kills all that runs so on N
+//
+// In exec and run, words in double quotes are one, and {dir} is the cluster's directory, as it is in a yaml paragraph.
 //
 // # Conditions
 //
@@ -86,9 +103,14 @@
 //	counter GROUP.NAME on M OP N             growth since the mark; NAME may end with *, then it is a sum
 //	lost OP N, gap OP D, duplicated OP N     of the UDP traffic since the mark; gap: the longest of all flows
 //	tcp-gap OP D                             the longest stop of the TCP stream since the mark
+//	tcp-resets OP N                          its connections that ended before they should
 //	answers-by-two OP N, dual OP D           VIPs answered by two members, how many probes and for how long
 //	forwarded-by-two OP N                    packets that left through two members
 //	served-by M                              M answered all the latest probes
+//	device NAME on M == ok|init|problem|gone [TEXT]     TEXT occurs in the reason
+//	interface SEG on M == UP|DOWN|undecided|non-monitored [TEXT]
+//	why M ~ TEXT                             TEXT occurs in the line in which M explains its state
+//	history M OP N                           failovers that M remembers
 //
 // OP is one of == != <= >= < >. Durations are written 10ms, 3s, 2m.
 //

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/holdfast-project/holdfast/lab/members"
 	"github.com/holdfast-project/holdfast/lab/topology"
 )
 
@@ -33,6 +34,9 @@ func Parse(r io.Reader, file string) (*Scenario, error) {
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
 		p.line++
+		if p.paragraph(lines.Text()) {
+			continue
+		}
 		text, _, _ := strings.Cut(lines.Text(), "#")
 		if text = strings.TrimSpace(text); text != "" {
 			p.statement(text)
@@ -50,6 +54,8 @@ type parser struct {
 	line     int
 	block    string
 	segments bool // the file names its own
+	yaml     int  // how far the open yaml paragraph's first word is indented, plus 1; 0: none is open
+	below    int  // how far that paragraph's first line is
 	errs     []error
 	refs     []reference
 }
@@ -58,6 +64,31 @@ type parser struct {
 type reference struct {
 	line       int
 	kind, name string
+}
+
+// paragraph takes a line of YAML, which goes on while lines are indented further than the word that began it. It is taken as it is
+// but for the indentation of its first line: here a # and a colon are YAML's.
+func (p *parser) paragraph(line string) bool {
+	indent := len(line) - len(strings.TrimLeft(line, " "))
+	if p.yaml == 0 {
+		if p.block == "cluster" && strings.TrimSpace(line) == "yaml" {
+			p.yaml, p.below = indent+1, 0
+			return true
+		}
+		return false
+	}
+	if strings.TrimSpace(line) == "" {
+		return true
+	}
+	if indent < p.yaml {
+		p.yaml = 0
+		return false
+	}
+	if p.below == 0 {
+		p.below = indent
+	}
+	p.sc.Cluster.YAML += strings.TrimRight(line[min(indent, p.below):], " ") + "\n"
+	return true
 }
 
 var blocks = []string{"topology", "cluster", "traffic", "steps"}
@@ -160,13 +191,28 @@ func (p *parser) cluster(w *words) {
 	case "neighbours":
 		w.must("none")
 		c.NoNeighbours = true
+	case "interface":
+		segment := p.oneSegment(w)
+		if c.Interfaces == nil {
+			c.Interfaces = map[string][]string{}
+		}
+		if !w.more() {
+			bad("interface %s: write a line of its YAML, like monitored: false", segment)
+		}
+		c.Interfaces[segment] = append(c.Interfaces[segment], w.all())
+	case "version":
+		if c.Builds == nil {
+			c.Builds = map[string]members.Build{}
+		}
+		name := p.member(w)
+		c.Builds[name] = build(w)
 	case "boot":
 		w.must("later")
 		for w.more() {
 			c.Later = append(c.Later, p.member(w))
 		}
 	default:
-		bad("cluster has no %q: profile, recovery, transport, attach, timer, vmac, neighbours, boot", word)
+		bad("cluster has no %q: profile, recovery, transport, attach, timer, vmac, neighbours, interface, version, boot, yaml", word)
 	}
 	w.end()
 }

@@ -65,6 +65,7 @@ type runner struct {
 	instruments
 	floods    map[string]*fault.Flood
 	stressing *fault.Stress
+	helpers   helpers
 	stepped   time.Duration // by how much the wall clock was moved
 	marked    time.Time
 	counters  map[string]counterSet // at the last mark, by member
@@ -110,7 +111,7 @@ func ClusterOptions(sc *Scenario, binary, dir string) members.Options {
 	c := sc.Cluster
 	return members.Options{
 		Binary: binary, Dir: dir, Profile: c.Profile, Recovery: c.Recovery, Transport: c.Transport, Attach: c.Attach,
-		Timers: c.Timers, NoVMAC: c.NoVMAC, NoNeighbours: c.NoNeighbours,
+		Timers: c.Timers, NoVMAC: c.NoVMAC, NoNeighbours: c.NoNeighbours, Extra: c.YAML, Interfaces: c.Interfaces, Builds: c.Builds,
 	}
 }
 
@@ -178,7 +179,7 @@ func (r *runner) tearDown() error {
 	for segment := range r.floods {
 		errs = append(errs, r.stopFlood(segment))
 	}
-	errs = append(errs, r.stopStress(), r.stopTraffic(), r.restoreClock())
+	errs = append(errs, r.stopStress(), r.stopTraffic(), r.restoreClock(), r.helpers.close())
 	if r.cluster != nil {
 		errs = append(errs, r.cluster.Close())
 	}

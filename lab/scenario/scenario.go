@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/holdfast-project/holdfast/lab/members"
 	"github.com/holdfast-project/holdfast/lab/topology"
 )
 
@@ -27,6 +28,9 @@ type Cluster struct {
 	Timers                               map[string]string
 	NoVMAC, NoNeighbours                 bool
 	Later                                []string // members that are off at first
+	YAML                                 string   // more lines of cluster.yaml
+	Interfaces                           map[string][]string
+	Builds                               map[string]members.Build
 }
 
 // Traffic is what runs beside the steps.

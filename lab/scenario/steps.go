@@ -6,8 +6,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/holdfast-project/holdfast/internal/control"
 	"github.com/holdfast-project/holdfast/lab/fault"
 	"github.com/holdfast-project/holdfast/lab/machine"
+	"github.com/holdfast-project/holdfast/lab/members"
 )
 
 // defaultPatience is how long "wait until" waits when its line does not say.
@@ -103,8 +105,97 @@ var verbs = map[string]func(*parser, *words) action{
 	"clock-step":  func(_ *parser, w *words) action { return clockStep{w.duration("step")} },
 	"exec": func(p *parser, w *words) action {
 		node := p.node(w)
-		return execute{node, strings.Fields(w.all())}
+		return execute{node, w.fields()}
 	},
+
+	"device": func(p *parser, w *words) action { return p.deviceStep(w) },
+	"devices": func(p *parser, w *words) action {
+		d := manyDevices{member: p.member(w)}
+		w.must("register")
+		d.count = w.number("number of devices", 1, 500)
+		return d
+	},
+	"freeze": func(p *parser, w *words) action {
+		f := freeze{member: p.member(w), frozen: true}
+		if w.take("for") {
+			f.d = w.duration("duration")
+		}
+		return f
+	},
+	"unfreeze": func(p *parser, w *words) action { return freeze{member: p.member(w)} },
+
+	"version": func(p *parser, w *words) action { return version{p.member(w), build(w), false} },
+	"upgrade": func(p *parser, w *words) action {
+		u := version{p.member(w), members.NextBuild, true}
+		if w.take("to") {
+			u.build = build(w)
+		}
+		return u
+	},
+	"configure": func(p *parser, w *words) action {
+		c := configure{member: p.member(w)}
+		if !w.take("as-others") {
+			c.line = w.all()
+			if !strings.Contains(c.line, ":") {
+				bad("configure: write a line of YAML, like recovery: highest-priority, or as-others")
+			}
+		}
+		return c
+	},
+	"reload": func(p *parser, w *words) action { return reload{p.member(w)} },
+
+	"serve": func(p *parser, w *words) action {
+		s := serve{kind: w.oneOf("protocol", "tcp", "http"), port: w.number("port", 1, 65535)}
+		w.must("on")
+		s.node = p.node(w)
+		if w.take("status") {
+			s.status = w.number("HTTP status", 200, 599)
+		}
+		return s
+	},
+	"serve-stop": func(p *parser, w *words) action {
+		s := serveStop{port: w.number("port", 1, 65535)}
+		w.must("on")
+		s.node = p.node(w)
+		return s
+	},
+	"run": func(p *parser, w *words) action {
+		node := p.node(w)
+		return background{node, w.fields()}
+	},
+	"end": func(p *parser, w *words) action { return endBackground{p.node(w)} },
+}
+
+// deviceStep parses "M register NAME [timeout D] [state S] [persist]", "M report NAME STATUS [REASON]" and "M unregister NAME".
+func (p *parser) deviceStep(w *words) action {
+	d := deviceOrder{member: p.member(w)}
+	q := &d.request
+	q.Action = w.oneOf("action", "register", "report", "unregister")
+	q.Name = w.next("name of a device")
+	switch q.Action {
+	case "register":
+		q.Status = "init"
+		for w.more() {
+			switch word := w.oneOf("word", "timeout", "state", "persist"); word {
+			case "timeout":
+				q.Timeout = control.Duration(w.duration("timeout"))
+			case "state":
+				q.Status = w.oneOf("state", "ok", "init", "problem")
+			case "persist":
+				q.Persistent = true
+			}
+		}
+	case "report":
+		q.Status, q.Reason = w.oneOf("status", "ok", "init", "problem"), w.all()
+	}
+	return d
+}
+
+func build(w *words) members.Build {
+	if b := w.oneOf("build", "this", string(members.NextBuild), string(members.LaterBuild)); b != "this" {
+		return members.Build(b)
+	}
+	return members.ThisBuild
 }
 
 func part(w *words) machine.Part {

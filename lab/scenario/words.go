@@ -85,6 +85,28 @@ func (w *words) all() string {
 	return text
 }
 
+// fields takes what is left, word by word; words in double quotes are one.
+func (w *words) fields() []string {
+	var out []string
+	for i, part := range strings.Split(w.all(), `"`) {
+		if i%2 == 1 {
+			out = append(out, part)
+			continue
+		}
+		out = append(out, strings.Fields(part)...)
+	}
+	return out
+}
+
+// phrase takes the words before "within", as they were written but for the space between them.
+func (w *words) phrase() string {
+	var text []string
+	for w.more() && w.peek() != "within" {
+		text = append(text, w.next("text"))
+	}
+	return strings.Join(text, " ")
+}
+
 func (w *words) duration(what string) time.Duration {
 	s := w.next(what)
 	d, err := time.ParseDuration(s)
