@@ -47,8 +47,8 @@ type Hello struct {
 // MemberView is one member as another sees it.
 type MemberView struct {
 	State State
-	// Age is how long ago it was last heard.
-	Age time.Duration
+	// Age is how long ago its gate answered last, HelloAge how long ago its last HELLO came; 1<<63-1 for never.
+	Age, HelloAge time.Duration
 }
 
 // DeviceView is a critical device as told to others.
@@ -69,6 +69,8 @@ type InterfaceView struct {
 	Undecided bool
 	// Heard has bit i set if CCP of member i comes in there.
 	Heard uint8
+	// CarrierAge is since the carrier came or went, NeighbourAge since a question left that a neighbour answered; 1<<63-1 for never.
+	CarrierAge, NeighbourAge time.Duration
 }
 
 // Budget is what flap damping leaves of the moves from a member that lives.

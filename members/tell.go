@@ -32,14 +32,15 @@ func (m *Machine) Hello(now int64) Hello {
 	h.View[m.self] = MemberView{State: m.state}
 	for i := range m.peers {
 		p := &m.peers[i]
-		h.View[p.id] = MemberView{State: p.state, Age: age(now, p.answered)}
+		h.View[p.id] = MemberView{State: p.state, Age: age(now, p.answered), HelloAge: age(now, p.helloAt)}
 	}
 	h.Devices = m.problems()
 	h.Interfaces = make([]InterfaceView, 0, len(m.ifaces))
 	for i := range m.ifaces {
 		f := &m.ifaces[i]
 		h.Interfaces = append(h.Interfaces, InterfaceView{Slot: f.Slot, Carrier: !f.down(), Problem: f.problem != "",
-			Proven: f.problem != "" && f.proven, Undecided: f.undecided != "", Heard: m.heardHere(i)})
+			Proven: f.problem != "" && f.proven, Undecided: f.undecided != "", Heard: m.heardHere(i),
+			CarrierAge: age(now, f.since), NeighbourAge: age(now, f.neighbourAt)})
 	}
 	return h
 }

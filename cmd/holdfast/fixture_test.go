@@ -16,6 +16,7 @@ func before(d time.Duration) time.Time { return noon.Add(-d) }
 // edge is a member of a three-member cluster after a failover, as seen from gw-b, which serves.
 func edge() *controltest.Backend {
 	announced, until := before(20*time.Second), noon.Add(8*time.Minute)
+	age := 566_100.0
 	failover := control.Failover{Number: 2, Time: before(3 * time.Minute), From: "gw-a", To: "gw-b", Term: 8, Kind: "silence", Peer: "gw-a",
 		Reason: "gw-a is silent on all interfaces", TakeoverMs: 0.42, GapMs: 31.5}
 	first := control.Failover{Number: 1, Time: before(30 * time.Hour), To: "gw-a", Term: 7, Kind: "boot", Reason: "no member served", TakeoverMs: 0.2}
@@ -37,7 +38,8 @@ func edge() *controltest.Backend {
 		InterfacesV: control.Interfaces{Member: "gw-b", Transport: "unicast", Required: 3, Up: 2, Interfaces: []control.InterfaceState{
 			{Name: "outside", Device: "eth0", Role: "cluster", Monitored: true, Status: "UP", Carrier: true, In: true, Out: true, InAgeMs: 2, OutAgeMs: 3,
 				Attached: "tcx", MAC: "3c:ec:ef:00:00:03", VMAC: "02:48:00:07:00:00", Addresses: []string{"192.0.2.3/24"}, VIPs: 2,
-				Peers: []control.PeerLink{{Member: "gw-a", AgeMs: 180_031}, {Member: "gw-c", Up: true, AgeMs: 4.1, RTTUs: 84.2, MAC: "3c:ec:ef:00:00:04"}}},
+				Peers: []control.PeerLink{{Member: "gw-a", AgeMs: 180_031}, {Member: "gw-c", Up: true, AgeMs: 4.1, RTTUs: 84.2, MAC: "3c:ec:ef:00:00:04",
+					Says: &control.PeerInterface{Carrier: true, Problem: true, Proven: true, CarrierAgeMs: &age, OutAgeMs: &age}}}},
 			{Name: "inside", Device: "bond0.100", Slot: 1, Role: "cluster", Monitored: true, Status: "DOWN", Carrier: true, In: true, OutAgeMs: 566_100,
 				Attached: "tcx", VMAC: "02:48:00:07:01:00", Addresses: []string{"10.0.0.3/24", "2001:db8:2::3/64"}, VIPs: 1, Reason: "gw-c does not hear this member"},
 			{Name: "sync", Device: "eth3", Slot: 2, Role: "sync", Monitored: true, Status: "UP", Carrier: true, In: true, Out: true, Attached: "tcx",
@@ -66,7 +68,12 @@ func edge() *controltest.Backend {
 		TimersV: control.Timers{Profile: "appliance", Timers: []control.Timer{
 			{Name: "probe", ValueMs: 5, DefaultMs: 10, Formula: "profile", Settable: true, Meaning: "between two probes to a peer, on each interface"},
 			{Name: "soft", ValueMs: 20, DefaultMs: 20, Formula: "dead - probe", Meaning: "age at which an unwatched lease ends"},
-		}, Margins: []string{"softirq delay of 2.1 ms is near the probe interval"}, Lateness: []control.Lateness{{Name: "pulse", LastMs: 0.11, WorstMs: 27, LimitMs: 20}}},
+		}, Margins: []string{"gw-a: dead: a received packet was handled 12.3 ms late, 61 % of the 20.0 ms that the timer bears"},
+			Used: []control.Margin{
+				{Member: "gw-b", Timer: "probe", Measure: "probe-jitter", ValueMs: 0.11, LimitMs: 10, UsedPercent: 1},
+				{Member: "gw-b", Timer: "dead", Measure: "slow-answers", UsedPercent: 10},
+				{Member: "gw-a", Timer: "dead", Measure: "softirq-delay", ValueMs: 12.3, LimitMs: 20, UsedPercent: 61, Thin: true},
+			}, Lateness: []control.Lateness{{Name: "pulse", LastMs: 0.11, WorstMs: 27, LimitMs: 20}}},
 		WhyV: control.Why{Member: "gw-b", State: "ACTIVE(!)", Why: "it has a problem, and no other member can serve", Facts: []string{"device db is in problem", "lease term 8, fence term 8"},
 			Peers: []control.WhyNot{{Member: "gw-a", State: "LOST", Why: "silent on all interfaces for 3m"}, {Member: "gw-c", State: "DOWN", Why: "admin down"}}},
 		CountersV: control.Counters{Member: "gw-b", Groups: map[string]map[string]uint64{"gate": {"arp-answered": 12, "forged": 0}, "drops": {"replay": 3}}},

@@ -32,14 +32,33 @@ func drawInterfaces(p *page, v control.Interfaces) {
 		rows = append(rows, []cell{text(i.Name), text(i.Device), text(i.Role), statusCell(i.Status), text(carrier(i.Carrier)), text(in), text(out),
 			text(i.Attached), text(strings.Join(i.Addresses, " ")), text(i.VMAC), text(number(uint64(i.VIPs))), {i.Reason, yellow}})
 		for _, l := range i.Peers {
-			peers = append(peers, []cell{text(i.Name), text(l.Member), upDown(l.Up), text(ms(l.AgeMs)), text(rtt(l.RTTUs)), text(l.MAC)})
+			peers = append(peers, []cell{text(i.Name), text(l.Member), upDown(l.Up), text(ms(l.AgeMs)), text(rtt(l.RTTUs)), text(l.MAC), says(l.Says)})
 		}
 	}
 	p.table([]string{"NAME", "DEVICE", "ROLE", "STATUS", "CARRIER", "CCP IN", "CCP OUT", "GATE", "ADDRESSES", "VMAC", "VIPS", "REASON"}, rows)
 	if len(peers) > 0 {
 		p.line("")
-		p.table([]string{"INTERFACE", "PEER", "STATUS", "ANSWERED", "RTT", "MAC"}, peers)
+		p.table([]string{"INTERFACE", "PEER", "STATUS", "ANSWERED", "RTT", "MAC", "SAYS"}, peers)
 	}
+}
+
+// says is what a peer says of its end.
+func says(v *control.PeerInterface) cell {
+	switch {
+	case v == nil:
+		return text("")
+	case !v.Carrier:
+		return cell{"no carrier", yellow}
+	case v.Problem && v.Proven:
+		return cell{"problem, proven to be its own", yellow}
+	case v.Problem:
+		return cell{"problem", yellow}
+	case v.Undecided:
+		return cell{"undecided whose fault", yellow}
+	case !v.HearsUs:
+		return cell{"does not hear this member", yellow}
+	}
+	return text("well")
 }
 
 func direction(up bool, age float64) string {
@@ -123,6 +142,22 @@ func drawTimers(p *page, v control.Timers) {
 			rows = append(rows, []cell{text(l.Name), text(ms(l.LastMs)), worst, text(ms(l.LimitMs))})
 		}
 		p.table([]string{"LATENESS", "LAST", "WORST", "HARMLESS TO"}, rows)
+	}
+	if len(v.Used) > 0 {
+		p.line("")
+		rows = rows[:0]
+		for _, m := range v.Used {
+			used := text(strconv.Itoa(m.UsedPercent) + " %")
+			if m.Thin {
+				used.style = yellow
+			}
+			bears, value := ms(m.LimitMs), ms(m.ValueMs)
+			if m.LimitMs == 0 {
+				bears, value = "-", "-"
+			}
+			rows = append(rows, []cell{text(m.Member), text(m.Timer), text(m.Measure), text(value), text(bears), used})
+		}
+		p.table([]string{"MEMBER", "TIMER", "EATEN INTO BY", "LAST", "BEARS", "USED"}, rows)
 	}
 	for _, m := range v.Margins {
 		p.line("%s", p.paint(cell{"Thin: " + m, yellow}))

@@ -26,6 +26,7 @@ var pure = map[string][]string{
 	"members/gate":     nil,
 	"members/liveness": nil,
 	"members/device":   nil,
+	"members/margin":   nil,
 	"members":          {"members/device", "members/gate"},
 	"members/sim":      {"members", "members/device", "members/gate", "members/liveness"},
 

@@ -110,6 +110,21 @@ type PeerLink struct {
 	AgeMs  float64 `json:"age_ms"` // since its last answer
 	RTTUs  float64 `json:"rtt_us"` // of the last answer
 	MAC    string  `json:"mac,omitempty"`
+
+	Says *PeerInterface `json:"says,omitempty"` // nil before its daemon was heard
+}
+
+// PeerInterface is a peer's own end of an interface, by its own word. Ages are left out for what never happened.
+type PeerInterface struct {
+	Carrier        bool     `json:"carrier"`
+	Problem        bool     `json:"problem,omitempty"`   // the fault is at its side, as far as it can tell
+	Proven         bool     `json:"proven,omitempty"`    // which its carrier or a third station shows
+	Undecided      bool     `json:"undecided,omitempty"` // nothing can tell whose side is at fault
+	HearsUs        bool     `json:"hears_us"`
+	CarrierAgeMs   *float64 `json:"carrier_age_ms,omitempty"` // since its carrier changed
+	InAgeMs        *float64 `json:"in_age_ms,omitempty"`      // since CCP last came in there
+	OutAgeMs       *float64 `json:"out_age_ms,omitempty"`     // since it was last proved that its CCP went out
+	NeighbourAgeMs *float64 `json:"neighbour_age_ms,omitempty"`
 }
 
 // Devices lists this member's critical devices.
@@ -205,8 +220,20 @@ type Event struct {
 type Timers struct {
 	Profile  string     `json:"profile"`
 	Timers   []Timer    `json:"timers"`
-	Margins  []string   `json:"margins,omitempty"` // what is thin
+	Margins  []string   `json:"margins,omitempty"` // what is thin, in words
+	Used     []Margin   `json:"used,omitempty"`    // of each timer's margin, on this member and on those that tell
 	Lateness []Lateness `json:"lateness,omitempty"`
+}
+
+// Margin is how much of what a timer bears is used up on a member.
+type Margin struct {
+	Member      string  `json:"member"`
+	Timer       string  `json:"timer"`
+	Measure     string  `json:"measure"` // probe-jitter lease-delay softirq-delay slow-answers
+	ValueMs     float64 `json:"value_ms"`
+	LimitMs     float64 `json:"limit_ms"` // what the timer bears; 0 for slow-answers, of which one in ten is all
+	UsedPercent int     `json:"used_percent"`
+	Thin        bool    `json:"thin,omitempty"`
 }
 
 // Timer is one row.

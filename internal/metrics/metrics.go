@@ -30,6 +30,7 @@ type Metrics struct {
 	state, term, serving   *prometheus.GaugeVec
 	device, interfaceUp    *prometheus.GaugeVec
 	silence, fence         *prometheus.GaugeVec
+	cpu, lateness, margin  *prometheus.GaugeVec
 	changes, failovers     *prometheus.CounterVec
 	conflicts, pulseDeaths prometheus.Counter
 	takeover, gap          prometheus.Histogram
@@ -98,6 +99,10 @@ func (m *Metrics) members(gauge newGauge, counter newCounter) {
 	m.interfaceUp = gauge(NameInterfaceUp, "Whether an interface of this member is well: 1 up, 0 down.", "interface")
 	m.silence = gauge(NameSilence, "Time since a peer's gate last answered a probe, by peer and interface.", "member", "interface")
 	m.fence = gauge(NameFenceTerm, "Term of this member's fence, by group.", "group")
+	m.cpu = gauge(NameCPU, "CPU use of each member's machine in its last second, by its own word.", "member")
+	m.lateness = gauge(NameLateness, "Worst lateness of each member's last second, by its own word and by what was late.", "member", "measure")
+	m.margin = gauge(NameMargin, "How much of what a timer bears is used up on each member, by what is measured: 1 is all of it.",
+		"member", "timer", "measure")
 	m.changes = counter(NameStateChanges, "State changes of this member, by state entered.", "state")
 	for _, s := range States {
 		m.changes.WithLabelValues(s)

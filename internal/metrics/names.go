@@ -34,6 +34,9 @@ const (
 	NameStateChanges   = "holdfast_state_changes_total"
 	NameTimer          = "holdfast_timer_seconds"
 	NameYieldsReceived = "holdfast_yields_total"
+	NameCPU            = "holdfast_member_cpu_ratio"
+	NameLateness       = "holdfast_member_lateness_seconds"
+	NameMargin         = "holdfast_margin_used_ratio"
 )
 
 // States are the values of the label "state"; SetState exports all of them for each member, exactly one being 1.

@@ -38,7 +38,7 @@ func (n *node) facts(now int64, v members.View) []string {
 	if n.cfg.Recovery == config.HighestPriority {
 		facts = append(facts, fmt.Sprintf("recovery: the first healthy member of the file, after %v", n.cfg.Timers.HoldDown))
 	}
-	for _, m := range n.margins() {
+	for _, m := range n.thinMargins() {
 		facts = append(facts, "thin margin: "+m)
 	}
 	return facts

@@ -22,13 +22,14 @@ func (w *wire) toWire(m members.Hello) ccp.Hello {
 		FrozenMs: millis(m.Frozen), ConfigDigest: m.Digest, Recovery: ccp.Recovery(m.Recovery),
 		Version: m.Version, Capabilities: m.Capabilities, Build: build.Version,
 		Forced: ccp.Forced{To: m.ForcedTo, ForMs: millis(m.ForcedFor), ID: m.ForcedID},
-		BootID: w.bootID, Load: w.load(), Keys: w.ring.Statement(), Stopping: w.n.due.stop != 0,
+		Budget: ccp.Budget{Left: m.Budget.Left, Limit: m.Budget.Limit, DampedMs: millis(m.Budget.Damped)},
+		BootID: w.bootID, Load: w.load(), Keys: w.ring.Statement(), Stopping: m.Stopping || w.n.due.stop != 0,
 	}
 	if m.Mode == "ha" {
 		h.Mode = ccp.ModeHA
 	}
 	for i, v := range m.View {
-		h.View[i] = ccp.MemberView{State: ccp.State(v.State), AgeMs: millis(v.Age), HelloAgeMs: ccp.AgeNever}
+		h.View[i] = ccp.MemberView{State: ccp.State(v.State), AgeMs: ageMs(v.Age), HelloAgeMs: ageMs(v.HelloAge)}
 	}
 	for _, d := range m.Devices {
 		h.Devices = append(h.Devices, ccp.DeviceView{Name: d.Name, Status: ccp.DeviceStatus(d.Status), Reason: d.Reason})
@@ -43,7 +44,7 @@ func (w *wire) toWire(m members.Hello) ccp.Hello {
 // interfaceView adds to the machine's view of an interface who is heard there and for how long.
 func (w *wire) interfaceView(i members.InterfaceView) ccp.InterfaceView {
 	v := ccp.InterfaceView{Slot: i.Slot, Carrier: i.Carrier, Problem: i.Problem, Proven: i.Proven, Undecided: i.Undecided, Heard: i.Heard,
-		CarrierAgeMs: ccp.AgeNever, InAgeMs: ccp.AgeNever, OutAgeMs: ccp.AgeNever, NeighbourAgeMs: ccp.AgeNever}
+		CarrierAgeMs: ageMs(i.CarrierAge), InAgeMs: ccp.AgeNever, OutAgeMs: ccp.AgeNever, NeighbourAgeMs: ageMs(i.NeighbourAge)}
 	now := bpf.Boottime()
 	for _, m := range w.n.local.Peers {
 		in, out := w.n.ccpAges(now, m.ID, i.Slot)
@@ -64,7 +65,7 @@ func (w *wire) interfaceView(i members.InterfaceView) ccp.InterfaceView {
 func (w *wire) load() ccp.Load {
 	s := w.n.stats
 	return ccp.Load{CPUPermille: w.n.cpu.permille, ProbeJitterUs: micros(s.WorstLate),
-		LeaseDelayUs: micros(max(0, s.WorstRenewal-w.n.cfg.Timers.Probe)), SoftirqUs: micros(s.Softirq)}
+		LeaseDelayUs: micros(w.n.leaseDelay()), SoftirqUs: micros(s.Softirq)}
 }
 
 // fromWire translates a peer's HELLO.
@@ -74,21 +75,38 @@ func fromWire(incarnation uint64, h *ccp.Hello) members.Hello {
 		Version: h.Version, Capabilities: h.Capabilities, Recovery: members.Recovery(h.Recovery),
 		ForcedTo: h.Forced.To, ForcedFor: time.Duration(h.Forced.ForMs) * time.Millisecond, ForcedID: h.Forced.ID,
 		Frozen: time.Duration(h.FrozenMs) * time.Millisecond, Restarting: h.Restarting, Stopping: h.Stopping,
+		Budget: members.Budget{Left: h.Budget.Left, Limit: h.Budget.Limit, Damped: time.Duration(h.Budget.DampedMs) * time.Millisecond},
 	}
 	if h.Mode == ccp.ModeHA {
 		m.Mode = "ha"
 	}
 	for i, v := range h.View {
-		m.View[i] = members.MemberView{State: members.State(v.State), Age: time.Duration(v.AgeMs) * time.Millisecond}
+		m.View[i] = members.MemberView{State: members.State(v.State), Age: age(v.AgeMs), HelloAge: age(v.HelloAgeMs)}
 	}
 	for _, d := range h.Devices {
 		m.Devices = append(m.Devices, members.DeviceView{Name: d.Name, Status: device.Status(d.Status), Reason: d.Reason})
 	}
 	for _, i := range h.Interfaces {
 		m.Interfaces = append(m.Interfaces, members.InterfaceView{Slot: i.Slot, Carrier: i.Carrier, Problem: i.Problem,
-			Proven: i.Proven, Undecided: i.Undecided, Heard: i.Heard})
+			Proven: i.Proven, Undecided: i.Undecided, Heard: i.Heard, CarrierAge: age(i.CarrierAgeMs), NeighbourAge: age(i.NeighbourAgeMs)})
 	}
 	return m
+}
+
+// ageMs is an age of the machine's on the wire.
+func ageMs(d time.Duration) uint32 {
+	if d == math.MaxInt64 {
+		return ccp.AgeNever
+	}
+	return millis(d)
+}
+
+// age is the reverse.
+func age(ms uint32) time.Duration {
+	if ms == ccp.AgeNever {
+		return math.MaxInt64
+	}
+	return time.Duration(ms) * time.Millisecond
 }
 
 func millis(d time.Duration) uint32 {

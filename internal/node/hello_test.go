@@ -3,6 +3,7 @@
 package node
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -72,20 +73,24 @@ func TestFromWire(t *testing.T) {
 	w := ccp.Hello{State: ccp.StateDown, Term: 3, Mode: ccp.ModeHA, Recovery: ccp.RecoveryHighestPriority, Version: 2, FrozenMs: 1500,
 		Forced:     ccp.Forced{To: 1, ForMs: 60000, ID: 5},
 		Devices:    []ccp.DeviceView{{Name: "disk", Status: ccp.DeviceProblem, Reason: "full"}},
-		Interfaces: []ccp.InterfaceView{{Slot: 1, Carrier: true, Problem: true}}}
-	w.View[1] = ccp.MemberView{State: ccp.StateLost, AgeMs: 40}
+		Interfaces: []ccp.InterfaceView{{Slot: 1, Carrier: true, Problem: true, Proven: true, CarrierAgeMs: 9, NeighbourAgeMs: ccp.AgeNever}}}
+	w.View[1] = ccp.MemberView{State: ccp.StateLost, AgeMs: 40, HelloAgeMs: ccp.AgeNever}
+	w.Budget = ccp.Budget{Left: 2, Limit: 5, DampedMs: 700}
 	m := fromWire(12, &w)
 	if m.Incarnation != 12 || m.State != members.StateDown || m.Term != 3 || m.Mode != "ha" || m.Recovery != members.RecoveryHighestPriority ||
 		m.Frozen != 1500*time.Millisecond || m.ForcedTo != 1 || m.ForcedFor != time.Minute || m.ForcedID != 5 || m.Version != 2 {
 		t.Errorf("got %+v", m)
 	}
-	if m.View[1] != (members.MemberView{State: members.StateLost, Age: 40 * time.Millisecond}) {
+	if m.View[1] != (members.MemberView{State: members.StateLost, Age: 40 * time.Millisecond, HelloAge: math.MaxInt64}) {
 		t.Errorf("view: %+v", m.View[1])
 	}
 	if len(m.Devices) != 1 || m.Devices[0] != (members.DeviceView{Name: "disk", Status: device.Problem, Reason: "full"}) {
 		t.Errorf("devices: %+v", m.Devices)
 	}
-	if len(m.Interfaces) != 1 || m.Interfaces[0].Slot != 1 || !m.Interfaces[0].Carrier || !m.Interfaces[0].Problem {
+	if m.Budget != (members.Budget{Left: 2, Limit: 5, Damped: 700 * time.Millisecond}) {
+		t.Errorf("budget: %+v", m.Budget)
+	}
+	if want := (members.InterfaceView{Slot: 1, Carrier: true, Problem: true, Proven: true, CarrierAge: 9 * time.Millisecond, NeighbourAge: math.MaxInt64}); len(m.Interfaces) != 1 || m.Interfaces[0] != want {
 		t.Errorf("interfaces: %+v", m.Interfaces)
 	}
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/holdfast-project/holdfast/internal/sdnotify"
 	"github.com/holdfast-project/holdfast/members"
 	"github.com/holdfast-project/holdfast/members/gate"
+	"github.com/holdfast-project/holdfast/members/margin"
 )
 
 // Options say which member of which cluster to be.
@@ -85,9 +86,10 @@ type node struct {
 	pulseOwed bool        // the pulse has not taken the newest configuration
 	died      *pulse.Died // the pulse has ended and another one is to be started
 	stats     pulse.Stats
-	paths     map[[2]uint8]pulse.LinkStats // by peer and slot: the last Stats
-	heard     map[[2]uint8]pulse.Heard     // by peer and slot: the last answer
-	silent    map[[2]uint8]bool            // by peer and slot: dead by the pulse's rule
+	paths     map[[2]uint8]pulse.LinkStats     // by peer and slot: the last Stats
+	heard     map[[2]uint8]pulse.Heard         // by peer and slot: the last answer
+	silent    map[[2]uint8]bool                // by peer and slot: dead by the pulse's rule
+	judges    [members.MaxMembers]margin.Judge // of each member's margins
 	cpu       cpuLoad
 }
 

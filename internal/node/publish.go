@@ -31,6 +31,7 @@ func (n *node) publish(now int64) {
 		n.metrics.SetSilence(n.name(key[0]), n.ports[key[1]].Name, time.Duration(now-h.At))
 	}
 	n.publishCounters()
+	n.judgeMargins(now)
 }
 
 // publishCounters reads counters that live in the kernel and in other tasks.
@@ -61,8 +62,7 @@ func (n *node) publishCounters() {
 // pulseStats takes the pulse's report of the last second.
 func (n *node) pulseStats(s pulse.Stats) {
 	renewals := s.Renewals - min(n.stats.Renewals, s.Renewals)
-	late := max(0, s.WorstRenewal-n.cfg.Timers.Probe)
-	n.metrics.AddRenewals(renewals, late)
+	n.metrics.AddRenewals(renewals, max(0, s.WorstRenewal-n.cfg.Timers.Probe))
 	n.metrics.PulseLateness(s.WorstLate)
 	n.metrics.SoftirqDelay(s.Softirq)
 	for _, l := range s.Links {

@@ -7,7 +7,6 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -195,6 +194,7 @@ func (n *node) interfaceState(now int64, p *port) control.InterfaceState {
 		if o >= 0 && (out < 0 || o < out) {
 			out = o
 		}
+		link.Says = n.peerSays(m.ID, p.Slot)
 		s.Peers = append(s.Peers, link)
 	}
 	s.In, s.Out = in >= 0 && in < n.ccpFresh(), out >= 0 && out < n.ccpFresh()
@@ -247,7 +247,7 @@ func (b *backend) History(context.Context) (control.History, error) {
 func (b *backend) Timers(ctx context.Context) (control.Timers, error) {
 	return ask(ctx, b.n, func(int64) (control.Timers, error) {
 		n := b.n
-		t := control.Timers{Profile: string(n.cfg.Profile), Margins: n.margins()}
+		t := control.Timers{Profile: string(n.cfg.Profile), Margins: n.thinMargins(), Used: n.marginViews()}
 		for _, r := range n.cfg.Timers.Table(n.cfg.Profile) {
 			t.Timers = append(t.Timers, control.Timer{Name: r.Name, ValueMs: ms(r.Value), DefaultMs: ms(r.Default),
 				Formula: r.Formula, Settable: r.Set, Meaning: r.Meaning})
@@ -260,27 +260,8 @@ func (b *backend) Timers(ctx context.Context) (control.Timers, error) {
 	})
 }
 
-// margins says which timers have little room on this machine, as measured in the last second.
-func (n *node) margins() []string {
-	var thin []string
-	if late := n.stats.WorstLate; late > n.cfg.Timers.Probe/2 {
-		thin = append(thin, fmt.Sprintf("probe: the pulse was %.1f ms late of %.0f ms in the last second", ms(late), ms(n.cfg.Timers.Probe)))
-	}
-	if n.stats.Ticks > 0 && !n.stats.Realtime {
-		thin = append(thin, "dead: the pulse has no real-time priority on this machine")
-	}
-	for key, l := range n.paths {
-		if l.SlowAnswers*20 > l.AnswersLastSecond {
-			thin = append(thin, fmt.Sprintf("dead: %d of %s's %d answers on %s took longer than a probe interval in the last second",
-				l.SlowAnswers, n.name(key[0]), l.AnswersLastSecond, n.ports[key[1]].Name))
-		}
-	}
-	slices.Sort(thin)
-	return thin
-}
-
 func (n *node) warnings() []string {
-	w := n.margins()
+	w := n.thinMargins()
 	if state := n.rotation(); state != "" {
 		w = append(w, state)
 	}

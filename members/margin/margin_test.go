@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package margin
+
+import (
+	"testing"
+	"time"
+)
+
+const ms = time.Millisecond
+
+var appliance = Timers{Probe: 10 * ms, Dead: 30 * ms, Soft: 20 * ms}
+
+func TestReadings(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		timers Timers
+		sample Sample
+		used   [Kinds]int
+	}{
+		{"at rest", appliance, Sample{}, [Kinds]int{}},
+		{"a late probe", appliance, Sample{Probe: 5 * ms}, [Kinds]int{Probe: 50}},
+		{"later than a whole interval", appliance, Sample{Probe: 25 * ms}, [Kinds]int{Probe: 250}},
+		{"a late lease", appliance, Sample{Lease: 3 * ms}, [Kinds]int{Lease: 30}},
+		{"a late softirq", appliance, Sample{Softirq: 5 * ms}, [Kinds]int{Softirq: 25}},
+		{"slow answers", appliance, Sample{Slow: 50, Path: "fw2 on ext"}, [Kinds]int{Answers: 50}},
+		{"two probes to death", Timers{Probe: 10 * ms, Dead: 20 * ms, Soft: 10 * ms}, Sample{Lease: 5 * ms, Softirq: 5 * ms}, [Kinds]int{Lease: 100, Softirq: 50}},
+		{"virtual", Timers{Probe: 50 * ms, Dead: 150 * ms, Soft: 100 * ms}, Sample{Probe: 5 * ms, Lease: 5 * ms, Softirq: 5 * ms},
+			[Kinds]int{Probe: 10, Lease: 10, Softirq: 5}},
+		{"no timers", Timers{}, Sample{Probe: ms}, [Kinds]int{}},
+	} {
+		var j Judge
+		j.Take(tt.timers, tt.sample)
+		for _, r := range j.Readings() {
+			if r.Used != tt.used[r.Kind] {
+				t.Errorf("%s: %s uses %d %%, want %d", tt.name, r.Kind.Measure(), r.Used, tt.used[r.Kind])
+			}
+		}
+	}
+	if r := new(Judge).Readings(); r != nil {
+		t.Errorf("readings before the first sample: %v", r)
+	}
+}
+
+// TestHysteresis feeds one second after the other; each line is how often a value comes and what it changes at its first time.
+func TestHysteresis(t *testing.T) {
+	type step struct {
+		late    time.Duration
+		seconds int
+		thin    bool // afterwards
+		changes int
+	}
+	for _, tt := range []struct {
+		name  string
+		steps []step
+	}{
+		{"short of it", []step{{49 * ms / 10, 100, false, 0}}},
+		{"thin at once, well after a while", []step{{5 * ms, 1, true, 1}, {0, Calm - 1, true, 0}, {0, 1, false, 1}, {0, 100, false, 0}}},
+		{"thin again in the while", []step{{5 * ms, 1, true, 1}, {0, Calm - 1, true, 0}, {9 * ms, 1, true, 0}, {0, Calm - 1, true, 0}, {0, 1, false, 1}}},
+		{"in between, nothing changes", []step{{3 * ms, 100, false, 0}, {5 * ms, 1, true, 1}, {3 * ms, 100, true, 0}, {ms, Calm, false, 1}}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var j Judge
+			for i, s := range tt.steps {
+				changes := 0
+				for range s.seconds {
+					for _, r := range j.Take(appliance, Sample{Probe: s.late}) {
+						changes++
+						if r.Kind != Probe || r.Thin != s.thin {
+							t.Errorf("step %d: changed %+v", i, r)
+						}
+					}
+				}
+				if got := j.Readings()[Probe].Thin; got != s.thin || changes != s.changes {
+					t.Errorf("step %d: thin %t after %d changes, want %t after %d", i, got, changes, s.thin, s.changes)
+				}
+			}
+		})
+	}
+}
+
+func TestWords(t *testing.T) {
+	var j Judge
+	j.Take(appliance, Sample{Probe: 6 * ms, Lease: 7 * ms, Softirq: 12300 * time.Microsecond, Slow: 80, Path: "fw2 on ext"})
+	want := []string{
+		"probe: a probe left 6.0 ms late, 60 % of the 10.0 ms that the timer bears",
+		"soft: the lease was renewed 7.0 ms late, 70 % of the 10.0 ms that the timer bears",
+		"dead: a received packet was handled 12.3 ms late, 61 % of the 20.0 ms that the timer bears",
+		"dead: 80 of 1000 answers of fw2 on ext took longer than a probe interval, 80 % of what the timer bears",
+	}
+	for i, r := range j.Readings() {
+		if got := r.String(); got != want[i] {
+			t.Errorf("%q, want %q", got, want[i])
+		}
+	}
+}
