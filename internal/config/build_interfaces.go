@@ -27,11 +27,11 @@ func (b *builder) interfaces() {
 		raw = raw[:MaxInterfaces]
 		b.raw.Interfaces = raw
 	}
-	names, gated, monitored := make(map[string]int), false, 0
+	names, gated := make(map[string]int), false
 	for i, r := range raw {
 		if r.Line == 0 {
 			b.c.Interfaces = append(b.c.Interfaces, Interface{Slot: uint8(i), Role: RolePrivate})
-			gated, monitored = true, monitored+1 // perhaps
+			gated = true // perhaps
 			continue
 		}
 		iface := b.iface(uint8(i), r)
@@ -42,21 +42,37 @@ func (b *builder) interfaces() {
 			names[iface.Name] = i
 		}
 		gated = gated || iface.Role.Gated()
-		if iface.Monitored {
-			if monitored++; monitored == MaxMonitored+1 {
-				b.at(r.Line, "interfaces["+strconv.Itoa(i)+"].monitored", "set monitored: false on those that need not move the gateway",
-					"%s is monitored interface %d, and CCP has room for %d", iface.Name, monitored, MaxMonitored)
-			}
-		}
 		b.c.Interfaces = append(b.c.Interfaces, iface)
 	}
 	if !gated {
 		b.at(raw[0].Line, "interfaces", "give at least one role: cluster or cluster+sync", "none carries virtual addresses")
 	}
-	if monitored == 0 {
-		b.at(raw[0].Line, "interfaces", "set monitored: true on at least one", "none is monitored, so members could not hear each other")
-	}
+	b.trunks(names)
+	b.monitored()
+	b.groups(names)
 	b.vmacs()
+}
+
+// monitored counts what trunks and interfaces say is monitored.
+func (b *builder) monitored() {
+	monitored := 0
+	for i, iface := range b.c.Interfaces {
+		r := b.raw.Interfaces[i]
+		if r.Line == 0 {
+			monitored++ // perhaps
+			continue
+		}
+		if !iface.Monitored {
+			continue
+		}
+		if monitored++; monitored == MaxMonitored+1 {
+			b.at(r.Line, "interfaces["+strconv.Itoa(i)+"].monitored", "set monitored: false on those that need not move the gateway",
+				"%s is monitored interface %d, and CCP has room for %d", iface.Name, monitored, MaxMonitored)
+		}
+	}
+	if monitored == 0 {
+		b.at(b.raw.Interfaces[0].Line, "interfaces", "set monitored: true on at least one", "none is monitored, so members could not hear each other")
+	}
 }
 
 func (b *builder) iface(slot uint8, r rawInterface) Interface {
@@ -75,6 +91,7 @@ func (b *builder) iface(slot uint8, r rawInterface) Interface {
 		VMAC:        b.vmac(slot, r.VMAC),
 	}
 	i.Monitored = b.flag(r.Monitored, i.Role != RolePrivate)
+	i.MinLinks = b.minLinks(path, r.Bond)
 	if !i.Role.Gated() && r.Role.set {
 		b.ungated(path, i.Role, r)
 		i.VMAC = nil

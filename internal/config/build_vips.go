@@ -184,6 +184,9 @@ func (b *builder) neighbours(iface *Interface, raw rawInterface, taken owners) {
 		if err != nil || !slices.Contains(iface.Neighbours, a) {
 			continue
 		}
+		if b.unanswerable(iface, s, a) {
+			continue
+		}
 		if who, ok := taken[a]; ok {
 			b.add(s, "name a host that is not a member", "%s, so its answer proves nothing about the segment", strings.Replace(who, "interfaces[", "virtual: interfaces[", 1))
 		}

@@ -92,6 +92,8 @@ type Cluster struct {
 
 	Members    []Member    // in priority order; Members[i].ID == i
 	Interfaces []Interface // in file order; Interfaces[i].Slot == i
+	Trunks     []Trunk     // in file order
+	Groups     []Group     // in file order
 
 	Monitors []Monitor // in file order, names unique
 	Routing  Routing   // commands around a change of the serving member
@@ -162,8 +164,38 @@ type Interface struct {
 	LinkLocal   netip.Addr   // virtual fe80:: address; the zero Addr: none
 	RouterAdv   *RouterAdv   // nil: no router advertisements
 	Neighbours  []netip.Addr // probe targets that tell whose fault a silent segment is
-	Monitored   bool         // CCP runs on it and its state counts
+	Monitored   bool         // CCP runs on it and its state counts; where there is a Trunk, that decides
+	Trunk       string       `json:",omitzero"` // name of the trunk that it is a VLAN of; "": none
+	VLAN        uint16       `json:",omitzero"` // its tag on the trunk; 0: the untagged VLAN, or no trunk
+	MinLinks    int          `json:",omitzero"` // how many links of the bond below it must be up; 0: it is not asked
 	Description string       // shown to people, otherwise unused
+}
+
+// TrunkMonitor says which VLANs of a trunk are monitored. The zero value is invalid.
+type TrunkMonitor string
+
+const (
+	// TrunkAll monitors every interface of the trunk; the default.
+	TrunkAll TrunkMonitor = "all"
+	// TrunkLowestAndHighest monitors those with the lowest and the highest tag.
+	TrunkLowestAndHighest TrunkMonitor = "lowest-and-highest"
+	// TrunkNamed monitors those that the file names.
+	TrunkNamed TrunkMonitor = "named"
+)
+
+// Trunk is a link, or bond, that carries several VLANs, each an interface of the cluster. Those of them that are not monitored
+// carry virtual addresses, but do not count.
+type Trunk struct {
+	Name    string
+	Monitor TrunkMonitor
+	Named   []string // interfaces, in the order of their slots; only with TrunkNamed
+}
+
+// Group is a set of monitored interfaces that count as one.
+type Group struct {
+	Name       string
+	Interfaces []string // at least two, in the order of their slots
+	MinUp      int      // how many of them must be well, 1..len(Interfaces); default 1
 }
 
 // VIP is one virtual address.

@@ -72,7 +72,10 @@ func (d decoder) syntax(err error) {
 	d.at(line, "", "mind indentation, colons and quotes", "not YAML: %s", shorten(what))
 }
 
-var scalarType = reflect.TypeFor[scalar]()
+var (
+	scalarType       = reflect.TypeFor[scalar]()
+	trunkMonitorType = reflect.TypeFor[rawTrunkMonitor]()
+)
 
 // value fills v from n and reports whether n had the right kind.
 func (d decoder) value(n *yaml.Node, path string, v reflect.Value) bool {
@@ -83,6 +86,8 @@ func (d decoder) value(n *yaml.Node, path string, v reflect.Value) bool {
 	switch {
 	case v.Type() == scalarType:
 		return d.scalar(n, path, v)
+	case v.Type() == trunkMonitorType:
+		return d.trunkMonitor(n, path, v)
 	case v.Kind() == reflect.Struct:
 		return d.structure(n, path, v)
 	case v.Kind() == reflect.Slice:
@@ -103,6 +108,16 @@ func (d decoder) scalar(n *yaml.Node, path string, v reflect.Value) bool {
 	}
 	v.Set(reflect.ValueOf(scalar{text: n.Value, line: n.Line, path: path, set: true}))
 	return true
+}
+
+// trunkMonitor takes a word or a list of names.
+func (d decoder) trunkMonitor(n *yaml.Node, path string, v reflect.Value) bool {
+	if n.Kind == yaml.SequenceNode {
+		list := v.FieldByName("List")
+		list.Set(reflect.MakeSlice(list.Type(), 0, len(n.Content))) // given, though it may be empty
+		return d.list(n, path, list)
+	}
+	return d.scalar(n, path, v.FieldByName("Word"))
 }
 
 func (d decoder) list(n *yaml.Node, path string, v reflect.Value) bool {

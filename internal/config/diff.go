@@ -52,6 +52,8 @@ func Diff(old, new *Cluster) (live, refused []Change) {
 	d.refuse("ccp.priority", old.CCP.Priority, new.CCP.Priority, whySockets)
 	d.members(old, new)
 	d.interfaces(old, new)
+	d.live("trunks", trunks(old.Trunks), trunks(new.Trunks)) // what they change of an interface is said there
+	d.live("groups", groups(old.Groups), groups(new.Groups))
 	d.monitors(old, new)
 	d.live("routing", old.Routing, new.Routing)
 	d.refuse("metrics.listen", old.Metrics.Listen, new.Metrics.Listen, whyLocal)
@@ -115,6 +117,9 @@ func (d *differ) interfaces(old, new *Cluster) {
 		d.refuse(path+"role", a.Role, b.Role, whySockets)
 		d.refuse(path+"monitored", a.Monitored, b.Monitored, whySockets)
 		d.refuse(path+"vmac", mac(a.VMAC), mac(b.VMAC), whyVMAC)
+		d.live(path+"trunk", a.Trunk, b.Trunk)
+		d.live(path+"vlan", a.VLAN, b.VLAN)
+		d.live(path+"bond.min-links", a.MinLinks, b.MinLinks)
 		d.live(path+"vips", vips(a.VIPs), vips(b.VIPs))
 		d.live(path+"proxy-arp", addrs(a.ProxyARP), addrs(b.ProxyARP))
 		d.live(path+"neighbours", addrs(a.Neighbours), addrs(b.Neighbours))
@@ -161,6 +166,25 @@ func interfaceNames(c *Cluster) []string {
 		names[i] = m.Name
 	}
 	return names
+}
+
+func trunks(list []Trunk) string {
+	words := make([]string, len(list))
+	for i, t := range list {
+		words[i] = t.Name + " " + string(t.Monitor)
+		if t.Monitor == TrunkNamed {
+			words[i] = t.Name + " " + strings.Join(t.Named, " ")
+		}
+	}
+	return strings.Join(words, ", ")
+}
+
+func groups(list []Group) string {
+	words := make([]string, len(list))
+	for i, g := range list {
+		words[i] = fmt.Sprintf("%s (%s) min %d", g.Name, strings.Join(g.Interfaces, " "), g.MinUp)
+	}
+	return strings.Join(words, ", ")
 }
 
 func listen(m Member) string {

@@ -31,9 +31,11 @@ func (c *Cluster) Digest() [32]byte {
 		CCP        CCP
 		Members    []member
 		Interfaces []Interface
+		Trunks     []Trunk   `json:",omitzero"`
+		Groups     []Group   `json:",omitzero"`
 		Monitors   []Monitor `json:",omitzero"`
 		Routing    *Routing  `json:",omitzero"`
-	}{c.ID, c.Name, c.Mode, c.Recovery, c.Timers, c.Flap, c.Devices, c.Attach, c.CCP, nil, slices.Clone(c.Interfaces), c.Monitors, c.Routing.used()}
+	}{c.ID, c.Name, c.Mode, c.Recovery, c.Timers, c.Flap, c.Devices, c.Attach, c.CCP, nil, slices.Clone(c.Interfaces), c.Trunks, c.Groups, c.Monitors, c.Routing.used()}
 	for _, m := range c.Members {
 		canonical.Members = append(canonical.Members, member{m.Name, m.Interfaces})
 	}

@@ -22,6 +22,8 @@ type rawFile struct {
 	CCP        rawCCP         `yaml:"ccp"`
 	Members    []rawMember    `yaml:"members"`
 	Interfaces []rawInterface `yaml:"interfaces"`
+	Trunks     []rawTrunk     `yaml:"trunks"`
+	Groups     []rawGroup     `yaml:"groups"`
 	Monitors   []rawMonitor   `yaml:"monitors"`
 	Routing    rawRouting     `yaml:"routing"`
 	Metrics    rawMetrics     `yaml:"metrics"`
@@ -103,12 +105,42 @@ type rawInterface struct {
 	Description scalar       `yaml:"description"`
 	Role        scalar       `yaml:"role"`
 	Monitored   scalar       `yaml:"monitored"`
+	Trunk       scalar       `yaml:"trunk"`
+	VLAN        scalar       `yaml:"vlan"`
+	Bond        rawBond      `yaml:"bond"`
 	VIPs        []rawVIP     `yaml:"vips"`
 	ProxyARP    []scalar     `yaml:"proxy-arp"`
 	VMAC        scalar       `yaml:"vmac"`
 	LinkLocal   scalar       `yaml:"link-local"`
 	Neighbours  []scalar     `yaml:"neighbours"`
 	RouterAdv   rawRouterAdv `yaml:"router-advert"`
+}
+
+type rawBond struct {
+	Line int
+
+	MinLinks scalar `yaml:"min-links"`
+}
+
+type rawTrunk struct {
+	Line int
+
+	Name    scalar          `yaml:"name"`
+	Monitor rawTrunkMonitor `yaml:"monitor"`
+}
+
+// rawTrunkMonitor is a word or a list of interface names.
+type rawTrunkMonitor struct {
+	Word scalar
+	List []scalar
+}
+
+type rawGroup struct {
+	Line int
+
+	Name       scalar   `yaml:"name"`
+	Interfaces []scalar `yaml:"interfaces"`
+	MinUp      scalar   `yaml:"min-up"`
 }
 
 // rawVIP is an address, or a mapping with its prefix.

@@ -79,7 +79,7 @@ func grammar(typ reflect.Type) map[string]bool {
 	for typ.Kind() == reflect.Slice || typ.Kind() == reflect.Map {
 		typ = typ.Elem()
 	}
-	if typ.Kind() != reflect.Struct || typ == scalarType {
+	if typ.Kind() != reflect.Struct || typ == scalarType || typ == trunkMonitorType {
 		return keys
 	}
 	for i := range typ.NumField() {

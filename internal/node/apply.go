@@ -220,10 +220,29 @@ func (n *node) machineConfig() members.Config {
 	}
 	for _, i := range n.cfg.Interfaces {
 		if i.Monitored {
-			c.Interfaces = append(c.Interfaces, members.Interface{Slot: i.Slot, Name: i.Name, Cluster: i.Role.Gated()})
+			c.Interfaces = append(c.Interfaces, members.Interface{Slot: i.Slot, Name: i.Name, Cluster: i.Role.Gated(),
+				Private: i.Role == config.RolePrivate, Targets: len(i.Neighbours) > 0})
 		}
 	}
+	c.Groups = groups(n.cfg)
 	return c
+}
+
+// groups are the configured groups, by slots.
+func groups(c *config.Cluster) []members.Group {
+	slots := make(map[string]uint8)
+	for _, i := range c.Interfaces {
+		slots[i.Name] = i.Slot
+	}
+	var all []members.Group
+	for _, g := range c.Groups {
+		to := members.Group{Name: g.Name, MinUp: g.MinUp}
+		for _, name := range g.Interfaces {
+			to.Slots = append(to.Slots, slots[name])
+		}
+		all = append(all, to)
+	}
+	return all
 }
 
 func (n *node) pulseConfig() pulse.Config {
