@@ -115,6 +115,9 @@ const (
 	CodeHistoryWell
 	// CodeOverrun: a reader of the event stream was slower than the events and has missed some.
 	CodeOverrun
+	// CodeCommandFailed and CodeCommandDone: a command that was to run at a hand-over failed, or succeeded.
+	CodeCommandFailed
+	CodeCommandDone
 )
 
 var codeNames = map[Code]string{
@@ -134,6 +137,7 @@ var codeNames = map[Code]string{
 	CodeMarginThin: "margin-thin", CodeMarginWell: "margin-well",
 	CodeSinkFailed: "sink-failed", CodeSinkWell: "sink-well",
 	CodeHistoryFailed: "history-failed", CodeHistoryWell: "history-well", CodeOverrun: "overrun",
+	CodeCommandFailed: "command-failed", CodeCommandDone: "command-done",
 }
 
 // String returns the code's stable name.

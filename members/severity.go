@@ -34,7 +34,7 @@ func (c Code) Severity() Severity {
 	case CodeConflict, CodeIsolated, CodeVIPStranger, CodeVIPAnswered, CodeAttention, CodeLeaseLost:
 		return SeverityError
 	case CodePeerLost, CodeDown, CodeDeviceProblem, CodeLinkDown, CodePeerInterface, CodeUndecided, CodeDamped, CodeClaimRefused,
-		CodeMarginThin, CodeSinkFailed, CodeHistoryFailed, CodeOverrun:
+		CodeMarginThin, CodeSinkFailed, CodeHistoryFailed, CodeOverrun, CodeCommandFailed:
 		return SeverityWarning
 	}
 	return SeverityInfo

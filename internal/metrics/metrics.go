@@ -29,18 +29,19 @@ type Metrics struct {
 
 	state, term, serving   *prometheus.GaugeVec
 	device, interfaceUp    *prometheus.GaugeVec
+	monitor, monitorTook   *prometheus.GaugeVec
 	silence, fence         *prometheus.GaugeVec
 	cpu, lateness, margin  *prometheus.GaugeVec
 	changes, failovers     *prometheus.CounterVec
 	conflicts, pulseDeaths prometheus.Counter
 	takeover, gap          prometheus.Histogram
 
-	frames, drops, probes, gate *totals
-	announced, renewals, yields *totals
-	eventsDropped               *totals
-	rtt                         *rtts
-	renewalWorst, pulseWorst    *worst
-	softirqWorst                *worst
+	frames, drops, probes, gate  *totals
+	announced, renewals, yields  *totals
+	eventsDropped, monitorChecks *totals
+	rtt                          *rtts
+	renewalWorst, pulseWorst     *worst
+	softirqWorst                 *worst
 }
 
 // New returns the metrics of s in a registry of their own, every fixed series already there with value 0, so that a first failover
@@ -96,6 +97,9 @@ func (m *Metrics) members(gauge newGauge, counter newCounter) {
 	}
 	m.device = gauge(NameDeviceStatus, "Critical devices of this member: 1 for the status a device is in, 0 for the others.",
 		"device", "status")
+	m.monitor = gauge(NameMonitorStatus, "Monitors of this member: 1 for the status a monitor is in, 0 for the others.",
+		"monitor", "type", "status")
+	m.monitorTook = gauge(NameMonitorTook, "How long the last check of a monitor took.", "monitor")
 	m.interfaceUp = gauge(NameInterfaceUp, "Whether an interface of this member is well: 1 up, 0 down.", "interface")
 	m.silence = gauge(NameSilence, "Time since a peer's gate last answered a probe, by peer and interface.", "member", "interface")
 	m.fence = gauge(NameFenceTerm, "Term of this member's fence, by group.", "group")
@@ -122,6 +126,7 @@ func (m *Metrics) wire(reg prometheus.Registerer) {
 	m.gap = prometheus.NewHistogram(prometheus.HistogramOpts{Name: NameGap,
 		Help:    "Time without a serving member, as far as the member that took over knows.",
 		Buckets: []float64{.001, .002, .005, .01, .015, .02, .025, .03, .035, .04, .05, .075, .1, .2, .5, 1, 2, 5, 10}})
+	m.monitorChecks = newTotals(NameMonitorChecks, "Checks of monitors by result (good, bad).", "monitor", "result")
 	m.frames = newTotals(NameCCPFrames, "CCP frames by type and direction.", "type", "direction")
 	m.drops = newTotals(NameCCPDrops, "CCP frames that were dropped, by reason.", "reason")
 	m.probes = newTotals(NameProbes, "Probes by peer, interface and result (sent, answered).", "member", "interface", "result")
@@ -136,6 +141,6 @@ func (m *Metrics) wire(reg prometheus.Registerer) {
 	m.renewalWorst = newWorst(NameRenewalWorst, "Worst delay of a lease renewal behind its schedule.")
 	m.pulseWorst = newWorst(NamePulseWorst, "Worst lateness of the pulse process's wake-ups.")
 	m.softirqWorst = newWorst(NameSoftirqWorst, "Worst delay of the softirqs that receive frames.")
-	reg.MustRegister(m.takeover, m.gap, m.frames, m.drops, m.probes, m.gate, m.announced, m.renewals, m.yields, m.eventsDropped,
+	reg.MustRegister(m.takeover, m.gap, m.monitorChecks, m.frames, m.drops, m.probes, m.gate, m.announced, m.renewals, m.yields, m.eventsDropped,
 		m.rtt, m.renewalWorst, m.pulseWorst, m.softirqWorst)
 }

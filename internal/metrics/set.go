@@ -67,6 +67,36 @@ func (m *Metrics) RemoveDevice(device string) {
 	m.device.DeletePartialMatch(prometheus.Labels{"device": device})
 }
 
+// SetMonitor sets a monitor's type, its status (ok, init or problem) and how long its last check took.
+func (m *Metrics) SetMonitor(monitor, kind, status string, took time.Duration) {
+	if m == nil {
+		return
+	}
+	for _, s := range statuses {
+		m.monitor.WithLabelValues(monitor, kind, s).Set(oneIf(s == status))
+	}
+	m.monitorTook.WithLabelValues(monitor).Set(took.Seconds())
+}
+
+// SetMonitorChecks sets how many of a monitor's checks found all well, and how many did not.
+func (m *Metrics) SetMonitorChecks(monitor string, good, bad uint64) {
+	if m == nil {
+		return
+	}
+	m.monitorChecks.set(good, monitor, "good")
+	m.monitorChecks.set(bad, monitor, "bad")
+}
+
+// RemoveMonitor forgets a monitor that is no more.
+func (m *Metrics) RemoveMonitor(monitor string) {
+	if m == nil {
+		return
+	}
+	m.monitor.DeletePartialMatch(prometheus.Labels{"monitor": monitor})
+	m.monitorTook.DeleteLabelValues(monitor)
+	m.monitorChecks.remove(monitor)
+}
+
 // SetInterface says whether an interface is well.
 func (m *Metrics) SetInterface(iface string, up bool) {
 	if m == nil {

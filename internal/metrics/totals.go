@@ -49,6 +49,17 @@ func (t *totals) set(v uint64, labels ...string) {
 	t.row(labels).value = v
 }
 
+// remove forgets all rows with a first label.
+func (t *totals) remove(first string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for key, r := range t.rows {
+		if r.labels[0] == first {
+			delete(t.rows, key)
+		}
+	}
+}
+
 // Describe implements prometheus.Collector.
 func (t *totals) Describe(ch chan<- *prometheus.Desc) { ch <- t.desc }
 

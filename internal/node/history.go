@@ -71,6 +71,7 @@ func (n *node) record(now int64, r members.Record) {
 	if r.Code < 200 && r.From != r.To {
 		n.trace.last = &ev
 		n.metrics.StateChanged(ev.To)
+		n.runOnChange(r)
 	}
 	if r.Code == members.CodeActive || r.Code == members.CodeYielded {
 		n.trace.cause = &ev

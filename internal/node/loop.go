@@ -45,6 +45,7 @@ func (n *node) loop(ctx context.Context) error {
 			n.step(ev)
 		}
 	}
+	n.followMonitors(n.specs())
 	n.step(members.Tick{})
 	n.publishConfig()
 	if err := n.systemd.Ready("member " + n.local.Self.Name + " of " + n.cfg.Name); err != nil {
@@ -103,6 +104,14 @@ func (n *node) loop(ctx context.Context) error {
 			what = "history"
 			woke = bpf.Boottime()
 			n.historyReport(r)
+		case r := <-n.monitors.Reports():
+			what = "monitor"
+			woke = bpf.Boottime()
+			n.monitorReport(r)
+		case e := <-n.commands.ended:
+			what = "command"
+			woke = bpf.Boottime()
+			n.commandEnded(e)
 		case ask := <-n.asks:
 			what = "request"
 			woke = bpf.Boottime()

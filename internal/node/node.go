@@ -65,6 +65,9 @@ type node struct {
 	wire      *wire
 	tasks     *supervisor
 
+	monitors monitoring
+	commands commands
+
 	machine  *members.Machine
 	stepped  int64           // when the machine was asked last
 	queue    []members.Event // events that effects gave rise to, applied before anything else
@@ -162,6 +165,8 @@ func newNode(o Options) (*node, error) {
 		n.ports = append(n.ports, &port{Interface: i, device: local.Self.Interfaces[i.Name].Device})
 	}
 	n.trace = openTrace(local.StateDir, n.bootWall, local.Self.Name, o.Log)
+	n.newMonitoring()
+	n.newCommands()
 	n.metrics = metrics.New(metrics.Source{Cluster: cfg.Name, Member: local.Self.Name, Version: build.Version})
 	return n, nil
 }
@@ -318,6 +323,8 @@ func (n *node) start() (stop context.CancelFunc) {
 	}
 	in("store", n.store.serve)
 	in("history", n.trace.Serve)
+	in("monitors", n.monitors.Serve)
+	in("routing commands", n.commands.serve)
 	n.wire.start(in)
 	return stop
 }

@@ -30,6 +30,7 @@ func (n *node) publish(now int64) {
 	for key, h := range n.heard {
 		n.metrics.SetSilence(n.name(key[0]), n.ports[key[1]].Name, time.Duration(now-h.At))
 	}
+	n.publishMonitors()
 	n.publishCounters()
 	n.judgeMargins(now)
 }

@@ -62,6 +62,7 @@ func (n *node) applyReload(keys []ccp.Key) error {
 	err := errors.Join(n.followRing(), n.gate.SetTimers(t.Soft, t.Hard, t.Watch, t.Linger), n.applyPorts())
 	n.reconfigurePulse()
 	n.machine.Reconfigure(n.machineConfig())
+	n.reloadMonitors()
 	for _, p := range n.ports {
 		n.linkStep(p) // attaching may have set or cleared a fault
 	}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/holdfast-project/holdfast/internal/monitor"
+	"github.com/holdfast-project/holdfast/members"
+)
+
+// outlive is how long a command may go on once the daemon ends: longer than that nobody shall wait for a member that leaves.
+const outlive = 2 * time.Second
+
+// commands runs the routing commands beside the loop, one after the other. Of those that come while one runs only the last remains: it
+// is the one that fits the state.
+type commands struct {
+	runner *monitor.Runner
+	next   chan command
+	ended  chan commandEnd
+}
+
+// command is what one change of the serving member asks for.
+type command struct {
+	when    string // as in cluster.yaml
+	run     monitor.Command
+	timeout time.Duration
+}
+
+// commandEnd is what became of a command.
+type commandEnd struct {
+	when, last string
+	err        error
+}
+
+func (n *node) newCommands() {
+	n.commands = commands{runner: monitor.NewRunner(n.log), next: make(chan command, 1), ended: make(chan commandEnd, 8)}
+}
+
+// runOnChange asks for the command of a change of this member's state, if there is one. A daemon that finds its member serving changed
+// nothing.
+func (n *node) runOnChange(r members.Record) {
+	serves := func(s members.State) bool { return s == members.StateActive || s == members.StateActiveAttention }
+	if r.Code == members.CodeAdopted || serves(r.From) == serves(r.To) {
+		return
+	}
+	when, state, line := "on-standby", "standby", n.cfg.Routing.OnStandby
+	if serves(r.To) {
+		when, state, line = "on-active", "active", n.cfg.Routing.OnActive
+	}
+	select {
+	case <-n.commands.next: // what waits is out of date
+	default:
+	}
+	if line != "" {
+		n.commands.next <- command{when: when, timeout: n.cfg.Routing.Timeout,
+			run: n.command(line, n.cfg.Routing.User, "HOLDFAST_STATE="+state)}
+	}
+}
+
+// serve runs commands until ctx ends, and then the one that waits.
+func (c *commands) serve(ctx context.Context) error {
+	defer c.runner.Close()
+	for {
+		select {
+		case next := <-c.next:
+			c.runOne(ctx, next)
+		case <-ctx.Done():
+			select {
+			case next := <-c.next:
+				c.runOne(ctx, next)
+			default:
+			}
+			return nil
+		}
+	}
+}
+
+// runOne runs a command until it ends or its time does. If the daemon ends meanwhile the time is short.
+func (c *commands) runOne(ctx context.Context, next command) {
+	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), next.timeout)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(outlive, cancel) })
+	defer stop()
+	last, err := c.runner.Run(limit, next.when, next.run)
+	select {
+	case c.ended <- commandEnd{next.when, last, err}:
+	case <-ctx.Done(): // nobody reads any more
+	}
+}
+
+// commandEnded tells operators what became of a command.
+func (n *node) commandEnded(e commandEnd) {
+	if e.err == nil {
+		n.say(members.CodeCommandDone, "routing."+e.when+" has run")
+		return
+	}
+	n.say(members.CodeCommandFailed, fmt.Sprintf("routing.%s: %v: %s", e.when, e.err, cmp.Or(e.last, "it said nothing")))
+}
