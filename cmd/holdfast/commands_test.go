@@ -34,10 +34,19 @@ func TestVerbs(t *testing.T) {
 		{"holdfast admin up", "admin up true permanent false"},
 		{"holdfast stop", "stop"},
 		{"holdfast restart", "restart"},
+		{"holdfast freeze", "freeze true for 0s"},
+		{"holdfast freeze --for 2m", "freeze true for 2m0s"},
+		{"holdfast unfreeze", "freeze false for 0s"},
+		{"holdfast devices register db --timeout 30s --state init --persist", "device register db init timeout 30s persistent true: "},
 		{"holdfast devices register db --timeout 30s --status init --persistent", "device register db init timeout 30s persistent true: "},
+		{"holdfast devices report db problem --reason full", "device report db problem timeout 0s persistent false: full"},
 		{"holdfast devices report db --status problem --reason full", "device report db problem timeout 0s persistent false: full"},
+		{"holdfast devices unregister db --persist", "device unregister db  timeout 0s persistent true: "},
 		{"holdfast devices unregister db", "device unregister db  timeout 0s persistent false: "},
 		{"cphaprob -d db -t 30 -s init -p register", "device register db init timeout 30s persistent true: "},
+		{"cphaprob -d db -t 0.5 -s ok register", "device register db ok timeout 500ms persistent false: "},
+		{"cphaconf set_pnote -d db -t 30 -s init -p -g register", "device register db init timeout 30s persistent true: "},
+		{"holdfast cphaconf set_pnote -d db -p unregister", "device unregister db  timeout 0s persistent true: "},
 		{"cphaprob -d db -s ok report", "device report db ok timeout 0s persistent false: "},
 	} {
 		b := edge()
@@ -70,7 +79,17 @@ func TestExitCodes(t *testing.T) {
 		{"holdfast state -o xml", 2, "choose table or json"},
 		{"holdfast state --watch=1ms", 2, "at least 100ms"},
 		{"holdfast state --socket /nowhere/s", 1, "no daemon answers at /nowhere/s"},
-		{"holdfast devices report db --status fine", 1, "choose ok, init, problem"},
+		{"holdfast devices report db fine", 1, "choose ok, init, problem"},
+		{"holdfast devices report db", 2, "accepts 2 arg(s)"},
+		{"holdfast devices register", 2, "accepts 1 arg(s)"},
+		{"holdfast devices register db -f devices", 2, "unknown command"},
+		{"holdfast devices register -f devices --state ok", 1, "[file state]"},
+		{"holdfast devices register db --timeout 1ms", 1, "choose 100ms to 24h"},
+		{"holdfast devices register a-name-of-more-than-thirty-two-bytes", 1, "use 1 to 32 printable ASCII characters"},
+		{"holdfast devices register -f /nowhere/devices", 1, "no such file"},
+		{"holdfast freeze --for 1ms", 1, "choose 1s to 10m"},
+		{"holdfast why gw-z", 1, "the members are gw-b, gw-a, gw-c"},
+		{"cphaconf state", 2, "only set_pnote is known here"},
 		{"cphaprob dance", 2, "cphaprob dance is not known here"},
 		{"cphaprob -d", 2, "-d needs a value"},
 		{"cphaprob -d x -t soon -s ok register", 2, "write seconds"},
@@ -93,7 +112,7 @@ func TestHelpOfEveryCommand(t *testing.T) {
 		if cmd.Short == "" {
 			t.Errorf("%s has no short help", cmd.CommandPath())
 		}
-		if cmd.Name() != "cphaprob" {
+		if !cmd.DisableFlagParsing {
 			args := append(strings.Fields(cmd.CommandPath()), "--help")
 			if out, errs, code := invoke(t.Context(), t, "/nowhere", false, args...); code != 0 || out == "" || errs != "" {
 				t.Errorf("%q: exit code %d, %q", args, code, errs)
@@ -113,7 +132,11 @@ func TestCompletion(t *testing.T) {
 		want string
 	}{
 		{[]string{"failover", "to", ""}, "gw-a\tLOST\ngw-b\tACTIVE(!)\ngw-c\tDOWN\n:4\n"},
-		{[]string{"devices", "report", ""}, "db\nbatch\n:4\n"},
+		{[]string{"devices", "report", ""}, "db\tproblem\nbatch\tok\n:4\n"},
+		{[]string{"devices", "report", "db", ""}, "ok\nproblem\ninit\n:4\n"},
+		{[]string{"devices", "unregister", ""}, "db\tproblem\nbatch\tok\n:4\n"},
+		{[]string{"devices", "register", "x", "--state", ""}, "ok\nproblem\ninit\n:4\n"},
+		{[]string{"why", ""}, "gw-a\tLOST\ngw-b\tACTIVE(!)\ngw-c\tDOWN\n:4\n"},
 		{[]string{"devices", "register", ""}, ":4\n"},
 		{[]string{"state", "-o", ""}, "table\njson\n:4\n"},
 	} {

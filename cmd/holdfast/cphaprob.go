@@ -16,24 +16,38 @@ import (
 
 const cphaprobUsage = `cphaprob state | stat                  the members
 cphaprob [-a] if                       interfaces; -a: virtual ones too
-cphaprob [-l] list                     critical devices in problem; -l: all
+cphaprob [-l | -i[a] | -e] list        critical devices in problem; -l, -ia: all
+                                       -i: in problem, built-in ones too; -e: all
+                                       that are not built in
 cphaprob show_failover                 hand-overs
 cphaprob -d NAME -t SEC -s STATUS [-p] register
+cphaprob -f FILE [-p] register         lines "NAME SEC STATUS"
 cphaprob -d NAME -s STATUS report
-cphaprob -d NAME unregister            STATUS: ok, init, problem`
+cphaprob -d NAME [-p] unregister       STATUS: ok, init, problem
+cphaprob -a [-p] unregister            all that were registered
+cphaconf set_pnote ... register | report | unregister
+                                       -p: also after a restart or reboot`
 
 func (a *app) cphaprobCommand() *cobra.Command {
 	return &cobra.Command{Use: "cphaprob", Short: "The same in a spelling that hands know (also by calling this program cphaprob)",
 		Long: cphaprobUsage, DisableFlagParsing: true, ValidArgsFunction: cobra.NoFileCompletions,
-		RunE: func(cmd *cobra.Command, args []string) error { return cphaprob(cmd.Context(), a, args) }}
+		RunE: func(cmd *cobra.Command, args []string) error { return cphaprob(cmd.Context(), a, "cphaprob", args) }}
+}
+
+func (a *app) cphaconfCommand() *cobra.Command {
+	return &cobra.Command{Use: "cphaconf", Short: "Register and report critical devices in a spelling that hands know (also by calling this program cphaconf)",
+		Long: cphaprobUsage, DisableFlagParsing: true, ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(cmd *cobra.Command, args []string) error { return cphaprob(cmd.Context(), a, "cphaconf", args) }}
 }
 
 // cpha is a command line of cphaprob, whose flags are words with one dash in any place.
 type cpha struct {
-	all, long, persistent bool
-	device, status        string
-	timeout               int
-	command               string
+	all, persistent bool
+	list            string // "", l, i, ia, e
+	device, status  string
+	file            string
+	timeout         float64 // seconds
+	command         string
 }
 
 func parseCpha(args []string) (cpha, error) {
@@ -51,10 +65,12 @@ func parseCpha(args []string) (cpha, error) {
 		case "-a", "-m", "-am":
 			c.all = true
 		case "-l", "-i", "-ia", "-e":
-			c.long = true
+			c.list = arg[1:]
 		case "-p":
 			c.persistent = true
 		case "-g":
+		case "-f":
+			c.file, err = value()
 		case "-d":
 			c.device, err = value()
 		case "-s":
@@ -62,7 +78,7 @@ func parseCpha(args []string) (cpha, error) {
 		case "-t":
 			var text string
 			if text, err = value(); err == nil {
-				if c.timeout, err = strconv.Atoi(text); err != nil {
+				if c.timeout, err = strconv.ParseFloat(text, 64); err != nil {
 					err = &usageError{fmt.Errorf("-t %s: write seconds", text)}
 				}
 			}
@@ -79,7 +95,13 @@ func parseCpha(args []string) (cpha, error) {
 	return c, nil
 }
 
-func cphaprob(ctx context.Context, a *app, args []string) error {
+func cphaprob(ctx context.Context, a *app, name string, args []string) error {
+	if name == "cphaconf" {
+		if len(args) == 0 || args[0] != "set_pnote" {
+			return &usageError{fmt.Errorf("cphaconf: only set_pnote is known here\n%s", cphaprobUsage)}
+		}
+		args = args[1:]
+	}
 	c, err := parseCpha(args)
 	if err != nil {
 		return err
@@ -102,20 +124,43 @@ func cphaprob(ctx context.Context, a *app, args []string) error {
 		return a.cphaPage(err, func(p *page) { cphaInterfaces(p, v); cphaVIPs(p, vips) })
 	case "list":
 		v, err := client.Devices(ctx)
-		return a.cphaPage(err, func(p *page) { cphaDevices(p, v, c.long) })
+		return a.cphaPage(err, func(p *page) { cphaDevices(p, v, c.list) })
 	case "show_failover":
 		v, err := client.Failovers(ctx)
 		return a.cphaPage(err, func(p *page) { cphaFailovers(p, v) })
 	case "register", "report", "unregister":
-		r := control.DeviceRequest{Action: c.command, Name: c.device, Status: c.status, Persistent: c.persistent,
-			Timeout: control.Duration(time.Duration(c.timeout) * time.Second)}
-		return a.verb(ctx, func(cl *control.Client, ctx context.Context) (control.Result, error) { return cl.Device(ctx, r) })
+		return a.cphaDevice(ctx, client, c)
 	case "", "help":
 		fmt.Fprintln(a.out, cphaprobUsage)
 		return nil
 	default:
 		return &usageError{fmt.Errorf("cphaprob %s is not known here\n%s", c.command, cphaprobUsage)}
 	}
+}
+
+// cphaDevice changes critical devices.
+func (a *app) cphaDevice(ctx context.Context, client *control.Client, c cpha) error {
+	switch {
+	case c.file != "" && c.command == "register":
+		return a.registerFile(ctx, c.file, c.persistent)
+	case c.all && c.command == "unregister":
+		v, err := client.Devices(ctx)
+		if err != nil {
+			return err
+		}
+		var r control.DevicesRequest
+		for _, d := range v.Devices {
+			if !d.BuiltIn && len(d.Monitors) == 0 {
+				r.Requests = append(r.Requests, control.DeviceRequest{Action: "unregister", Name: d.Name, Persistent: c.persistent})
+			}
+		}
+		if len(r.Requests) == 0 {
+			return nil
+		}
+		return a.verb(ctx, func(cl *control.Client, ctx context.Context) (control.Result, error) { return cl.ManyDevices(ctx, r) })
+	}
+	return a.deviceVerb(ctx, control.DeviceRequest{Action: c.command, Name: c.device, Status: c.status, Persistent: c.persistent,
+		Timeout: control.Duration(c.timeout * float64(time.Second))})
 }
 
 func (a *app) cphaPage(err error, draw func(*page)) error {

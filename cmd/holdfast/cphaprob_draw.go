@@ -119,12 +119,15 @@ func cphaVIPs(p *page, v control.VIPs) {
 	}
 }
 
-func cphaDevices(p *page, v control.Devices, long bool) {
-	problems := 0
+func cphaDevices(p *page, v control.Devices, list string) {
+	problems, long := 0, list != "" && list != "i"
 	for _, built := range []bool{true, false} {
 		heading := "Registered Devices:"
 		if built {
 			heading = "Built-in Devices:"
+		}
+		if built && list == "e" {
+			continue
 		}
 		number, shown := 0, false
 		for _, d := range v.Devices {

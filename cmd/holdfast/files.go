@@ -12,7 +12,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/holdfast-project/holdfast/internal/build"
 	"github.com/holdfast-project/holdfast/internal/config"
 	"github.com/holdfast-project/holdfast/internal/control"
 )
@@ -177,11 +176,4 @@ func changes(all []config.Change) []control.Change {
 		out[i] = control.Change(c)
 	}
 	return out
-}
-
-func (a *app) versionCommand() *cobra.Command {
-	return &cobra.Command{Use: "version", Short: "Version of this program", Args: arguments(cobra.NoArgs), ValidArgsFunction: cobra.NoFileCompletions,
-		RunE: func(*cobra.Command, []string) error {
-			return a.print(map[string]string{"version": build.Version}, func(p *page) { p.line("holdfast %s", build.Version) })
-		}}
 }

@@ -22,17 +22,21 @@ func edge() *controltest.Backend {
 	first := control.Failover{Number: 1, Time: before(30 * time.Hour), To: "gw-a", Term: 7, Kind: "boot", Reason: "no member served", TakeoverMs: 0.2}
 	return &controltest.Backend{
 		StateV: control.State{
-			Cluster: "edge", ClusterID: 7, Mode: "ha", Recovery: "maintain-current", Profile: "appliance", Self: 1, Version: "v1.0", ConfigDigest: "00ff00ff00ff00ff",
+			Cluster: "edge", ClusterID: 7, Mode: "ha", Recovery: "maintain-current", Profile: "appliance", Self: 1, Version: "v1.0", Protocol: 1, ConfigDigest: "00ff00ff00ff00ff",
 			Members: []control.MemberState{
 				{ID: 0, Name: "gw-a", Address: "10.99.0.2", State: "LOST", Since: before(3 * time.Minute), AgeMs: 180_031, Reason: "silent on all interfaces"},
 				{ID: 1, Name: "gw-b", Local: true, Address: "10.99.0.3", State: "ACTIVE(!)", Since: before(3 * time.Minute), Term: 8, Answer: true, Forward: true,
-					Problems: []string{"db"}, LoadPercent: 12.4, Version: "v1.0", ConfigDigest: "00ff00ff00ff00ff", Reason: "nobody else can serve"},
+					Problems: []string{"db", "backup"}, NotOK: []control.NotOK{{Device: "db", Status: "problem", Reason: "no answer on 5432"}, {Device: "backup", Status: "init"}},
+					LoadPercent: 12.4, Version: "v1.0", Protocol: 1, ConfigDigest: "00ff00ff00ff00ff", Reason: "nobody else can serve"},
 				{ID: 2, Name: "gw-c", Address: "10.99.0.4", State: "DOWN", Since: before(26 * time.Hour), AgeMs: 3.2, Problems: []string{"admin-down"},
-					LoadPercent: 1, Version: "v0.9", ConfigDigest: "1111111111111111"},
+					NotOK:       []control.NotOK{{Device: "admin-down", Status: "problem", Reason: "taken down by the operator"}},
+					LoadPercent: 1, Version: "v0.9", Protocol: 1, ConfigDigest: "1111111111111111"},
 			},
 			LastChange: &control.Event{Seq: 9, Time: before(3 * time.Minute), Code: "attention", Member: "gw-b", From: "STANDBY", To: "ACTIVE(!)",
 				Reason: "gw-a is silent on all interfaces"},
 			LastFailover: &failover, Failovers: 2, FailoversSince: before(31 * time.Hour), Forced: "gw-b", ForcedUntil: &until,
+			Frozen:   []control.Freeze{{By: "gw-c", Until: noon.Add(25 * time.Second), LeftMs: 25_000}},
+			Flap:     &control.Flap{Budget: 5, Left: 3, Window: control.Duration(10 * time.Minute)},
 			Warnings: []string{"key 2 is not confirmed by gw-a"},
 		},
 		InterfacesV: control.Interfaces{Member: "gw-b", Transport: "unicast", Required: 3, Up: 2, Interfaces: []control.InterfaceState{
@@ -47,10 +51,13 @@ func edge() *controltest.Backend {
 			{Name: "mgmt", Device: "eth4", Slot: 3, Role: "private", Status: "non-monitored"},
 		}},
 		DevicesV: control.Devices{Member: "gw-b", Devices: []control.Device{
-			{Name: "interfaces", Status: "ok", BuiltIn: true, Since: before(31 * time.Hour), Reported: before(time.Second)},
-			{Name: "config", Status: "problem", BuiltIn: true, Since: before(time.Hour), Reported: before(2 * time.Second), Reason: "gw-c has another configuration"},
-			{Name: "db", Status: "problem", TimeoutSec: 30, Since: before(10 * time.Second), Reported: before(10 * time.Second), Reason: "no answer on 5432"},
-			{Name: "batch", Status: "ok", Since: before(2 * time.Hour), Reported: before(90 * time.Minute), Persistent: true},
+			{Name: "interface-active-check", Status: "ok", BuiltIn: true, Since: before(31 * time.Hour), Reported: before(time.Second), Weight: 3,
+				Meaning: "a required interface has failed on this member's side"},
+			{Name: "config", Status: "problem", BuiltIn: true, Since: before(time.Hour), Reported: before(2 * time.Second), Reason: "gw-c has another configuration",
+				Weight: 1, Meaning: "this member runs with another cluster-wide configuration or mode than the one it joins"},
+			{Name: "db", Status: "problem", TimeoutSec: 30, Weight: 1, Since: before(10 * time.Second), Reported: before(10 * time.Second), Reason: "no answer on 5432"},
+			{Name: "uplink", Status: "ok", TimeoutSec: 15, Weight: 1, Since: before(2 * time.Hour), Reported: before(time.Second), Monitors: []string{"ping-isp"}},
+			{Name: "batch", Status: "ok", Weight: 1, Since: before(2 * time.Hour), Reported: before(90 * time.Minute), Persistent: true},
 		}},
 		VIPsV: control.VIPs{Member: "gw-b", Serving: true, VIPs: []control.VIP{
 			{Address: "192.0.2.1", Prefix: "192.0.2.0/24", Interface: "outside", Kind: "vip", MAC: "02:48:00:07:00:00", Holder: "gw-b", Announced: &announced},
@@ -75,7 +82,9 @@ func edge() *controltest.Backend {
 				{Member: "gw-a", Timer: "dead", Measure: "softirq-delay", ValueMs: 12.3, LimitMs: 20, UsedPercent: 61, Thin: true},
 			}, Lateness: []control.Lateness{{Name: "pulse", LastMs: 0.11, WorstMs: 27, LimitMs: 20}}},
 		WhyV: control.Why{Member: "gw-b", State: "ACTIVE(!)", Why: "it has a problem, and no other member can serve", Facts: []string{"device db is in problem", "lease term 8, fence term 8"},
-			Peers: []control.WhyNot{{Member: "gw-a", State: "LOST", Why: "silent on all interfaces for 3m"}, {Member: "gw-c", State: "DOWN", Why: "admin down"}}},
+			Peers: []control.WhyNot{{Member: "gw-a", State: "LOST", Why: "silent on all interfaces for 3m", Facts: []string{"gate: answered 180031.0 ms ago"}},
+				{Member: "gw-c", State: "DOWN", Why: "admin down", Facts: []string{"device admin-down: problem, taken down by the operator", "gate: answered 3.2 ms ago",
+					"daemon: last HELLO 43 ms ago, version v0.9, protocol 1, another configuration"}}}},
 		CountersV: control.Counters{Member: "gw-b", Groups: map[string]map[string]uint64{"gate": {"arp-answered": 12, "forged": 0}, "drops": {"replay": 3}}},
 		ReloadV: control.ReloadResult{Refused: []control.Change{{Path: "id", From: "7", To: "8", Reason: "all members must change it in the same moment"}},
 			Applied: []control.Change{}},

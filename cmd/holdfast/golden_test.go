@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"flag"
 	"os"
 	"path/filepath"
@@ -14,11 +15,15 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/holdfast-project/holdfast/internal/build"
 	"github.com/holdfast-project/holdfast/internal/control"
 	"github.com/holdfast-project/holdfast/internal/control/controltest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	build.Version = "v1.0" // whatever the linker says
+	goleak.VerifyTestMain(m)
+}
 
 var update = flag.Bool("update", false, "write the golden files")
 
@@ -54,6 +59,9 @@ func TestGolden(t *testing.T) {
 		{"state-json", false, 0, "holdfast state -o json"},
 		{"interfaces", false, 0, "holdfast interfaces"},
 		{"devices", false, 0, "holdfast devices"},
+		{"devices-all", false, 0, "holdfast devices --all"},
+		{"devices-problems", false, 0, "holdfast devices --problems"},
+		{"devices-json", false, 0, "holdfast devices -o json"},
 		{"vips", false, 0, "holdfast vips"},
 		{"failover-history", false, 0, "holdfast failover history"},
 		{"failover-history-since", false, 0, "holdfast failover history --since 24h"},
@@ -61,6 +69,16 @@ func TestGolden(t *testing.T) {
 		{"history-last", false, 0, "holdfast history --since 2026-03-04 --last 1"},
 		{"timers", false, 0, "holdfast timers"},
 		{"why", false, 0, "holdfast why"},
+		{"why-json", false, 0, "holdfast why -o json"},
+		{"why-peer", false, 0, "holdfast why gw-c"},
+		{"why-peer-json", false, 0, "holdfast why gw-c -o json"},
+		{"why-self", false, 0, "holdfast why gw-b"},
+		{"version", false, 0, "holdfast version"},
+		{"version-json", false, 0, "holdfast version -o json"},
+		{"interfaces-json", false, 0, "holdfast interfaces -o json"},
+		{"vips-json", false, 0, "holdfast vips -o json"},
+		{"timers-json", false, 0, "holdfast timers -o json"},
+		{"counters-json", false, 0, "holdfast counters -o json"},
 		{"counters", false, 0, "holdfast counters"},
 		{"counters-all", false, 0, "holdfast counters --all"},
 		{"events", false, 0, "holdfast events"},
@@ -71,6 +89,10 @@ func TestGolden(t *testing.T) {
 		{"cphaprob-a-if", false, 0, "cphaprob -a if"},
 		{"cphaprob-list", false, 0, "cphaprob list"},
 		{"cphaprob-l-list", false, 0, "holdfast cphaprob -l list"},
+		{"cphaprob-i-list", false, 0, "cphaprob -i list"},
+		{"cphaprob-ia-list", false, 0, "cphaprob -ia list"},
+		{"cphaprob-e-list", false, 0, "cphaprob -e list"},
+		{"cphaprob-help", false, 0, "cphaprob help"},
 		{"cphaprob-show_failover", false, 0, "cphaprob show_failover"},
 	} {
 		t.Run(k.golden, func(t *testing.T) {
@@ -82,6 +104,12 @@ func TestGolden(t *testing.T) {
 			if *update {
 				if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
 					t.Fatal(err)
+				}
+			}
+			if strings.Contains(k.args, "-o json") {
+				var v any
+				if err := json.NewDecoder(strings.NewReader(got)).Decode(&v); err != nil {
+					t.Errorf("%s: not JSON: %v", k.args, err)
 				}
 			}
 			want, err := os.ReadFile(path)

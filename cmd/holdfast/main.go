@@ -22,7 +22,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args, environment{
-		out: os.Stdout, err: os.Stderr, getenv: os.Getenv, now: time.Now, zone: time.Local, terminal: isTerminal(os.Stdout),
+		in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv, now: time.Now, zone: time.Local, terminal: isTerminal(os.Stdout),
 	})
 	stop()
 	os.Exit(code)
@@ -30,6 +30,7 @@ func main() {
 
 // environment is what a command may touch besides the socket, so that tests run whole commands in their own process.
 type environment struct {
+	in       io.Reader
 	out, err io.Writer
 	getenv   func(string) string
 	now      func() time.Time
@@ -47,9 +48,10 @@ const (
 // run executes one command line, args[0] being the name it was called by.
 func run(ctx context.Context, args []string, env environment) int {
 	var err error
-	if filepath.Base(args[0]) == "cphaprob" {
-		err = cphaprob(ctx, &app{environment: env, socket: socketPath(env)}, args[1:])
-	} else {
+	switch name := filepath.Base(args[0]); name {
+	case "cphaprob", "cphaconf":
+		err = cphaprob(ctx, &app{environment: env, socket: socketPath(env)}, name, args[1:])
+	default:
 		root := newRoot(env)
 		root.SetArgs(args[1:])
 		err = root.ExecuteContext(ctx)

@@ -164,20 +164,6 @@ func drawTimers(p *page, v control.Timers) {
 	}
 }
 
-func (a *app) whyCommand() *cobra.Command {
-	return noun(a, "why", "Why this member is in its state, and why the others are not active", (*control.Client).Why, drawWhy)
-}
-
-func drawWhy(p *page, w control.Why) {
-	p.line("%s is %s: %s", w.Member, p.paint(stateCell(w.State)), w.Why)
-	for _, f := range w.Facts {
-		p.line("  - %s", f)
-	}
-	for _, n := range w.Peers {
-		p.line("%s is %s: %s", n.Member, p.paint(stateCell(n.State)), n.Why)
-	}
-}
-
 func (a *app) countersCommand() *cobra.Command {
 	all := false
 	cmd := noun(a, "counters", "Raw counters of gate, protocol and pulse", (*control.Client).Counters, func(p *page, v control.Counters) {

@@ -24,6 +24,25 @@ func (p *page) line(format string, args ...any) {
 	p.b.WriteByte('\n')
 }
 
+// pageWidth is what sentences are wrapped to.
+const pageWidth = 80
+
+// wrapped writes a sentence that may be longer than a line: first before it, rest before its further lines.
+func (p *page) wrapped(first, rest, sentence string) {
+	line, empty := first, true
+	for _, word := range strings.Fields(sentence) {
+		if !empty && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > pageWidth {
+			p.line("%s", line)
+			line, empty = rest, true
+		}
+		if !empty {
+			line += " "
+		}
+		line, empty = line+word, false
+	}
+	p.line("%s", line)
+}
+
 // style is how a cell looks on a terminal.
 type style string
 

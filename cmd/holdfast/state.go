@@ -3,8 +3,10 @@
 package main
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -18,7 +20,8 @@ func (a *app) stateCommand() *cobra.Command {
 }
 
 func drawState(p *page, s control.State) {
-	p.line("Cluster %s (%d), %s, %s, profile %s, configuration %s", s.Cluster, s.ClusterID, s.Mode, s.Recovery, s.Profile, s.ConfigDigest)
+	p.line("Cluster %s (%d), %s, %s, profile %s", s.Cluster, s.ClusterID, s.Mode, s.Recovery, s.Profile)
+	p.line("Configuration %s, version %s, protocol %d", s.ConfigDigest, s.Version, s.Protocol)
 	p.line("")
 	rows := make([][]cell, 0, len(s.Members))
 	for _, m := range s.Members {
@@ -34,24 +37,73 @@ func drawState(p *page, s control.State) {
 			load = strconv.FormatFloat(m.LoadPercent, 'f', 0, 64) + "%"
 		}
 		rows = append(rows, []cell{text(id), text(m.Name), text(m.Address), stateCell(m.State), text(serves(m)),
-			text(number(uint64(m.Term))), text(p.ago(m.Since)), text(age), text(load),
-			{strings.Join(m.Problems, ", "), red}, text(m.Reason)})
+			text(number(uint64(m.Term))), text(p.ago(m.Since)), text(age), text(load)})
 	}
-	p.table([]string{"ID", "NAME", "ADDRESS", "STATE", "SERVES", "TERM", "FOR", "HEARD", "LOAD", "PROBLEMS", "REASON"}, rows)
+	p.table([]string{"ID", "NAME", "ADDRESS", "STATE", "SERVES", "TERM", "FOR", "HEARD", "LOAD"}, rows)
 	p.line("")
-	switch {
-	case s.Forced != "" && s.ForcedUntil != nil:
-		p.line("Held on %s by order until %s.", s.Forced, p.stamp(*s.ForcedUntil))
-	case s.Forced != "":
-		p.line("Being handed to %s by order.", s.Forced)
-	}
+	drawReasons(p, s.Members)
+	drawOrders(p, s)
+	const indent = "                   "
 	if e := s.LastChange; e != nil {
-		p.line("Last change here:  %s  %s -> %s  %s", p.stamp(e.Time), e.From, e.To, e.Reason)
+		p.wrapped("Last change here:  ", indent, fmt.Sprintf("%s %s -> %s: %s", p.stamp(e.Time), e.From, e.To, e.Reason))
 	}
 	if f := s.LastFailover; f != nil {
-		p.line("Last failover:     %s  %s -> %s  %s", p.stamp(f.Time), nobody(f.From), f.To, f.Reason)
+		p.wrapped("Last failover:     ", indent, fmt.Sprintf("%s %s -> %s: %s", p.stamp(f.Time), nobody(f.From), f.To, f.Reason))
 	}
 	p.line("Failovers:         %d since %s", s.Failovers, p.stamp(s.FailoversSince))
+	drawWarnings(p, s)
+}
+
+// drawReasons says below the table why members that are not simply well are as they are: the first line of what holdfast why says.
+func drawReasons(p *page, all []control.MemberState) {
+	some := false
+	for _, m := range all {
+		if m.Reason == "" && len(m.NotOK) == 0 {
+			continue
+		}
+		some = true
+		reason := m.Reason
+		if reason != "" {
+			reason = ": " + reason
+		}
+		p.line("%s is %s%s", m.Name, p.paint(stateCell(m.State)), reason)
+		if m.State == "LOST" {
+			continue // what it said of its devices is old
+		}
+		for _, d := range m.NotOK {
+			line := d.Device + ": " + d.Status
+			if d.Reason != "" {
+				line += ", " + d.Reason
+			}
+			p.line("    %s", p.paint(cell{line, statusCell(d.Status).style}))
+		}
+	}
+	if some {
+		p.line("")
+	}
+}
+
+// drawOrders tells what holds moves up: orders, a freeze, the flap budget.
+func drawOrders(p *page, s control.State) {
+	switch {
+	case s.Forced != "" && s.ForcedUntil != nil:
+		p.line("Forced:            held on %s by order until %s", s.Forced, p.stamp(*s.ForcedUntil))
+	case s.Forced != "":
+		p.line("Forced:            being handed to %s by order", s.Forced)
+	}
+	for _, f := range s.Frozen {
+		p.line("%s", p.paint(cell{fmt.Sprintf("Frozen:            by %s for %s more: no voluntary moves", f.By, ms(f.LeftMs)), yellow}))
+	}
+	if f := s.Flap; f != nil && f.Left < f.Budget {
+		line := fmt.Sprintf("Moves left:        %d of %d within %s", f.Left, f.Budget, short(time.Duration(f.Window)))
+		if f.Until != nil {
+			line += ", the next at " + p.stamp(*f.Until)
+		}
+		p.line("%s", p.paint(cell{line, yellow}))
+	}
+}
+
+func drawWarnings(p *page, s control.State) {
 	for _, w := range s.Warnings {
 		p.line("%s", p.paint(cell{"Warning: " + w, yellow}))
 	}
@@ -59,24 +111,27 @@ func drawState(p *page, s control.State) {
 		if m.ConfigDigest != "" && m.ConfigDigest != s.ConfigDigest {
 			p.line("%s", p.paint(cell{"Warning: " + m.Name + " has another configuration: " + m.ConfigDigest, yellow}))
 		}
-		if m.Version != "" && m.Version != s.Version {
-			p.line("%s runs version %s, this member %s.", m.Name, m.Version, s.Version)
-		}
+	}
+	for _, line := range differences(s) {
+		p.line("%s", line)
 	}
 }
 
+// serves says which of the two bits of serving are set: both is yes.
 func serves(m control.MemberState) string {
-	var words []string
-	if m.Answer {
-		words = append(words, "answer")
-	}
-	if m.Forward {
-		words = append(words, "forward")
+	word := ""
+	switch {
+	case m.Answer && m.Forward:
+		word = "yes"
+	case m.Answer:
+		word = "answer"
+	case m.Forward:
+		word = "forward"
 	}
 	if m.Alone {
-		words = append(words, "alone")
+		word += " alone"
 	}
-	return strings.Join(words, "+")
+	return strings.TrimSpace(word)
 }
 
 func nobody(name string) string {

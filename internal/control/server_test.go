@@ -118,6 +118,12 @@ func TestRequestsArrive(t *testing.T) {
 		func() (control.Result, error) {
 			return c.Device(ctx, control.DeviceRequest{Action: "register", Name: "db", Status: "init", Timeout: control.Duration(time.Second), Persistent: true})
 		},
+		func() (control.Result, error) {
+			return c.ManyDevices(ctx, control.DevicesRequest{Requests: []control.DeviceRequest{{Action: "unregister", Name: "a"}, {Action: "report", Name: "b", Status: "ok"}}})
+		},
+		func() (control.Result, error) {
+			return c.Freeze(ctx, control.FreezeRequest{Frozen: true, For: control.Duration(time.Minute)})
+		},
 		func() (control.Result, error) { return c.Stop(ctx) },
 		func() (control.Result, error) { return c.Restart(ctx) },
 	} {
@@ -126,7 +132,8 @@ func TestRequestsArrive(t *testing.T) {
 		}
 	}
 	want := []string{"failover to gw-b for 10m0s", "reset counter true history false", "admin up false permanent true",
-		"device register db init timeout 1s persistent true: ", "stop", "restart"}
+		"device register db init timeout 1s persistent true: ", "device unregister a  timeout 0s persistent false: ",
+		"device report b ok timeout 0s persistent false: ", "freeze true for 1m0s", "stop", "restart"}
 	if got := b.Requests(); !reflect.DeepEqual(got, want) {
 		t.Errorf("backend was asked\n%q, want\n%q", got, want)
 	}
@@ -174,6 +181,12 @@ func TestBadRequests(t *testing.T) {
 		{"nothing to reset", "POST", "/v1/failover/reset", `{}`, 400, control.CodeInvalid},
 		{"device with a space", "POST", "/v1/devices", `{"action":"report","name":"a b","status":"ok"}`, 400, control.CodeInvalid},
 		{"unknown status", "POST", "/v1/devices", `{"action":"report","name":"a","status":"well"}`, 400, control.CodeInvalid},
+		{"timeout too short", "POST", "/v1/devices", `{"action":"register","name":"a","status":"ok","timeout":"1ms"}`, 400, control.CodeInvalid},
+		{"reason of two lines", "POST", "/v1/devices", `{"action":"report","name":"a","status":"ok","reason":"a\nb"}`, 400, control.CodeInvalid},
+		{"empty batch", "POST", "/v1/devices/batch", `{"requests":[]}`, 400, control.CodeInvalid},
+		{"one of a batch", "POST", "/v1/devices/batch", `{"requests":[{"action":"unregister","name":"a"},{"action":"report","name":"b"}]}`, 400, control.CodeInvalid},
+		{"endless freeze", "POST", "/v1/freeze", `{"frozen":true,"for":"1h"}`, 400, control.CodeInvalid},
+		{"unfreeze for a time", "POST", "/v1/freeze", `{"frozen":false,"for":"1m"}`, 400, control.CodeInvalid},
 		{"endless body", "POST", "/v1/failover", `{"to":"` + strings.Repeat("a", 1<<20) + `"}`, 400, control.CodeInvalid},
 		{"bad sequence", "GET", "/v1/events?since=x", "", 400, control.CodeInvalid},
 	} {

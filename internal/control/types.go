@@ -143,8 +143,9 @@ type Device struct {
 	Since      time.Time `json:"since"`     // last change of status
 	Reported   time.Time `json:"reported"`  // last report
 	Persistent bool      `json:"persistent,omitempty"`
-	Weight     int       `json:"weight"`            // of its problem when all members have some; 0: it counts nothing
-	Meaning    string    `json:"meaning,omitempty"` // what problem means, of a built-in one
+	Weight     int       `json:"weight"`             // of its problem when all members have some; 0: it counts nothing
+	Monitors   []string  `json:"monitors,omitempty"` // of cluster.yaml that feed it
+	Meaning    string    `json:"meaning,omitempty"`  // what problem means, of a built-in one
 }
 
 // VIPs lists the cluster's virtual addresses.

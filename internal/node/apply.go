@@ -204,10 +204,11 @@ func (n *node) machineConfig() members.Config {
 		Timers: members.Timers{
 			Probe: t.Probe, Dead: t.Dead, Hello: t.Hello, BootWait: t.BootWait, ReceiveWait: t.BootListen, HoldDown: t.HoldDown,
 			CourtesyAge: t.Courtesy, CourtesyMax: t.CourtesyMax, Restarting: t.Restarting, Stranger: t.Stranger,
+			RecoveryDelay: t.Recovery,
 		},
 		Digest: n.cfg.Digest(), Mode: string(n.cfg.Mode), Version: build.ProtocolVersion(), Capabilities: capabilities,
 		MinVersion: build.OldestProtocolVersion(),
-		FlapBudget: n.cfg.Flap.Budget, FlapWindow: n.cfg.Flap.Window,
+		FlapBudget: n.cfg.Flap.Budget, FlapWindow: n.cfg.Flap.Window, Weights: n.cfg.Devices.Weights,
 	}
 	if c.FlapBudget == 0 { // damping is off
 		c.FlapBudget = math.MaxInt32

@@ -5,6 +5,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -81,8 +82,8 @@ func (n *node) reportable(now int64, r control.DeviceRequest) (device.Device, er
 	switch {
 	case !known:
 		return d, control.NotFound("there is no device "+r.Name, "register it first: holdfast devices register "+r.Name)
-	case d.Builtin:
-		return d, control.Refused(r.Name+" is a built-in device: the member itself watches it", "report to a device of your own")
+	case taken(d) != nil:
+		return d, taken(d)
 	}
 	if r.Status != "ok" || d.Status == device.OK {
 		return d, nil
@@ -174,8 +175,8 @@ func (n *node) checkDevices(now int64, all []control.DeviceRequest) error {
 			known = is
 		}
 		switch {
-		case d.Builtin:
-			return control.Refused(r.Name+" is a built-in device", "choose another name; nothing was changed")
+		case taken(d) != nil:
+			return taken(d)
 		case r.Action == "register":
 			if !known {
 				count++
@@ -221,11 +222,33 @@ func (b *backend) Devices(ctx context.Context) (control.Devices, error) {
 			list.Devices = append(list.Devices, control.Device{
 				Name: d.Name, Status: d.Status.String(), Reason: d.Reason, BuiltIn: d.Builtin, TimeoutSec: d.Timeout.Seconds(),
 				Since: b.n.trace.at(d.Changed), Reported: b.n.trace.at(d.Reported), Persistent: kept[d.Name],
-				Weight: b.n.weight(d.Name), Meaning: d.Meaning,
+				Weight: b.n.weight(d.Name), Meaning: d.Meaning, Monitors: monitors(d),
 			})
 		}
 		return list, nil
 	})
+}
+
+// monitors lists the reporters of a device that have a name: programs have none here.
+func monitors(d device.Device) []string {
+	var names []string
+	for _, r := range d.Reports {
+		if r.Reporter != "" {
+			names = append(names, r.Reporter)
+		}
+	}
+	return names
+}
+
+// taken refuses a device that is not the programs' to change.
+func taken(d device.Device) error {
+	if d.Builtin {
+		return control.Refused(d.Name+" is a built-in device: the member itself watches it", "choose a name of your own; nothing was changed")
+	}
+	if by := monitors(d); len(by) > 0 {
+		return control.Refused(d.Name+" is the device of monitor "+strings.Join(by, ", "), "choose another name, or change monitors in cluster.yaml; nothing was changed")
+	}
+	return nil
 }
 
 // weight is how much a problem of the device counts when every member has some.
