@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"sync"
@@ -64,12 +65,17 @@ type open struct {
 	asked, until int64
 	wait         time.Duration
 	answered     map[[6]byte]bool
-	// then is an echo to send when this Neighbour question is answered.
+	// then is an echo request to send when this Neighbour question is answered.
 	then *echo
+	// sent is when each echo request left, by its sequence number.
+	sent map[uint16]int64
 }
 
-// echo is an echo request that waits for its target's MAC.
-type echo struct{ wait time.Duration }
+// echo is an echo request that waits for its target's MAC; to is where one went already, to a MAC that answered before.
+type echo struct {
+	wait time.Duration
+	to   [6]byte
+}
 
 // seen is a MAC that answered for a place.
 type seen struct {
@@ -102,7 +108,7 @@ func (a *Asker) Configure(ifaces []Iface, table Table) error {
 	}
 	segments := make(map[int]*segment, len(ifaces))
 	for _, in := range ifaces {
-		if old := a.segments[in.Index]; old != nil && old.Iface == in {
+		if old := a.segments[in.Index]; old != nil && old.Same(in) {
 			segments[in.Index] = old
 			continue
 		}
@@ -130,8 +136,8 @@ func (a *Asker) forget(index int) {
 
 // Ask sends one question on an interface and returns; the answer, or Nobody after wait, comes on Answers. Asking
 // again while a question for the same (kind, interface, address) is open sends another frame, extends its time, and has
-// those who answer once more reported once more. An Echo
-// to a neighbour whose MAC did not answer lately begins with a Neighbour question; if that finds nobody, so does the Echo.
+// those who answer once more reported once more. An Echo is a Neighbour question too, and both are answered: where the MAC
+// answered lately the echo request leaves at once, else when the MAC answers; if nobody does, the Echo finds nobody.
 // The first question on an interface opens sockets in the network namespace of the calling thread.
 func (a *Asker) Ask(kind Kind, index int, addr netip.Addr, wait time.Duration) error {
 	addr = addr.Unmap().WithZone("")
@@ -160,21 +166,19 @@ func (a *Asker) ask(s *segment, kind Kind, addr netip.Addr, wait time.Duration) 
 	}
 	now := boottime()
 	if kind == Echo {
-		m, known := a.macs[place{s.Index, addr}]
-		if !known || now-m.at > int64(macMemory) {
-			return a.resolveFirst(s, addr, wait, now)
-		}
-		a.sequence++
-		b, err := s.echoRequest(addr, m.mac, a.id, a.sequence)
-		return a.post(s, question{kind, s.Index, addr}, wait, now, b, err)
+		return a.askEcho(s, addr, wait, now)
 	}
 	b, err := s.resolution(addr)
 	return a.post(s, question{kind, s.Index, addr}, wait, now, b, err)
 }
 
-// resolveFirst asks for the MAC, and for the echo when it is known. It listens for the echo's answer already: sockets are
-// opened in Ask only, whose thread is in the right network namespace.
-func (a *Asker) resolveFirst(s *segment, addr netip.Addr, wait time.Duration, now int64) error {
+// askEcho asks for the MAC, and for the echo: at once of a MAC that answered lately, so that nothing waits for a round trip more, and
+// of any other one that answers now. It listens for the echo's answer already: sockets are opened in Ask only, whose thread is in
+// the right network namespace.
+func (a *Asker) askEcho(s *segment, addr netip.Addr, wait time.Duration, now int64) error {
+	if !s.source(addr).IsValid() {
+		return errNoOwner
+	}
 	if addr.Is4() {
 		if _, err := a.ear(s, etherTypeIPv4); err != nil {
 			return err
@@ -185,8 +189,27 @@ func (a *Asker) resolveFirst(s *segment, addr netip.Addr, wait time.Duration, no
 	if err := a.post(s, q, wait, now, b, err); err != nil {
 		return err
 	}
-	a.questions[q].then = &echo{wait: wait}
+	then := &echo{wait: wait}
+	a.questions[q].then = then
+	if m, known := a.macs[place{s.Index, addr}]; known && now-m.at <= int64(macMemory) {
+		then.to = m.mac
+		return a.sendEcho(s, addr, m.mac, wait, now)
+	}
 	return nil
+}
+
+// sendEcho sends an echo request to a MAC.
+func (a *Asker) sendEcho(s *segment, addr netip.Addr, mac [6]byte, wait time.Duration, now int64) error {
+	a.sequence++
+	b, err := s.echoRequest(addr, mac, a.id, a.sequence)
+	q := question{Echo, s.Index, addr}
+	if o := a.questions[q]; o != nil {
+		maps.DeleteFunc(o.sent, func(_ uint16, at int64) bool { return now-at > int64(macMemory) })
+		o.sent[a.sequence] = now
+	} else if err == nil {
+		a.questions[q] = &open{asked: now, answered: make(map[[6]byte]bool), sent: map[uint16]int64{a.sequence: now}}
+	}
+	return a.post(s, q, wait, now, b, err)
 }
 
 // post listens, notes the question and sends its frame, in this order, so that no answer can be missed. It passes on the
@@ -260,7 +283,7 @@ func (a *Asker) tend(readers *sync.WaitGroup) time.Duration {
 		delete(a.questions, q)
 		if len(o.answered) == 0 {
 			a.deliver(Answer{Kind: q.kind, Index: q.index, Addr: q.addr, By: Nobody, At: now, RTT: o.wait})
-			if o.then != nil {
+			if o.then != nil && o.then.to == [6]byte{} { // else the echo request has left, and ends by itself
 				a.deliver(Answer{Kind: Echo, Index: q.index, Addr: q.addr, By: Nobody, At: now, RTT: o.then.wait})
 			}
 		}

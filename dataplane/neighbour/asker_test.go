@@ -20,6 +20,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type wire struct {
 	t      *testing.T
 	member *linktest.Namespace
+	bridge *linktest.Namespace
 	hosts  [2]*linktest.Namespace
 	index  int
 	asker  *Asker
@@ -29,6 +30,7 @@ func newWire(t *testing.T, table func(w *wire) Table) *wire {
 	t.Helper()
 	w := &wire{t: t, member: linktest.New(t)}
 	bridge := linktest.New(t)
+	w.bridge = bridge
 	w.index, _ = linktest.Veth(w.member, "e0", bridge, "p0")
 	ports := []string{"p0"}
 	for i := range w.hosts {
@@ -43,7 +45,8 @@ func newWire(t *testing.T, table func(w *wire) Table) *wire {
 	w.member.Addr("e0", "10.0.0.1/24")
 	w.member.Addr("e0", "2001:db8::1/64")
 	w.asker = New(nil)
-	in := Iface{Index: w.index, Name: "e0", MAC: w.member.MAC("e0"), IPv4: netip.MustParseAddr("10.0.0.1"), IPv6: netip.MustParseAddr("2001:db8::1")}
+	in := Iface{Index: w.index, Name: "e0", MAC: w.member.MAC("e0"),
+		Own: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/24"), netip.MustParsePrefix("2001:db8::1/64")}}
 	var owners Table
 	if table != nil {
 		owners = table(w)
@@ -157,9 +160,14 @@ func TestEchoResolvesFirst(t *testing.T) {
 		if a, b := w.answer(), w.answer(); a.Kind != Neighbour || a.By != Stranger || b.Kind != Echo || b.By != Stranger || b.MAC != w.hosts[0].MAC("h0") {
 			t.Errorf("%s: %+v, %+v", addr, a, b)
 		}
-		w.ask(Echo, addr, 2*time.Second) // the MAC is known now
-		if a := w.answer(); a.Kind != Echo || a.By != Stranger {
-			t.Errorf("%s again: %+v", addr, a)
+		w.ask(Echo, addr, 2*time.Second) // the MAC is known now: both at once, in either order
+		kinds := map[Kind]bool{}
+		for range 2 {
+			a := w.answer()
+			kinds[a.Kind] = a.By == Stranger
+		}
+		if !kinds[Echo] || !kinds[Neighbour] {
+			t.Errorf("%s again: %v", addr, kinds)
 		}
 	}
 }

@@ -54,7 +54,7 @@ func (in *Iface) resolution(addr netip.Addr) ([]byte, error) {
 }
 
 func (in *Iface) arpRequest(addr netip.Addr) ([]byte, error) {
-	sender := in.IPv4
+	sender := in.source(addr)
 	if !sender.IsValid() {
 		sender = netip.IPv4Unspecified()
 	}
@@ -71,7 +71,7 @@ func (in *Iface) arpRequest(addr netip.Addr) ([]byte, error) {
 
 func (in *Iface) solicitation(addr netip.Addr) ([]byte, error) {
 	m := &ndp.NeighborSolicitation{TargetAddress: addr}
-	source := in.IPv6
+	source := in.source(addr)
 	if source.IsValid() {
 		m.Options = []ndp.Option{&ndp.LinkLayerAddress{Direction: ndp.Source, Addr: in.MAC[:]}}
 	} else {
@@ -106,18 +106,16 @@ func (in *Iface) echoRequest(addr netip.Addr, mac [6]byte, id, sequence uint16) 
 	body = binary.BigEndian.AppendUint16(body, id)
 	body = binary.BigEndian.AppendUint16(body, sequence)
 	body = append(body, "holdfast"...)
-	if addr.Is4() {
-		if !in.IPv4.IsValid() {
-			return nil, errNoOwner
-		}
-		binary.BigEndian.PutUint16(body[2:], checksum(0, body))
-		return ethernet(mac, in.MAC, etherTypeIPv4, ipv4Packet(in.IPv4, addr, body)), nil
-	}
-	if !in.IPv6.IsValid() {
+	source := in.source(addr)
+	if !source.IsValid() {
 		return nil, errNoOwner
 	}
+	if addr.Is4() {
+		binary.BigEndian.PutUint16(body[2:], checksum(0, body))
+		return ethernet(mac, in.MAC, etherTypeIPv4, ipv4Packet(source, addr, body)), nil
+	}
 	body[0] = icmp6EchoRequest
-	b := ipv6Packet(in.IPv6, addr, 64, body)
+	b := ipv6Packet(source, addr, 64, body)
 	binary.BigEndian.PutUint16(b[42:], checksum(uint32(len(body))+protoICMPv6, b[8:]))
 	return ethernet(mac, in.MAC, etherTypeIPv6, b), nil
 }
@@ -149,7 +147,8 @@ type heard struct {
 	addr netip.Addr
 	mac  [6]byte
 	echo bool
-	id   uint16 // of an echo reply
+	// id and sequence of an echo reply
+	id, sequence uint16
 }
 
 // parse reads an untagged Ethernet frame; ok is false for all but ARP replies, neighbour advertisements and echo replies.
@@ -188,7 +187,7 @@ func parseIPv4(h heard, b []byte) (heard, bool) {
 	}
 	h.addr = netip.AddrFrom4([4]byte(b[12:16]))
 	h.echo = true
-	h.id = binary.BigEndian.Uint16(b[header+4:])
+	h.id, h.sequence = binary.BigEndian.Uint16(b[header+4:]), binary.BigEndian.Uint16(b[header+6:])
 	return h, true
 }
 
@@ -205,7 +204,7 @@ func parseIPv6(h heard, b []byte) (heard, bool) {
 	case icmp6EchoReply:
 		h.addr = netip.AddrFrom16([16]byte(b[8:24]))
 		h.echo = true
-		h.id = binary.BigEndian.Uint16(body[4:])
+		h.id, h.sequence = binary.BigEndian.Uint16(body[4:]), binary.BigEndian.Uint16(body[6:])
 		return h, true
 	case icmp6NA:
 		if b[7] != 255 { // from beyond the link

@@ -19,7 +19,8 @@ import (
 var (
 	ownMAC  = [6]byte{0x02, 0, 0, 0, 0, 0x0a}
 	peerMAC = [6]byte{0x02, 0, 0, 0, 0, 0x0b}
-	own     = Iface{Index: 2, Name: "e0", MAC: ownMAC, IPv4: netip.MustParseAddr("10.0.0.1"), IPv6: netip.MustParseAddr("2001:db8::1")}
+	own     = Iface{Index: 2, Name: "e0", MAC: ownMAC,
+		Own: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/24"), netip.MustParsePrefix("2001:db8::1/64")}}
 )
 
 // decode fails the test unless gopacket reads the frame without an error, and its checksums are what gopacket computes.
@@ -121,7 +122,7 @@ func TestParse(t *testing.T) {
 	na := append(append([]byte{},
 		0x02, 0, 0, 0, 0, 0x0a, 0x02, 0, 0, 0, 0, 0x0b, 0x86, 0xdd,
 		0x60, 0, 0, 0, 0, 32, 58, 255), // length, ICMPv6, hop limit
-		append(append(own.IPv6.AsSlice(), own.IPv6.AsSlice()...),
+		append(append(own.Own[1].Addr().AsSlice(), own.Own[1].Addr().AsSlice()...),
 			append(append([]byte{136, 0, 0, 0, 0x60, 0, 0, 0}, netip.MustParseAddr("2001:db8::100").AsSlice()...),
 				2, 1, 0x02, 0x48, 0, 1, 0, 0)...)...) // target link-layer address: the VMAC
 	change := func(b []byte, at int, to byte) []byte {

@@ -37,16 +37,24 @@ func (a *Asker) heard(index int, h heard) {
 		if o == nil || o.answered[h.mac] {
 			continue
 		}
+		asked := o.asked
+		if kind == Echo {
+			sent, ours := o.sent[h.sequence]
+			if !ours {
+				continue // the reply to a request that was given up
+			}
+			asked = sent
+		}
 		o.answered[h.mac] = true
 		if kind == Neighbour {
 			a.macs[place{index, h.addr}] = seen{h.mac, now}
 		}
 		by, member := a.classify(h.mac)
-		a.deliver(Answer{Kind: kind, Index: index, Addr: h.addr, By: by, Member: member, MAC: h.mac, At: now, RTT: time.Duration(now - o.asked)})
-		if o.then != nil {
+		a.deliver(Answer{Kind: kind, Index: index, Addr: h.addr, By: by, Member: member, MAC: h.mac, At: now, RTT: time.Duration(now - asked)})
+		if o.then != nil && o.then.to != h.mac {
 			wait := o.then.wait
 			o.then = nil
-			if err := a.ask(a.segments[index], Echo, h.addr, wait); err != nil {
+			if err := a.sendEcho(a.segments[index], h.addr, h.mac, wait, now); err != nil {
 				a.log.Debug("echo not sent", "interface", index, "reason", err)
 			}
 		}

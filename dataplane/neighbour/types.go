@@ -4,6 +4,7 @@ package neighbour
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -17,7 +18,7 @@ const (
 	VIP
 	// Neighbour asks by ARP or neighbour solicitation whether a host is there.
 	Neighbour
-	// Echo asks by an ICMP echo request.
+	// Echo asks as Neighbour does and then, where that was answered, by an ICMP echo request to the MAC that answered.
 	Echo
 )
 
@@ -66,11 +67,32 @@ type Table map[[6]byte]Owner
 type Iface struct {
 	Index int
 	Name  string
-	// MAC is the interface's own. IPv4 and IPv6 are the member's own addresses there (IPv6: one in the prefix of what is
-	// asked, or link-local), never VIPs; the zero value makes the question a probe without sender (RFC 5227, DAD), and
-	// an echo impossible.
-	MAC        [6]byte
-	IPv4, IPv6 netip.Addr
+	// MAC is the interface's own. Own are the member's own addresses there, never VIPs: a question is asked from the one whose
+	// prefix holds what is asked for, else from the first of that family. Without any, the question is a probe without sender
+	// (RFC 5227, DAD), and an echo impossible.
+	MAC [6]byte
+	Own []netip.Prefix
+}
+
+// source is the own address to ask for addr from; the zero Addr if there is none of its family.
+func (in *Iface) source(addr netip.Addr) netip.Addr {
+	var first netip.Addr
+	best := -1
+	for _, p := range in.Own {
+		switch {
+		case p.Addr().Is4() != addr.Is4():
+		case p.Contains(addr) && p.Bits() > best:
+			first, best = p.Addr(), p.Bits()
+		case !first.IsValid():
+			first = p.Addr()
+		}
+	}
+	return first
+}
+
+// Same reports whether o is the same interface in every respect.
+func (in Iface) Same(o Iface) bool {
+	return in.Index == o.Index && in.Name == o.Name && in.MAC == o.MAC && slices.Equal(in.Own, o.Own)
 }
 
 // Answer is the end of a question: somebody's answer, or Nobody when its time is over. A question about a VIP may be
@@ -83,7 +105,8 @@ type Answer struct {
 	By     By
 	Member uint8
 	MAC    [6]byte
-	// At is CLOCK_BOOTTIME in ns; RTT the time since the question was first asked, or how long nobody answered.
+	// At is CLOCK_BOOTTIME in ns; RTT the time since the question was asked, or how long nobody answered. Of a question that was
+	// repeated an echo reply tells which one it answers; any other answer counts for the first.
 	At  int64
 	RTT time.Duration
 }

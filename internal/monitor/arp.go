@@ -71,7 +71,7 @@ func (a *asker) answered(q asked) {
 func (a *asker) know(i neighbour.Iface) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.ifaces[i.Index] == i {
+	if known, ok := a.ifaces[i.Index]; ok && known.Same(i) {
 		return nil
 	}
 	a.ifaces[i.Index] = i
@@ -121,7 +121,12 @@ func (c *arpCheck) check(ctx context.Context) verdict.Result {
 	if ifi.Flags&net.FlagUp == 0 {
 		return verdict.Wrong("device " + c.Device + " is down")
 	}
-	i := neighbour.Iface{Index: ifi.Index, Name: c.Device, MAC: [6]byte(ifi.HardwareAddr), IPv4: c.IPv4, IPv6: c.IPv6}
+	i := neighbour.Iface{Index: ifi.Index, Name: c.Device, MAC: [6]byte(ifi.HardwareAddr)}
+	for _, own := range []netip.Addr{c.IPv4, c.IPv6} {
+		if own.IsValid() {
+			i.Own = append(i.Own, netip.PrefixFrom(own, own.BitLen()))
+		}
+	}
 	if err := c.asker.know(i); err != nil {
 		return verdict.Wrong(err.Error())
 	}

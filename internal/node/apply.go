@@ -176,15 +176,10 @@ func router(ra *config.RouterAdv) *announce.Router {
 func (n *node) configureAsker() {
 	var ifaces []neighbour.Iface
 	for _, p := range n.ports {
-		if !p.serves() {
+		if !p.serves() && (p.index == 0 || len(p.Neighbours) == 0) {
 			continue
 		}
-		i := neighbour.Iface{Index: p.index, Name: p.device, MAC: p.mac}
-		for _, a := range n.local.Self.Interfaces[p.Name].Addresses {
-			setFirst(&i.IPv4, a.Addr(), a.Addr().Is4())
-			setFirst(&i.IPv6, a.Addr(), a.Addr().Is6())
-		}
-		ifaces = append(ifaces, i)
+		ifaces = append(ifaces, neighbour.Iface{Index: p.index, Name: p.device, MAC: p.mac, Own: n.local.Self.Interfaces[p.Name].Addresses})
 	}
 	if err := n.asker.Configure(ifaces, n.wire.owners()); err != nil {
 		n.log.Warn("questions to neighbours", "error", err)

@@ -5,6 +5,7 @@ package node
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/holdfast-project/holdfast/bpf"
@@ -173,28 +174,32 @@ func firstOfEachFamily(p *port) []netip.Addr {
 	return first
 }
 
+// mostAsked is how many learned neighbours of an interface are asked: one answer decides.
+const mostAsked = 4
+
 // neighbourAsking is a round of questions to the neighbours of an interface.
 type neighbourAsking struct {
-	asked   int64 // when the questions left, 0 if none is under way
-	waiting int   // answers that have not come
+	waiting  int  // echo replies that have not come
+	answered bool // somebody answered in some way
 }
 
-// askNeighbours asks the configured neighbours of an interface or, without any, those that the kernel has learned.
+// askNeighbours asks the configured neighbours of an interface or, without any, those that the kernel has learned: by ARP or neighbour
+// solicitation, and by echo request where that is answered.
 func (n *node) askNeighbours(slot uint8, now int64) {
 	p := n.ports[slot]
-	targets := p.Neighbours
+	targets := slices.Clone(p.Neighbours)
 	if len(targets) == 0 && p.serves() {
 		learned, err := n.asker.Learned(p.index, n.wire.owners())
 		if err != nil {
 			n.log.Debug("list neighbours", "interface", p.Name, "error", err)
 		}
-		for _, l := range learned[:min(len(learned), 4)] {
+		for _, l := range learned[:min(len(learned), mostAsked)] {
 			targets = append(targets, l.Addr)
 		}
 	}
-	round := neighbourAsking{asked: now}
+	var round neighbourAsking
 	for _, addr := range targets {
-		if p.index == 0 || n.asker.Ask(neighbour.Neighbour, p.index, addr, askWait) != nil {
+		if p.index == 0 || n.asker.Ask(neighbour.Echo, p.index, addr, askWait) != nil {
 			continue
 		}
 		round.waiting++
@@ -219,15 +224,18 @@ func (n *node) answer(a neighbour.Answer) {
 		return
 	}
 	round := &n.asked[p.Slot]
-	switch {
-	case a.By == neighbour.Stranger: // a third station, as wanted
-		n.step(members.NeighbourAnswer{Iface: p.Slot, Answered: true, Asked: round.asked})
-		round.waiting = 0
-	case round.waiting > 0:
+	asked, echo := a.At-int64(a.RTT), a.Kind == neighbour.Echo
+	stranger := a.By == neighbour.Stranger // a third station, as wanted
+	round.answered = round.answered || stranger
+	last := echo && round.waiting == 1
+	if echo && round.waiting > 0 {
 		round.waiting--
-		if round.waiting == 0 {
-			n.step(members.NeighbourAnswer{Iface: p.Slot, Asked: round.asked})
-		}
+	}
+	switch { // a step may begin the next round
+	case stranger:
+		n.step(members.NeighbourAnswer{Iface: p.Slot, Answered: true, Echo: echo, Asked: asked})
+	case last && !round.answered:
+		n.step(members.NeighbourAnswer{Iface: p.Slot, Asked: asked})
 	}
 }
 
