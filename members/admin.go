@@ -100,7 +100,11 @@ func (m *Machine) setForce(to uint8, d time.Duration, id uint64) {
 
 // learnForce adopts a newer order from a HELLO.
 func (m *Machine) learnForce(h *Hello) {
-	if h.ForcedID > m.force.id {
+	switch {
+	case h.ForcedID <= m.force.id:
+	case h.ForcedTo == Nobody && m.force.to == Nobody: // ended before this member knew of it
+		m.force.id = h.ForcedID
+	default:
 		m.setForce(h.ForcedTo, h.ForcedFor, h.ForcedID)
 	}
 }

@@ -6,14 +6,14 @@ import "fmt"
 
 // oneWay reports whether the peer, silent to probes, tells in its HELLOs that it serves: either it says as
 // well that it has lost this member, so that frames arrive in one direction only, or its HELLOs have come
-// for longer after its silence began than any can be under way. It cannot be told to close.
+// for longer after its silence, or its daemon, began than any can be under way. It cannot be told to close.
 func (m *Machine) oneWay(p *peer) bool {
 	if !p.dead || p.helloAt == 0 || !p.hello.State.Serves() {
 		return false
 	}
 	lost := p.hello.View[m.self].State == StateLost && p.helloAt > p.answered
 	until := p.helloAt + 3*m.t.hello
-	if m.now >= until || !lost && p.helloAt <= p.deadAt+m.t.dead {
+	if m.now >= until || !lost && p.helloAt <= max(p.deadAt, p.startedAt)+m.t.dead {
 		return false
 	}
 	m.wakeAt(until)

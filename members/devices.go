@@ -49,7 +49,6 @@ func (m *Machine) judgeDevices() {
 	m.well(device.Version, m.versionProblem())
 	m.judgePulse()
 	m.wakeAt(m.devices.Expire(m.now))
-	m.judgeRecovery()
 	n, first := m.devices.Problems()
 	if n == 0 {
 		m.well(device.ProblemNotification, "")

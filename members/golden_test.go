@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/holdfast-project/holdfast/members"
-	"github.com/holdfast-project/holdfast/members/device"
 	"github.com/holdfast-project/holdfast/members/sim"
 )
 
@@ -94,16 +93,14 @@ func play(t *testing.T, text string) string {
 
 // script is a scenario as it is played.
 type script struct {
-	t      *testing.T
-	opt    sim.Options
-	digest [8]byte
-	vers   [8]uint32
-	wait   [8]bool
-	w      *sim.World
-	out    bytes.Buffer
-	began  time.Duration
-	idle   bool // no command since the last paragraph
-	all    bool
+	t          *testing.T
+	opt        sim.Options
+	told       [8]settings
+	w          *sim.World
+	out        bytes.Buffer
+	began      time.Duration
+	idle       bool // no command since the last paragraph
+	all, quiet bool
 }
 
 // take returns what happened since the last paragraph.
@@ -116,7 +113,7 @@ func (s *script) take() string {
 
 // record prints a record, but for what members see of each other unless `events all` asked for it.
 func (s *script) record(at int64, id uint8, r members.Record) {
-	if !s.all && r.Code >= members.CodePeerHeard && r.Code <= members.CodePeerState && r.Code != members.CodePeerInterface {
+	if s.quiet || !s.all && r.Code >= members.CodePeerHeard && r.Code <= members.CodePeerState && r.Code != members.CodePeerInterface {
 		return
 	}
 	fmt.Fprintf(&s.out, "%10.1f ms  fw%d  %-16v", float64(at-int64(s.began))/1e6, id+1, r.Code)
@@ -185,8 +182,9 @@ func (s *script) iface(word string) uint8 {
 
 // do carries one command out:
 //
-//	cluster members=N interfaces=N [sync] [neighbours] [recovery=highest-priority] [profile=fast]
-//	config fwN digest=D | version=V | wait=policy         before `on`
+//	cluster members=N interfaces=N [sync] [neighbours] [recovery=highest-priority] [profile=fast] [recovery-delay=T]
+//	        [weights=NAME:N,...] [budget=N] [window=T]
+//	config fwN digest=D | mode=M | version=V | min=V | caps=BITS | wait=policy,sync     for the next start of its daemon
 //	on fwN...            off fwN...          power, with what a cold start means
 //	kill fwN [restart=T] start fwN           the daemon, as SIGKILL does
 //	restart fwN after=T  stop fwN            the daemon, in an orderly way
@@ -198,10 +196,13 @@ func (s *script) iface(word string) uint8 {
 //	strand IFACE fwN  unstrand IFACE fwN     the member and the third stations of the segment
 //	silence IFACE on|off                     the third stations answer nobody
 //	key fwN wrong|right  stranger on|off  loss PERCENT
-//	device fwN NAME ok|problem [reason...]   policy fwN
-//	admin fwN down|up|reset|freeze|unfreeze  force fwN to fwM [for=T]   force fwN end
+//	device fwN NAME ok|init|problem [reason...]   unregister fwN NAME
+//	register fwN NAME timeout=T              report fwN NAME by=MONITOR ok|init|problem [reason...]
+//	policy fwN [none]  sync fwN [none]       whether it has its policy, its connection table
+//	admin fwN down|up|reset|freeze|unfreeze [for=T]  force fwN to fwM [for=T]   force fwN end
 //	run T                                    lets time pass
-//	state   why fwN   whynot fwN fwM   hello fwN   events all|own
+//	state   why fwN   whynot fwN fwM   hello fwN   budget fwN   devices fwN   events all|own|none
+//	pairs                                    breaks each pair of devices of two members, see there
 func (s *script) do(w []string) {
 	if s.idle && s.w != nil {
 		s.began, s.idle = s.w.Now(), false
@@ -223,41 +224,13 @@ func (s *script) do(w []string) {
 		}
 	case "cable", "switch", "cut", "heal", "strand", "unstrand", "silence":
 		s.wire(w)
-	case "state", "why", "whynot", "hello", "events":
+	case "pairs":
+		s.pairs()
+	case "state", "why", "whynot", "hello", "budget", "devices", "events":
 		s.ask(w)
 	default:
 		s.order(w)
 	}
-}
-
-func (s *script) cluster(w []string) {
-	s.opt = sim.Options{Members: s.number(option(w, "members")), Interfaces: s.number(option(w, "interfaces")),
-		Sync: slices.Contains(w, "sync"), Neighbours: slices.Contains(w, "neighbours"), OnRecord: s.record,
-		DelayMin: 50 * time.Microsecond, DelayMax: 50 * time.Microsecond, Timers: members.DefaultTimers(),
-		Configure: func(id uint8, c *members.Config) {
-			c.Digest[0], c.WaitPolicy = s.digest[id], s.wait[id]
-			if s.vers[id] != 0 {
-				c.Version = s.vers[id]
-			}
-		}}
-	if option(w, "recovery") == members.RecoveryHighestPriority.String() {
-		s.opt.Recovery = members.RecoveryHighestPriority
-	}
-	if option(w, "profile") == "fast" {
-		s.opt.Timers.Probe, s.opt.Timers.Dead = 3*time.Millisecond, 9*time.Millisecond
-	}
-	s.w = sim.NewWorld(1, s.opt)
-}
-
-func (s *script) config(w []string) {
-	id := s.member(w[1])
-	if v := option(w, "digest"); v != "" {
-		s.digest[id] = byte(s.number(v))
-	}
-	if v := option(w, "version"); v != "" {
-		s.vers[id] = uint32(s.number(v))
-	}
-	s.wait[id] = option(w, "wait") == "policy"
 }
 
 func (s *script) power(w []string, id uint8) {
@@ -305,37 +278,6 @@ func (s *script) wire(w []string) {
 	}
 }
 
-func (s *script) order(w []string) {
-	switch w[0] {
-	case "key":
-		s.w.WrongKey(s.member(w[1]), w[2] == "wrong")
-	case "stranger":
-		s.w.Stranger(w[1] == "on")
-	case "loss":
-		s.w.Loss(uint32(s.number(w[1])<<16/100), 0)
-	case "device":
-		status := device.OK
-		if w[3] == "problem" {
-			status = device.Problem
-		}
-		s.w.Device(s.member(w[1]), w[2], status, strings.Join(w[4:], " "))
-	case "policy":
-		s.w.Tell(s.member(w[1]), members.PolicyReady{Ready: true})
-	case "admin":
-		kind := map[string]members.AdminKind{"down": members.AdminDown, "up": members.AdminUp, "reset": members.AdminResetFailovers,
-			"freeze": members.AdminFreeze, "unfreeze": members.AdminUnfreeze}[w[2]]
-		s.w.Admin(s.member(w[1]), members.Admin{Kind: kind})
-	case "force":
-		if w[2] == "end" {
-			s.w.Admin(s.member(w[1]), members.Admin{Kind: members.AdminForceEnd})
-			return
-		}
-		s.w.Admin(s.member(w[1]), members.Admin{Kind: members.AdminForceTo, Target: s.member(w[3]), For: s.duration(option(w, "for"))})
-	default:
-		s.t.Fatalf("unknown command %q", strings.Join(w, " "))
-	}
-}
-
 func (s *script) ask(w []string) {
 	switch w[0] {
 	case "state":
@@ -347,8 +289,10 @@ func (s *script) ask(w []string) {
 	case "hello":
 		h := s.w.Machine(s.member(w[1])).Hello(0)
 		fmt.Fprintf(&s.out, "%s says %v, problems %v\n", w[1], h.State, h.Devices)
+	case "budget", "devices":
+		s.tell(w)
 	case "events":
-		s.all = w[1] == "all"
+		s.all, s.quiet = w[1] == "all", w[1] == "none"
 	}
 }
 

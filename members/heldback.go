@@ -82,22 +82,29 @@ func (m *Machine) software(id uint8) (s software, known bool) {
 }
 
 // ahead says in what a member is ahead of the one that serves, or nothing. If none serves, those that are fit
-// count, so that the old ones go first as long as they are there.
+// count, so that the old ones go first as long as they are there, unless the one that served last was new too.
 func (m *Machine) ahead(id uint8) string {
 	mine, known := m.software(id)
 	if !known {
 		return ""
 	}
-	if m.server != Nobody {
-		theirs, known := m.software(m.server)
-		if !known || m.server == id {
+	server := m.server
+	if m.claim.committed && server == Nobody {
+		server = m.claim.from // it has closed for this claim
+	}
+	if server != Nobody {
+		theirs, known := m.software(server)
+		if !known || server == id {
 			return ""
 		}
 		if mine.version == theirs.version && mine.capabilities&^theirs.capabilities != 0 {
-			return fmt.Sprintf("offers what %s, which serves, does not have: capabilities %#x, not %#x", m.name(m.server),
+			return fmt.Sprintf("offers what %s, which serves, does not have: capabilities %#x, not %#x", m.name(server),
 				mine.capabilities, theirs.capabilities)
 		}
-		return mine.aheadOf(theirs, m.name(m.server), "which serves")
+		return mine.aheadOf(theirs, m.name(server), "which serves")
+	}
+	if last, known := m.software(m.lastServer); known && mine.aheadOf(last, "", "") == "" {
+		return ""
 	}
 	for i := range m.peers {
 		p := &m.peers[i]

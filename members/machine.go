@@ -240,6 +240,7 @@ func (m *Machine) settle() {
 	m.judgeInterfaces()
 	m.judgeDevices()
 	m.judgeInit()
+	m.judgeRecovery()
 	m.expireForce()
 	m.expireFreeze()
 	m.judgeStop()

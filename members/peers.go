@@ -26,10 +26,11 @@ type peer struct {
 	closedAt  int64 // when a growing count of closed frames was answered with announcements
 	closedGap int64 // the next pause between them
 
-	hello   Hello
-	helloAt int64 // when its last HELLO came, 0 never
-	frozen  int64 // until when it freezes voluntary moves
-	faultAt int64 // when it told of its newest interface fault
+	hello     Hello
+	helloAt   int64 // when its last HELLO came, 0 never
+	startedAt int64 // when the first HELLO of this life of its daemon came
+	frozen    int64 // until when it freezes voluntary moves
+	faultAt   int64 // when it told of its newest interface fault
 
 	weight   int    // of the problems that it told of
 	weightAt int64  // when that changed
@@ -221,7 +222,7 @@ func (m *Machine) peerReason(p *peer) string {
 	case p.state == StateActiveAttention:
 		return "serves with a problem: " + p.problems
 	case p.state == StateActive:
-		return "its gate serves"
+		return "its gate serves, and it has no problem"
 	case p.helloAt == 0:
 		return "its gate answers, its daemon was not heard yet"
 	case m.now >= p.helloAt+m.t.helloLost:
@@ -260,6 +261,7 @@ func (m *Machine) helloReceived(e *HelloReceived) {
 	m.ccpIn(e.From, e.Iface)
 	if p.helloAt == 0 || p.hello.Incarnation != e.Hello.Incarnation {
 		m.helloSoon = true // a daemon that has just started should not wait for ours
+		p.startedAt = m.now
 	}
 	if newFault(p.hello.Interfaces, e.Hello.Interfaces) {
 		p.faultAt = m.now

@@ -72,7 +72,7 @@ func (m *Machine) View(now int64) View {
 	v := View{
 		Self: m.self, State: m.state, Reason: m.reasonNow(), Term: m.term, Serving: m.gate.Serving, Active: m.server,
 		Devices: m.devices.List(), Failovers: m.failovers, FailoversSince: m.lastReset, LastFailover: m.lastMove,
-		FlapBudget: left, Damped: refill, ForcedTo: m.force.to, ForcedUntil: m.force.until,
+		FlapBudget: left, Damped: refill, ForcedTo: m.force.to, ForcedUntil: m.force.until, FrozenUntil: m.freeze,
 		Stopped: m.stopping && m.term == 0,
 	}
 	if until := m.frozenUntil(); until > now {

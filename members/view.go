@@ -36,7 +36,7 @@ type View struct {
 	// ForcedTo is the member that a forced hand-over names until ForcedUntil (0: until ended), or Nobody.
 	ForcedTo    uint8
 	ForcedUntil int64
-	// FrozenUntil is when the freeze of voluntary moves ends that any member's operator ordered, 0 if there is none.
+	// FrozenUntil is when the freeze of voluntary moves ends that this member's operator ordered, 0 if there is none.
 	FrozenUntil int64
 	// Stopped is set when, after Stop, nothing depends on this daemon any more.
 	Stopped bool

@@ -81,6 +81,8 @@ type want struct {
 
 // wanted says whether this member should claim.
 func (m *Machine) wanted() want {
+	better := m.betterAt
+	m.betterAt = 0 // unless it still is
 	self := m.selfCandidate()
 	if m.term != 0 || self.class() == classNoChoice {
 		return want{}
@@ -92,7 +94,7 @@ func (m *Machine) wanted() want {
 	if !p.alive {
 		return want{} // heard one way only: it cannot be asked
 	}
-	w := m.wantFrom(p, self)
+	w := m.wantFrom(p, self, better)
 	if w.cause != 0 {
 		w.from = p.id
 		w.at = max(w.at, m.deferUntil)
@@ -136,7 +138,7 @@ func (m *Machine) undecided() int64 {
 }
 
 // wantFrom: p serves. The first reason to take over from it counts.
-func (m *Machine) wantFrom(p *peer, self candidate) want {
+func (m *Machine) wantFrom(p *peer, self candidate, better int64) want {
 	theirs := m.peerCandidate(p)
 	switch {
 	case m.wantForced():
@@ -146,7 +148,7 @@ func (m *Machine) wantFrom(p *peer, self candidate) want {
 		return want{cause: CauseCourtesy, at: due + m.rank(self, p.id)*m.t.dead,
 			reason: p.name + " no longer renewed its lease"}
 	case theirs.class() == classBroken && self < theirs:
-		return m.wantRelieve(p, self, theirs)
+		return m.wantRelieve(p, self, theirs, better)
 	case m.wantFailback(p, self):
 		return want{cause: CauseFailback, reason: m.name(m.self) + " has the higher priority and is well again"}
 	}
@@ -154,19 +156,18 @@ func (m *Machine) wantFrom(p *peer, self candidate) want {
 }
 
 // wantRelieve: p serves with a problem and this member is better. If p is to go whoever comes, nobody waits
-// longer than it takes to let better ones go first.
-func (m *Machine) wantRelieve(p *peer, self, theirs candidate) want {
+// longer than it takes to let better ones go first. A broken member has been the better one since the time better.
+func (m *Machine) wantRelieve(p *peer, self, theirs candidate, better int64) want {
 	w := want{cause: CauseDevice, reason: p.name + " has a problem: " + p.problems}
 	leaving := theirs.weight() > weightOrdinary
 	worse := self.class() == classBroken && self.weight() >= theirs.weight()
 	if worse || !leaving && (self.class() == classReady || self.class() == classBroken && m.frozen()) {
-		m.betterAt = 0
 		return want{}
 	}
 	behind := m.rank(self, p.id)
 	switch {
 	case self.class() == classBroken && !leaving:
-		if m.betterAt == 0 {
+		if m.betterAt = better; better == 0 {
 			m.betterAt = m.now
 		}
 		w.at = m.betterAt + m.t.settle // both are broken: no hurry, and no flapping

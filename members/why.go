@@ -19,6 +19,8 @@ func (m *Machine) Why() string {
 		if c.held != "" {
 			s += ", but " + c.held
 		}
+	case m.forcedTo(m.self):
+		return s + m.whyNotForced()
 	case m.state == StateReady && m.withoutPolicy():
 		s += "; it passes no traffic and does not serve"
 	case m.state == StateReady:
@@ -41,10 +43,7 @@ func (m *Machine) WhyNot(id uint8) string {
 	s := fmt.Sprintf("%s is %s: %s", p.name, p.state, m.peerReason(p))
 	switch {
 	case m.forcedTo(id):
-		if m.frozen() {
-			return s + "; the ordered hand-over to it waits: " + m.frozenText()
-		}
-		return s + "; the ordered hand-over to it waits until it is fit"
+		return s + m.whyNotForced()
 	case p.state == StateReady && p.says(device.Policy, device.Init):
 		s += "; it passes no traffic and does not serve"
 	case p.state == StateReady:
@@ -53,6 +52,14 @@ func (m *Machine) WhyNot(id uint8) string {
 		s += "; " + m.name(m.server) + " serves" + m.whyNoMove(id)
 	}
 	return s
+}
+
+// whyNotForced says what the ordered hand-over waits for.
+func (m *Machine) whyNotForced() string {
+	if m.frozen() {
+		return "; the ordered hand-over to it waits: " + m.frozenText()
+	}
+	return "; the ordered hand-over to it waits until it is fit"
 }
 
 // whyNoMove says why serving stays where it is although the member id, not this server, is fit.
