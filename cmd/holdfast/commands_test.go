@@ -240,7 +240,7 @@ func TestKeys(t *testing.T) {
 func TestConfigCommands(t *testing.T) {
 	reference := "../../deploy/cluster.yaml"
 	out, errs, code := invoke(t.Context(), t, "", false, "holdfast", "config", "check", "--no-key", reference)
-	if code != 0 || !strings.Contains(out, "is well: 2 members, 5 virtual addresses") {
+	if code != 0 || !strings.Contains(out, "is well: 2 members, 6 virtual addresses") {
 		t.Errorf("check: %d %s %s", code, out, errs)
 	}
 	text, err := os.ReadFile(reference)
