@@ -89,6 +89,7 @@ func TestExitCodes(t *testing.T) {
 		{"holdfast devices register -f /nowhere/devices", 1, "no such file"},
 		{"holdfast freeze --for 1ms", 1, "choose 1s to 10m"},
 		{"holdfast why gw-z", 1, "the members are gw-b, gw-a, gw-c"},
+		{"holdfast --socket /nowhere/s cphaprob state", 1, "no daemon answers at /nowhere/s"},
 		{"cphaconf state", 2, "only set_pnote is known here"},
 		{"cphaprob dance", 2, "cphaprob dance is not known here"},
 		{"cphaprob -d", 2, "-d needs a value"},

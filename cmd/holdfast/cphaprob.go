@@ -48,6 +48,7 @@ type cpha struct {
 	file            string
 	timeout         float64 // seconds
 	command         string
+	socket          string // of the program's own flags, when given before its name
 }
 
 func parseCpha(args []string) (cpha, error) {
@@ -68,6 +69,8 @@ func parseCpha(args []string) (cpha, error) {
 			c.list = arg[1:]
 		case "-p":
 			c.persistent = true
+		case "--socket":
+			c.socket, err = value()
 		case "-g":
 		case "-f":
 			c.file, err = value()
@@ -105,6 +108,9 @@ func cphaprob(ctx context.Context, a *app, name string, args []string) error {
 	c, err := parseCpha(args)
 	if err != nil {
 		return err
+	}
+	if c.socket != "" {
+		a.socket = c.socket
 	}
 	if a.output == "" {
 		a.output = "table"

@@ -54,11 +54,11 @@ func drawState(p *page, s control.State) {
 	drawWarnings(p, s)
 }
 
-// drawReasons says below the table why members that are not simply well are as they are: the first line of what holdfast why says.
+// drawReasons says below the table why members that are not simply well are as they are; holdfast why says more.
 func drawReasons(p *page, all []control.MemberState) {
 	some := false
 	for _, m := range all {
-		if m.Reason == "" && len(m.NotOK) == 0 {
+		if len(m.NotOK) == 0 && (m.State == "ACTIVE" || m.State == "STANDBY" || m.Reason == "") {
 			continue
 		}
 		some = true
@@ -74,6 +74,9 @@ func drawReasons(p *page, all []control.MemberState) {
 			line := d.Device + ": " + d.Status
 			if d.Reason != "" {
 				line += ", " + d.Reason
+			}
+			if d.Status == "problem" && strings.Contains(m.Reason, d.Device) && strings.Contains(m.Reason, d.Reason) {
+				continue // the line above says so
 			}
 			p.line("    %s", p.paint(cell{line, statusCell(d.Status).style}))
 		}

@@ -20,13 +20,13 @@ func (b *backend) Freeze(ctx context.Context, r control.FreezeRequest) (control.
 	}
 	return ask(ctx, b.n, func(now int64) (control.Result, error) {
 		n := b.n
-		if before := n.freezes(now, n.machine.View(now)); !r.Frozen && len(before) == 0 {
+		if before := n.freezes(now); !r.Frozen && len(before) == 0 {
 			return control.Result{Done: "nothing was frozen"}, nil
 		} else if !r.Frozen && before[0].By != n.local.Self.Name {
 			return control.Result{}, control.Refused("the freeze was ordered at "+before[0].By, "end it there: holdfast unfreeze")
 		}
 		n.step(order)
-		after := n.freezes(now, n.machine.View(now))
+		after := n.freezes(now)
 		switch {
 		case !r.Frozen && len(after) == 0:
 			return control.Result{Done: "voluntary moves are allowed again"}, nil
@@ -43,14 +43,14 @@ func (b *backend) Freeze(ctx context.Context, r control.FreezeRequest) (control.
 }
 
 // freezes lists who has frozen voluntary moves: this member first, then the others as their HELLOs say.
-func (n *node) freezes(now int64, v members.View) []control.Freeze {
+func (n *node) freezes(now int64) []control.Freeze {
 	var all []control.Freeze
 	add := func(by string, until int64) {
 		if until > now {
 			all = append(all, control.Freeze{By: by, Until: n.trace.at(until), LeftMs: ms(time.Duration(until - now))})
 		}
 	}
-	add(n.local.Self.Name, v.FrozenUntil)
+	add(n.local.Self.Name, now+int64(n.machine.Hello(now).Frozen)) // the view's is that of all members
 	for _, m := range n.local.Peers {
 		if t := n.wire.told[m.ID]; t != nil && t.FrozenMs != 0 {
 			add(m.Name, n.wire.newest[m.ID].at+int64(t.FrozenMs)*int64(time.Millisecond))

@@ -30,7 +30,7 @@ func (b *backend) State(ctx context.Context) (control.State, error) {
 			Cluster: n.cfg.Name, ClusterID: n.cfg.ID, Mode: string(n.cfg.Mode), Recovery: string(n.cfg.Recovery),
 			Profile: string(n.cfg.Profile), Self: v.Self, LastChange: n.trace.last, Failovers: counted.Count,
 			FailoversSince: counted.Since, Warnings: n.warnings(), Version: build.Version, ConfigDigest: hex.EncodeToString(digest[:8]),
-			Protocol: build.ProtocolVersion(), Frozen: n.freezes(now, v), Flap: n.flapState(v),
+			Protocol: build.ProtocolVersion(), Frozen: n.freezes(now), Flap: n.flapState(v),
 		}
 		s.LastFailover = n.trace.LastFailover()
 		if v.ForcedTo != members.Nobody {
@@ -65,6 +65,8 @@ func (n *node) memberState(now int64, v members.View, m members.PeerView) contro
 		s.Alone = s.Answer && n.serve.lease.Alone
 		s.Version, s.LoadPercent = build.Version, float64(n.cpu.permille)/10
 		s.Protocol, s.Capabilities = build.ProtocolVersion(), capabilityNames(capabilities)
+		digest := n.cfg.Digest()
+		s.ConfigDigest = hex.EncodeToString(digest[:8])
 		return s
 	}
 	if m.LastSeen != 0 {
