@@ -247,7 +247,7 @@ func (m *Machine) open() {
 	c := m.claim
 	m.claim = claim{}
 	m.claim.from = Nobody
-	m.term, m.opened, m.relief = c.term, m.now, relief{}
+	m.term, m.opened, m.openedFor, m.relief = c.term, m.now, c.cause, relief{}
 	m.alone = m.servesAlone()
 	var gap time.Duration
 	if m.servedAt != 0 && m.lastServer != Nobody {

@@ -10,3 +10,6 @@ func (m *Machine) Device(name string) (device.Device, bool) { return m.devices.G
 
 // DeviceCount returns how many critical devices there are, the built-in ones included.
 func (m *Machine) DeviceCount() int { return m.devices.Len() }
+
+// OpenedFor returns why this member claimed when it opened its gate last, 0 if it has not.
+func (m *Machine) OpenedFor() Cause { return m.openedFor }

@@ -22,14 +22,15 @@ type Machine struct {
 	now  int64
 	boot Boot
 
-	state   State
-	reason  string // why state, while it serves
-	since   int64  // of state
-	term    uint32 // of the own lease, 0 while not serving
-	opened  int64  // when the gate was opened last
-	alone   bool   // as last told to the gate
-	gate    GateState
-	maxTerm uint32 // the highest term seen anywhere
+	state     State
+	reason    string // why state, while it serves
+	since     int64  // of state
+	term      uint32 // of the own lease, 0 while not serving
+	opened    int64  // when the gate was opened last
+	openedFor Cause
+	alone     bool // as last told to the gate
+	gate      GateState
+	maxTerm   uint32 // the highest term seen anywhere
 
 	ifaces  []iface
 	groups  []group

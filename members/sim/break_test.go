@@ -5,10 +5,16 @@ package sim
 import (
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/holdfast-project/holdfast/members"
 )
 
-// TestBrokenProtocolIsFound tests the tests: with a part of the protocol removed, an invariant breaks soon.
+// TestBrokenProtocolIsFound tests the tests: with a part of the protocol removed, or one member configured against the
+// others, an invariant breaks soon.
 func TestBrokenProtocolIsFound(t *testing.T) {
+	frozen := members.DefaultTimers()
+	frozen.BootWait, frozen.HoldDown = 600*time.Millisecond, 300*time.Millisecond
 	for _, tc := range []struct {
 		name   string
 		opt    Options
@@ -18,6 +24,30 @@ func TestBrokenProtocolIsFound(t *testing.T) {
 		{"the gate does not compare with its fence", Options{BreakFence: true}, "two serve", 20},
 		{"claims do not wait for grants", Options{BreakGrants: true}, "two serve", 20},
 		{"leases do not expire", Options{BreakLease: true}, "nobody stuck", 1000},
+		{"a serving member goes down by itself", Options{BreakAttention: true}, "the last one stays", 50},
+		{"a member goes back by itself", Options{Recovery: members.RecoveryMaintainCurrent, Configure: only(0, func(c *members.Config) {
+			c.Recovery = members.RecoveryHighestPriority
+		})}, "nothing moves back by itself", 200},
+		{"a member knows no flap budget", Options{Recovery: members.RecoveryHighestPriority, Timers: frozen,
+			Configure: only(0, func(c *members.Config) { c.FlapBudget = 100 })}, "the flap budget", 3000},
+		{"a member has another configuration", Options{Configure: only(1, func(c *members.Config) { c.Digest[1] = 1 })}, "whole again", 20},
+		{"nobody takes over while moves are frozen", Options{BreakTakeover: true, coda: 4}, "dies while moves are frozen", 20},
+		{"a member that died takes over again", Options{coda: 5, Recovery: members.RecoveryMaintainCurrent, Configure: only(0,
+			func(c *members.Config) { c.Recovery = members.RecoveryHighestPriority })}, "moves back", 200},
+		{"members do not notice the loss of a segment", Options{BreakProof: true, Interfaces: 2, coda: 1}, "whole segment is lost", 60},
+		{"members do not notice the loss of a port", Options{BreakProof: true, Members: 3, Interfaces: 2, coda: 2}, "ports of a segment", 100},
+		{"an invented station decides", Options{BreakProof: true, Members: 2, Interfaces: 2, coda: 3}, "nothing can tell", 200},
+		{"a member weighs problems differently", Options{coda: 6, Configure: only(0, func(c *members.Config) {
+			c.Weights = map[string]int{"p1": 15, "p2": 15, "p3": 15}
+		})}, "every member is broken", 200},
+		{"the sync cable is not watched", Options{Members: 2, Interfaces: 2, coda: 7, Configure: only(1, func(c *members.Config) {
+			c.Interfaces = c.Interfaces[:1]
+		})}, "sync cable", 60},
+		{"a member calls itself newer after the upgrade", Options{coda: 8, Members: 3, Configure: only(1, func(c *members.Config) {
+			if c.Capabilities == 7 {
+				c.Version += 5
+			}
+		})}, "rolling upgrade", 60},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			for seed := uint64(1); seed <= tc.seeds; seed++ {
@@ -28,6 +58,45 @@ func TestBrokenProtocolIsFound(t *testing.T) {
 			}
 			t.Errorf("%d seeds did not find it", tc.seeds)
 		})
+	}
+}
+
+// TestFreeze: the one with the higher priority comes back while the other one's operator has frozen moves.
+func TestFreeze(t *testing.T) {
+	timers := members.DefaultTimers()
+	timers.HoldDown = time.Second
+	for _, deaf := range []bool{false, true} {
+		w := NewWorld(1, Options{Members: 2, Interfaces: 1, Recovery: members.RecoveryHighestPriority, Timers: timers,
+			Configure: only(0, func(c *members.Config) {
+				if deaf {
+					c.Timers.Freeze = 1
+				}
+			})})
+		w.PowerOn(0)
+		w.PowerOn(1)
+		mustRun(t, w, 4*time.Second)
+		w.PowerOff(0)
+		mustRun(t, w, time.Second)
+		w.Admin(1, members.Admin{Kind: members.AdminFreeze, For: 8 * time.Second})
+		w.PowerOn(0)
+		err := w.Run(8 * time.Second)
+		if found := err != nil && strings.Contains(err.Error(), "freeze stops voluntary moves"); found != deaf {
+			t.Errorf("fw1 does not listen: %v, found: %v", deaf, err)
+		}
+		if err == nil {
+			if mustRun(t, w, 2*time.Second); w.Serving()[0] != 0 {
+				t.Errorf("%v serve after the freeze", w.Serving())
+			}
+		}
+	}
+}
+
+// only changes the configuration of one member.
+func only(id uint8, change func(*members.Config)) func(uint8, *members.Config) {
+	return func(member uint8, c *members.Config) {
+		if member == id {
+			change(c)
+		}
 	}
 }
 

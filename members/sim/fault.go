@@ -58,6 +58,7 @@ func (w *World) drop(n *node) {
 // endDaemon ends the daemon's processes; the gate stays.
 func (n *node) endDaemon(w *World) {
 	n.daemon, n.epoch = false, n.epoch+1
+	n.unfrozen, n.failbacks = 0, nil
 	w.free = append(w.free, n.pulse.queue...)
 	n.pulse.queue, n.pulse.orders = n.pulse.queue[:0], n.pulse.orders[:0]
 	n.pulse.leasing, n.pulse.ticking = false, false
@@ -205,7 +206,10 @@ func (w *World) Cable(iface, id uint8, in bool) {
 	n := &w.nodes[id]
 	w.disturb(fmt.Sprintf("%s: carrier of %s: %v", w.cfg.Interfaces[iface].Name, n.name, in), in)
 	if n.power {
-		n.post(w, members.Link{Iface: iface, Up: in, Received: in})
+		if w.opt.BreakProof && !in && !n.serving {
+			return
+		}
+		n.post(w, w.link(n, iface, in))
 	}
 }
 
@@ -236,6 +240,7 @@ func (w *World) Device(id uint8, name string, s device.Status, reason string) {
 // Admin gives an operator's order to a member.
 func (w *World) Admin(id uint8, a members.Admin) {
 	w.disturb(fmt.Sprintf("%s: operator's order %d", memberNames[id], a.Kind), false)
+	w.nodes[id].froze(w, a)
 	w.nodes[id].post(w, a)
 }
 

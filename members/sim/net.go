@@ -9,15 +9,19 @@ import (
 
 // network is what joins the machines: one segment per interface.
 type network struct {
-	cut      [MaxInterfaces][MaxMembers][MaxMembers]bool // frames from one to another are lost
-	noCable  [MaxInterfaces][MaxMembers]bool             // no carrier
-	stranded [MaxInterfaces][MaxMembers]bool             // the member and the neighbour do not reach each other
-	silent   [MaxInterfaces]bool                         // the neighbour does not answer
-	wrongKey [MaxMembers]bool                            // authentic to nobody, and nobody to it
-	loss     uint32                                      // frames in 65536 lost
-	dup      uint32                                      // frames in 65536 that come twice
-	stranger bool                                        // some machine answers for the VIPs
-	changed  int64                                       // when any of these changed last
+	cut       [MaxInterfaces][MaxMembers][MaxMembers]bool // frames from one to another are lost
+	noCable   [MaxInterfaces][MaxMembers]bool             // no carrier
+	stranded  [MaxInterfaces][MaxMembers]bool             // the member and the neighbour do not reach each other
+	shortBond [MaxInterfaces][MaxMembers]bool             // carrier, but too few links
+	silent    [MaxInterfaces]bool                         // the neighbour does not answer
+	wrongKey  [MaxMembers]bool                            // authentic to nobody, and nobody to it
+	echo      bool                                        // third stations answer echo requests as well as ARP
+	noEcho    [MaxInterfaces]bool                         // but not on this interface now: something answers ARP in their place
+	late      int64                                       // how much later than others their answers may come
+	loss      uint32                                      // frames in 65536 lost
+	dup       uint32                                      // frames in 65536 that come twice
+	stranger  bool                                        // some machine answers for the VIPs
+	changed   int64                                       // when any of these changed last
 }
 
 func (n *network) init(w *World) { n.changed = w.now }
@@ -53,6 +57,7 @@ type frame struct {
 	hello    *members.Hello
 	helloSeq uint64
 	asked    int64 // local time of an asker
+	echo     bool
 	by       members.Answerer
 }
 
@@ -71,11 +76,16 @@ func (w *World) alloc() int32 {
 func (w *World) transmit(i int32) {
 	f := &w.frames[i]
 	ours := f.kind != frVIPAnswer && f.kind != frNeighbour
-	if !w.net.passes(f.iface, f.from, f.to) || ours && !w.net.understood(f.from, f.to) || w.rng.chance(w.net.loss) {
+	passes := w.net.passes(f.iface, f.from, f.to) || w.opt.BreakProof && f.kind == frNeighbour
+	if !passes || ours && !w.net.understood(f.from, f.to) || w.rng.chance(w.net.loss) {
 		w.free = append(w.free, i)
 		return
 	}
-	w.push(event{at: w.now + w.delay(), kind: evFrame, frame: i})
+	at := w.now + w.delay()
+	if f.kind == frNeighbour {
+		at += w.rng.n(w.net.late)
+	}
+	w.push(event{at: at, kind: evFrame, frame: i})
 	if w.rng.chance(w.net.dup) {
 		c := w.alloc()
 		w.frames[c] = w.frames[i]
@@ -133,7 +143,7 @@ func (n *node) receive(w *World, i int32) {
 	case frVIPAnswer:
 		n.post(w, members.VIPAnswer{Iface: f.iface, By: f.by, MAC: "02:48:00:01:00:00"})
 	case frNeighbour:
-		n.post(w, members.NeighbourAnswer{Iface: f.iface, Answered: true, Asked: f.asked})
+		n.post(w, members.NeighbourAnswer{Iface: f.iface, Answered: true, Asked: f.asked, Echo: f.echo})
 	}
 	w.free = append(w.free, i)
 }

@@ -45,6 +45,14 @@ type node struct {
 	pulse    pulse
 	buffered []int32 // frames that a paused machine will find
 
+	version            uint32 // 0: that of the World
+	capabilities       uint64
+	digest             byte
+	noPolicy, noSync   bool // taken away by a fault
+	reporters          []reporter
+	failbacks          []int64 // when it took over by itself since its daemon started
+	frozenAt, unfrozen int64   // global: the operator's order to freeze, and when it ends
+
 	serving bool // cached; exact right after its gate was touched
 	renewed int64
 }
@@ -84,6 +92,10 @@ func (n *node) handle(w *World, e *event) {
 	case evMain:
 		n.due = false
 		n.runMain(w)
+	case evReport:
+		n.look(w, e.frame)
+	case evReady:
+		n.ready(w, e.frame)
 	case evWake:
 		if e.at != n.wakeSet {
 			return // an earlier one was set since
@@ -107,20 +119,35 @@ func (n *node) startDaemon(w *World) {
 	n.epoch++
 	n.inc = w.rng.next()
 	n.inbox, n.wakeSet, n.wordAt = n.inbox[:0], 0, now
-	cfg := w.cfg
-	cfg.Self = n.id
-	if w.opt.Configure != nil {
-		w.opt.Configure(n.id, &cfg)
-	}
-	n.machine = members.New(cfg, members.Boot{Now: now, Incarnation: n.inc, StoredTerm: n.stored,
+	n.machine = members.New(w.config(n), members.Boot{Now: now, Incarnation: n.inc, StoredTerm: n.stored,
 		Gate: n.gateState(w, now), AdminDown: n.admin})
 	n.pulse.start(w, n)
 	for i := range w.cfg.Interfaces {
-		n.post(w, members.Link{Iface: uint8(i), Up: !w.net.noCable[i][n.id], Received: true})
+		n.post(w, w.link(n, uint8(i), true))
 	}
 	n.post(w, members.PulseHealth{OnTimeSince: now})
+	n.startReporters(w)
+	n.startReadiness(w)
 	n.runMain(w)
 	w.logf("%s's daemon starts as %v", n.name, n.machine.View(now).State)
+}
+
+// startReadiness lets policy and connection table be there some time after the start, if the member waits for them.
+func (n *node) startReadiness(w *World) {
+	for what, wait := range [...]bool{w.cfg.WaitPolicy && w.setup.policy, w.cfg.WaitSync && w.setup.sync} {
+		if wait {
+			w.push(event{at: w.now + w.rng.n(400e6), kind: evReady, node: n.id, epoch: n.epoch, frame: int32(what)})
+		}
+	}
+}
+
+// ready says whether the policy or the connection table is there.
+func (n *node) ready(w *World, what int32) {
+	if what == 0 {
+		n.post(w, members.PolicyReady{Ready: !n.noPolicy})
+		return
+	}
+	n.post(w, members.SyncReady{Ready: !n.noSync})
 }
 
 // post puts an event into the main loop's inbox.
@@ -214,6 +241,9 @@ func (n *node) grantOwn(w *World, term uint32) {
 }
 
 func (n *node) sendYield(w *World, e members.SendYield) {
+	if w.opt.BreakTakeover && w.now < n.unfrozen {
+		return
+	}
 	if w.opt.BreakGrants {
 		n.post(w, members.YieldResult{Peer: e.Target, Term: e.Term, Result: members.Granted, FenceTerm: e.Term, Grantee: n.id})
 		return
@@ -222,6 +252,9 @@ func (n *node) sendYield(w *World, e members.SendYield) {
 }
 
 func (n *node) record(w *World, r members.Record) {
+	if w.opt.BreakAttention && r.From == members.StateActive && r.To == members.StateActiveAttention {
+		r.To = members.StateDown
+	}
 	w.inv.recorded(w, n, r)
 	if w.opt.OnRecord != nil {
 		w.opt.OnRecord(w.now-start, n.id, r)
@@ -288,10 +321,26 @@ func (n *node) askVIP(w *World) {
 	}
 }
 
+// askNeighbours: the third stations answer ARP, and echo requests where they do.
 func (n *node) askNeighbours(w *World, i uint8) {
-	if w.opt.Neighbours && !w.net.silent[i] && !w.net.stranded[i][n.id] && !w.net.noCable[i][n.id] {
-		n.answerTo(w, frame{kind: frNeighbour, from: n.id, to: n.id, iface: i, asked: n.local(w.now)})
+	if !w.neighbourThere(n, i) {
+		return
 	}
+	f := frame{kind: frNeighbour, from: n.id, to: n.id, iface: i, asked: n.local(w.now)}
+	n.answerTo(w, f)
+	if w.net.echo && !w.net.noEcho[i] {
+		f.echo = true
+		n.answerTo(w, f)
+	}
+}
+
+// neighbourThere reports whether a third station on the segment and the member reach each other.
+func (w *World) neighbourThere(n *node, i uint8) bool {
+	there := w.opt.Neighbours && !w.net.silent[i] && !w.net.stranded[i][n.id] && !w.net.noCable[i][n.id]
+	if w.opt.BreakProof {
+		return there || !n.serving
+	}
+	return there
 }
 
 // answerTo sends an answer that has to get there and back.

@@ -33,6 +33,18 @@ const (
 	faultSilent
 	faultStranger
 	faultFreeze
+	faultReporter
+	faultReporterSilent
+	faultUnregister
+	faultDeaf
+	faultMute
+	faultBond
+	faultNoEcho
+	faultPolicy
+	faultSync
+	faultUpgrade
+	faultDigest
+	faultJump
 	faultCalm // all faults end here
 	faultKinds
 )
@@ -222,8 +234,10 @@ func (w *World) orderFault(f *fault) {
 		w.Stranger(on)
 	case faultFreeze:
 		if on {
-			w.Admin(f.node, members.Admin{Kind: members.AdminFreeze})
+			w.Admin(f.node, members.Admin{Kind: members.AdminFreeze, For: time.Duration(f.dur) * time.Duration(f.value&1)})
 		}
+	default:
+		w.memberFault(f)
 	}
 }
 
@@ -233,6 +247,7 @@ func (w *World) calm() {
 	w.Stranger(false)
 	for i := range w.cfg.Interfaces {
 		w.SetSilent(uint8(i), false)
+		w.NoEcho(uint8(i), false)
 		for a := range w.nodes {
 			w.Cable(uint8(i), uint8(a), true)
 			w.Strand(uint8(i), uint8(a), false)
@@ -259,6 +274,7 @@ func (w *World) calmNode(id uint8) {
 	w.PowerOn(id)
 	w.finishStop(id)
 	w.Start(id)
+	w.calmMember(id)
 	w.Device(id, "disk", device.OK, "")
 	w.Admin(id, members.Admin{Kind: members.AdminUp})
 	w.Admin(id, members.Admin{Kind: members.AdminUnfreeze})

@@ -18,13 +18,15 @@ type event struct {
 type eventKind uint8
 
 const (
-	evFrame eventKind = iota // a frame arrives
-	evTick                   // the pulse's probe interval
-	evCheck                  // the pulse looks at its deadlines
-	evMain                   // the main loop takes its inbox
-	evWake                   // the machine's WakeAt
-	evFault                  // a planned fault begins or ends
-	evStart                  // a daemon starts
+	evFrame  eventKind = iota // a frame arrives
+	evTick                    // the pulse's probe interval
+	evCheck                   // the pulse looks at its deadlines
+	evMain                    // the main loop takes its inbox
+	evWake                    // the machine's WakeAt
+	evFault                   // a planned fault begins or ends
+	evStart                   // a daemon starts
+	evReport                  // a reporter of a critical device looks
+	evReady                   // policy (0) or connection table (1) are there
 )
 
 func (a *event) before(b *event) bool { return a.at < b.at || a.at == b.at && a.seq < b.seq }

@@ -35,6 +35,12 @@ type Options struct {
 	// BreakFence, BreakLease and BreakGrants remove a part of the protocol, for the tests of the tests: the
 	// gate's compare with its fence, the expiry of its lease, and the wait for other gates' grants.
 	BreakFence, BreakLease, BreakGrants bool
+	// BreakAttention lets a serving member with a problem that nobody can relieve go down, BreakProof lets every
+	// neighbour question of a member that does not serve be answered and hides losses of carrier from it,
+	// BreakTakeover keeps members from claiming while voluntary moves are frozen.
+	BreakAttention, BreakProof, BreakTakeover bool
+
+	coda int // the coda to play, 0 for a drawn one; numbers begin at 1
 
 	// Configure may change what one member is told before its daemon starts.
 	Configure func(member uint8, cfg *members.Config)
@@ -57,6 +63,7 @@ type World struct {
 	frames []frame
 	free   []int32
 	net    network
+	setup  setup
 	plan   []fault
 	inv    invariants
 	soft, hard, watch,
