@@ -64,11 +64,11 @@ func TestBrokenProtocolIsFound(t *testing.T) {
 // TestFreeze: the one with the higher priority comes back while the other one's operator has frozen moves.
 func TestFreeze(t *testing.T) {
 	timers := members.DefaultTimers()
-	timers.HoldDown = time.Second
-	for _, deaf := range []bool{false, true} {
+	timers.HoldDown, timers.Freeze = time.Second, 8*time.Second
+	for _, early := range []bool{false, true} {
 		w := NewWorld(1, Options{Members: 2, Interfaces: 1, Recovery: members.RecoveryHighestPriority, Timers: timers,
-			Configure: only(0, func(c *members.Config) {
-				if deaf {
+			Configure: only(1, func(c *members.Config) {
+				if early {
 					c.Timers.Freeze = 1
 				}
 			})})
@@ -77,11 +77,11 @@ func TestFreeze(t *testing.T) {
 		mustRun(t, w, 4*time.Second)
 		w.PowerOff(0)
 		mustRun(t, w, time.Second)
-		w.Admin(1, members.Admin{Kind: members.AdminFreeze, For: 8 * time.Second})
+		w.Admin(1, members.Admin{Kind: members.AdminFreeze})
 		w.PowerOn(0)
 		err := w.Run(8 * time.Second)
-		if found := err != nil && strings.Contains(err.Error(), "freeze stops voluntary moves"); found != deaf {
-			t.Errorf("fw1 does not listen: %v, found: %v", deaf, err)
+		if found := err != nil && strings.Contains(err.Error(), "freeze stops voluntary moves"); found != early {
+			t.Errorf("the freeze ends early: %v, found: %v", early, err)
 		}
 		if err == nil {
 			if mustRun(t, w, 2*time.Second); w.Serving()[0] != 0 {
