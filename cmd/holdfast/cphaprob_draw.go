@@ -103,6 +103,9 @@ func cphaDirection(up bool, age float64) string {
 	if up {
 		return "UP"
 	}
+	if age < 0 {
+		return "DOWN"
+	}
 	return fmt.Sprintf("DOWN (%.1f secs)", age/1000)
 }
 

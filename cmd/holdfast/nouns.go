@@ -29,13 +29,26 @@ func drawInterfaces(p *page, v control.Interfaces) {
 		if i.Monitored {
 			in, out = direction(i.In, i.InAgeMs), direction(i.Out, i.OutAgeMs)
 		}
-		rows = append(rows, []cell{text(i.Name), text(i.Device), text(i.Role), statusCell(i.Status), text(carrier(i.Carrier)), text(in), text(out),
+		rows = append(rows, []cell{text(i.Name), text(i.Device), text(i.Role), statusCell(i.Status), text(carrier(i.Carrier)), text(in), text(out), text(partOf(i)),
 			text(i.Attached), text(strings.Join(i.Addresses, " ")), text(i.VMAC), text(number(uint64(i.VIPs))), {i.Reason, yellow}})
 		for _, l := range i.Peers {
 			peers = append(peers, []cell{text(i.Name), text(l.Member), upDown(l.Up), text(ms(l.AgeMs)), text(rtt(l.RTTUs)), text(l.MAC), says(l.Says)})
 		}
 	}
-	p.table([]string{"NAME", "DEVICE", "ROLE", "STATUS", "CARRIER", "CCP IN", "CCP OUT", "GATE", "ADDRESSES", "VMAC", "VIPS", "REASON"}, rows)
+	p.table([]string{"NAME", "DEVICE", "ROLE", "STATUS", "CARRIER", "CCP IN", "CCP OUT", "PART OF", "GATE", "ADDRESSES", "VMAC", "VIPS", "REASON"}, rows)
+	if len(v.Groups) > 0 {
+		p.line("")
+		var groups [][]cell
+		for _, g := range v.Groups {
+			status := "UP"
+			if g.Reason != "" {
+				status = "DOWN"
+			}
+			groups = append(groups, []cell{text(g.Name), statusCell(status), text(fmt.Sprintf("%d of %d, needs %d", g.Up, len(g.Interfaces), g.MinUp)),
+				text(strings.Join(g.Interfaces, " ")), {g.Reason, yellow}})
+		}
+		p.table([]string{"GROUP", "STATUS", "WELL", "INTERFACES", "REASON"}, groups)
+	}
 	if len(peers) > 0 {
 		p.line("")
 		p.table([]string{"INTERFACE", "PEER", "STATUS", "ANSWERED", "RTT", "MAC", "SAYS"}, peers)
@@ -61,9 +74,29 @@ func says(v *control.PeerInterface) cell {
 	return text("well")
 }
 
+// partOf names the trunk, bond and group that an interface belongs to.
+func partOf(i control.InterfaceState) string {
+	var words []string
+	if i.Trunk != "" {
+		words = append(words, fmt.Sprintf("%s.%d", i.Trunk, i.VLAN))
+	}
+	if b := i.Bond; b != nil && b.MinLinks > 0 {
+		words = append(words, fmt.Sprintf("%s %d/%d min %d", b.Name, b.Up, b.Links, b.MinLinks))
+	} else if b != nil {
+		words = append(words, fmt.Sprintf("%s %d/%d", b.Name, b.Up, b.Links))
+	}
+	if i.Group != "" {
+		words = append(words, "group "+i.Group)
+	}
+	return strings.Join(words, ", ")
+}
+
 func direction(up bool, age float64) string {
-	if up {
+	switch {
+	case up:
 		return "up"
+	case age < 0:
+		return "never"
 	}
 	return "down " + ms(age)
 }

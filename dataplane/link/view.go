@@ -13,6 +13,8 @@ import (
 type view struct {
 	links map[int]*linkView
 	addrs map[addrKey]bool // value: tentative
+	// listing is the complete listing that is being taken in, by index: what is not in links yet is there.
+	listing map[int]State
 }
 
 type linkView struct {
@@ -44,11 +46,16 @@ func (v *view) link(s State, gone bool) []Event {
 	if known && old.Carrier && s.Carrier && old.Received {
 		s.Received = true // also when the driver has reset its counters
 	}
+	s.Bond = v.bond(s)
 	v.links[s.Index] = &linkView{State: s, baseline: baseline}
-	if known && sameState(old.State, s) {
-		return nil
+	var events []Event
+	if !known || !sameState(old.State, s) {
+		events = append(events, LinkChanged{State: s})
 	}
-	return []Event{LinkChanged{State: s}}
+	if known {
+		return append(events, v.recount(old.State, s)...)
+	}
+	return append(events, v.recount(State{}, s)...)
 }
 
 // sameState compares all but the counter, which changes without news.
@@ -70,7 +77,8 @@ func (v *view) linkGone(index int) []Event {
 			events = append(events, AddressChanged{Index: index, Prefix: k.prefix, Gone: true})
 		}
 	}
-	return append(events, LinkChanged{State: State{Index: index, Name: old.Name}, Gone: true})
+	events = append(events, LinkChanged{State: State{Index: index, Name: old.Name}, Gone: true})
+	return append(events, v.recount(old.State, State{})...)
 }
 
 // address takes an address's present state, or its end, and returns what changed.
@@ -95,12 +103,13 @@ func (v *view) address(a AddressChanged) []Event {
 // replace takes a complete listing: what is not in it is gone.
 func (v *view) replace(links []State, addrs []AddressChanged) []Event {
 	var events []Event
-	present := make(map[int]bool, len(links))
+	v.listing = make(map[int]State, len(links))
+	defer func() { v.listing = nil }()
 	for _, s := range links {
-		present[s.Index] = true
+		v.listing[s.Index] = s
 	}
 	for _, index := range slices.Sorted(maps.Keys(v.links)) {
-		if !present[index] {
+		if _, present := v.listing[index]; !present {
 			events = append(events, v.linkGone(index)...)
 		}
 	}

@@ -31,6 +31,21 @@ type State struct {
 	Received bool
 	// RxPackets is the interface's own counter.
 	RxPackets uint64
+	// Kind is the kernel's name for what it is ("bond", "vlan"; "device" for hardware), Parent the device that it is a VLAN of,
+	// Master the one that it is a link or port of; 0 for none.
+	Kind           string
+	Parent, Master int
+	// Unused: a link of a bond that the bond's own monitor does not find up.
+	Unused bool
+	// Bond is the bond that it is, or is a VLAN on. Query, which looks at one device only, leaves it out.
+	Bond Bond
+}
+
+// Bond is how many links of a bond there are. Without a Name there is no bond.
+type Bond struct {
+	Name string
+	// Up links have carrier, are administratively up, and are found up by the bond's monitor.
+	Up, Links int
 }
 
 // LinkChanged says that an interface has appeared, changed or gone.
@@ -239,6 +254,13 @@ func stateOf(l netlink.Link) State {
 		Carrier: a.RawFlags&unix.IFF_LOWER_UP != 0 && a.OperState != netlink.OperDormant,
 	}
 	copy(s.MAC[:], a.HardwareAddr)
+	s.Kind, s.Master = l.Type(), a.MasterIndex
+	if s.Kind == kindVLAN { // a veth's other end is a parent too, and may be in another namespace
+		s.Parent = a.ParentIndex
+	}
+	if b, is := a.Slave.(*netlink.BondSlave); is {
+		s.Unused = b.MiiStatus != netlink.BondLinkUp
+	}
 	if a.Statistics != nil {
 		s.RxPackets = a.Statistics.RxPackets
 	}

@@ -79,6 +79,7 @@ type Interfaces struct {
 	Required   int              `json:"required"` // monitored interfaces of the configuration
 	Up         int              `json:"up"`       // those that are up now
 	Interfaces []InterfaceState `json:"interfaces"`
+	Groups     []GroupState     `json:"groups,omitempty"`
 }
 
 // InterfaceState is one interface in Interfaces.
@@ -92,7 +93,7 @@ type InterfaceState struct {
 	Carrier   bool       `json:"carrier"`
 	In        bool       `json:"in"`        // CCP arrives
 	Out       bool       `json:"out"`       // CCP leaves, as peers say
-	InAgeMs   float64    `json:"in_age_ms"` // since CCP last arrived
+	InAgeMs   float64    `json:"in_age_ms"` // since CCP last arrived; -1: it never did
 	OutAgeMs  float64    `json:"out_age_ms"`
 	Attached  string     `json:"attached,omitempty"` // gate's hook: xdp tcx tc
 	MAC       string     `json:"mac,omitempty"`
@@ -100,7 +101,28 @@ type InterfaceState struct {
 	Addresses []string   `json:"addresses,omitempty"`
 	VIPs      int        `json:"vips"`
 	Reason    string     `json:"reason,omitempty"`
+	Trunk     string     `json:"trunk,omitempty"` // that it is a VLAN of
+	VLAN      uint16     `json:"vlan,omitempty"`
+	Bond      *BondState `json:"bond,omitempty"`
+	Group     string     `json:"group,omitempty"` // of interfaces that count as one
 	Peers     []PeerLink `json:"peers,omitempty"`
+}
+
+// BondState is the bond that an interface's device is, or is a VLAN on.
+type BondState struct {
+	Name     string `json:"name"`
+	Up       int    `json:"up"`
+	Links    int    `json:"links"`
+	MinLinks int    `json:"min_links,omitempty"` // 0: it is not asked
+}
+
+// GroupState is a group of interfaces that count as one.
+type GroupState struct {
+	Name       string   `json:"name"`
+	Interfaces []string `json:"interfaces"`
+	Up         int      `json:"up"`
+	MinUp      int      `json:"min_up"`
+	Reason     string   `json:"reason,omitempty"` // why it is a problem
 }
 
 // PeerLink is one peer as heard on one interface.

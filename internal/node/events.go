@@ -3,6 +3,8 @@
 package node
 
 import (
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/holdfast-project/holdfast/bpf"
@@ -143,7 +145,7 @@ func (n *node) linkEvent(ev link.Event) {
 	}
 	if changed.Gone {
 		n.detach(p)
-		p.index, p.up, p.carrier, p.received = 0, false, false, false
+		p.index, p.up, p.carrier, p.received, p.bond = 0, false, false, false, link.Bond{}
 		n.listenFirst(p)
 		n.linkStep(p)
 		if err := n.applyPorts(); err != nil { // closes the sockets on it: a device that returns may have the same index
@@ -157,6 +159,7 @@ func (n *node) linkEvent(ev link.Event) {
 	renewed, raised := p.index != changed.Index || p.mac != changed.MAC, changed.AdminUp && !p.up
 	p.index, p.mac = changed.Index, changed.MAC
 	p.up, p.carrier, p.received = changed.AdminUp, changed.AdminUp && changed.Carrier, changed.Received
+	p.bond, p.looked = changed.Bond, true
 	n.listenFirst(p)
 	n.linkStep(p)
 	if raised && !renewed { // taking an interface down takes its routes too
@@ -238,7 +241,35 @@ func (n *node) linkStep(p *port) {
 
 // link is the port as the machine is to see it.
 func (p *port) link() members.Link {
-	return members.Link{Iface: p.Slot, Up: p.carrier && p.fault == "" && !p.unsent, Received: p.received}
+	return members.Link{Iface: p.Slot, Up: p.carrier && p.fault == "" && !p.unsent, Received: p.received, Fault: p.faultText()}
+}
+
+// faultText says in words what is wrong with a port on this host, beside its carrier.
+func (p *port) faultText() string {
+	switch {
+	case p.index == 0:
+		return "there is no device " + p.device
+	case p.fault != "":
+		return strings.TrimPrefix(p.fault, "interface "+p.Name+": ")
+	case p.unsent:
+		return "transmit down: the kernel takes no frame for " + p.device
+	case p.looked && p.carrier:
+		return bondFault(p.device, p.bond, p.MinLinks)
+	}
+	return ""
+}
+
+// bondFault says in words that fewer links of a device's bond are up than it needs; least is 0 where that does not matter.
+func bondFault(device string, b link.Bond, least int) string {
+	switch {
+	case least == 0:
+		return ""
+	case b.Name == "":
+		return fmt.Sprintf("%s is no bond, nor on one, and needs %d links up", device, least)
+	case b.Up < least:
+		return fmt.Sprintf("%s: %d of %d links up, needs %d", b.Name, b.Up, b.Links, least)
+	}
+	return ""
 }
 
 // stuck notes whether frames leave a port, and appends that to batch if it is news.

@@ -108,6 +108,8 @@ type port struct {
 	attached bool
 	fault    string // why the port is not used although its device is there, in words
 	unsent   bool   // the kernel takes no frame of ours
+	bond     link.Bond
+	looked   bool // the watcher has told of it, so that bond is right
 }
 
 // serves reports whether the cluster's addresses may be on the port: the gate guards it.

@@ -138,6 +138,7 @@ func (b *backend) Interfaces(ctx context.Context) (control.Interfaces, error) {
 				if i.Slot != p.Slot {
 					continue
 				}
+				s.Group = i.Group
 				list.Required++
 				switch {
 				case i.Problem != "" || !i.Carrier:
@@ -151,8 +152,19 @@ func (b *backend) Interfaces(ctx context.Context) (control.Interfaces, error) {
 			}
 			list.Interfaces = append(list.Interfaces, s)
 		}
+		for k, g := range v.Groups {
+			list.Groups = append(list.Groups, control.GroupState{Name: g.Name, Interfaces: n.cfg.Groups[k].Interfaces, Up: g.Well, MinUp: g.MinUp, Reason: g.Problem})
+		}
 		return list, nil
 	})
+}
+
+// sinceMs is an age in ms, or -1 for what never was.
+func sinceMs(age time.Duration) float64 {
+	if age < 0 {
+		return -1
+	}
+	return ms(age)
 }
 
 func (n *node) interfaceState(now int64, p *port) control.InterfaceState {
@@ -169,7 +181,14 @@ func (n *node) interfaceState(now int64, p *port) control.InterfaceState {
 	for _, a := range n.local.Self.Interfaces[p.Name].Addresses {
 		s.Addresses = append(s.Addresses, a.String())
 	}
+	s.Trunk, s.VLAN = p.Trunk, p.VLAN
+	if p.bond.Name != "" {
+		s.Bond = &control.BondState{Name: p.bond.Name, Up: p.bond.Up, Links: p.bond.Links, MinLinks: p.MinLinks}
+	}
 	if !p.Monitored {
+		if p.Trunk != "" {
+			s.Reason = "not among what trunk " + p.Trunk + " monitors"
+		}
 		return s
 	}
 	if p.index == 0 {
@@ -200,7 +219,7 @@ func (n *node) interfaceState(now int64, p *port) control.InterfaceState {
 		s.Peers = append(s.Peers, link)
 	}
 	s.In, s.Out = in >= 0 && in < n.ccpFresh(), out >= 0 && out < n.ccpFresh()
-	s.InAgeMs, s.OutAgeMs = ms(max(0, in)), ms(max(0, out))
+	s.InAgeMs, s.OutAgeMs = sinceMs(in), sinceMs(out)
 	return s
 }
 
