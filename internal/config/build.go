@@ -52,6 +52,7 @@ func (b *builder) build() {
 		Priority:  int(b.number(r.CCP.Priority, 1, 99, defaultPriority)),
 	}
 	b.local()
+	b.notify()
 	b.interfaces()
 	b.members()
 	b.addresses()

@@ -98,6 +98,7 @@ type Cluster struct {
 	Monitors []Monitor // in file order, names unique
 	Routing  Routing   // commands around a change of the serving member
 
+	Notify   Notify     // member-local
 	Metrics  Metrics    // member-local
 	Control  Control    // member-local
 	StateDir string     // member-local; may hold {cluster} and {member}, see For

@@ -124,6 +124,12 @@ func (d decoder) list(n *yaml.Node, path string, v reflect.Value) bool {
 	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
 		return true // a key with nothing below it is an empty list
 	}
+	if n.Kind == yaml.MappingNode && v.Type().Elem() == reflect.TypeFor[rawSyslog]() {
+		e := reflect.New(v.Type().Elem()).Elem()
+		d.value(n, path, e)
+		v.Set(reflect.Append(v, e))
+		return true
+	}
 	if n.Kind != yaml.SequenceNode {
 		d.at(n.Line, path, "write a list: [a, b], or one '- ' line each", "a %s where a list is expected", kind(n))
 		return false

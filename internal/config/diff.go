@@ -56,6 +56,9 @@ func Diff(old, new *Cluster) (live, refused []Change) {
 	d.live("groups", groups(old.Groups), groups(new.Groups))
 	d.monitors(old, new)
 	d.live("routing", old.Routing, new.Routing)
+	d.live("notify.journald", old.Notify.Journald, new.Notify.Journald)
+	d.live("notify.syslog", receivers(old.Notify.Syslog), receivers(new.Notify.Syslog))
+	d.live("notify.snmp", old.Notify.SNMP, new.Notify.SNMP)
 	d.refuse("metrics.listen", old.Metrics.Listen, new.Metrics.Listen, whyLocal)
 	d.refuse("control.socket", old.Control.Socket, new.Control.Socket, whyLocal)
 	d.refuse("state-dir", old.StateDir, new.StateDir, whyLocal)
@@ -216,6 +219,14 @@ func weights(w map[string]int) string {
 	words := make([]string, 0, len(w))
 	for _, name := range slices.Sorted(maps.Keys(w)) {
 		words = append(words, fmt.Sprintf("%s: %d", name, w[name]))
+	}
+	return strings.Join(words, ", ")
+}
+
+func receivers(all []Syslog) string {
+	words := make([]string, len(all))
+	for i, s := range all {
+		words[i] = s.String()
 	}
 	return strings.Join(words, ", ")
 }

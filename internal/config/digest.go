@@ -10,7 +10,7 @@ import (
 	"slices"
 )
 
-// Digest is SHA-256 over the canonical cluster-wide part: what must be the same on all members. Member-local keys (metrics, control,
+// Digest is SHA-256 over the canonical cluster-wide part: what must be the same on all members. Member-local keys (notify, metrics, control,
 // state-dir, pin-dir, log-level, key-file), descriptions, comments, and the order of addresses within a list do not enter it; a
 // default that is written out gives the same digest as one that is left out. What a later version adds must be left out of the digest
 // while it is at its default (omitzero), or members of two versions never agree and no upgrade can go member by member.

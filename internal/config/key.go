@@ -34,24 +34,9 @@ func (e *KeyError) Error() string { return e.Path + ": " + e.What + "; " + e.Way
 // LoadKey reads a key file: one or two lines "N:base64(32 bytes)"; '#' starts a comment. The first key is the current one, the second
 // its successor; their numbers must differ in the low two bits. A file that others than its owner can use is refused.
 func LoadKey(path string) ([]Key, error) {
-	f, err := os.Open(path)
+	data, err := readPrivate(path, "cluster key")
 	if err != nil {
-		return nil, fmt.Errorf("read cluster key: %w", err)
-	}
-	defer func() { _ = f.Close() }()
-	info, err := f.Stat() // of the open file: the name may be changed meanwhile
-	if err != nil {
-		return nil, fmt.Errorf("read cluster key: %w", err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, &KeyError{path, "not a regular file", "name the file that \"holdfast key generate\" wrote"}
-	}
-	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return nil, &KeyError{path, fmt.Sprintf("mode %04o: others than its owner can use it", mode), "chmod 0600 " + path}
-	}
-	data, err := io.ReadAll(io.LimitReader(f, 4096))
-	if err != nil {
-		return nil, fmt.Errorf("read cluster key: %w", err)
+		return nil, err
 	}
 	keys, err := ParseKeys(data)
 	if k := (*KeyError)(nil); errors.As(err, &k) {

@@ -23,6 +23,10 @@ func Load(path string) (*Cluster, error) {
 			c.KeyFile = filepath.Join(filepath.Dir(path), c.KeyFile)
 		}
 		b.checkKey()
+		if s := c.Notify.SNMP; s != nil && !filepath.IsAbs(s.SecretsFile) {
+			s.SecretsFile = filepath.Join(filepath.Dir(path), s.SecretsFile)
+		}
+		b.checkSecrets()
 	}
 	if err := b.err(); err != nil {
 		return nil, err

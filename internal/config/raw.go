@@ -26,6 +26,7 @@ type rawFile struct {
 	Groups     []rawGroup     `yaml:"groups"`
 	Monitors   []rawMonitor   `yaml:"monitors"`
 	Routing    rawRouting     `yaml:"routing"`
+	Notify     rawNotify      `yaml:"notify"`
 	Metrics    rawMetrics     `yaml:"metrics"`
 	Control    rawControl     `yaml:"control"`
 	StateDir   scalar         `yaml:"state-dir"`
@@ -67,6 +68,44 @@ type rawCCP struct {
 	EtherType scalar `yaml:"ethertype"`
 	Transport scalar `yaml:"transport"`
 	Priority  scalar `yaml:"priority"`
+}
+
+type rawNotify struct {
+	Line int
+
+	Journald rawJournald `yaml:"journald"`
+	Syslog   []rawSyslog `yaml:"syslog"` // one may be written without a list
+	SNMP     rawSNMP     `yaml:"snmp"`
+}
+
+// rawJournald is auto, true or false, or a mapping with a severity.
+type rawJournald struct {
+	Line int
+
+	Use      scalar `yaml:"use,short"`
+	Severity scalar `yaml:"severity"`
+}
+
+type rawSyslog struct {
+	Line int
+
+	Address  scalar `yaml:"address"`
+	Facility scalar `yaml:"facility"`
+	Severity scalar `yaml:"severity"`
+}
+
+type rawSNMP struct {
+	Line int
+
+	Version     scalar   `yaml:"version"`
+	Targets     []scalar `yaml:"targets"`
+	Inform      scalar   `yaml:"inform"`
+	Community   scalar   `yaml:"community"`
+	User        scalar   `yaml:"user"`
+	Auth        scalar   `yaml:"auth"`
+	Priv        scalar   `yaml:"priv"`
+	SecretsFile scalar   `yaml:"secrets-file"`
+	Severity    scalar   `yaml:"severity"`
 }
 
 type rawMetrics struct {
