@@ -297,5 +297,5 @@ type WhyNot struct {
 // Counters are raw numbers for experts; names are stable, sorted by group and name when shown.
 type Counters struct {
 	Member string                       `json:"member"`
-	Groups map[string]map[string]uint64 `json:"groups"` // gate, ccp, drops, pulse, announce
+	Groups map[string]map[string]uint64 `json:"groups"` // gate, ccp, drops, pulse, announce, notify
 }

@@ -34,10 +34,10 @@ const (
 
 // Counter is the failover counter.
 type Counter struct {
-	Count  uint64    `json:"count"`  // since Since
-	Since  time.Time `json:"since"`  // start of counting
-	Why    string    `json:"why"`    // WhyBoot or WhyReset
-	Number uint64    `json:"number"` // of the last hand-over ever; never set back
+	Count  uint64    `json:"count"`            // since Since
+	Since  time.Time `json:"since"`            // start of counting
+	Why    string    `json:"why"`              // WhyBoot or WhyReset
+	Number uint64    `json:"number"`           // of the last hand-over ever; never set back
 	Server string    `json:"server,omitempty"` // the member that served after the last hand-over
 	BootID string    `json:"boot"`             // the boot of this machine that Count belongs to
 }

@@ -104,3 +104,14 @@ func (m *Metrics) SetEventsDropped(total uint64) {
 	}
 	m.eventsDropped.set(total)
 }
+
+// SetNotifications takes a reading of a receiver's counters: notifications handed over, dropped because too many waited, and attempts
+// that failed.
+func (m *Metrics) SetNotifications(sink string, sent, dropped, failed uint64) {
+	if m == nil {
+		return
+	}
+	for result, v := range map[string]uint64{"sent": sent, "dropped": dropped, "failed": failed} {
+		m.notifications.set(v, sink, result)
+	}
+}

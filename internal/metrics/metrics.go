@@ -39,6 +39,7 @@ type Metrics struct {
 	frames, drops, probes, gate  *totals
 	announced, renewals, yields  *totals
 	eventsDropped, monitorChecks *totals
+	notifications                *totals
 	rtt                          *rtts
 	renewalWorst, pulseWorst     *worst
 	softirqWorst                 *worst
@@ -137,10 +138,11 @@ func (m *Metrics) wire(reg prometheus.Registerer) {
 	m.yields = newTotals(NameYieldsReceived, "YIELDs that this member's gate answered, by result.", "result")
 	m.eventsDropped = newTotals(NameEventsDropped, "Events that slow followers of the control API missed.")
 	m.eventsDropped.set(0)
+	m.notifications = newTotals(NameNotifications, "Notifications by receiver and result (sent, dropped, failed: an attempt).", "sink", "result")
 	m.rtt = newRTTs()
 	m.renewalWorst = newWorst(NameRenewalWorst, "Worst delay of a lease renewal behind its schedule.")
 	m.pulseWorst = newWorst(NamePulseWorst, "Worst lateness of the pulse process's wake-ups.")
 	m.softirqWorst = newWorst(NameSoftirqWorst, "Worst delay of the softirqs that receive frames.")
-	reg.MustRegister(m.takeover, m.gap, m.monitorChecks, m.frames, m.drops, m.probes, m.gate, m.announced, m.renewals, m.yields, m.eventsDropped,
+	reg.MustRegister(m.takeover, m.gap, m.monitorChecks, m.frames, m.drops, m.probes, m.gate, m.announced, m.renewals, m.yields, m.eventsDropped, m.notifications,
 		m.rtt, m.renewalWorst, m.pulseWorst, m.softirqWorst)
 }

@@ -81,6 +81,7 @@ func busy() *Metrics {
 	m.SetAnnouncements("garp", 4)
 	m.SetAnnouncements("na", 6)
 	m.SetEventsDropped(9)
+	m.SetNotifications("syslog udp://192.0.2.9:514", 11, 2, 5)
 	return m
 }
 

@@ -37,6 +37,7 @@ const (
 	NameStateChanges   = "holdfast_state_changes_total"
 	NameTimer          = "holdfast_timer_seconds"
 	NameYieldsReceived = "holdfast_yields_total"
+	NameNotifications  = "holdfast_notifications_total"
 	NameCPU            = "holdfast_member_cpu_ratio"
 	NameLateness       = "holdfast_member_lateness_seconds"
 	NameMargin         = "holdfast_margin_used_ratio"

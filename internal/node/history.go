@@ -41,8 +41,11 @@ func openTrace(dir string, wall time.Time, self string, log *slog.Logger) *trace
 // at is when something that happened at the boot time ns was by the clock on the wall.
 func (t *trace) at(ns int64) time.Time { return t.wall.Add(time.Duration(ns)) }
 
-// record tells operators what happened: log, event stream, history, metrics.
-func (n *node) record(now int64, r members.Record) {
+// record tells operators what happened: log, event stream, receivers of notifications, history, metrics.
+func (n *node) record(now int64, r members.Record) { n.recordBut(now, r, "") }
+
+// recordBut is record, but the receiver of notifications called except is not told.
+func (n *node) recordBut(now int64, r members.Record, except string) {
 	ev := control.Event{
 		Time: n.trace.at(now), BootNs: now, Code: r.Code.String(), Number: uint16(r.Code), Severity: r.Code.Severity().String(),
 		Device: r.Device, Interface: r.Iface, Term: r.Term, Reason: r.Reason, GapMs: ms(r.Gap), Member: n.local.Self.Name,
@@ -57,11 +60,15 @@ func (n *node) record(now int64, r members.Record) {
 		ev.From, ev.To = r.From.String(), r.To.String()
 	}
 	level := n.log.Info
-	if ev.Severity == "warning" || ev.Severity == "error" {
+	switch {
+	case n.journaled():
+		level = n.log.Debug
+	case r.Code.Severity() > members.SeverityInfo:
 		level = n.log.Warn
 	}
 	level(ev.Code, "member", ev.Member, "from", ev.From, "to", ev.To, "term", ev.Term, "interface", ev.Interface, "device", ev.Device, "gap_ms", ev.GapMs, "reason", ev.Reason)
 	ev = n.events.Publish(ev)
+	n.notify.Notify(ev, except)
 	if r.Code == members.CodeConflict {
 		n.metrics.Conflict()
 	}
@@ -80,9 +87,12 @@ func (n *node) record(now int64, r members.Record) {
 }
 
 // say tells operators of something that is not the machine's.
-func (n *node) say(code members.Code, reason string) {
+func (n *node) say(code members.Code, reason string) { n.sayBut(code, reason, "") }
+
+// sayBut is say, but the receiver of notifications called except is not told.
+func (n *node) sayBut(code members.Code, reason, except string) {
 	state := members.StateInit // which one does not matter: nothing changes
-	n.record(bpf.Boottime(), members.Record{Code: code, From: state, To: state, Reason: reason, Peer: members.Nobody})
+	n.recordBut(bpf.Boottime(), members.Record{Code: code, From: state, To: state, Reason: reason, Peer: members.Nobody}, except)
 }
 
 // historyReport tells that the disk refuses the history, or takes it again.

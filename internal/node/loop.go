@@ -104,6 +104,10 @@ func (n *node) loop(ctx context.Context) error {
 			what = "history"
 			woke = bpf.Boottime()
 			n.historyReport(r)
+		case r := <-n.notify.Reports():
+			what = "notifications"
+			woke = bpf.Boottime()
+			n.sinkReport(r)
 		case r := <-n.monitors.Reports():
 			what = "monitor"
 			woke = bpf.Boottime()

@@ -20,6 +20,7 @@ import (
 	"github.com/holdfast-project/holdfast/internal/config"
 	"github.com/holdfast-project/holdfast/internal/control"
 	"github.com/holdfast-project/holdfast/internal/metrics"
+	"github.com/holdfast-project/holdfast/internal/notify"
 	"github.com/holdfast-project/holdfast/internal/pulse"
 	"github.com/holdfast-project/holdfast/internal/sdnotify"
 	"github.com/holdfast-project/holdfast/members"
@@ -85,9 +86,11 @@ type node struct {
 	serve     serving           // what has been told to the host about serving
 	asked     []neighbourAsking // by slot: neighbours asked and not answered
 	trace     *trace
-	desk      desk        // where programs report critical devices
-	pulseOwed bool        // the pulse has not taken the newest configuration
-	died      *pulse.Died // the pulse has ended and another one is to be started
+	notify    *notify.Notifier
+	told      []notify.Spec // whom notify tells
+	desk      desk          // where programs report critical devices
+	pulseOwed bool          // the pulse has not taken the newest configuration
+	died      *pulse.Died   // the pulse has ended and another one is to be started
 	stats     pulse.Stats
 	paths     map[[2]uint8]pulse.LinkStats     // by peer and slot: the last Stats
 	heard     map[[2]uint8]pulse.Heard         // by peer and slot: the last answer
@@ -167,6 +170,9 @@ func newNode(o Options) (*node, error) {
 		n.ports = append(n.ports, &port{Interface: i, device: local.Self.Interfaces[i.Name].Device})
 	}
 	n.trace = openTrace(local.StateDir, n.bootWall, local.Self.Name, o.Log)
+	if err := n.openNotify(); err != nil {
+		return nil, errors.Join(err, n.trace.Close(), n.store.close())
+	}
 	n.newMonitoring()
 	n.newCommands()
 	n.metrics = metrics.New(metrics.Source{Cluster: cfg.Name, Member: local.Self.Name, Version: build.Version})
@@ -325,6 +331,7 @@ func (n *node) start() (stop context.CancelFunc) {
 	}
 	in("store", n.store.serve)
 	in("history", n.trace.Serve)
+	in("notifications", n.notify.Serve)
 	in("monitors", n.monitors.Serve)
 	in("routing commands", n.commands.serve)
 	n.wire.start(in)

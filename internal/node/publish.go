@@ -57,6 +57,7 @@ func (n *node) publishCounters() {
 	}
 	n.wire.publish(n.metrics)
 	n.metrics.SetEventsDropped(n.events.Missed())
+	n.publishNotify()
 	n.cpu.sample()
 }
 

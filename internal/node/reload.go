@@ -37,6 +37,11 @@ func (n *node) reload() (control.ReloadResult, error) {
 		n.metrics.Reloaded(false)
 		return control.ReloadResult{}, control.Invalid(err.Error(), "correct the key file; nothing was changed")
 	}
+	specs, err := receivers(next.Notify)
+	if err != nil {
+		n.metrics.Reloaded(false)
+		return control.ReloadResult{}, control.Invalid(err.Error(), "correct the file; nothing was changed")
+	}
 	if err := n.wire.ring.Load(keys...); err != nil { // refuses without changing anything
 		n.metrics.Reloaded(false)
 		return control.ReloadResult{}, control.Refused(next.KeyFile+": "+err.Error(), "nothing was changed")
@@ -45,6 +50,7 @@ func (n *node) reload() (control.ReloadResult, error) {
 		result.Applied = append(result.Applied, control.Change{Path: "key-file", From: "keys " + n.wire.keyNumbers, To: "keys " + now})
 	}
 	n.cfg, n.local = next, local
+	result.Applied = n.reconfigureNotify(specs, result.Applied)
 	for _, p := range n.ports {
 		p.Interface = next.Interfaces[p.Slot]
 	}

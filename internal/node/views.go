@@ -308,7 +308,7 @@ func (b *backend) Counters(ctx context.Context) (control.Counters, error) {
 	return ask(ctx, b.n, func(int64) (control.Counters, error) {
 		n := b.n
 		c := control.Counters{Member: n.local.Self.Name, Groups: map[string]map[string]uint64{
-			"gate": {}, "pulse": {}, "announce": {}, "drops": {},
+			"gate": {}, "pulse": {}, "announce": {}, "drops": {}, "notify": n.notifyCounters(),
 			"ccp": {"hello-out": n.wire.sent, "hello-in": n.wire.taken},
 		}}
 		counters, err := n.gate.Counters()
