@@ -183,7 +183,7 @@ func (s *script) iface(word string) uint8 {
 // do carries one command out:
 //
 //	cluster members=N interfaces=N [sync] [neighbours] [recovery=highest-priority] [profile=fast] [recovery-delay=T]
-//	        [weights=NAME:N,...] [budget=N] [window=T]
+//	        [weights=NAME:N,...] [budget=N] [window=T] [echo] [groups=NAME:IFACE+IFACE:MIN] [private=IFACE] [targets=IFACE,...]
 //	config fwN digest=D | mode=M | version=V | min=V | caps=BITS | wait=policy,sync     for the next start of its daemon
 //	on fwN...            off fwN...          power, with what a cold start means
 //	kill fwN [restart=T] start fwN           the daemon, as SIGKILL does
@@ -195,6 +195,8 @@ func (s *script) iface(word string) uint8 {
 //	cut IFACE fwN fwM [oneway]  heal IFACE fwN fwM
 //	strand IFACE fwN  unstrand IFACE fwN     the member and the third stations of the segment
 //	silence IFACE on|off                     the third stations answer nobody
+//	proxy IFACE on|off                       only ARP is answered there
+//	bond IFACE fwN short|well                whether enough links of its bond are up
 //	key fwN wrong|right  stranger on|off  loss PERCENT
 //	device fwN NAME ok|init|problem [reason...]   unregister fwN NAME
 //	register fwN NAME timeout=T              report fwN NAME by=MONITOR ok|init|problem [reason...]
@@ -222,7 +224,7 @@ func (s *script) do(w []string) {
 				s.power(w, s.member(m))
 			}
 		}
-	case "cable", "switch", "cut", "heal", "strand", "unstrand", "silence":
+	case "cable", "switch", "cut", "heal", "strand", "unstrand", "silence", "proxy", "bond":
 		s.wire(w)
 	case "pairs":
 		s.pairs()
@@ -275,6 +277,10 @@ func (s *script) wire(w []string) {
 		s.w.Strand(i, s.member(w[2]), w[0] == "strand")
 	case "silence":
 		s.w.SetSilent(i, w[2] == "on")
+	case "proxy":
+		s.w.NoEcho(i, w[2] == "on")
+	case "bond":
+		s.w.Bond(i, s.member(w[2]), w[3] == "well")
 	}
 }
 

@@ -19,6 +19,7 @@ type iface struct {
 
 	neighbourAt  int64 // when the last question left that a neighbour answered in a way that counts
 	echoAt       int64 // when the last echo request left that a neighbour answered
+	byARP        bool  // an ARP answer alone counts: echo requests are not answered here
 	resolvedAt   int64 // when the last question left that only an ARP answer came to, where that does not count
 	askedAt      int64
 	unansweredAt int64 // when the first question left that no answer has come to yet, 0 if there is none
@@ -156,7 +157,7 @@ func (m *Machine) judgeSilence(i int) verdict {
 		}
 		f.questionAt = f.unansweredAt // not any more
 	}
-	decide, give := f.questionAt+2*m.t.dead, f.questionAt+max(2*m.t.dead, 4*m.t.hello)
+	decide, give := f.questionAt+2*m.t.dead, f.questionAt+max(2*m.t.dead, 5*m.t.hello)
 	if m.now < give {
 		m.ask(f, m.t.probe)
 		m.wakeAt(give)

@@ -8,7 +8,7 @@ const echoMemory = 10
 // neighbourAnswer takes the answer of a third station in. An echo reply always counts: it comes from the host itself. A mere
 // ARP answer (or neighbour advertisement) may be given in a host's place by something that is nearer: a proxy, a switch that
 // suppresses ARP, a hypervisor. So it counts only on a segment where no echo request was answered lately, because the hosts
-// there do not answer any; and never while a question is open that began when they did.
+// there do not answer any. Which it is does not change while a question is open.
 func (m *Machine) neighbourAnswer(e NeighbourAnswer) {
 	i := m.ifaceIndex(e.Iface)
 	if i < 0 || !e.Answered {
@@ -22,8 +22,13 @@ func (m *Machine) neighbourAnswer(e NeighbourAnswer) {
 	f.received = true
 	switch {
 	case e.Echo:
-		f.echoAt = max(f.echoAt, asked)
-	case f.echoAt != 0 && (f.questionAt != 0 || f.problem != "" || m.isolated || asked-f.echoAt < echoMemory*m.t.neighbours):
+		f.echoAt, f.byARP = max(f.echoAt, asked), false
+	case f.echoAt == 0:
+		f.byARP = true
+	case f.questionAt == 0 && f.problem == "" && !m.isolated:
+		f.byARP = asked-f.echoAt >= echoMemory*m.t.neighbours
+	}
+	if !e.Echo && !f.byARP {
 		f.resolvedAt = max(f.resolvedAt, asked)
 		return
 	}

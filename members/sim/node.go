@@ -295,7 +295,13 @@ func (n *node) sendHello(w *World) {
 // helloArrived passes a HELLO up unless a newer one came before.
 func (n *node) helloArrived(w *World, f *frame) {
 	src := &w.nodes[f.from]
-	if !n.daemon || f.hello.Incarnation != src.inc || f.helloSeq <= n.hellos[f.from] {
+	if !n.daemon || f.hello.Incarnation != src.inc {
+		return
+	}
+	if f.helloSeq <= n.hellos[f.from] { // overtaken by another interface: the way is news where the gate does not answer
+		if n.pulse.paths[f.from][f.iface].silent {
+			n.post(w, members.CCPIn{Peer: f.from, Iface: f.iface})
+		}
 		return
 	}
 	n.hellos[f.from] = f.helloSeq

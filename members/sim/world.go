@@ -31,6 +31,8 @@ type Options struct {
 	OneByOne bool
 	// Neighbours puts a third station on each segment that answers.
 	Neighbours bool
+	// Echo lets it answer echo requests, not ARP only.
+	Echo bool
 
 	// BreakFence, BreakLease and BreakGrants remove a part of the protocol, for the tests of the tests: the
 	// gate's compare with its fence, the expiry of its lease, and the wait for other gates' grants.
@@ -111,6 +113,7 @@ func NewWorld(seed uint64, opt Options) *World {
 		w.nodes[i].init(w, uint8(i))
 	}
 	w.net.init(w)
+	w.net.echo = opt.Echo
 	w.frames = make([]frame, 0, 256)
 	w.queue.init()
 	w.inv.init(w)
