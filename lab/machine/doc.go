@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package machine owns what makes a node of a topology a computer: booting it (a process namespace with an init, mounts
-// of its own: /proc, /sys of its network namespace, an empty bpffs), starting processes on it, listing, stopping and
+// Package machine owns what makes a node of a topology a computer: booting it (a process namespace with an init, a
+// control group, mounts of its own: /proc, /sys of its network namespace, an empty bpffs), starting processes on it, listing, stopping and
 // killing them, and taking its power away.
 //
 // A machine's processes are in a process namespace whose init dies with the laboratory, and they die with their init:

@@ -15,6 +15,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/holdfast-project/holdfast/lab/cgroup"
 	"github.com/holdfast-project/holdfast/lab/netns"
 	"github.com/holdfast-project/holdfast/lab/topology"
 )
@@ -35,7 +36,7 @@ func init() {
 	}
 }
 
-func startInit(n *topology.Node, shared bool) (cmd *exec.Cmd, mnt, pid *os.File, err error) {
+func startInit(n *topology.Node, group *cgroup.Group, shared bool) (cmd *exec.Cmd, mnt, pid *os.File, err error) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, nil, nil, err
@@ -49,6 +50,7 @@ func startInit(n *topology.Node, shared bool) (cmd *exec.Cmd, mnt, pid *os.File,
 		Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS,
 		Setpgid:    true, // a Ctrl-C at the terminal is the laboratory's, not the machines'
 	}
+	group.Enter(cmd.SysProcAttr)
 	if shared {
 		cmd.Args[2] = sharedPIDs
 		cmd.SysProcAttr.Cloneflags &^= unix.CLONE_NEWPID
@@ -107,6 +109,10 @@ func prepareMounts(shared bool) error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("make mounts private: %w", err)
 	}
+	// What is mounted there must not show through in lists of mounts.
+	if err := unix.Unmount("/sys", unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) {
+		return fmt.Errorf("unmount the host's /sys: %w", err)
+	}
 	mounts := []struct{ kind, at string }{{"proc", "/proc"}, {"sysfs", "/sys"}, {"tmpfs", scratch}}
 	if shared {
 		mounts = mounts[1:]
@@ -117,6 +123,9 @@ func prepareMounts(shared bool) error {
 		}
 	}
 	if err := fakeBootID(); err != nil {
+		return err
+	}
+	if err := mount("cgroup2", "/sys/fs/cgroup"); err != nil && !errors.Is(err, unix.ENODEV) && !errors.Is(err, unix.EPERM) {
 		return err
 	}
 	return mount("bpf", "/sys/fs/bpf") // hides the scratch

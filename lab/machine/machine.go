@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/holdfast-project/holdfast/lab/cgroup"
 	"github.com/holdfast-project/holdfast/lab/netns"
 	"github.com/holdfast-project/holdfast/lab/topology"
 )
@@ -31,6 +32,7 @@ type Machine struct {
 	booted bool
 	fresh  bool // the node's namespace has not been used since it was made
 	init   *exec.Cmd
+	group  *cgroup.Group
 	mount  *os.File
 	pid    *os.File
 	ended  chan error // gets one value when all of the last boot is gone
@@ -62,7 +64,9 @@ func (m *Machine) Boot() error {
 	}
 	m.fresh = false
 	var err error
-	if m.init, m.mount, m.pid, err = startInit(m.node, m.sharesPIDs()); err != nil {
+	m.group = cgroup.New(m.node.Name)
+	if m.init, m.mount, m.pid, err = startInit(m.node, m.group, m.sharesPIDs()); err != nil {
+		err = errors.Join(err, m.group.Remove())
 		m.ended = make(chan error, 1)
 		m.ended <- nil
 		return fmt.Errorf("machine %s: boot: %w", m.node.Name, err)
@@ -124,6 +128,7 @@ func (m *Machine) Start(cmd *exec.Cmd) (*Running, error) {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	}
+	m.group.Enter(cmd.SysProcAttr)
 	if m.sharesPIDs() {
 		if cmd.Env == nil {
 			cmd.Env = os.Environ()
@@ -206,14 +211,14 @@ func (m *Machine) Close() error {
 func (m *Machine) forget() {
 	m.booted = false
 	m.ended = make(chan error, 1)
-	cmd, files, ended := m.init, []*os.File{m.mount, m.pid}, m.ended
+	cmd, group, files, ended := m.init, m.group, []*os.File{m.mount, m.pid}, m.ended
 	left := m.survivors()
 	go func() {
 		err := cmd.Wait() // returns once every process of its namespace is gone and collected
 		if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
 			err = nil // killed, as it should be
 		}
-		err = errors.Join(err, left())
+		err = errors.Join(err, left(), group.Remove())
 		for _, f := range files {
 			if f != nil {
 				err = errors.Join(err, f.Close())

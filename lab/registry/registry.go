@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/holdfast-project/holdfast/lab/cgroup"
 )
 
 // Default is where laboratories have their directories. It is short, because paths of sockets are.
@@ -115,7 +117,7 @@ func Sweep(root string) ([]Record, error) {
 		if r.Running {
 			continue
 		}
-		errs = append(errs, killMarked(r.PID), os.RemoveAll(r.Dir))
+		errs = append(errs, killMarked(r.PID), cgroup.Sweep(r.PID), os.RemoveAll(r.Dir))
 		if err := os.Remove(filepath.Join(root, r.ID+".json")); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)
 		}
@@ -124,7 +126,7 @@ func Sweep(root string) ([]Record, error) {
 	return swept, errors.Join(errs...)
 }
 
-// marker is machine.Marker; this package imports nothing of the laboratory.
+// marker is machine.Marker; this package imports nothing that runs in the laboratory.
 const marker = "HOLDFAST_LAB_PID="
 
 // killMarked kills processes that a laboratory of that process number left.

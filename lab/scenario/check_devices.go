@@ -6,7 +6,26 @@ import (
 	"context"
 	"fmt"
 	"strings"
+
+	"github.com/holdfast-project/holdfast/internal/control"
 )
+
+// asked is what a member answers to one question. One that does not answer fulfils no condition, but it may be starting: that is no
+// error.
+func asked[T any](ctx context.Context, r *runner, member string, question func(*control.Client, context.Context) (T, error)) (v T, silent string, err error) {
+	m, err := r.cluster.Member(member)
+	if err != nil {
+		return v, "", err
+	}
+	if !m.Answering() {
+		return v, member + " does not answer", nil
+	}
+	v, failed := question(m.Client(), ctx)
+	if failed != nil {
+		silent = failed.Error()
+	}
+	return v, silent, nil
+}
 
 // deviceIs holds while a member's critical device has a status, with a reason that contains a text.
 type deviceIs struct{ name, member, status, reason string }
@@ -15,16 +34,9 @@ type deviceIs struct{ name, member, status, reason string }
 const gone = "gone"
 
 func (c deviceIs) check(ctx context.Context, r *runner) (bool, string, error) {
-	m, err := r.cluster.Member(c.member)
-	if err != nil {
-		return false, "", err
-	}
-	if !m.Answering() {
-		return false, c.member + " does not answer", nil
-	}
-	all, err := m.Client().Devices(ctx)
-	if err != nil {
-		return false, err.Error(), nil // it may be starting
+	all, silent, err := asked(ctx, r, c.member, (*control.Client).Devices)
+	if err != nil || silent != "" {
+		return false, silent, err
 	}
 	for _, d := range all.Devices {
 		if d.Name == c.name {
@@ -39,34 +51,21 @@ func (c deviceIs) check(ctx context.Context, r *runner) (bool, string, error) {
 type why struct{ member, text string }
 
 func (c why) check(ctx context.Context, r *runner) (bool, string, error) {
-	m, err := r.cluster.Member(c.member)
-	if err != nil {
-		return false, "", err
+	w, silent, err := asked(ctx, r, c.member, (*control.Client).Why)
+	if err != nil || silent != "" {
+		return false, silent, err
 	}
-	if !m.Answering() {
-		return false, c.member + " does not answer", nil
-	}
-	w, err := m.Client().Why(ctx)
-	if err != nil {
-		return false, err.Error(), nil // it may be starting
-	}
-	return strings.Contains(w.Why, c.text), fmt.Sprintf("%q", w.Why), nil
+	line := fmt.Sprintf("%s is %s: %s", w.Member, w.State, w.Why)
+	return strings.Contains(line, c.text), fmt.Sprintf("%q", line), nil
 }
 
 // interfaceIs holds while a member finds one of its interfaces to be so.
 type interfaceIs struct{ name, member, status, reason string }
 
 func (c interfaceIs) check(ctx context.Context, r *runner) (bool, string, error) {
-	m, err := r.cluster.Member(c.member)
-	if err != nil {
-		return false, "", err
-	}
-	if !m.Answering() {
-		return false, c.member + " does not answer", nil
-	}
-	all, err := m.Client().Interfaces(ctx)
-	if err != nil {
-		return false, err.Error(), nil // it may be starting
+	all, silent, err := asked(ctx, r, c.member, (*control.Client).Interfaces)
+	if err != nil || silent != "" {
+		return false, silent, err
 	}
 	for _, i := range all.Interfaces {
 		if i.Name == c.name {
@@ -83,16 +82,9 @@ type history struct {
 }
 
 func (c history) check(ctx context.Context, r *runner) (bool, string, error) {
-	m, err := r.cluster.Member(c.member)
-	if err != nil {
-		return false, "", err
-	}
-	if !m.Answering() {
-		return false, c.member + " does not answer", nil
-	}
-	f, err := m.Client().Failovers(ctx)
-	if err != nil {
-		return false, err.Error(), nil // it may be starting
+	f, silent, err := asked(ctx, r, c.member, (*control.Client).Failovers)
+	if err != nil || silent != "" {
+		return false, silent, err
 	}
 	return c.want.holds(float64(len(f.History))), fmt.Sprint(len(f.History)), nil
 }

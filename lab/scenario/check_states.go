@@ -66,6 +66,29 @@ func (c active) check(ctx context.Context, r *runner) (bool, string, error) {
 	return got == c.member, got, nil
 }
 
+// attention holds while one member (this one, if named) serves as ACTIVE(!), and all others that are on are DOWN.
+type attention struct{ member string }
+
+func (c attention) check(ctx context.Context, r *runner) (bool, string, error) {
+	v := view(r.cluster.States(ctx))
+	serving, ok := "", true
+	var got []string
+	for _, m := range r.cluster.Members() {
+		if !m.Machine().Booted() {
+			continue
+		}
+		own, _ := v.own(m.Name())
+		got = append(got, m.Name()+"="+own.State)
+		switch {
+		case own.State == "ACTIVE(!)" && serving == "":
+			serving = m.Name()
+		case own.State != "DOWN":
+			ok = false
+		}
+	}
+	return ok && serving != "" && (c.member == "" || c.member == serving), strings.Join(got, " "), nil
+}
+
 type memberState struct{ member, state string }
 
 type states []memberState
@@ -132,6 +155,18 @@ type transitions struct {
 func (c transitions) check(_ context.Context, r *runner) (bool, string, error) {
 	changes := r.since(r.marked, c.member)
 	return c.want.holds(float64(len(changes))), describe(changes), nil
+}
+
+type moves struct{ want compare }
+
+func (c moves) check(_ context.Context, r *runner) (bool, string, error) {
+	var to []members.Event
+	for _, e := range r.since(r.marked, "") {
+		if strings.HasPrefix(e.To, "ACTIVE") && !strings.HasPrefix(e.From, "ACTIVE") {
+			to = append(to, e)
+		}
+	}
+	return c.want.holds(float64(len(to))), describe(to), nil
 }
 
 type event struct {

@@ -54,6 +54,12 @@ func (p *parser) expectation(w *words, must bool) action {
 var conditions = map[string]func(*parser, *words) condition{
 	"at-rest": func(*parser, *words) condition { return resting{} },
 	"active":  func(p *parser, w *words) condition { return active{p.member(w)} },
+	"attention": func(p *parser, w *words) condition {
+		if !strings.HasPrefix(w.peek(), topology.MemberName(0)[:2]) {
+			return attention{}
+		}
+		return attention{p.member(w)}
+	},
 	"states": func(p *parser, w *words) condition {
 		var s states
 		for w.more() && w.peek() != "within" {
@@ -81,6 +87,7 @@ var conditions = map[string]func(*parser, *words) condition{
 		t.want = w.compare(false)
 		return t
 	},
+	"moves": func(_ *parser, w *words) condition { return moves{w.compare(false)} },
 	"event": func(p *parser, w *words) condition {
 		e := event{code: w.next("code")}
 		w.must("on")

@@ -95,10 +95,12 @@
 // # Conditions
 //
 //	active M                                 it says ACTIVE or ACTIVE(!), and no other member does
+//	attention [M]                            one member, M if named, is ACTIVE(!), and all others that are on are DOWN
 //	at-rest                                  one member is ACTIVE, all others that are on are STANDBY
 //	states M=STATE ...                       each as it says itself; one that does not answer, as the others see it
 //	no-state-change for D                    none during D
 //	transitions [M] OP N                     changes of state since the mark
+//	moves OP N                               members that began to serve since the mark
 //	event CODE on M [TEXT], no event CODE on M [TEXT]   since the mark; TEXT occurs in the reason
 //	counter GROUP.NAME on M OP N             growth since the mark; NAME may end with *, then it is a sum
 //	lost OP N, gap OP D, duplicated OP N     of the UDP traffic since the mark; gap: the longest of all flows
