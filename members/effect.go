@@ -75,7 +75,7 @@ type AskNeighbours struct{ Iface uint8 }
 // probes is reported as Heard whatever it says.
 type Query struct{}
 
-// SendHello sends a HELLO (see Machine.Hello) to all peers on all interfaces now.
+// SendHello sends a HELLO (see Machine.Hello) to all peers now: on all interfaces if it says anything new.
 type SendHello struct{}
 
 // StoreTerm keeps Term across reboots. It may be written behind the other effects: a term that is lost

@@ -23,11 +23,13 @@ var ErrWouldBlock error = unix.EAGAIN
 // While the interface is down, Send gives an error and one Recv may give ENETDOWN; the socket stays good and carries frames again
 // when the interface comes up. An interface that is deleted takes its socket with it: every call gives ENXIO or ENODEV.
 type Conn struct {
-	fd    int
-	vlan  uint16
-	ether uint16
+	fd      int
+	ifindex int
+	vlan    uint16
+	ether   uint16
 
 	sending sync.Mutex
+	tx      int                    // the socket to send by: fd, until that is registered with the poller
 	head    [ethLen + vlanLen]byte // Ethernet header of the next frame
 	out     [][]byte               // head and frame, kept so that sending allocates nothing
 
@@ -108,7 +110,7 @@ func dial(ifindex int, etherType uint16, f Filter) (_ *Conn, err error) {
 	if !ok || ll.Halen != 6 {
 		return nil, errors.New("not an Ethernet interface")
 	}
-	c := &Conn{fd: fd, vlan: f.VLAN, ether: etherType}
+	c := &Conn{fd: fd, tx: fd, ifindex: ifindex, vlan: f.VLAN, ether: etherType}
 	c.out = make([][]byte, 2)
 	c.in = make([][]byte, 2)
 	c.in[0] = c.inHead[:]
@@ -155,7 +157,7 @@ func (c *Conn) Send(frame []byte, dst [6]byte) error {
 	}
 	copy(c.head[:6], dst[:])
 	c.out[1] = frame
-	_, err := unix.Writev(c.fd, c.out)
+	_, err := unix.Writev(c.tx, c.out)
 	c.out[1] = nil
 	return err
 }
@@ -235,7 +237,24 @@ func (c *Conn) pollable() (syscall.RawConn, error) {
 		return nil, fmt.Errorf("segment: poll socket: %w", err)
 	}
 	c.file, c.raw = file, raw
+	c.sendApart()
 	return raw, nil
+}
+
+// sendApart gives frames another socket to leave by. A socket that has just sent is writable, again and again, and the runtime's poller
+// would wake a thread to hear it: once for every frame. This one receives nothing and nobody polls it.
+func (c *Conn) sendApart() {
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return // it works without, and costs a little more
+	}
+	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Ifindex: c.ifindex}); err != nil {
+		_ = unix.Close(fd)
+		return
+	}
+	c.sending.Lock()
+	defer c.sending.Unlock()
+	c.tx = fd
 }
 
 // Close closes the socket; a Recv that is waiting returns os.ErrClosed. Closing twice gives os.ErrClosed.
@@ -247,6 +266,9 @@ func (c *Conn) Close() error {
 	defer c.sending.Unlock()
 	if c.closed.Swap(true) {
 		return os.ErrClosed
+	}
+	if c.tx != c.fd {
+		_ = unix.Close(c.tx) // a socket without anything in it
 	}
 	if c.file != nil {
 		return c.file.Close()

@@ -64,6 +64,9 @@ func (n *node) pulseEvent(batch []members.Event, ev pulse.Event) []members.Event
 	case pulse.GateChanged:
 		return append(batch, n.gateChanged(ev))
 	case pulse.Health:
+		if bpf.Boottime() >= n.due.early {
+			n.due.state = n.due.early // what follows is the loop's tick
+		}
 		return append(batch, members.PulseHealth{OnTimeSince: ev.OnTimeSince})
 	case pulse.Stats:
 		n.pulseStats(ev)

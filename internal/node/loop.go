@@ -15,6 +15,9 @@ import (
 // wordEvery is how often the loop tells the pulse that it lives: well under pulse.WordMax, after which leases are no longer renewed.
 const wordEvery = 100 * time.Millisecond
 
+// wordSlack is how much longer the loop waits for the pulse's report, which comes as often: it wakes once for both.
+const wordSlack = 50 * time.Millisecond
+
 // loopSlow is how long one turn of the loop may take before it is worth a line in the log: half of what the pulse's patience with the
 // loop leaves beside wordEvery.
 const loopSlow = 200 * time.Millisecond
@@ -25,6 +28,7 @@ const stopWithin = 3 * time.Second
 // periodic says when what comes back regularly is due next, in boot time.
 type periodic struct {
 	state    int64 // own gate's state to the machine, metrics
+	early    int64 // from when on it may be told with the pulse's report
 	watchdog int64
 	stop     int64 // end of the patience with a stop, 0 if none is under way
 	lingered int64 // end of a stop's linger, 0 before another member serves
@@ -161,7 +165,7 @@ func (n *node) tick() {
 	}
 	n.listened(now)
 	if now >= n.due.state {
-		n.due.state = now + int64(wordEvery)
+		n.due.state, n.due.early = now+int64(wordEvery+wordSlack), now+int64(wordEvery-wordSlack)
 		n.pulse.Word()
 		if n.pulseOwed {
 			n.reconfigurePulse()

@@ -50,6 +50,7 @@ type wire struct {
 
 	bootID         [16]byte
 	plain, out, in []byte // reused
+	rest           rest   // what was said last, and where
 	sent, taken    uint64
 	dropped        [ccp.DropReasons]uint64
 }
@@ -242,32 +243,48 @@ func (w *wire) received(f frame) {
 	w.n.step(members.HelloReceived{From: from, Iface: f.slot, Hello: fromWire(opened.Header.Incarnation, &h)})
 }
 
-// sendHello sends a HELLO to every peer on every interface.
+// sendHello sends a HELLO to every peer: on every interface what is new, and on one in turn what is not.
 func (w *wire) sendHello(now int64) error {
+	h := w.toWire(w.n.machine.Hello(now))
+	only, turn := w.turn(&h)
 	var errs []error
 	for _, m := range w.n.local.Peers {
-		errs = append(errs, w.sendHelloTo(now, m.ID))
+		if turn {
+			errs = append(errs, w.sendOn(now, m.ID, only, &h))
+			continue
+		}
+		errs = append(errs, w.sendEverywhere(now, m.ID, &h))
 	}
 	return errors.Join(errs...)
 }
 
+// sendHelloTo sends a HELLO to one peer on every interface.
 func (w *wire) sendHelloTo(now int64, peer uint8) error {
 	h := w.toWire(w.n.machine.Hello(now))
-	w.plain = h.Append(w.opener.AppendEcho(w.plain[:0], peer))
+	return w.sendEverywhere(now, peer, &h)
+}
+
+func (w *wire) sendEverywhere(now int64, peer uint8, h *ccp.Hello) error {
 	var errs []error
-	for slot, s := range w.conns {
-		w.out = w.sealer.Seal(w.out[:0], ccp.Header{Type: ccp.TypeHello, Target: peer, Sequence: uint64(now),
-			EchoIncarnation: w.gates[peer].incarnation, EchoStamp: w.gates[peer].stamp}, w.plain)
-		if len(w.out) == 0 {
-			return fmt.Errorf("HELLO of %d bytes is longer than a frame", len(w.plain))
-		}
-		if err := s.conn.Send(w.out, w.destination(peer, slot)); err != nil && w.n.ports[slot].carrier {
-			errs = append(errs, fmt.Errorf("HELLO on %s: %w", w.n.ports[slot].Name, err))
-			continue
-		}
-		w.sent++
+	for slot := range w.conns {
+		errs = append(errs, w.sendOn(now, peer, slot, h))
 	}
 	return errors.Join(errs...)
+}
+
+func (w *wire) sendOn(now int64, peer, slot uint8, h *ccp.Hello) error {
+	w.plain = h.Append(w.opener.AppendEcho(w.plain[:0], peer))
+	w.out = w.sealer.Seal(w.out[:0], ccp.Header{Type: ccp.TypeHello, Target: peer, Sequence: uint64(now),
+		EchoIncarnation: w.gates[peer].incarnation, EchoStamp: w.gates[peer].stamp}, w.plain)
+	if len(w.out) == 0 {
+		return fmt.Errorf("HELLO of %d bytes is longer than a frame", len(w.plain))
+	}
+	if err := w.conns[slot].conn.Send(w.out, w.destination(peer, slot)); err != nil && w.n.ports[slot].carrier {
+		return fmt.Errorf("HELLO on %s: %w", w.n.ports[slot].Name, err)
+	} else if err == nil {
+		w.sent++
+	}
+	return nil
 }
 
 // destination is the peer's own MAC once it is known and as long as the peer is heard there: a replaced NIC has another.

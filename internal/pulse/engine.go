@@ -17,7 +17,7 @@ import (
 const (
 	hardExpiry    = time.Second            // of a lease; the gate's own hard expiry is never longer
 	oldLease      = 50                     // ms: from this lease age on every answer of a serving gate is told
-	heardInterval = 100 * time.Millisecond // how often an unchanged answer is told
+	heardInterval = 100 * time.Millisecond // how often an unchanged answer is told: of all links together, so that main wakes once
 	statsInterval = time.Second
 	regroup       = 8   // every so many unanswered unicast probes one goes to the multicast group: the MAC may have changed
 	yieldsOpen    = 256 // YIELDs whose answer is awaited
@@ -75,6 +75,9 @@ type engine struct {
 	sequence  uint64 // of the last frame
 
 	nextTick  int64
+	nextTell  int64 // when answers are told next although they say nothing new
+	telling   bool  // those to the last round of probes are
+	ticked    bool  // this advance has sent one
 	nextStats int64
 	wordAt    int64 // when main said that it lives
 	full      bool  // main's socket was full in this round
@@ -212,7 +215,7 @@ func (e *engine) command(now int64, c *command) {
 func (e *engine) advance(now int64) {
 	e.full = false
 	e.renew(now)
-	if now >= e.nextTick {
+	if e.ticked = now >= e.nextTick; e.ticked {
 		e.tick(now)
 	}
 	e.judge(now)
@@ -234,6 +237,16 @@ func (e *engine) wake() int64 {
 		at = max(at, min(e.nextTick, e.nextStats))
 	}
 	return at
+}
+
+// judging reports whether something is about to be concluded from what has not come. Then everything that has come is to be read first.
+func (e *engine) judging(now int64) bool {
+	for i := range e.links {
+		if now >= e.due(&e.links[i]) {
+			return true
+		}
+	}
+	return false
 }
 
 // say tells main what is in e.message[:n], and reports whether it went. After the first refusal of a round it does not try.

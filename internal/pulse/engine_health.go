@@ -41,8 +41,8 @@ func (e *engine) tellHealth(now int64) {
 		event := Notice{Code: NoticeWord, Text: "the daemon's loop is late: leases are not renewed"}
 		e.mute = e.say(appendNotice(e.message[:0], &event))
 	}
-	if h.toldAt != 0 && now-h.toldAt < int64(healthInterval) {
-		return
+	if h.toldAt != 0 && (now-h.toldAt < int64(healthInterval-e.cfg.Probe/2) || e.telling && e.ticked) {
+		return // in a moment, with the answers that are told: main wakes once for both
 	}
 	event := Health{OnTimeSince: h.since, Late: h.worst}
 	if e.say(appendHealth(e.message[:0], &event)) {

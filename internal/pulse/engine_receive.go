@@ -8,11 +8,13 @@ import (
 	"github.com/holdfast-project/holdfast/ccp"
 )
 
-// receive takes in an Ethernet frame that came in on the interface at this position.
-func (e *engine) receive(now int64, iface int, frame []byte) {
-	if reason := e.accept(now, iface, frame); reason != DropCount {
+// receive takes in an Ethernet frame that came in on the interface at this position, and reports whether it was of use.
+func (e *engine) receive(now int64, iface int, frame []byte) bool {
+	reason := e.accept(now, iface, frame)
+	if reason != DropCount {
 		e.stats.Dropped[reason]++
 	}
+	return reason == DropCount
 }
 
 // accept checks a frame and uses it. It returns why it did not, or DropCount if it did. The gate has checked most of this; the
@@ -84,7 +86,8 @@ func (e *engine) heard(now int64, l *link, h *ccp.Header, r *ccp.Reply, rtt time
 		incarnation: h.Incarnation, term: r.Term, fence: r.FenceTerm, closed: r.Closed, bits: r.Bits, grantee: r.Grantee,
 	}
 	aged := r.Bits&ccp.BitAnswer != 0 && r.LeaseAgeMs > oldLease
-	if !query && !aged && !l.resumed && c == t.what && t.at != 0 && now-t.at < int64(heardInterval) {
+	due := e.telling || now-t.at >= int64(heardInterval+e.cfg.Probe) // or the answer that was due was lost
+	if !query && !aged && !l.resumed && c == t.what && t.at != 0 && !due {
 		return
 	}
 	event := Heard{Peer: l.peer, Slot: l.slot, Query: query, At: now, RTT: rtt, Incarnation: h.Incarnation, Stamp: h.Sequence, Reply: *r}

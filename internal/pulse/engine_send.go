@@ -29,6 +29,9 @@ func (e *engine) tick(now int64) {
 	over := late / probe
 	e.nextTick += (over + 1) * probe
 	e.stats.Ticks++
+	if e.telling = now >= e.nextTell; e.telling {
+		e.nextTell = now + int64(heardInterval) - probe/2 // the tick after that many, however late each is
+	}
 	e.stats.Skipped += uint64(over)
 	for i := range e.links {
 		l := &e.links[i]

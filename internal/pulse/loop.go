@@ -80,10 +80,10 @@ func (l *loop) round() {
 	}
 	// What arrived before now is read before anything is concluded from its absence.
 	now := l.now()
-	due := now >= l.engine.wake()
+	judging := l.engine.judging(now)
 	for i := range l.used {
-		if l.ports[i].conn != nil && (due || l.polls[2+i].Revents != 0) {
-			l.readFrames(i)
+		if l.ports[i].conn != nil && (judging || l.polls[2+i].Revents != 0) {
+			l.readFrames(i, judging)
 		}
 	}
 	if now >= l.engine.nextStats {
@@ -91,7 +91,8 @@ func (l *loop) round() {
 	}
 	ticks := l.engine.stats.Ticks
 	l.engine.advance(now)
-	if l.engine.stats.Ticks != ticks {
+	if l.engine.stats.Ticks != ticks && now >= l.softirq.next {
+		l.softirq.next = now + softirqEvery
 		l.measureSoftirq(now)
 	}
 	for i := range l.used {
@@ -130,14 +131,21 @@ func (l *loop) readCommands() {
 	}
 }
 
-// readFrames takes in what has arrived on a port.
-func (l *loop) readFrames(i int) {
+// readFrames takes in what has arrived on a port: all of it, or as many answers as there are peers. What is left then the next poll
+// finds, and asking whether there is more costs as much as a frame.
+func (l *loop) readFrames(i int, all bool) {
 	fd := l.ports[i].conn.FD()
+	answers := 0
 	for range drainMost {
+		if !all && answers >= len(l.engine.cfg.Peers) {
+			return
+		}
 		n, errno := l.recvPacket(fd)
 		switch errno {
 		case 0:
-			l.engine.receive(l.now(), i, l.frame[:n])
+			if l.engine.receive(l.now(), i, l.frame[:n]) {
+				answers++
+			}
 		case unix.EAGAIN:
 			return
 		}

@@ -14,11 +14,12 @@ import (
 const (
 	softirqRetry = int64(1e9) // after the loopback could not be used
 	softirqLost  = int64(2e9) // a datagram that takes longer was not late but filtered out
+	softirqEvery = int64(5e7) // between two datagrams, and at a tick
 	softirqMost  = 8          // datagrams read in a row: the one that is out, and those given up
 )
 
 // softirq measures how long received packets wait for their softirq, by a datagram that the pulse sends to itself over the
-// loopback after each round of probes: the loopback queues it like a received packet (netif_rx, the backlog of the CPU), and only
+// loopback after a round of probes, every 50 ms: the loopback queues it like a received packet (netif_rx, the backlog of the CPU), and only
 // the CPU's receiving softirq takes it from there to the socket. The delay is from just before the send to when the datagram can be read.
 //
 // It is the delay on the CPU that the pulse runs on at that moment, behind all that waits for that softirq already, a softirq that
@@ -32,6 +33,7 @@ const (
 // softirqs itself (kernels from 6.4 on always do, older ones unless ksoftirqd has them) a wait that was about to go on ends here.
 type softirq struct {
 	fd      int32 // -1: none
+	next    int64 // boot time of the next measurement
 	again   int64 // boot time of the next try to open it
 	sentAt  int64 // of the datagram that is out; 0: none
 	told    bool  // main knows that nothing is measured
