@@ -12,7 +12,7 @@ import (
 
 // heardWire is the wire of a member of three with three interfaces, on which all is well; slot 3 is not monitored.
 func heardWire() *wire {
-	n := &node{local: config.Local{Peers: []*config.Member{{ID: 1}, {ID: 2}}}, ports: make([]*port, 4),
+	n := &node{local: config.Local{Peers: []config.Member{{ID: 1}, {ID: 2}}}, ports: make([]*port, 4),
 		heard: map[[2]uint8]pulse.Heard{}, silent: map[[2]uint8]bool{}}
 	w := &wire{n: n, conns: map[uint8]*socket{}, inAt: map[[2]uint8]int64{}}
 	for slot := range uint8(3) {
