@@ -14,12 +14,12 @@ import (
 
 // syslogMessage is a message as RFC 5424 section 6 writes it.
 type syslogMessage struct {
-	pri, pid             int
-	time                 time.Time
-	host, app, id, sdID  string
-	params               map[string]string
-	text                 string
-	utf8, hasStructuring bool
+	pri, pid            int
+	time                time.Time
+	host, app, id, sdID string
+	params              map[string]string
+	text                string
+	utf8                bool
 }
 
 // parseSyslog is a strict reader of the grammar, written from the RFC and not from the writer.
