@@ -43,6 +43,18 @@ func New(tb testing.TB) *Namespace {
 	return n
 }
 
+// Here is the namespace that the test runs in: one of its own, or the end of a pair would be left on the host.
+func Here(tb testing.TB) *Namespace {
+	tb.Helper()
+	labtest.Require(tb)
+	h, err := netns.Get()
+	if err != nil {
+		tb.Fatalf("network namespace: %v", err)
+	}
+	tb.Cleanup(func() { _ = h.Close() })
+	return &Namespace{tb: tb, handle: h}
+}
+
 // Do runs f on a thread in the namespace and fails the test with its error. Goroutines that f starts are elsewhere.
 func (n *Namespace) Do(f func() error) {
 	n.tb.Helper()

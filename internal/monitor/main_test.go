@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package monitor
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
+
+	"github.com/holdfast-project/holdfast/internal/monitor/verdict"
+)
+
+// inside says that the process is in namespaces of its own.
+const inside = "HOLDFAST_MONITOR_TEST"
+
+// TestMain runs the tests in a network and mount namespace of their own where it may: monitors' goroutines are on any thread.
+func TestMain(m *testing.M) {
+	if os.Geteuid() != 0 || os.Getenv(inside) != "" {
+		prepare()
+		goleak.VerifyTestMain(m)
+		return
+	}
+	runtime.LockOSThread() // the child dies with this thread
+	c := exec.Command("/proc/self/exe", os.Args[1:]...)
+	c.Env = append(os.Environ(), inside+"=1")
+	c.Stdout, c.Stderr = os.Stdout, os.Stderr
+	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	if err := c.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func prepare() {
+	if os.Getenv(inside) == "" {
+		return
+	}
+	lo, err := netlink.LinkByName("lo")
+	if err == nil {
+		err = netlink.LinkSetUp(lo)
+	}
+	if err == nil {
+		err = unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "namespaces of the test:", err)
+		os.Exit(1)
+	}
+}
+
+// watched is a Set that runs as long as its test.
+type watched struct {
+	t   testing.TB
+	set *Set
+}
+
+func serve(t testing.TB, specs ...Spec) *watched {
+	t.Helper()
+	for i := range specs {
+		sound(&specs[i])
+	}
+	w := &watched{t, New(specs, nil)}
+	ended := make(chan error, 1)
+	ctx, cancel := contextOf(t)
+	go func() { ended <- w.set.Serve(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	return w
+}
+
+// sound fills in what a test does not care about: an hour's interval, so that only events bring the next check.
+func sound(s *Spec) {
+	if s.Name == "" {
+		s.Name = "x"
+	}
+	if s.Device == "" {
+		s.Device = s.Name
+	}
+	if s.Interval == 0 {
+		s.Interval = time.Hour
+	}
+	if s.Timeout == 0 {
+		s.Timeout = 2 * time.Second
+	}
+}
+
+// next is the next report.
+func (w *watched) next() Report {
+	w.t.Helper()
+	select {
+	case r := <-w.set.Reports():
+		return r
+	case <-time.After(10 * time.Second):
+		w.t.Fatalf("no report for 10 s; %+v", w.set.States())
+		return Report{}
+	}
+}
+
+// want waits for a report with a status whose reason holds a text.
+func (w *watched) want(s verdict.Status, reason string) Report {
+	w.t.Helper()
+	for range 20 {
+		if r := w.next(); r.Status == s {
+			if !strings.Contains(r.Reason, reason) {
+				w.t.Fatalf("%v: %q, want %q", r.Status, r.Reason, reason)
+			}
+			return r
+		}
+	}
+	w.t.Fatalf("never %v", s)
+	return Report{}
+}
+
+// checked waits until a monitor has ended a number of checks.
+func (w *watched) checked(name string, n uint64) State {
+	w.t.Helper()
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); {
+		for _, s := range w.set.States() {
+			if s.Monitor == name && s.Checks >= n {
+				return s
+			}
+		}
+		select {
+		case r := <-w.set.Reports():
+			w.t.Logf("%+v", r)
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+	w.t.Fatalf("%s: fewer than %d checks in 10 s: %+v", name, n, w.set.States())
+	return State{}
+}
+
+// once runs a single check.
+func once(t testing.TB, s Spec) verdict.Result {
+	t.Helper()
+	sound(&s)
+	ctx, cancel := contextOf(t)
+	defer cancel()
+	tools := newTools(discard)
+	defer tools.close()
+	c := tools.checker(s)
+	defer c.close()
+	limit, end := withTimeout(ctx, s.Timeout)
+	defer end()
+	return c.check(limit)
+}
+
+// good and bad check what single checks say.
+func good(t testing.TB, c Check) {
+	t.Helper()
+	if r := once(t, Spec{Check: c}); r.Outcome != verdict.Good {
+		t.Errorf("%+v: %+v", c, r)
+	}
+}
+
+func bad(t testing.TB, c Check, reason string) {
+	t.Helper()
+	if r := once(t, Spec{Check: c, Timeout: 300 * time.Millisecond}); r.Outcome != verdict.Bad || !strings.Contains(r.Reason, reason) {
+		t.Errorf("%+v: %+v, want %q", c, r, reason)
+	}
+}
