@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"os/exec"
 	"os/user"
@@ -98,6 +99,8 @@ func (r *Runner) Run(ctx context.Context, name string, c Command) (last string, 
 	g := r.groups.make(name)
 	defer g.remove()
 	g.enter(cmd.SysProcAttr)
+	// What this process got from its parent, or a careless library opened, is not for commands.
+	_ = unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC)
 	out, in, err := os.Pipe()
 	if err != nil {
 		return "", fmt.Errorf("run %s: %w", name, err)

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -148,9 +149,12 @@ func once(t testing.TB, s Spec) verdict.Result {
 	t.Helper()
 	sound(&s)
 	ctx, cancel := contextOf(t)
-	defer cancel()
 	tools := newTools(discard)
+	var tasks sync.WaitGroup
 	defer tools.close()
+	defer tasks.Wait()
+	defer cancel()
+	tools.open(ctx, &tasks)
 	c := tools.checker(s)
 	defer c.close()
 	limit, end := withTimeout(ctx, s.Timeout)

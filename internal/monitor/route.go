@@ -5,6 +5,7 @@ package monitor
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -121,6 +122,9 @@ func (r *route) count() (int, error) {
 		messages, err := c.Execute(netlink.Message{
 			Header: netlink.Header{Type: unix.RTM_GETROUTE, Flags: netlink.Request | netlink.Dump}, Data: r.request(f),
 		})
+		if errors.Is(err, unix.ENOENT) { // the table comes with its first route
+			continue
+		}
 		if err != nil {
 			return 0, err
 		}
