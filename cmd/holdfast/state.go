@@ -75,7 +75,7 @@ func drawReasons(p *page, all []control.MemberState) {
 			if d.Reason != "" {
 				line += ", " + d.Reason
 			}
-			if d.Status == "problem" && strings.Contains(m.Reason, d.Device) && strings.Contains(m.Reason, d.Reason) {
+			if strings.Contains(m.Reason, d.Device) && strings.Contains(m.Reason, d.Reason) && (d.Status == "problem" || d.Reason != "") {
 				continue // the line above says so
 			}
 			p.line("    %s", p.paint(cell{line, statusCell(d.Status).style}))
