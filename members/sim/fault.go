@@ -3,7 +3,6 @@
 package sim
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/holdfast-project/holdfast/members"
@@ -70,7 +69,7 @@ func (w *World) Kill(id uint8, restart time.Duration) {
 	if !n.power || n.paused || !n.daemon {
 		return
 	}
-	w.disturb(fmt.Sprintf("%s's daemon is killed, restart after %v", n.name, restart), false)
+	w.disturb(w.text("%s's daemon is killed, restart after %v", n.name, restart), false)
 	n.endDaemon(w)
 	if restart > 0 {
 		w.push(event{at: w.now + int64(restart), kind: evStart, node: id, epoch: n.epoch})
@@ -114,7 +113,7 @@ func (w *World) SetMain(id uint8, stopped bool) {
 	if !n.power || n.stopped == stopped || !n.daemon {
 		return
 	}
-	w.disturb(fmt.Sprintf("%s's main process stopped: %v", n.name, stopped), false)
+	w.disturb(w.text("%s's main process stopped: %v", n.name, stopped), false)
 	n.stopped = stopped
 	if !stopped {
 		n.resumed = w.now
@@ -128,7 +127,7 @@ func (w *World) SetPulse(id uint8, stalled bool) {
 	if !n.power || n.pulse.stalled == stalled || !n.daemon {
 		return
 	}
-	w.disturb(fmt.Sprintf("%s's pulse stalled: %v", n.name, stalled), false)
+	w.disturb(w.text("%s's pulse stalled: %v", n.name, stalled), false)
 	n.pulse.stalled = stalled
 	if stalled {
 		n.stalled = w.now
@@ -145,7 +144,7 @@ func (w *World) SetPaused(id uint8, paused bool) {
 	if !n.power || n.paused == paused {
 		return
 	}
-	w.disturb(fmt.Sprintf("%s paused: %v", n.name, paused), !paused)
+	w.disturb(w.text("%s paused: %v", n.name, paused), !paused)
 	n.paused = paused
 	if paused {
 		n.pausedAt = w.now
@@ -179,7 +178,7 @@ func (w *World) SetPaused(id uint8, paused bool) {
 func (w *World) Cut(iface, from, to uint8, cut bool) {
 	if w.net.cut[iface][from][to] != cut {
 		w.net.cut[iface][from][to], w.net.changed = cut, w.now
-		w.disturb(fmt.Sprintf("%s: %s to %s cut: %v", w.cfg.Interfaces[iface].Name, memberNames[from], memberNames[to], cut), !cut)
+		w.disturb(w.text("%s: %s to %s cut: %v", w.cfg.Interfaces[iface].Name, memberNames[from], memberNames[to], cut), !cut)
 	}
 }
 
@@ -187,14 +186,14 @@ func (w *World) Cut(iface, from, to uint8, cut bool) {
 func (w *World) Strand(iface, id uint8, cut bool) {
 	if w.net.stranded[iface][id] != cut {
 		w.net.stranded[iface][id] = cut
-		w.disturb(fmt.Sprintf("%s: %s to its neighbours cut: %v", w.cfg.Interfaces[iface].Name, memberNames[id], cut), false)
+		w.disturb(w.text("%s: %s to its neighbours cut: %v", w.cfg.Interfaces[iface].Name, memberNames[id], cut), false)
 	}
 }
 
 // SetSilent makes the third stations of an interface silent, or not.
 func (w *World) SetSilent(iface uint8, silent bool) {
 	w.net.silent[iface] = silent
-	w.disturb(fmt.Sprintf("%s: the neighbours are silent: %v", w.cfg.Interfaces[iface].Name, silent), false)
+	w.disturb(w.text("%s: the neighbours are silent: %v", w.cfg.Interfaces[iface].Name, silent), false)
 }
 
 // Cable pulls a member's cable or puts it back in.
@@ -204,7 +203,7 @@ func (w *World) Cable(iface, id uint8, in bool) {
 	}
 	w.net.noCable[iface][id], w.net.changed = !in, w.now
 	n := &w.nodes[id]
-	w.disturb(fmt.Sprintf("%s: carrier of %s: %v", w.cfg.Interfaces[iface].Name, n.name, in), in)
+	w.disturb(w.text("%s: carrier of %s: %v", w.cfg.Interfaces[iface].Name, n.name, in), in)
 	if n.power {
 		if w.opt.BreakProof && !in && !n.serving {
 			return
@@ -216,37 +215,37 @@ func (w *World) Cable(iface, id uint8, in bool) {
 // Loss loses and duplicates frames, out of 65536.
 func (w *World) Loss(loss, dup uint32) {
 	w.net.loss, w.net.dup, w.net.changed = loss, dup, w.now
-	w.disturb(fmt.Sprintf("loss %d %%, duplication %d %%", loss*100>>16, dup*100>>16), true)
+	w.disturb(w.text("loss %d %%, duplication %d %%", loss*100>>16, dup*100>>16), true)
 }
 
 // WrongKey gives a member another cluster key than the others, or the right one.
 func (w *World) WrongKey(id uint8, wrong bool) {
 	w.net.wrongKey[id], w.net.changed = wrong, w.now
-	w.disturb(fmt.Sprintf("%s has a wrong key: %v", memberNames[id], wrong), !wrong)
+	w.disturb(w.text("%s has a wrong key: %v", memberNames[id], wrong), !wrong)
 }
 
 // Stranger lets a machine that is no member answer for the VIPs.
 func (w *World) Stranger(there bool) {
 	w.net.stranger = there
-	w.disturb(fmt.Sprintf("a stranger answers for the VIPs: %v", there), false)
+	w.disturb(w.text("a stranger answers for the VIPs: %v", there), false)
 }
 
 // Device reports a critical device on a member: a user-defined one, or a built-in one that monitors may feed.
 func (w *World) Device(id uint8, name string, s device.Status, reason string) {
-	w.disturb(fmt.Sprintf("%s: device %s %v", memberNames[id], name, s), false)
+	w.disturb(w.text("%s: device %s %v", memberNames[id], name, s), false)
 	w.nodes[id].post(w, members.Device{Op: members.DeviceRegister, Name: name, Reporter: name, Status: s, Reason: reason})
 }
 
 // Admin gives an operator's order to a member.
 func (w *World) Admin(id uint8, a members.Admin) {
-	w.disturb(fmt.Sprintf("%s: operator's order %d", memberNames[id], a.Kind), false)
+	w.disturb(w.text("%s: operator's order %d", memberNames[id], a.Kind), false)
 	w.nodes[id].froze(w, a)
 	w.nodes[id].post(w, a)
 }
 
 // Tell gives a member's machine an event that nothing else in this package makes.
 func (w *World) Tell(id uint8, ev members.Event) {
-	w.disturb(fmt.Sprintf("%s is told %T", memberNames[id], ev), false)
+	w.disturb(w.text("%s is told %T", memberNames[id], ev), false)
 	w.nodes[id].post(w, ev)
 }
 

@@ -3,7 +3,6 @@
 package sim
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/holdfast-project/holdfast/members"
@@ -65,7 +64,7 @@ func (w *World) reporterFault(n *node, p *reporter, kind faultKind, on bool) {
 			p.register(w, n)
 		}
 	}
-	w.disturb(fmt.Sprintf("%s: %s %s is well: %v, silent: %v, unregistered: %v", n.name, p.device, p.name, p.well, p.silent, p.absent), false)
+	w.disturb(w.text("%s: %s %s is well: %v, silent: %v, unregistered: %v", n.name, p.device, p.name, p.well, p.silent, p.absent), false)
 }
 
 // oneWay cuts or heals one direction of a member's interface, in or out; the neighbours' answers do not get through either way.
@@ -89,7 +88,7 @@ func (w *World) Bond(iface, id uint8, well bool) {
 	}
 	w.net.shortBond[iface][id] = !well
 	n := &w.nodes[id]
-	w.disturb(fmt.Sprintf("%s: the bond %s has enough links: %v", n.name, w.cfg.Interfaces[iface].Name, well), false)
+	w.disturb(w.text("%s: the bond %s has enough links: %v", n.name, w.cfg.Interfaces[iface].Name, well), false)
 	if n.power {
 		n.post(w, w.link(n, iface, false))
 	}
@@ -107,14 +106,14 @@ func (w *World) link(n *node, iface uint8, received bool) members.Link {
 // NoEcho lets something answer ARP in the place of an interface's third stations, which answer nothing, or ends that.
 func (w *World) NoEcho(iface uint8, on bool) {
 	w.net.noEcho[iface] = on
-	w.disturb(fmt.Sprintf("%s: ARP is answered, echo requests are not: %v", w.cfg.Interfaces[iface].Name, on), false)
+	w.disturb(w.text("%s: ARP is answered, echo requests are not: %v", w.cfg.Interfaces[iface].Name, on), false)
 }
 
 // SetPolicy gives a member its policy or takes it away, SetSync the connection table.
 func (w *World) SetPolicy(id uint8, there bool) {
 	n := &w.nodes[id]
 	n.noPolicy = !there
-	w.disturb(fmt.Sprintf("%s has its policy: %v", n.name, there), false)
+	w.disturb(w.text("%s has its policy: %v", n.name, there), false)
 	n.ready(w, 0)
 }
 
@@ -122,7 +121,7 @@ func (w *World) SetPolicy(id uint8, there bool) {
 func (w *World) SetSync(id uint8, there bool) {
 	n := &w.nodes[id]
 	n.noSync = !there
-	w.disturb(fmt.Sprintf("%s has the connection table: %v", n.name, there), false)
+	w.disturb(w.text("%s has the connection table: %v", n.name, there), false)
 	n.ready(w, 1)
 }
 
@@ -144,7 +143,7 @@ func (w *World) Digest(id uint8, digest byte) {
 		return
 	}
 	n.digest = digest
-	w.disturb(fmt.Sprintf("%s has configuration %d", n.name, digest), false)
+	w.disturb(w.text("%s has configuration %d", n.name, digest), false)
 	if n.daemon {
 		n.machine.Reconfigure(w.config(n))
 		n.runMain(w)
@@ -157,7 +156,7 @@ func (w *World) JumpClock(id uint8, d time.Duration) {
 	if !n.power || n.paused {
 		return
 	}
-	w.disturb(fmt.Sprintf("%s's clock jumps by %v", n.name, d), false)
+	w.disturb(w.text("%s's clock jumps by %v", n.name, d), false)
 	n.offset -= int64(d)
 	n.unfrozen, n.resumed = 0, w.now
 	w.touched(n)

@@ -157,3 +157,11 @@ func (w *World) logf(format string, args ...any) {
 		w.opt.Log(w.now-start, fmt.Sprintf(format, args...))
 	}
 }
+
+// text formats a part of the trace, if anybody reads it.
+func (w *World) text(format string, args ...any) string {
+	if w.opt.Log == nil {
+		return ""
+	}
+	return fmt.Sprintf(format, args...)
+}
