@@ -98,12 +98,12 @@ func (m *Machine) ahead(id uint8) string {
 			return ""
 		}
 		if mine.version == theirs.version && mine.capabilities&^theirs.capabilities != 0 {
-			return fmt.Sprintf("offers what %s, which serves, does not have: capabilities %#x, not %#x", m.name(server),
+			return m.comparison.text(mine, theirs, m.name(server), "offers what %s, which serves, does not have: capabilities %#x, not %#x",
 				mine.capabilities, theirs.capabilities)
 		}
-		return mine.aheadOf(theirs, m.name(server), "which serves")
+		return m.aheadOf(mine, theirs, m.name(server), true)
 	}
-	if last, known := m.software(m.lastServer); known && mine.aheadOf(last, "", "") == "" {
+	if last, known := m.software(m.lastServer); known && !mine.newer(last) && !mine.richer(last) {
 		return ""
 	}
 	for i := range m.peers {
@@ -112,22 +112,46 @@ func (m *Machine) ahead(id uint8) string {
 			continue
 		}
 		theirs, _ := m.software(p.id)
-		if why := mine.aheadOf(theirs, p.name, "which is fit to serve"); why != "" {
+		if why := m.aheadOf(mine, theirs, p.name, false); why != "" {
 			return why
 		}
 	}
 	return ""
 }
 
-// aheadOf is a strict order: no two members can be ahead of each other.
-func (s software) aheadOf(o software, name, which string) string {
+// newer and richer are a strict order together: no two members can be ahead of each other.
+func (s software) newer(o software) bool { return s.version > o.version }
+
+func (s software) richer(o software) bool {
+	return s.version == o.version && s.capabilities != o.capabilities && o.capabilities&^s.capabilities == 0
+}
+
+// aheadOf says in what s is ahead of o, which the member of this name runs, or nothing.
+func (m *Machine) aheadOf(s, o software, name string, serves bool) string {
 	switch {
-	case s.version > o.version:
-		return fmt.Sprintf("is newer than %s, %s: version %d, not %d", name, which, s.version, o.version)
-	case s.version == o.version && s.capabilities != o.capabilities && o.capabilities&^s.capabilities == 0:
-		return fmt.Sprintf("offers more than %s, %s: capabilities %#x, not %#x", name, which, s.capabilities, o.capabilities)
+	case s.newer(o) && serves:
+		return m.comparison.text(s, o, name, "is newer than %s, which serves: version %d, not %d", uint64(s.version), uint64(o.version))
+	case s.newer(o):
+		return m.comparison.text(s, o, name, "is newer than %s, which is fit to serve: version %d, not %d", uint64(s.version), uint64(o.version))
+	case s.richer(o) && serves:
+		return m.comparison.text(s, o, name, "offers more than %s, which serves: capabilities %#x, not %#x", s.capabilities, o.capabilities)
+	case s.richer(o):
+		return m.comparison.text(s, o, name, "offers more than %s, which is fit to serve: capabilities %#x, not %#x", s.capabilities, o.capabilities)
 	}
 	return ""
+}
+
+// comparison is what was said of two members' software last: a member that is held back says it in every Step.
+type comparison struct {
+	mine, theirs        software
+	name, format, words string
+}
+
+func (c *comparison) text(mine, theirs software, name, format string, a, b uint64) string {
+	if c.words == "" || c.mine != mine || c.theirs != theirs || c.name != name || c.format != format {
+		*c = comparison{mine, theirs, name, format, fmt.Sprintf(format, name, a, b)}
+	}
+	return c.words
 }
 
 // recovery is the wait of a member that has started or recovered.

@@ -43,6 +43,7 @@ type Machine struct {
 	stopping   bool
 	stopAt     int64 // when a stopping member closes, relieved or not
 	recovery   recovery
+	comparison comparison
 	weighed    weighing // what sum was reckoned from
 	sum        int      // of the own problems' weights
 	initSeen   int      // the device changes that initText is of

@@ -91,3 +91,19 @@ func TestSilentReporterIsAProblem(t *testing.T) {
 		t.Errorf("got %+v", d)
 	}
 }
+
+func TestPlace(t *testing.T) {
+	r, known := NewRegistry(0), 0
+	for i := range r.Len() {
+		switch at := place(r.At(i).Name); at {
+		case i:
+			known++
+		case -1:
+		default:
+			t.Errorf("%s is looked for at %d and stands at %d", r.At(i).Name, at, i)
+		}
+	}
+	if known != 6 {
+		t.Errorf("%d places are known, want 6", known)
+	}
+}
