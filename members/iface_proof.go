@@ -48,12 +48,6 @@ func (m *Machine) provenHere(p *peer, theirs *InterfaceView) bool {
 		return false
 	}
 	since := p.faultAt
-	if at := m.lostByOthers(p, theirs.Slot); at != 0 && m.now < at+m.t.settle { // the segment itself may be on its way down
-		m.wakeAt(at + m.t.settle)
-		return false
-	} else if at != 0 {
-		since = at + m.t.settle
-	}
 	if f.neighbourAt >= since || f.heardAt >= since {
 		return true
 	}
@@ -66,21 +60,6 @@ func (m *Machine) provenHere(p *peer, theirs *InterfaceView) bool {
 		m.wakeAt(since + m.t.settle)
 	}
 	return false
-}
-
-// lostByOthers returns when the later of p and another member lost a segment within the settle time of each other, 0 if no other did:
-// ports that go down one after the other must not be followed around.
-func (m *Machine) lostByOthers(p *peer, slot uint8) int64 {
-	for k := range m.peers {
-		q := &m.peers[k]
-		if q == p || !q.alive || max(p.faultAt-q.faultAt, q.faultAt-p.faultAt) >= m.t.settle {
-			continue
-		}
-		if v := q.tells(slot); v != nil && v.Problem {
-			return max(p.faultAt, q.faultAt)
-		}
-	}
-	return 0
 }
 
 // groupShort reports whether p has fewer interfaces of the group well than it needs.
