@@ -21,7 +21,7 @@ ROUNDS  ?= 20
 OUT     ?= out/bench.json
 FUZZTIME ?= 20s
 
-.PHONY: all build demo test deps generate check-generated lint unit sim lab-test soak fuzz bench-failover bench-gate clean
+.PHONY: all build demo test deps generate check-generated lint unit sim lab-test soak fuzz bench-failover bench-sim bench-gate clean
 
 all: build
 
@@ -73,6 +73,10 @@ fuzz:
 bench-failover: deps build
 	@mkdir -p $(dir $(OUT))
 	$(BIN)/holdfast-lab bench failover --rounds $(ROUNDS) --out $(OUT)
+
+# Steps of the simulator a second, on one core and on all: ROUNDS rounds of 400 seeds each.
+bench-sim:
+	HOLDFAST_SIM_BENCH=$(abspath $(OUT)) HOLDFAST_SIM_ROUNDS=$(ROUNDS) $(GO) test -count=1 -timeout 30m -v -run 'TestBench$$' ./members/sim/
 
 bench-gate:
 	$(GO) test -run '^$$' -bench Gate -benchtime 1x ./bpf/
