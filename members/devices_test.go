@@ -140,6 +140,22 @@ func TestWhyInitWaits(t *testing.T) {
 	}
 }
 
+// fw2 took over from fw1 and tells at once that it has a problem too; fw1's gate was not asked since, and still seems to serve.
+// Its term says better: nobody may claim from fw1 now.
+func TestHelloOfANewServerHoldsClaimsBack(t *testing.T) {
+	for _, term := range []uint32{0, 2} {
+		m, now := standby(t, 2)
+		m.run(now, 500*ms, 0, 1)
+		now = 500 * ms
+		broken := []DeviceView{{Name: "disk", Status: device.Problem}}
+		fx := m.Step(now, HelloReceived{From: 1, Hello: Hello{State: StateDown, Term: term, Devices: broken, ForcedTo: Nobody}},
+			HelloReceived{From: 0, Hello: Hello{State: StateDown, Term: 1, Devices: broken, ForcedTo: Nobody}})
+		if _, claims := has[GrantOwn](fx); claims != (term == 0) {
+			t.Errorf("fw2 tells term %d: fw3 claims: %v (%s)", term, claims, m.Why())
+		}
+	}
+}
+
 func BenchmarkStepWithManyDevices(b *testing.B) {
 	m := New(pair(0), Boot{Now: 1})
 	for i := range 250 {

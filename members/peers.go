@@ -268,6 +268,9 @@ func (m *Machine) helloReceived(e *HelloReceived) {
 	}
 	p.hello, p.helloAt = e.Hello, m.now
 	m.weigh(p)
+	if e.Hello.Term > m.maxTerm && m.initDone {
+		m.deferUntil = max(m.deferUntil, m.now+2*m.t.dead) // it has opened, while its gate and the one before were not asked since
+	}
 	m.sawTerm(e.Hello.Term)
 	m.learnForce(&e.Hello)
 	p.frozen = 0
