@@ -61,7 +61,8 @@
 //	 2 REPLY        gate    the answer
 //	 3 YIELD        gate    grant me this term
 //	 4 YIELD-REPLY  gate    the answer
-//	16 HELLO        sealed  a daemon's report of itself and of its view; every 100 ms, and at once on any change
+//	16 HELLO        sealed  a daemon's report of itself and of its view: at once on any change, on all interfaces;
+//	                        else every 100 ms, on one interface in turn while all peers are heard on all of them
 //	17 KEY          sealed  set aside for key rotation; not sent in version 1, whose confirmations travel in HELLO
 //
 // A receiver drops a type that it does not know, and counts it.

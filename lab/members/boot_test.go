@@ -18,6 +18,12 @@ import (
 // a minute.
 func boot(t *testing.T, name string) (context.Context, *members.Cluster) {
 	t.Helper()
+	return bootWith(t, name, members.Options{})
+}
+
+// bootWith is boot with options; binary and directory are the test's.
+func bootWith(t *testing.T, name string, o members.Options) (context.Context, *members.Cluster) {
+	t.Helper()
 	binary := filepath.Join(t.TempDir(), "holdfastd")
 	if out, err := exec.Command("go", "build", "-o", binary, "github.com/holdfast-project/holdfast/cmd/holdfastd").CombinedOutput(); err != nil {
 		t.Fatalf("build holdfastd: %v\n%s", err, out)
@@ -32,7 +38,8 @@ func boot(t *testing.T, name string) (context.Context, *members.Cluster) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	c, err := members.New(lab, members.Options{Binary: binary, Dir: dir})
+	o.Binary, o.Dir = binary, dir
+	c, err := members.New(lab, o)
 	if err != nil {
 		t.Fatal(err)
 	}
