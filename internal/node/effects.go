@@ -125,6 +125,7 @@ func (n *node) gateOpened(group uint8) {
 		n.serve.openedBy = 0
 	}
 	n.tellHost(group, true)
+	n.moved(n.machine.View(bpf.Boottime()))
 }
 
 func (n *node) gateClosed(group uint8) {

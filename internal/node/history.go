@@ -112,6 +112,9 @@ func (n *node) moved(v members.View) {
 	if v.LastFailover.At == 0 || v.LastFailover.At == n.due.lastMove {
 		return
 	}
+	if v.LastFailover.To == v.Self && n.serve.openedBy != 0 {
+		return // the gate is about to open, and then says how long that took
+	}
 	n.due.lastMove = v.LastFailover.At
 	m := v.LastFailover
 	f := control.Failover{Time: n.trace.at(m.At), From: n.name(m.From), To: n.name(m.To), Kind: kind(v, m), Reason: m.Reason, GapMs: ms(m.Gap)}
