@@ -123,7 +123,7 @@ func (r *Runner) Run(ctx context.Context, name string, c Command) (last string, 
 		g.kill(pid)
 	case <-ctx.Done():
 		g.kill(pid)
-		<-exited
+		_ = <-exited // killed, which is known
 		err = ErrTimeout
 		if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			err = ctx.Err()
