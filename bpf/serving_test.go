@@ -192,7 +192,7 @@ func TestMeeting(t *testing.T) {
 	g := newTestGate(t, true)
 	w := g.Words()
 	const both = ccp.BitAnswer | ccp.BitForward
-	recorded := func(h *ccp.Header) { h.EchoStamp -= 60e9 }
+	recorded := func(h *ccp.Header) { h.EchoStamp -= 8e9 }
 	tests := []struct {
 		name   string
 		alone  bool
@@ -230,7 +230,7 @@ func TestMeeting(t *testing.T) {
 				w.setTimers(slowSoft, slowHard, slowWatch, slowLinger)
 				w.word(0, offFence).Store(tt.fence.Word())
 				w.Renew(0, tt.lease, Boottime())
-				w.u64(offEcho + 8*int(tt.source)).Store(uint64(Boottime() / 2))
+				w.u64(offEcho + 8*int(tt.source)).Store(uint64(Boottime() - 4e9))
 				if tt.alone {
 					w.SetAlone(0, Boottime())
 				}
