@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package guest
+
+import (
+	"os/exec"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/holdfast-project/holdfast/internal/control"
+)
+
+// mainPID returns the daemon's process as systemd knows it, 0 if there is none.
+func (c *cluster) mainPID() int {
+	c.t.Helper()
+	pid, err := strconv.Atoi(c.systemctl("show", "--property", "MainPID", "--value", "holdfastd"))
+	c.must(err)
+	return pid
+}
+
+// TestMember lives through what systemd does with a member, and through what happens to bonds and VLANs.
+func TestMember(t *testing.T) {
+	c := newCluster(t)
+	if out, err := exec.Command("/usr/bin/systemd-analyze", "verify", "holdfastd.service", "holdfastd-leave.service").CombinedOutput(); err != nil {
+		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
+	}
+	c.systemctl("start", "holdfastd", "holdfastd-leave")
+	t.Cleanup(func() { c.systemctl("stop", "holdfastd-leave", "holdfastd") })
+	c.await("fw1 serves", func() bool { return c.state(first) == "ACTIVE" })
+	c.startSecond()
+	c.awaitStates("ACTIVE", "STANDBY")
+	c.send()
+	c.await("traffic flows", func() bool {
+		now := time.Now()
+		_, received, _, _, _ := c.run.Window(now.Add(-time.Second), now.Add(-300*time.Millisecond), 0).Totals()
+		return received > 0
+	})
+
+	t.Run("a restart interrupts nothing", func(t *testing.T) {
+		from, term, pid := time.Now(), c.term(first), c.mainPID()
+		c.systemctl("restart", "holdfastd")
+		c.awaitStates("ACTIVE", "STANDBY")
+		if now := c.mainPID(); now == pid {
+			t.Errorf("process %d was not replaced", pid)
+		}
+		if now := c.term(first); now != term {
+			t.Errorf("term %d, was %d", now, term)
+		}
+		if lost := c.lost(from); lost != 0 {
+			t.Errorf("%d packets lost", lost)
+		}
+	})
+	t.Run("reload", func(t *testing.T) { c.systemctl("reload", "holdfastd") })
+	t.Run("a crash is healed", func(t *testing.T) {
+		pid := c.mainPID()
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		c.await("another process", func() bool { p := c.mainPID(); return p != 0 && p != pid })
+		c.awaitOneActive()
+	})
+	t.Run("the watchdog kills a daemon that hangs", func(t *testing.T) {
+		pid := c.mainPID()
+		if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		c.await("another process", func() bool { p := c.mainPID(); return p != 0 && p != pid })
+		c.awaitOneActive()
+	})
+	c.serveFrom(first)
+	t.Run("one cable of the bond", func(t *testing.T) {
+		c.ip(c.sw, "link set p-e1 down")
+		from := time.Now()
+		if n := c.lost(from); c.state(first) != "ACTIVE" {
+			t.Errorf("fw1 is %s after losing one cable of two (%d packets lost meanwhile)", c.state(first), n)
+		}
+		c.ip(c.sw, "link set p-e1 up")
+	})
+	t.Run("both cables of the bond", func(t *testing.T) {
+		c.ip(c.sw, "link set p-e1 down")
+		c.ip(c.sw, "link set p-e2 down")
+		c.awaitStates("DOWN", "ACTIVE")
+		c.ip(c.sw, "link set p-e1 up")
+		c.ip(c.sw, "link set p-e2 up")
+		c.awaitStates("STANDBY", "ACTIVE")
+	})
+	c.serveFrom(first)
+	t.Run("one VLAN", func(t *testing.T) {
+		c.ip(nil, "link set bond0.200 down")
+		c.awaitStates("DOWN", "ACTIVE")
+		c.ip(nil, "link set bond0.200 up")
+		c.awaitStates("STANDBY", "ACTIVE")
+	})
+	c.serveFrom(first)
+	t.Run("leaving before a shutdown loses nothing", func(t *testing.T) {
+		from := time.Now()
+		c.systemctl("stop", "holdfastd-leave")
+		c.await("fw2 serves", func() bool { return c.state(second) == "ACTIVE" })
+		if lost := c.lost(from); lost != 0 {
+			t.Errorf("%d packets lost", lost)
+		}
+		if got := c.systemctl("show", "--property", "ActiveState", "--value", "holdfastd"); got != "inactive" {
+			t.Errorf("holdfastd is %s after it left", got)
+		}
+	})
+}
+
+// awaitOneActive waits until one member serves and the other stands by.
+func (c *cluster) awaitOneActive() {
+	c.t.Helper()
+	c.await("one serves, one stands by", func() bool {
+		a, b := c.state(first), c.state(second)
+		return a == "ACTIVE" && b == "STANDBY" || a == "STANDBY" && b == "ACTIVE"
+	})
+}
+
+// serveFrom brings the gateway to a member.
+func (c *cluster) serveFrom(member string) {
+	c.t.Helper()
+	c.awaitOneActive()
+	if c.state(member) == "ACTIVE" {
+		return
+	}
+	if _, err := c.clients[member].Failover(c.t.Context(), control.FailoverRequest{To: member}); err != nil {
+		c.t.Fatal(err)
+	}
+	c.awaitOneActive()
+}
