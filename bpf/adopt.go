@@ -15,9 +15,14 @@ import (
 // adopt takes over what is pinned. Programs of another tag are replaced: first behind the links, then in the pins, so that a crash
 // in between leaves something that can be adopted again.
 func (g *Gate) adopt(spec *ebpf.CollectionSpec) error {
+	build := buildNumber(spec)
 	pinned, missing, err := g.pinnedMaps(spec)
-	if err == nil {
-		// Only the kernel knows the tag that it gives a program: this build's are loaded to be compared, and mostly dropped.
+	current := false
+	if err == nil && !missing {
+		current, err = g.adoptPrograms(pinned, build)
+	}
+	if err == nil && !current {
+		// Only the kernel knows the tag that it gives a program: this build's are loaded to be compared.
 		err = g.loadObjects(spec, pinned)
 	}
 	closeAll(pinned) // the programs have their own references
@@ -30,7 +35,10 @@ func (g *Gate) adopt(spec *ebpf.CollectionSpec) error {
 	if err := g.takeWords(); err != nil {
 		return err
 	}
-	current := false
+	if current {
+		return g.updateLinks() // a crash may have come before an update
+	}
+	g.words.u64(offBuild).Store(0) // until all are replaced
 	if !missing {
 		if current, err = g.keepPinnedPrograms(); err != nil {
 			return err
@@ -39,10 +47,13 @@ func (g *Gate) adopt(spec *ebpf.CollectionSpec) error {
 	if err := g.updateLinks(); err != nil {
 		return err
 	}
-	if current {
-		return nil
+	if !current {
+		if err := g.repin(); err != nil {
+			return err
+		}
 	}
-	return g.repin()
+	g.words.u64(offBuild).Store(build)
+	return nil
 }
 
 // pinnedMaps opens the pinned maps, and says whether one that this build has is not there (an older build's gate).

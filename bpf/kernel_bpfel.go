@@ -115,7 +115,8 @@ type kernelWords struct {
 	Restarting  uint64
 	Heard       [8]uint64
 	Echo        [8]uint64
-	Reserved    [48]uint8
+	Build       uint64
+	Reserved    [40]uint8
 	Group       [16]struct {
 		_        structs.HostLayout
 		Lease    uint64

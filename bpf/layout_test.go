@@ -48,7 +48,7 @@ func TestWordsLayout(t *testing.T) {
 		{"watch", unsafe.Offsetof(w.Watch), offWatch}, {"linger", unsafe.Offsetof(w.Linger), offLinger},
 		{"watched", unsafe.Offsetof(w.Watched), offWatched}, {"probed", unsafe.Offsetof(w.Probed), offProbed},
 		{"restarting", unsafe.Offsetof(w.Restarting), offRestarting}, {"heard", unsafe.Offsetof(w.Heard), offHeard},
-		{"echo", unsafe.Offsetof(w.Echo), offEcho}, {"group", unsafe.Offsetof(w.Group), offGroup},
+		{"echo", unsafe.Offsetof(w.Echo), offEcho}, {"build", unsafe.Offsetof(w.Build), offBuild}, {"group", unsafe.Offsetof(w.Group), offGroup},
 		{"second group", unsafe.Offsetof(w.Group) + unsafe.Sizeof(w.Group[0]), offGroup + groupSize},
 		{"lease", unsafe.Offsetof(w.Group[0].Lease), offLease}, {"fence", unsafe.Offsetof(w.Group[0].Fence), offFence},
 		{"lingering", unsafe.Offsetof(w.Group[0].Linger), offLingering}, {"alone", unsafe.Offsetof(w.Group[0].Alone), offAlone},

@@ -127,6 +127,27 @@ func TestOpenUpgrades(t *testing.T) {
 	}
 }
 
+// TestOpenAfterUnfinishedUpgrade: a gate that does not say which build its programs are of is compared with this one, and says so then.
+func TestOpenAfterUnfinishedUpgrade(t *testing.T) {
+	o := testOptions(newPinDir(t))
+	g := reopen(t, o, buildOf(t))
+	id, build := ingressID(t, g), g.Words().u64(offBuild).Load()
+	g.Words().u64(offBuild).Store(0)
+	if err := g.Close(); err != nil {
+		t.Fatal(err)
+	}
+	g = reopen(t, o, buildOf(t))
+	if got := ingressID(t, g); got != id {
+		t.Errorf("program %d was replaced by %d, although it is the same", id, got)
+	}
+	if got := g.Words().u64(offBuild).Load(); got != build || got == 0 {
+		t.Errorf("the words say build %#x, want %#x", got, build)
+	}
+	if buildNumber(buildOf(t)) == buildNumber(anotherBuild(t)) {
+		t.Error("another build has the same number")
+	}
+}
+
 // TestOpenAfterCrash: what an interrupted upgrade or removal leaves can be adopted and removed.
 func TestOpenAfterCrash(t *testing.T) {
 	for _, missing := range [][]string{

@@ -38,6 +38,7 @@ const (
 	offRestarting  = 72  // u64 boot ns
 	offHeard       = 80  // u64[8] boot ns
 	offEcho        = 144 // u64[8] boot ns
+	offBuild       = 208 // u64 number of the build whose programs are pinned, 0 not known; user space only
 
 	offGroup  = 256 // the first group
 	groupSize = 128

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bpf
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"hash"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+)
+
+// buildNumber tells builds of the programs apart: it is made of their instructions and never 0. The words keep that of the pinned programs, so that
+// a restarted daemon need not have the kernel verify its own to find out that they are the same: on a slow machine that takes longer
+// than the lease lasts.
+func buildNumber(spec *ebpf.CollectionSpec) uint64 {
+	h := sha256.New()
+	for _, name := range slices.Sorted(maps.Keys(spec.Programs)) {
+		h.Write([]byte(name))
+		for _, ins := range spec.Programs[name].Instructions {
+			hashInstruction(h, ins)
+		}
+	}
+	return binary.BigEndian.Uint64(h.Sum(nil)) | 1
+}
+
+func hashInstruction(h hash.Hash, ins asm.Instruction) {
+	b := binary.BigEndian.AppendUint16(nil, uint16(ins.OpCode))
+	b = append(b, byte(ins.Dst), byte(ins.Src))
+	b = binary.BigEndian.AppendUint16(b, uint16(ins.Offset))
+	b = binary.BigEndian.AppendUint64(b, uint64(ins.Constant))
+	h.Write(append(b, ins.Reference()...))
+}
+
+// adoptPrograms takes the pinned maps and programs as they are, if they are those of this build and all there.
+func (g *Gate) adoptPrograms(pinned map[string]*ebpf.Map, build uint64) (bool, error) {
+	words, err := mapWords(pinned[kernelMapWords])
+	if err != nil {
+		return false, err
+	}
+	same := words.u64(offBuild).Load() == build
+	if err := words.Close(); err != nil || !same {
+		return false, err
+	}
+	programs := make(map[string]*ebpf.Program)
+	for name := range g.programSlots() {
+		p, err := ebpf.LoadPinnedProgram(filepath.Join(g.options.PinDir, pinProgram+name), nil)
+		if err != nil {
+			closeAll(programs)
+			if errors.Is(err, os.ErrNotExist) {
+				err = nil
+			}
+			return false, err
+		}
+		programs[name] = p
+	}
+	for name, slot := range g.programSlots() {
+		*slot = programs[name]
+	}
+	for name, slot := range g.mapSlots() {
+		if *slot, err = pinned[name].Clone(); err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
