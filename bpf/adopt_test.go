@@ -117,8 +117,8 @@ func TestSeveredLink(t *testing.T) {
 	if err := g.Attach(s.iface()); err != nil {
 		t.Fatal(err)
 	}
-	if got := g.AttachedAs(index); got != asTCX {
-		t.Errorf("attached as %q, want %q", got, asTCX)
+	if got := g.AttachedAs(index); got != asTC {
+		t.Errorf("attached as %q, want %q", got, asTC)
 	}
 	g.in(serves)
 	arps := s.raw(t, unix.ETH_P_ARP)

@@ -57,9 +57,12 @@ members:
       inside: {device: e3.200, addresses: [10.200.0.3/24]}
       sync: {device: s2, addresses: [10.9.0.3/24]}
 interfaces:
-  - {name: outside, role: cluster, vips: [10.100.0.1], neighbours: [10.100.0.10]}
-  - {name: inside, role: cluster, vips: [10.200.0.1], neighbours: [10.200.0.10]}
+  - {name: outside, role: cluster, vips: [10.100.0.1], neighbours: [10.100.0.10], trunk: core, vlan: 100}
+  - {name: inside, role: cluster, vips: [10.200.0.1], neighbours: [10.200.0.10], trunk: core, vlan: 200}
   - {name: sync, role: sync}
+trunks: [{name: core, monitor: all}]
+monitors:
+  - {name: application, type: systemd, unit: application.service, members: [fw1], interval: 1s}
 `
 
 // cluster is the two members, and the client and server whose traffic goes through them.

@@ -3,8 +3,10 @@
 package guest
 
 import (
+	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -26,7 +28,9 @@ func TestMember(t *testing.T) {
 	if out, err := exec.Command("/usr/bin/systemd-analyze", "verify", "holdfastd.service", "holdfastd-leave.service").CombinedOutput(); err != nil {
 		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
 	}
-	c.systemctl("start", "holdfastd", "holdfastd-leave")
+	c.must(os.WriteFile("/run/systemd/system/application.service", []byte("[Service]\nExecStart=/usr/bin/sleep infinity\n"), 0o644))
+	c.systemctl("daemon-reload")
+	c.systemctl("start", "application", "holdfastd", "holdfastd-leave")
 	t.Cleanup(func() {
 		if t.Failed() {
 			log, _ := exec.Command("/usr/bin/journalctl", "-u", "holdfastd", "-o", "short-precise", "--no-pager").CombinedOutput()
@@ -96,6 +100,27 @@ func TestMember(t *testing.T) {
 		c.awaitStates("STANDBY", "ACTIVE")
 	})
 	c.serveFrom(first)
+	t.Run("a unit that a monitor watches", func(t *testing.T) {
+		c.systemctl("stop", "application")
+		c.awaitStates("DOWN", "ACTIVE")
+		if why, err := c.clients[first].Why(t.Context()); err != nil || !strings.Contains(why.Why, "application") {
+			t.Errorf("why says %q, %v", why.Why, err)
+		}
+		c.systemctl("start", "application")
+		c.awaitStates("STANDBY", "ACTIVE")
+	})
+	t.Run("fewer links than the bond needs", func(t *testing.T) {
+		c.configure(strings.ReplaceAll(c.yaml, "trunk: core,", "trunk: core, bond: {min-links: 2},"))
+		c.systemctl("reload", "holdfastd")
+		c.ip(c.sw, "link set p-e1 down")
+		c.awaitStates("DOWN", "ACTIVE")
+		if why, err := c.clients[first].Why(t.Context()); err != nil || !strings.Contains(why.Why, "1 of 2 links") {
+			t.Errorf("why says %q, %v", why.Why, err)
+		}
+		c.ip(c.sw, "link set p-e1 up")
+		c.awaitStates("STANDBY", "ACTIVE")
+	})
+	c.serveFrom(first)
 	t.Run("leaving before a shutdown loses nothing", func(t *testing.T) {
 		from := time.Now()
 		c.systemctl("stop", "holdfastd-leave")
@@ -103,9 +128,9 @@ func TestMember(t *testing.T) {
 		if lost := c.lost(from); lost != 0 {
 			t.Errorf("%d packets lost", lost)
 		}
-		if got := c.systemctl("show", "--property", "ActiveState", "--value", "holdfastd"); got != "inactive" {
-			t.Errorf("holdfastd is %s after it left", got)
-		}
+		c.await("holdfastd has ended", func() bool {
+			return c.systemctl("show", "--property", "ActiveState", "--value", "holdfastd") == "inactive"
+		})
 	})
 }
 
