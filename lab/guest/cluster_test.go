@@ -239,6 +239,16 @@ func (c *cluster) send() {
 	c.t.Cleanup(func() { _, _ = run.Stop(0) })
 }
 
+// awaitTraffic waits until packets arrive.
+func (c *cluster) awaitTraffic() {
+	c.t.Helper()
+	from := time.Now()
+	c.await("traffic flows", func() bool {
+		_, received, _, _, _ := c.run.Window(from, time.Now().Add(-300*time.Millisecond), 0).Totals()
+		return received > 0
+	})
+}
+
 // lost returns how many packets were lost since from. What was sent last has had the time to arrive.
 func (c *cluster) lost(from time.Time) int {
 	c.t.Helper()

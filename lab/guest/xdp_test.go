@@ -41,7 +41,9 @@ func TestNativeXDP(t *testing.T) {
 		c.ip(nil, "addr del 10.77.0.1/32 dev lo")
 		c.ip(nil, "link set eth0 promisc off down")
 	})
+	// As holdfastd sets them: the stack itself neither answers nor speaks for the VIP.
 	must(os.WriteFile("/proc/sys/net/ipv4/conf/eth0/arp_ignore", []byte("1"), 0))
+	must(os.WriteFile("/proc/sys/net/ipv4/conf/eth0/arp_announce", []byte("2"), 0))
 
 	nic, err := netlink.LinkByName("eth0")
 	must(err)
