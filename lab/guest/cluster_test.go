@@ -244,7 +244,11 @@ func (c *cluster) awaitTraffic() {
 	c.t.Helper()
 	from := time.Now()
 	c.await("traffic flows", func() bool {
-		_, received, _, _, _ := c.run.Window(from, time.Now().Add(-300*time.Millisecond), 0).Totals()
+		to := time.Now().Add(-300 * time.Millisecond) // what was sent later may still be on its way
+		if !to.After(from) {
+			return false
+		}
+		_, received, _, _, _ := c.run.Window(from, to, 0).Totals()
 		return received > 0
 	})
 }
