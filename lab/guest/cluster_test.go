@@ -29,21 +29,19 @@ func requireGuest(t *testing.T) {
 	}
 }
 
-// The first member is the guest itself, a systemd machine whose interface is a bond with VLANs; the second one lives in a namespace of
-// it. VLAN 100 leads to a client, VLAN 200 to a server; the switch between them knows nothing of VLANs.
+// The first member is the guest itself, a systemd machine the second one lives in a namespace of it. Each has a
+// bond with VLANs. VLAN 100 leads to a client, VLAN 200 to a server; the switch between them knows nothing of VLANs.
 const (
 	first, second = "fw1", "fw2"
 	firstSocket   = "/run/holdfast/control.sock"
 	secondSocket  = "/run/holdfast-fw2.sock"
 )
 
-// slaves are the guest's ports of the bond; the other end of each is the switch's.
-var slaves = [2]string{"e1", "e2"}
-
 const clusterYAML = `
 id: 7
 name: guest
 key-file: cluster.key
+flap: {budget: 0}
 timers: {probe: 100ms, dead: 400ms, hello: 500ms, courtesy: 400ms}
 members:
   - name: fw1
@@ -53,8 +51,8 @@ members:
       sync: {device: s1, addresses: [10.9.0.2/24]}
   - name: fw2
     interfaces:
-      outside: {device: e3.100, addresses: [10.100.0.3/24]}
-      inside: {device: e3.200, addresses: [10.200.0.3/24]}
+      outside: {device: bond0.100, addresses: [10.100.0.3/24]}
+      inside: {device: bond0.200, addresses: [10.200.0.3/24]}
       sync: {device: s2, addresses: [10.9.0.3/24]}
 interfaces:
   - {name: outside, role: cluster, vips: [10.100.0.1], neighbours: [10.100.0.10], trunk: core, vlan: 100}
@@ -143,28 +141,31 @@ func (c *cluster) wire() {
 	c.sw, c.peer, c.client, c.server = c.namespace("switch"), c.namespace(second), c.namespace("client"), c.namespace("server")
 	c.ip(c.sw, "link add br0 type bridge")
 	c.ip(c.sw, "link set br0 up")
-	c.ip(nil, "link add bond0 type bond mode active-backup miimon 20")
+	for _, ns := range []*netns.NS{nil, c.peer} {
+		c.ip(ns, "link add bond0 type bond mode active-backup miimon 20")
+	}
 	c.t.Cleanup(func() { _ = exec.Command("/usr/sbin/ip", "link", "del", "bond0").Run() })
 	for _, p := range []struct {
 		ns   *netns.NS
 		name string
-	}{{nil, slaves[0]}, {nil, slaves[1]}, {c.peer, "e3"}, {c.client, "e4"}, {c.server, "e5"}} {
+	}{{nil, "e1"}, {nil, "e2"}, {c.peer, "e3"}, {c.peer, "e4"}, {c.client, "e5"}, {c.server, "e6"}} {
 		c.cable(p.ns, p.name, c.sw, "p-"+p.name)
 		c.ip(c.sw, "link set p-"+p.name+" master br0 up")
-		if p.ns == nil {
-			c.ip(nil, "link set "+p.name+" down master bond0")
+		if p.ns == nil || p.ns == c.peer {
+			c.ip(p.ns, "link set "+p.name+" down master bond0")
 		} else {
 			c.ip(p.ns, "link set "+p.name+" up")
 		}
 	}
 	c.ip(nil, "link set bond0 up")
+	c.ip(c.peer, "link set bond0 up")
 	c.cable(nil, "s1", c.peer, "s2")
 	c.vlan(nil, "bond0", 100, "10.100.0.2")
 	c.vlan(nil, "bond0", 200, "10.200.0.2")
-	c.vlan(c.peer, "e3", 100, "10.100.0.3")
-	c.vlan(c.peer, "e3", 200, "10.200.0.3")
-	c.vlan(c.client, "e4", 100, "10.100.0.10")
-	c.vlan(c.server, "e5", 200, "10.200.0.10")
+	c.vlan(c.peer, "bond0", 100, "10.100.0.3")
+	c.vlan(c.peer, "bond0", 200, "10.200.0.3")
+	c.vlan(c.client, "e5", 100, "10.100.0.10")
+	c.vlan(c.server, "e6", 200, "10.200.0.10")
 	c.ip(c.client, "route add default via 10.100.0.1")
 	c.ip(c.server, "route add default via 10.200.0.1")
 	c.ip(nil, "addr add 10.9.0.2/24 dev s1")
