@@ -21,7 +21,7 @@ ROUNDS  ?= 20
 OUT     ?= out/bench.json
 FUZZTIME ?= 20s
 
-.PHONY: all build demo test deps generate check-generated lint unit sim lab-test soak fuzz bench-failover bench-sim bench-gate clean
+.PHONY: all build demo test deps generate check-generated lint unit sim lab-test test-guest soak fuzz bench-failover bench-sim bench-gate clean
 
 all: build
 
@@ -62,10 +62,16 @@ sim:
 lab-test: build
 	$(BIN)/holdfast-lab run -q lab/scenarios/*.txt
 
+# Tests of a whole machine in a Debian guest under qemu: systemd, bonds, VLAN devices, native XDP, Linux 6.1.
+test-guest:
+	@scripts/deps guest
+	@scripts/guest $(SUITE) $(RUN)
+
 # Longer runs of what make test does in short.
 soak: build
 	HOLDFAST_SIM_RUNS=100000 $(GO) test -count=1 -timeout 2h ./members/sim/
 	$(BIN)/holdfast-lab run lab/scenarios/soak/*.txt
+	$(MAKE) test-guest
 
 fuzz:
 	@scripts/fuzz $(FUZZTIME)

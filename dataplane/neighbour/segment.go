@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync/atomic"
 
 	"github.com/mdlayher/packet"
 	"golang.org/x/net/bpf"
@@ -24,6 +25,8 @@ type segment struct {
 type ear struct {
 	index int
 	conn  *packet.Conn
+
+	closed atomic.Bool // by us
 }
 
 // packetOtherHost is the packet type of a frame that is not for this host.
@@ -104,7 +107,10 @@ func (e *ear) send(b []byte) error {
 	return sent
 }
 
-func (e *ear) close() { _ = e.conn.Close() }
+func (e *ear) close() {
+	e.closed.Store(true)
+	_ = e.conn.Close()
+}
 
 // read passes on what the ear hears until it is closed.
 func (a *Asker) read(e *ear) {
@@ -115,7 +121,7 @@ func (a *Asker) read(e *ear) {
 			continue // said once when the interface goes down; the socket works again when it is up
 		}
 		if err != nil {
-			if !errors.Is(err, net.ErrClosed) {
+			if !e.closed.Load() { // the error of a closed socket has no name that it could be told by
 				a.log.Warn("answers of neighbours are not heard any more", "interface", e.index, "reason", err)
 			}
 			return

@@ -342,6 +342,9 @@ func (n *node) start() (stop context.CancelFunc) {
 func (n *node) serveMetrics(ctx context.Context) error {
 	for ctx.Err() == nil {
 		err := n.metrics.Serve(ctx, n.local.Listen)
+		if ctx.Err() != nil {
+			return nil
+		}
 		n.log.Warn("metrics endpoint, trying again", "listen", n.local.Listen, "error", err)
 		select {
 		case <-ctx.Done():
