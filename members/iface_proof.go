@@ -88,3 +88,23 @@ func (m *Machine) groupProven(p *peer, g *group) int {
 	}
 	return well
 }
+
+// spreading returns until when a claim for p's interface fault waits because another member told of one on the same segment at about
+// the same time: the segment may be going down port by port, and this member's may be next. 0 if it need not wait.
+func (m *Machine) spreading(p *peer) (until int64) {
+	hold := max(4*m.t.dead, m.t.hello)
+	for i := range m.peers {
+		q := &m.peers[i]
+		if q == p || q.faultAt == 0 || max(q.faultAt-p.faultAt, p.faultAt-q.faultAt) >= hold {
+			continue
+		}
+		for k := range p.hello.Interfaces {
+			if v := &p.hello.Interfaces[k]; v.Problem {
+				if o := q.tells(v.Slot); o != nil && o.Problem {
+					until = max(until, max(p.faultAt, q.faultAt)+hold)
+				}
+			}
+		}
+	}
+	return until
+}

@@ -184,6 +184,9 @@ func (m *Machine) wantRelieve(p *peer, self, theirs candidate, better int64) wan
 	if !m.proven(p) {
 		return want{}
 	}
+	if until := m.spreading(p); until != 0 && !leaving && onlyInterfaces(p.hello.Devices) {
+		w.at = max(w.at, until+behind*m.t.dead)
+	}
 	return w
 }
 
