@@ -25,7 +25,7 @@ import (
 // benchCommand compares systems.
 func benchCommand(o *options) *cobra.Command {
 	cmd := &cobra.Command{Use: "bench", Short: "Measure, beside other systems in the same run"}
-	cmd.AddCommand(benchFailoverCommand(o), benchShowCommand())
+	cmd.AddCommand(benchFailoverCommand(o), benchDevicesCommand(o), benchShowCommand())
 	return cmd
 }
 
@@ -83,6 +83,47 @@ func benchFailoverCommand(o *options) *cobra.Command {
 	f.StringSliceVar(&systems, "system", nil, "only these systems")
 	f.DurationVar(&cfg.Stress, "stress", cfg.Stress, "how long the stress lasts (it is done once, to all systems at the same time)")
 	f.IntVar(&cfg.Members, "members", 3, "size of each cluster")
+	return cmd
+}
+
+func benchDevicesCommand(o *options) *cobra.Command {
+	cfg := bench.DevicesConfig{Devices: 200, Monitors: 50, Rounds: 3, Window: 20 * time.Second, Members: 3}
+	var file string
+	cmd := &cobra.Command{
+		Use:   "devices",
+		Short: "What critical devices and monitors cost a member at rest",
+		Long: "What critical devices and monitors cost a member at rest: a cluster with them beside one without, over the same time.\n" +
+			"docs/benchmarks/rest.md says how to read the result.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := requireRoot(); err != nil {
+				return err
+			}
+			entry, err := registry.Open(o.root, "benchmark devices")
+			if err != nil {
+				return err
+			}
+			cfg.Log, cfg.Dir, cfg.Binary = cmd.ErrOrStderr(), entry.Dir, binary(*o)
+			result, err := bench.Devices(cmd.Context(), cfg)
+			err = errors.Join(err, entry.Close())
+			if len(result.Rows) == 0 {
+				return err
+			}
+			out := cmd.OutOrStdout()
+			err = errors.Join(err, result.WriteMetrics(out, styleOf(out)))
+			if file != "" {
+				err = errors.Join(err, writeResult(file, result))
+			}
+			return err
+		},
+	}
+	f := cmd.Flags()
+	f.IntVar(&cfg.Rounds, "rounds", cfg.Rounds, "how often it is measured")
+	f.DurationVar(&cfg.Window, "window", cfg.Window, "for how long each time")
+	f.IntVar(&cfg.Devices, "devices", cfg.Devices, "devices that are registered and reported once a second")
+	f.IntVar(&cfg.Monitors, "monitors", cfg.Monitors, "monitors at their usual intervals")
+	f.IntVar(&cfg.Members, "members", cfg.Members, "size of both clusters")
+	f.StringVar(&file, "out", "", "write the result as JSON to this file")
 	return cmd
 }
 

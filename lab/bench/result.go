@@ -126,13 +126,18 @@ func summarize(trials []Trial, cases []string, systems []System) []Row {
 				for _, t := range of {
 					values = append(values, m.of(t))
 				}
-				rows = append(rows, Row{
-					Case: c, System: s.Name, Metric: m.name, Unit: m.unit, N: len(values), Median: median(values), Worst: slices.Max(values),
-				})
+				rows = append(rows, row(c, s.Name, m.name, m.unit, values))
 			}
 		}
 	}
 	return rows
+}
+
+// row summarizes values, of which there must be one at least.
+func row(name, system, metric, unit string, values []float64) Row {
+	return Row{
+		Case: name, System: system, Metric: metric, Unit: unit, N: len(values), Median: median(values), Worst: slices.Max(values),
+	}
 }
 
 // median is the middle value, or the mean of the two in the middle; values must not be empty.
