@@ -82,9 +82,14 @@ func (n *node) recordBut(now int64, r members.Record, except string) {
 	}
 	if r.Code == members.CodeActive || r.Code == members.CodeYielded {
 		n.trace.cause = &ev
+	}
+	// The machine remembers its last move only: look before the next one, whoever made it.
+	if r.From != r.To && (serves(r.From) || serves(r.To)) {
 		n.moved(n.machine.View(now))
 	}
 }
+
+func serves(s members.State) bool { return s == members.StateActive || s == members.StateActiveAttention }
 
 // say tells operators of something that is not the machine's.
 func (n *node) say(code members.Code, reason string) { n.sayBut(code, reason, "") }
