@@ -164,7 +164,7 @@ func TestUnit(t *testing.T) {
 	}
 }
 
-// TestBusGoes: what cannot be asked is a problem, and is asked again when it is back.
+// TestBusGoes: what cannot be asked is a problem.
 func TestBusGoes(t *testing.T) {
 	address, stop := startBus(t)
 	bad(t, Unit{Name: "a.service", Bus: address}, "systemd does not run: nobody on the bus is org.freedesktop.systemd1")
