@@ -92,7 +92,7 @@ func oneServes(t *testing.T, w *sim.World, d time.Duration, what string) uint8 {
 	return s[0]
 }
 
-// TestEveryMemberBroken breaks every member, in all pairs of devices, in either order and at different times apart: one is
+// TestEveryMemberBroken breaks every member of two and of three, in all pairs of devices, in either order and at different times apart: one is
 // ACTIVE(!) then, and when all is mended one is ACTIVE and the others stand by.
 func TestEveryMemberBroken(t *testing.T) {
 	for _, tc := range []struct {
