@@ -111,7 +111,7 @@
 //	served-by M                              M answered all the latest probes
 //	device NAME on M == ok|init|problem|gone [TEXT]     TEXT occurs in the reason
 //	interface SEG on M == UP|DOWN|undecided|non-monitored [TEXT]
-//	why M ~ TEXT                             TEXT occurs in the line in which M explains its state
+//	why M ~ TEXT                             TEXT occurs in the first line of "holdfast why" on M
 //	history M OP N                           failovers that M remembers
 //
 // OP is one of == != <= >= < >. Durations are written 10ms, 3s, 2m.
