@@ -32,7 +32,7 @@ func (s *script) cluster(w []string) {
 	}
 	budget, window := option(w, "budget"), s.duration(option(w, "window"))
 	s.opt = sim.Options{Members: s.number(option(w, "members")), Interfaces: s.number(option(w, "interfaces")),
-		Sync: slices.Contains(w, "sync"), Neighbours: slices.Contains(w, "neighbours"), Echo: slices.Contains(w, "echo"), OnRecord: s.record,
+		Sync: slices.Contains(w, "sync"), Neighbours: slices.Contains(w, "neighbours"), Echo: slices.Contains(w, "echo"), OneByOne: slices.Contains(w, "onebyone"), OnRecord: s.record,
 		DelayMin: 50 * time.Microsecond, DelayMax: 50 * time.Microsecond, Timers: members.DefaultTimers(),
 		Configure: func(id uint8, c *members.Config) {
 			t := s.told[id]

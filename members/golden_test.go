@@ -182,7 +182,7 @@ func (s *script) iface(word string) uint8 {
 
 // do carries one command out:
 //
-//	cluster members=N interfaces=N [sync] [neighbours] [recovery=highest-priority] [profile=fast] [recovery-delay=T]
+//	cluster members=N interfaces=N [sync] [neighbours] [onebyone] [recovery=highest-priority] [profile=fast] [recovery-delay=T]
 //	        [weights=NAME:N,...] [budget=N] [window=T] [echo] [groups=NAME:IFACE+IFACE:MIN] [private=IFACE] [targets=IFACE,...]
 //	config fwN digest=D | mode=M | version=V | min=V | caps=BITS | wait=policy,sync     for the next start of its daemon
 //	on fwN...            off fwN...          power, with what a cold start means

@@ -171,7 +171,7 @@ func (m *Machine) adopt() {
 //
 // Events that have arrived together may be given together. After a stall of the caller the news that a peer
 // is silent may lie in the queue before the news that it is heard again; a Step that comes later than its
-// WakeAt by more than a dead interval therefore begins no claim for another one. On a host that is always late this is allowed
+// WakeAt by more than a dead interval therefore begins no claim, and goes on with none, for another one. On a host that is always late this is allowed
 // for once a second, or nobody would ever claim.
 func (m *Machine) Step(now int64, events ...Event) []Effect {
 	m.now = max(m.now, now)
@@ -179,6 +179,7 @@ func (m *Machine) Step(now int64, events ...Event) []Effect {
 		if m.now-m.stalledAt > stallsApart {
 			m.stalledAt = m.now
 			m.deferUntil = max(m.deferUntil, m.now+m.t.dead)
+			m.claim.backoff = max(m.claim.backoff, m.now+m.t.dead)
 		}
 		m.pulseAt = min(m.pulseAt, 1) * m.now
 	}
