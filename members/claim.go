@@ -11,10 +11,11 @@ import (
 // anybody answer for a VIP, is the fault ours), then the grants, then the opening.
 type claim struct {
 	want
-	since  int64
-	term   uint32
-	asked  bool  // grants were asked for, with term
-	sentAt int64 // when YIELDs were sent last
+	since   int64
+	term    uint32
+	asked   bool  // grants were asked for, with term
+	askedAt int64 // when grants were asked for with this term
+	sentAt  int64 // when YIELDs were sent last
 
 	granted   uint8 // bit per peer
 	own       bool  // the own gate granted
@@ -80,6 +81,9 @@ func (m *Machine) advance() {
 		m.wakeAt(c.backoff)
 		return
 	}
+	if c.asked && m.diedSince(c.askedAt) {
+		c.asked = false // whom the questions did not cover
+	}
 	if !c.asked {
 		if held := m.held(); held != "" {
 			m.hold(held)
@@ -91,6 +95,17 @@ func (m *Machine) advance() {
 		}
 	}
 	m.collect()
+}
+
+// diedSince reports whether a peer was taken for dead after the time at: the claim must not pass it over without asking who else
+// hears it and whether a VIP answers. The verdict may be an old one, from before a stall of the pulse.
+func (m *Machine) diedSince(at int64) bool {
+	for i := range m.peers {
+		if p := &m.peers[i]; p.dead && p.deadAt > at {
+			return true
+		}
+	}
+	return false
 }
 
 // hold notes what the claim waits for, and looks again after a probe interval at the latest.
@@ -114,6 +129,7 @@ func (m *Machine) begin() {
 	again := c.term != 0
 	m.maxTerm++
 	c.term, c.asked, c.granted, c.own, c.last, c.sentAt, c.held = m.maxTerm, true, 0, false, false, 0, ""
+	c.askedAt = m.now
 	m.do(StoreTerm{Term: c.term})
 	if !again {
 		m.do(Record{Code: CodeClaim, From: m.state, To: m.state, Peer: c.from, Term: c.term,
