@@ -116,7 +116,8 @@ type kernelWords struct {
 	Heard       [8]uint64
 	Echo        [8]uint64
 	Build       uint64
-	Reserved    [40]uint8
+	Single      uint64
+	Reserved    [32]uint8
 	Group       [16]struct {
 		_        structs.HostLayout
 		Lease    uint64

@@ -99,7 +99,7 @@ func (p *pair) term(g uint8) uint32 {
 // pulse does what the pulse and the daemon do to the words, to both.
 func (p *pair) pulse(g uint8) {
 	w, now := p.g.Words(), Boottime()
-	switch p.rng.IntN(9) {
+	switch p.rng.IntN(10) {
 	case 0, 1, 2:
 		term, at := p.term(g), p.about(now)
 		w.Renew(g, term, at)
@@ -129,6 +129,13 @@ func (p *pair) pulse(g uint8) {
 		at := p.about(now)
 		w.u64(offProbed).Store(uint64(at))
 		p.twin.Probed = at
+	case 9:
+		at := int64(0)
+		if p.rng.IntN(2) == 0 {
+			at = p.about(now)
+		}
+		w.SetSingle(at)
+		p.twin.Single = at
 	case 8:
 		until := int64(0)
 		if p.rng.IntN(2) == 0 {

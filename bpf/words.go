@@ -39,6 +39,7 @@ const (
 	offHeard       = 80  // u64[8] boot ns
 	offEcho        = 144 // u64[8] boot ns
 	offBuild       = 208 // u64 number of the build whose programs are pinned, 0 not known; user space only
+	offSingle      = 216 // u64 boot ns
 
 	offGroup  = 256 // the first group
 	groupSize = 128
@@ -151,6 +152,16 @@ func (w *Words) SetAlone(group uint8, at int64) { w.word(group, offAlone).Store(
 // Alone returns since when the group is marked as served alone, 0 if it is not.
 func (w *Words) Alone(group uint8) int64 { return int64(w.word(group, offAlone).Load()) }
 
+// SetSingle marks that since the boot time at no other member answers, or takes the mark back with 0. Until somebody probes, the mark
+// lets a late lease serve until its hard expiry.
+func (w *Words) SetSingle(at int64) { w.u64(offSingle).Store(uint64(at)) }
+
+// Single returns since when no other member answers, 0 if one does.
+func (w *Words) Single() int64 { return w.time(offSingle) }
+
+// Probed returns when the last authentic probe came, 0 if none ever did.
+func (w *Words) Probed() int64 { return w.time(offProbed) }
+
 // SetRestarting announces until which boot time the daemon is restarting, so that no peer yields it away by courtesy; 0 ends it.
 func (w *Words) SetRestarting(until int64) { w.u64(offRestarting).Store(uint64(until)) }
 
@@ -204,7 +215,7 @@ func (w *Words) Snapshot() gate.Words {
 		Self:        uint8(identity), Members: uint8(identity >> 8), Cluster: uint16(identity >> 16),
 		GroupsInUse: w.u32(offGroups).Load(),
 		Soft:        w.duration(offSoft), Hard: w.duration(offHard), Watch: w.duration(offWatch), Linger: w.duration(offLinger),
-		Watched: w.time(offWatched), Probed: w.time(offProbed), Restarting: w.time(offRestarting),
+		Watched: w.time(offWatched), Probed: w.Probed(), Single: w.Single(), Restarting: w.time(offRestarting),
 	}
 	for i := range s.Heard {
 		s.Heard[i], s.Echo[i] = w.time(offHeard+8*i), w.time(offEcho+8*i)

@@ -32,6 +32,12 @@ static __always_inline bool is_watched(const struct words *w, __u64 now)
 	return watched && (__s64)(now - watched) < (__s64)READ_ONCE(w->watch);
 }
 
+/* Has no member sent a probe since this was marked? */
+static __always_inline bool unprobed(const struct words *w, __u64 marked)
+{
+	return marked && READ_ONCE(w->probed) <= marked;
+}
+
 static __always_inline bool is_open(const struct words *w, const struct group *g, __u64 now)
 {
 	__u64 lease = READ_ONCE(g->lease), alone = READ_ONCE(g->alone), age;
@@ -41,8 +47,9 @@ static __always_inline bool is_open(const struct words *w, const struct group *g
 	age = lease_age(lease, now);
 	if (age < READ_ONCE(w->soft))
 		return true;
-	/* Late. Somebody who hears us would take over knowingly, and somebody who never was there cannot. */
-	return age < READ_ONCE(w->hard) && (is_watched(w, now) || (alone && READ_ONCE(w->probed) <= alone));
+	/* Late. Somebody who hears us would take over knowingly, and somebody who is not there, or never was, cannot. */
+	return age < READ_ONCE(w->hard) &&
+	       (is_watched(w, now) || unprobed(w, alone) || unprobed(w, READ_ONCE(w->single)));
 }
 
 /* Does the gate only listen on the interface, because it came up a moment ago or has no carrier? */

@@ -44,7 +44,8 @@ struct words {
 	__u64 heard[MEMBERS]; /* when each member last echoed a stamp newer than before */
 	__u64 echo[MEMBERS]; /* that stamp */
 	__u64 build; /* of the pinned programs, 0 not known; user space only */
-	__u8 reserved[40];
+	__u64 single; /* since when no other member answers, 0 not; user space only */
+	__u8 reserved[32];
 	struct group group[GROUPS];
 	__u64 quiet_last; /* the latest of quiet: from then on no interface is */
 	__u64 quiet[SLOTS]; /* until when the gate only listens on an interface, 0 not; one without carrier is quiet for good */

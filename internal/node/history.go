@@ -89,7 +89,9 @@ func (n *node) recordBut(now int64, r members.Record, except string) {
 	}
 }
 
-func serves(s members.State) bool { return s == members.StateActive || s == members.StateActiveAttention }
+func serves(s members.State) bool {
+	return s == members.StateActive || s == members.StateActiveAttention
+}
 
 // say tells operators of something that is not the machine's.
 func (n *node) say(code members.Code, reason string) { n.sayBut(code, reason, "") }

@@ -50,9 +50,12 @@ type words interface {
 	Lease(group uint8) gate.Lease
 	Fence(group uint8) gate.Fence
 	Alone(group uint8) int64
+	Single() int64
+	Probed() int64
 	Renew(group uint8, term uint32, now int64)
 	Revoke(group uint8)
 	SetAlone(group uint8, at int64)
+	SetSingle(at int64)
 	Snapshot() gate.Words
 }
 
@@ -219,6 +222,7 @@ func (e *engine) advance(now int64) {
 		e.tick(now)
 	}
 	e.judge(now)
+	e.judgeSingle(now)
 	e.watchGates(now)
 	e.tellHealth(now)
 	if now >= e.nextStats {

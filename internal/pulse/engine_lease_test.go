@@ -15,20 +15,21 @@ func lease(b *bench, term uint32, alone bool) {
 }
 
 func TestLeaseIsRenewedWhileTheWordIsFresh(t *testing.T) {
-	b := newBench(t)
+	b, p := newBench(t), newTwin(1, 111) // a member that is there
+	b.step(0, p)
 	lease(b, 3, false)
 	if l, bits := b.own0(); l.Term() != 3 || !bits.Has(gate.Answer) {
 		t.Fatalf("lease %d, bits %b: a lease opens at once", l.Term(), bits)
 	}
 	spoken := b.at
 	for b.at < spoken+490*ms {
-		b.step(10 * ms)
+		b.step(10*ms, p)
 		if l, _ := b.own0(); l.Age(b.at) > 0 {
 			t.Fatalf("lease %d ms old, %d ms after the word", l.Age(b.at)/ms, (b.at-spoken)/ms)
 		}
 	}
 	for range 4 {
-		b.step(10 * ms)
+		b.step(10*ms, p)
 	}
 	if l, bits := b.own0(); l.Age(b.at) < 30*ms || bits.Has(gate.Answer) || l.Term() != 3 {
 		t.Errorf("term %d, age %d ms, bits %b: must have aged, not gone, once the word was 500 ms old", l.Term(), l.Age(b.at)/ms, bits)
@@ -38,7 +39,7 @@ func TestLeaseIsRenewedWhileTheWordIsFresh(t *testing.T) {
 		t.Errorf("last event %+v, want closed and still to be renewed", last)
 	}
 	b.word()
-	b.step(10 * ms)
+	b.step(10*ms, p)
 	if l, bits := b.own0(); l.Age(b.at) > 0 || !bits.Has(gate.Answer) {
 		t.Errorf("age %d ms, bits %b after a new word", l.Age(b.at)/ms, bits)
 	}

@@ -110,6 +110,21 @@ func (e *engine) judge(now int64) {
 	}
 }
 
+// judgeSingle marks in the words that no other member is there, so that a daemon which stands still or is restarted meanwhile does not
+// interrupt what nobody else could take over. A member that probes us is there although it does not answer; what an engine that has
+// just started does not know yet, it leaves as it is.
+func (e *engine) judgeSingle(now int64) {
+	for i := range e.links {
+		if e.links[i].silence == audible {
+			return
+		}
+	}
+	probed := e.words.Probed()
+	if marked := e.words.Single(); len(e.links) > 0 && (marked == 0 || probed > marked) && now-probed >= int64(e.cfg.Dead) {
+		e.words.SetSingle(now)
+	}
+}
+
 // due returns when judge has something to say of a link, if nothing comes in or goes out before.
 func (e *engine) due(l *link) int64 {
 	at := liveness.Never

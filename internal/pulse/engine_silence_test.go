@@ -5,6 +5,8 @@ package pulse
 import (
 	"testing"
 	"time"
+
+	"github.com/holdfast-project/holdfast/members/gate"
 )
 
 // Where nothing leaves, nothing can be heard: after the dead interval the peers there are silent, by this host's fault.
@@ -140,5 +142,51 @@ func TestLateAnswerDoesNotEndSilence(t *testing.T) {
 	b.step(10*ms, p)
 	if h := take[Heard](b); len(h) != 1 {
 		t.Errorf("%d Heard for an answer in time", len(h))
+	}
+}
+
+// Who is alone there goes on serving, for the hard expiry, when main or the pulse stands still; a member that probes ends that.
+func TestSingle(t *testing.T) {
+	b, p := newBench(t, onePeer), newTwin(1, 111)
+	b.step(0, p)
+	lease(b, 3, false)
+	for range 4 {
+		b.step(10*ms, p)
+	}
+	if at := b.own.Single(); at != 0 {
+		t.Fatalf("single since %d although a member answers", at)
+	}
+	for range 5 {
+		b.own.w.Probed = b.at
+		b.step(10 * ms)
+	}
+	if at := b.own.Single(); at != 0 {
+		t.Errorf("single since %d although a member probes", at)
+	}
+	gone := b.at
+	for b.own.Single() == 0 && b.at < gone+time.Second.Nanoseconds() {
+		b.word()
+		b.step(10 * ms)
+	}
+	if at := b.own.Single(); at < gone+20*ms || at > gone+40*ms {
+		t.Errorf("single since %d ms after the last probe, want a dead interval", (at-gone)/ms)
+	}
+	if l := b.own.Lease(0); !b.own.Serving(0, b.at+900*ms).Has(gate.Answer) || b.own.Serving(0, b.at+1001*ms).Has(gate.Answer) {
+		t.Errorf("with a lease of %d ms: serving %v", (900*ms+l.Age(b.at))/ms, b.own.Serving(0, b.at+900*ms))
+	}
+	marked := b.own.Single()
+	b.engine.links[0].silence = audible // as a pulse finds it that has just started
+	b.engine.judgeSingle(b.at + 10*ms)
+	if at := b.own.Single(); at != marked {
+		t.Errorf("a pulse that knows nothing yet changed %d into %d", marked, at)
+	}
+	b.own.w.Probed = b.at + 1
+	if b.own.Serving(0, b.at+100*ms).Has(gate.Answer) {
+		t.Error("serves with an old lease although a member probes")
+	}
+	b.word()
+	b.step(10*ms, p)
+	if at := b.own.Single(); at != 0 {
+		t.Errorf("single since %d although a member answers again", at)
 	}
 }

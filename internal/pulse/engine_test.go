@@ -182,6 +182,9 @@ func (t *twin) Serving(g uint8, now int64) gate.Bits  { return t.w.Serving(int(g
 func (t *twin) Lease(g uint8) gate.Lease              { return t.w.Group[g].Lease }
 func (t *twin) Fence(g uint8) gate.Fence              { return t.w.Group[g].Fence }
 func (t *twin) Alone(g uint8) int64                   { return t.w.Group[g].Alone }
+func (t *twin) Single() int64                         { return t.w.Single }
+func (t *twin) Probed() int64                         { return t.w.Probed }
+func (t *twin) SetSingle(at int64)                    { t.w.Single = at }
 func (t *twin) Renew(g uint8, term uint32, now int64) { t.w.Renew(int(g), term, now) }
 func (t *twin) Revoke(g uint8)                        { t.w.Revoke(int(g)) }
 func (t *twin) SetAlone(g uint8, at int64)            { t.w.Group[g].Alone = at }

@@ -60,9 +60,12 @@ func (w *Words) open(group *Group, now int64) bool {
 	if age < int64(w.Soft) {
 		return true
 	}
-	// Late. Somebody who hears us would take over knowingly, and somebody who never was there cannot.
-	return age < int64(w.Hard) && (w.watched(now) || group.Alone != 0 && w.Probed <= group.Alone)
+	// Late. Somebody who hears us would take over knowingly, and somebody who is not there, or never was, cannot.
+	return age < int64(w.Hard) && (w.watched(now) || w.unprobed(group.Alone) || w.unprobed(w.Single))
 }
+
+// unprobed reports whether no member has sent a probe since this was marked.
+func (w *Words) unprobed(marked int64) bool { return marked != 0 && w.Probed <= marked }
 
 func (w *Words) watched(now int64) bool {
 	return w.Watched != 0 && now-w.Watched < int64(w.Watch)

@@ -44,6 +44,7 @@ type Words struct {
 
 	Watched    int64          // the newest own stamp that a probe with HearsYou echoed; 0 none
 	Probed     int64          // when the last authentic probe arrived; 0 never
+	Single     int64          // since when no other member answers; 0 one does, or it is not known
 	Restarting int64          // until when the daemon is announced as restarting
 	Heard      [Members]int64 // when a probe of each member that echoed a newer stamp than before last arrived
 	Echo       [Members]int64 // the newest own stamp that each member echoed

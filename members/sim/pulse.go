@@ -114,6 +114,7 @@ func (p *pulse) tick(w *World, n *node) {
 	p.probeAll(w, n, false)
 	p.gateChanged(w, n, now)
 	p.check(w, n)
+	p.judgeSingle(w, n, now)
 	if doubt {
 		w.push(event{at: w.now + min(w.probe/5, 2e6) + 1, kind: evCheck, node: n.id, epoch: n.epoch})
 	}
@@ -211,6 +212,7 @@ func (p *pulse) reply(w *World, n *node, f *frame) {
 		*k = known{incarnation: r.Incarnation}
 	}
 	k.stamp, k.heardAt = max(k.stamp, r.Sequence), now
+	n.words.Single = 0
 	serving := r.Bits.Has(gate.Answer)
 	if !p.worth(w, t, r, serving, now) {
 		return
@@ -263,6 +265,21 @@ func (p *pulse) check(w *World, n *node) {
 				n.post(w, members.Silent{Peer: uint8(k), Iface: uint8(i), Since: t.det.LastAnswered()})
 			}
 		}
+	}
+}
+
+// judgeSingle marks in the words that no other member is there.
+func (p *pulse) judgeSingle(w *World, n *node, now int64) {
+	for k := range w.nodes {
+		for i := range w.cfg.Interfaces {
+			if uint8(k) != n.id && !p.paths[k][i].silent {
+				return
+			}
+		}
+	}
+	if words := &n.words; (words.Single == 0 || words.Probed > words.Single) && now-words.Probed >= w.dead && len(w.nodes) > 1 {
+		words.Single = now
+		w.touched(n)
 	}
 }
 
