@@ -157,7 +157,8 @@ func (m *Machine) judgeSilence(i int) verdict {
 		}
 		f.questionAt = f.unansweredAt // not any more
 	}
-	decide, give := f.questionAt+2*m.t.dead, f.questionAt+max(2*m.t.dead, 5*m.t.hello)
+	// Carrier is not waited for; what is silent in spite of it may only be late, on a busy machine longer than two short dead intervals.
+	decide, give := f.questionAt+max(2*m.t.dead, m.t.hello), f.questionAt+max(2*m.t.dead, 5*m.t.hello)
 	if m.now < give {
 		m.ask(f, m.t.probe)
 		m.wakeAt(give)

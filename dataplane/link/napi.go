@@ -91,27 +91,119 @@ func isNAPI(pid int) bool {
 	return err == nil && strings.HasPrefix(string(b), "napi/")
 }
 
-// raiseNAPI gives an interface's threads a SCHED_FIFO priority; those that have that or a higher one stay.
+// napiWish is what an interface's threads are given: a SCHED_FIFO priority and, where nobody has chosen processors for them, one that
+// goes with the interface's place in the list. Even a real-time thread waits for a processor that a hypervisor has taken away, or that
+// is deep in the kernel; with the interfaces' threads on different ones a member is not silent on all of them at once.
+type napiWish struct{ priority, nth int }
+
+// String returns the wish as it is recorded.
+func (w napiWish) String() string { return fmt.Sprintf("%d on %d", w.priority, w.nth) }
+
+// parseNAPI reads a recorded wish; older records hold the priority alone.
+func parseNAPI(text string) (w napiWish, err error) {
+	priority, nth, spread := strings.Cut(text, " on ")
+	if w.priority, err = strconv.Atoi(priority); err != nil {
+		return w, fmt.Errorf("NAPI priority: %w", err)
+	}
+	if w.nth = -1; spread {
+		if w.nth, err = strconv.Atoi(nth); err != nil {
+			return w, fmt.Errorf("NAPI processor: %w", err)
+		}
+	}
+	return w, nil
+}
+
+// processor returns the one that the wish means among those that this process may use.
+func (w napiWish) processor() (unix.CPUSet, error) {
+	var all, one unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &all); err != nil {
+		return one, fmt.Errorf("processors: %w", err)
+	}
+	left := w.nth % max(all.Count(), 1)
+	for cpu := range maxCPUs {
+		if !all.IsSet(cpu) {
+			continue
+		}
+		if left == 0 {
+			one.Set(cpu)
+			break
+		}
+		left--
+	}
+	return one, nil
+}
+
+// maxCPUs is how many a unix.CPUSet has room for.
+const maxCPUs = 1024
+
+// raiseNAPI gives an interface's threads a SCHED_FIFO priority and a processor; those that have that or a higher priority stay, and
+// those that are not free to run on every processor.
 func (c *conn) raiseNAPI(w wish) error {
-	priority, err := strconv.ParseUint(w.value, 10, 8)
+	want, err := parseNAPI(w.value)
 	if err != nil {
-		return fmt.Errorf("priority: %w", err)
+		return err
+	}
+	one, err := want.processor()
+	if err != nil {
+		return err
 	}
 	return c.eachNAPI(w.item, func(pid int, now *unix.SchedAttr) error {
-		if now.Policy == unix.SCHED_FIFO && now.Priority >= uint32(priority) {
-			return nil
+		if now.Policy != unix.SCHED_FIFO || now.Priority < uint32(want.priority) {
+			if err := setSched(pid, unix.SCHED_FIFO, want.priority); err != nil {
+				return err
+			}
 		}
-		return unix.SchedSetAttr(pid, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: uint32(priority)}, 0)
+		if free, err := isFree(pid); err != nil || !free {
+			return err
+		}
+		return unix.SchedSetaffinity(pid, &one)
 	})
 }
 
-// lowerNAPI makes the threads that have the priority that was set normal ones again, as the kernel starts them.
+func setSched(pid, policy, priority int) error {
+	return unix.SchedSetAttr(pid, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: uint32(policy), Priority: uint32(priority)}, 0)
+}
+
+// isFree reports whether a thread may run wherever this process may.
+func isFree(pid int) (bool, error) {
+	var its, all unix.CPUSet
+	if err := errors.Join(unix.SchedGetaffinity(pid, &its), unix.SchedGetaffinity(0, &all)); err != nil {
+		return false, err
+	}
+	for cpu := range maxCPUs {
+		if all.IsSet(cpu) && !its.IsSet(cpu) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// lowerNAPI makes the threads that have what was set normal ones again, free to run everywhere, as the kernel starts them.
 func (c *conn) lowerNAPI(e entry) error {
+	was, err := parseNAPI(e.Set)
+	if err != nil {
+		return err
+	}
+	one, err := was.processor()
+	if err != nil {
+		return err
+	}
+	var all unix.CPUSet
+	all.Fill()
 	return c.eachNAPI(e.item, func(pid int, now *unix.SchedAttr) error {
-		if now.Policy != unix.SCHED_FIFO || strconv.Itoa(int(now.Priority)) != e.Set {
+		var its unix.CPUSet
+		if err := unix.SchedGetaffinity(pid, &its); err != nil {
+			return err
+		}
+		if was.nth >= 0 && its == one {
+			if err := unix.SchedSetaffinity(pid, &all); err != nil {
+				return err
+			}
+		}
+		if now.Policy != unix.SCHED_FIFO || int(now.Priority) != was.priority {
 			return nil
 		}
-		return unix.SchedSetAttr(pid, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_NORMAL}, 0)
+		return setSched(pid, unix.SCHED_NORMAL, 0)
 	})
 }
 

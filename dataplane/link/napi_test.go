@@ -37,7 +37,14 @@ func thread(t *testing.T, n *linktest.Namespace) {
 // classes are the scheduling classes and priorities of e0's threads.
 func classes(t *testing.T, h *Host) (all []string) {
 	t.Helper()
-	err := h.conn.eachNAPI(item{Link: "e0", Index: indexOf(t, h)}, func(_ int, now *unix.SchedAttr) error {
+	err := h.conn.eachNAPI(item{Link: "e0", Index: indexOf(t, h)}, func(pid int, now *unix.SchedAttr) error {
+		free, err := isFree(pid)
+		if err != nil {
+			return err
+		}
+		if pinned := now.Policy == unix.SCHED_FIFO; pinned == free && runtime.NumCPU() > 1 {
+			t.Errorf("thread %d: policy %d, free to run on every processor: %t", pid, now.Policy, free)
+		}
 		all = append(all, strings.Repeat("R", int(now.Policy))+string(rune('0'+now.Priority)))
 		return nil
 	})

@@ -5,7 +5,6 @@ package link
 import (
 	"net/netip"
 	"slices"
-	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -41,9 +40,9 @@ func plan(d Desired, index func(name string) (int, bool)) []wish {
 			groups[item{Kind: kindRule, Family: family(v.Addr), Group: v.Group}] = true
 		}
 	}
-	for _, name := range d.napiDevices() {
+	for nth, name := range d.napiDevices() {
 		if i, known := index(name); known {
-			p.add(wish{item: item{Kind: kindNAPI, Link: name, Index: i}, value: strconv.Itoa(d.NAPIPriority)})
+			p.add(wish{item: item{Kind: kindNAPI, Link: name, Index: i}, value: napiWish{d.NAPIPriority, nth}.String()})
 		}
 	}
 	for f := range families {
