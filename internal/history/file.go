@@ -120,26 +120,23 @@ func (l *Log) aside(why string) {
 	l.o.Log.Warn("the history is damaged and was moved aside", "file", l.path, "to", to, "reason", why, "error", err)
 }
 
-// Serve writes what is added until ctx ends, and then what is left.
+// Serve writes what is added until ctx ends, and then what is left. While the disk refuses it tries again each 5 s, whether or not
+// more is added.
 func (l *Log) Serve(ctx context.Context) error {
-	timer := time.NewTimer(retry)
-	defer timer.Stop()
+	again := time.NewTimer(retry)
+	defer again.Stop()
 	for {
+		wake := l.wake
 		if l.flush() != nil {
-			timer.Reset(retry)
+			wake = nil // not at each event while the disk is full
+			again.Reset(retry)
 		}
 		select {
 		case <-ctx.Done():
 			_ = l.flush() // its error has been said
 			return nil
-		case <-l.wake:
-		case <-timer.C:
-		}
-		if l.disk.failed && ctx.Err() == nil { // not at each event while the disk is full
-			select {
-			case <-timer.C:
-			case <-ctx.Done():
-			}
+		case <-wake:
+		case <-again.C: // of no use while all is written, and harmless
 		}
 	}
 }

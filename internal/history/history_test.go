@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -282,4 +283,52 @@ func TestServeWritesInOrder(t *testing.T) {
 		}
 	}
 	shut(t, l)
+}
+
+// TestServeTriesAgain: a disk that refuses for a while gets everything afterwards, though nothing more happens, and is not tried at
+// each event meanwhile.
+func TestServeTriesAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		l, _ := open(dir, "b")
+		path := filepath.Join(dir, "history.jsonl")
+		if err := os.MkdirAll(filepath.Join(path, "in the way"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- l.Serve(ctx) }()
+		synctest.Wait()
+		for i := range 3 { // attempts in vain, one with an event that comes while the writer waits
+			if i == 1 {
+				change(l, "one")
+			}
+			time.Sleep(retry + time.Millisecond)
+			synctest.Wait()
+		}
+		if r := <-l.Reports(); !r.Failed {
+			t.Errorf("reported %+v", r)
+		}
+		if err := os.RemoveAll(path); err != nil {
+			t.Fatal(err)
+		}
+		change(l, "two")
+		synctest.Wait()
+		if _, err := os.Stat(path); err == nil {
+			t.Error("tried at once: a full disk would be tried at each event")
+		}
+		time.Sleep(retry)
+		synctest.Wait()
+		if text, _ := os.ReadFile(path); bytes.Count(text, []byte(`"change"`)) != 2 {
+			t.Errorf("the disk takes everything again, and has %q", text)
+		}
+		if len(l.Reports()) != 1 {
+			t.Error("that the disk takes it again was not reported")
+		}
+		stop()
+		if err := <-ended; err != nil {
+			t.Fatal(err)
+		}
+		shut(t, l)
+	})
 }

@@ -180,18 +180,25 @@ func newNode(o Options) (*node, error) {
 }
 
 // run opens what the member needs, in the order in which it depends on each other, and closes it in the reverse one.
-func (n *node) run(ctx context.Context) (err error) {
+func (n *node) run(ctx context.Context) error {
 	if err := n.open(); err != nil {
 		return errors.Join(err, n.close())
 	}
 	// The tasks outlive ctx: the loop's last words need them.
 	n.tasks = newSupervisor(context.WithoutCancel(ctx))
 	stop := n.start()
-	err = n.loop(ctx)
+	err := n.loop(ctx)
 	close(n.left)
 	stop()
+	return n.end(err)
+}
+
+// end waits for the tasks, takes back what is to be taken back, and closes everything. err is what ended the loop.
+func (n *node) end(err error) error {
 	err = errors.Join(err, n.waitForTasks())
 	if n.leave == stopping {
+		n.leaving(err)
+		err = nil
 		// What cannot be taken back stays on record. It is no reason to start the member again that was told to go.
 		if e := n.takeBack(); e != nil {
 			n.log.Error("take back what was set on this host", "error", e)
@@ -200,7 +207,16 @@ func (n *node) run(ctx context.Context) (err error) {
 	if n.again {
 		err = errors.Join(err, ErrRestart)
 	}
-	return errors.Join(err, n.close())
+	n.leaving(n.close())
+	return err
+}
+
+// leaving puts on record what failed while the member was going. It must not become the daemon's end: the service manager would start
+// the member again that was told to go.
+func (n *node) leaving(err error) {
+	if err != nil {
+		n.log.Error("while leaving", "error", err)
+	}
 }
 
 // waitForTasks waits until every task has ended, and keeps the lease alive for as long as that may reasonably take: the daemon that

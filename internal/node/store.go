@@ -121,7 +121,7 @@ func (s *store) want(term uint32) {
 	}
 }
 
-// serve writes what is wanted until ctx ends.
+// serve writes what is wanted until ctx ends. A disk that refuses is put on record, and no error.
 func (s *store) serve(ctx context.Context) error {
 	write := time.NewTimer(0)
 	defer write.Stop()
@@ -129,7 +129,10 @@ func (s *store) serve(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			return s.writeReports()
+			if err := s.writeReports(); err != nil {
+				s.log.Error("remember reports: what was reported last is forgotten", "error", err)
+			}
+			return nil // a full disk is no reason to start a member again that is told to go
 		case <-s.noted.some:
 			write.Reset(reportsEvery)
 		case <-write.C:
