@@ -147,11 +147,11 @@ func (b *backend) Failover(ctx context.Context, r control.FailoverRequest) (cont
 
 // ResetFailovers implements control.Backend.
 func (b *backend) ResetFailovers(ctx context.Context, r control.ResetRequest) (control.Result, error) {
-	return ask(ctx, b.n, func(int64) (control.Result, error) {
+	return ask(ctx, b.n, func(now int64) (control.Result, error) {
 		if r.Counter {
 			b.n.step(members.Admin{Kind: members.AdminResetFailovers})
 		}
-		b.n.trace.Reset(r.Counter, r.History, time.Now())
+		b.n.trace.Reset(r.Counter, r.History, b.n.trace.at(now))
 		return control.Result{Done: "reset"}, nil
 	})
 }

@@ -18,18 +18,18 @@ import (
 // trace is the past of this member: what is shown of it, and what follows from it.
 type trace struct {
 	*history.Log
-	wall  time.Time      // wall clock at boot time 0
+	*wallClock
 	last  *control.Event // last change of this member's own state
 	cause *control.Event // the last event that made or ended serving here
 }
 
 // openTrace reads what earlier daemons have kept.
-func openTrace(dir string, wall time.Time, self string, log *slog.Logger) *trace {
+func openTrace(dir string, wall *wallClock, self string, log *slog.Logger) *trace {
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
 		log.Warn("which boot is this? The failover counter starts again", "error", err)
 	}
-	t := &trace{wall: wall, Log: history.Open(history.Options{Dir: dir, BootID: strings.TrimSpace(string(boot)), Booted: wall, Log: log})}
+	t := &trace{wallClock: wall, Log: history.Open(history.Options{Dir: dir, BootID: strings.TrimSpace(string(boot)), Booted: wall.at(0), Log: log})}
 	for _, e := range t.Changes() {
 		if e.Member == self {
 			t.last = &e
@@ -38,8 +38,14 @@ func openTrace(dir string, wall time.Time, self string, log *slog.Logger) *trace
 	return t
 }
 
-// at is when something that happened at the boot time ns was by the clock on the wall.
-func (t *trace) at(ns int64) time.Time { return t.wall.Add(time.Duration(ns)) }
+// Counter is that of the history. A boot is when the wall clock now says that it was: at the boot itself it may not have been set yet.
+func (t *trace) Counter() history.Counter {
+	c := t.Log.Counter()
+	if c.Why == history.WhyBoot {
+		c.Since = t.at(0)
+	}
+	return c
+}
 
 // record tells operators what happened: log, event stream, receivers of notifications, history, metrics.
 func (n *node) record(now int64, r members.Record) { n.recordBut(now, r, "") }
@@ -152,7 +158,7 @@ func (n *node) moved(v members.View) {
 
 // blame fills in what caused a hand-over: a peer, and of the member that served before, the device and the interface.
 func (n *node) blame(f *control.Failover, v members.View, m members.Move) {
-	if c := n.trace.cause; c != nil && (m.To == v.Self || m.From == v.Self) && n.trace.at(m.At).Sub(c.Time).Abs() < time.Second {
+	if c := n.trace.cause; c != nil && (m.To == v.Self || m.From == v.Self) && time.Duration(m.At-c.BootNs).Abs() < time.Second {
 		f.Peer, f.Device, f.Interface = c.Peer, c.Device, c.Interface
 	}
 	if f.Kind != members.CauseDevice.String() || f.Device != "" || m.From == members.Nobody {

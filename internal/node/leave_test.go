@@ -9,7 +9,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/holdfast-project/holdfast/internal/control"
 )
@@ -26,7 +25,7 @@ func TestLeavingWithoutDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(t.Context())
-	n := &node{log: log, store: s, trace: openTrace(dir, time.Unix(0, 0), "gw-a", log), tasks: newSupervisor(context.WithoutCancel(ctx)), leave: restarting}
+	n := &node{log: log, store: s, trace: openTrace(dir, newWallClock(), "gw-a", log), tasks: newSupervisor(context.WithoutCancel(ctx)), leave: restarting}
 	n.trace.Change(control.Event{Reason: "the last one"})
 	s.noteReport(control.DeviceRequest{Action: "report", Name: "db", Status: "problem"})
 	if err := os.RemoveAll(dir); err != nil {

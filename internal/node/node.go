@@ -69,12 +69,11 @@ type node struct {
 	monitors monitoring
 	commands commands
 
-	machine  *members.Machine
-	stepped  int64           // when the machine was asked last
-	queue    []members.Event // events that effects gave rise to, applied before anything else
-	ports    []*port         // by slot
-	boot     members.Boot
-	bootWall time.Time // wall clock at boot time 0, for showing boot times to people
+	machine *members.Machine
+	stepped int64           // when the machine was asked last
+	queue   []members.Event // events that effects gave rise to, applied before anything else
+	ports   []*port         // by slot
+	boot    members.Boot
 
 	asks      chan func()       // from the API's goroutines
 	left      chan struct{}     // closed when the loop has returned: nobody answers any more
@@ -162,14 +161,13 @@ func newNode(o Options) (*node, error) {
 		asked:   make([]neighbourAsking, len(cfg.Interfaces)),
 		systemd: sdnotify.FromEnvironment(),
 	}
-	n.bootWall = time.Now().Add(-time.Duration(bpf.Boottime()))
 	if n.store, err = openStore(local.StateDir, o.Log); err != nil {
 		return nil, err
 	}
 	for _, i := range cfg.Interfaces {
 		n.ports = append(n.ports, &port{Interface: i, device: local.Self.Interfaces[i.Name].Device})
 	}
-	n.trace = openTrace(local.StateDir, n.bootWall, local.Self.Name, o.Log)
+	n.trace = openTrace(local.StateDir, newWallClock(), local.Self.Name, o.Log)
 	if err := n.openNotify(); err != nil {
 		return nil, errors.Join(err, n.trace.Close(), n.store.close())
 	}
