@@ -115,3 +115,11 @@ func (m *Metrics) SetNotifications(sink string, sent, dropped, failed uint64) {
 		m.notifications.set(v, sink, result)
 	}
 }
+
+// ForgetNotifications drops the series of a receiver that is not configured any more.
+func (m *Metrics) ForgetNotifications(sink string) {
+	if m == nil {
+		return
+	}
+	m.notifications.remove(sink)
+}

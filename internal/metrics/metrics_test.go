@@ -82,6 +82,8 @@ func busy() *Metrics {
 	m.SetAnnouncements("na", 6)
 	m.SetEventsDropped(9)
 	m.SetNotifications("syslog udp://192.0.2.9:514", 11, 2, 5)
+	m.SetNotifications("syslog udp://gone:514", 1, 0, 0)
+	m.ForgetNotifications("syslog udp://gone:514")
 	return m
 }
 

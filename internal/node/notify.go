@@ -63,8 +63,13 @@ func (n *node) reconfigureNotify(specs []notify.Spec, applied []control.Change) 
 	if !shown && !same && len(n.told) == len(specs) {
 		applied = append(applied, control.Change{Path: "notify.snmp.secrets-file", From: "other secrets", To: "new secrets"})
 	}
-	n.told = specs
 	n.notify.Configure(specs)
+	for _, was := range n.told {
+		if !slices.ContainsFunc(specs, func(s notify.Spec) bool { return s.Name == was.Name }) {
+			n.metrics.ForgetNotifications(was.Name)
+		}
+	}
+	n.told = specs
 	return applied
 }
 

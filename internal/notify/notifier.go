@@ -43,7 +43,7 @@ type Notifier struct {
 	reports chan Report
 	changed chan struct{} // wakes Serve after Configure
 	// Pauses, shorter in tests.
-	backoff, settle, drain time.Duration
+	backoff, settle, drain, confirm time.Duration
 
 	mu    sync.Mutex
 	sinks []*sink
@@ -59,17 +59,18 @@ func New(o Options) *Notifier {
 		o: o, origin: origin{cluster: o.Cluster, member: o.Member, host: host, pid: os.Getpid()},
 		engine:  newEngine(filepath.Join(o.Dir, "snmp-engine.json"), EngineID(o.Cluster, o.Member), o.Log),
 		reports: make(chan Report, 16), changed: make(chan struct{}, 1),
-		backoff: time.Second, settle: 10 * time.Second, drain: 500 * time.Millisecond,
+		backoff: time.Second, settle: 10 * time.Second, drain: 500 * time.Millisecond, confirm: confirmTimeout,
 	}
 }
 
-// Configure replaces the receivers. Those that stay keep what is queued for them.
+// Configure replaces the receivers. Those whose name stays keep their counters and what is queued for them, even if the rest of their Spec changes.
 func (n *Notifier) Configure(specs []Spec) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	next := make([]*sink, 0, len(specs))
 	for _, spec := range specs {
-		if i := slices.IndexFunc(n.sinks, func(s *sink) bool { return s.spec == spec }); i >= 0 {
+		if i := slices.IndexFunc(n.sinks, func(s *sink) bool { return s.name == spec.Name }); i >= 0 {
+			n.sinks[i].change(spec)
 			next = append(next, n.sinks[i])
 			continue
 		}
@@ -89,7 +90,7 @@ func (n *Notifier) Notify(e control.Event, except string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, s := range n.sinks {
-		if s.spec.Name == except || SeverityOf(e.Severity) < s.spec.Severity {
+		if s.name == except || SeverityOf(e.Severity) < s.spec.Severity {
 			continue
 		}
 		select {
@@ -116,7 +117,7 @@ func (n *Notifier) Counters() []Counters {
 	defer n.mu.Unlock()
 	all := make([]Counters, len(n.sinks))
 	for i, s := range n.sinks {
-		all[i] = Counters{s.spec.Name, s.sent.Load(), s.dropped.Load(), s.failed.Load()}
+		all[i] = Counters{s.name, s.sent.Load(), s.dropped.Load(), s.failed.Load()}
 	}
 	return all
 }

@@ -5,6 +5,7 @@ package notify
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -14,10 +15,12 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-project/holdfast/internal/control"
 )
@@ -29,6 +32,12 @@ func notifier(t *testing.T, specs ...Spec) *Notifier {
 	t.Helper()
 	n := New(Options{Cluster: "edge", Member: "gw-b", Dir: t.TempDir(), Log: slog.New(slog.DiscardHandler)})
 	n.backoff, n.settle = 10*time.Millisecond, 100*time.Millisecond
+	serve(t, n, specs...)
+	return n
+}
+
+func serve(t *testing.T, n *Notifier, specs ...Spec) {
+	t.Helper()
 	n.Configure(specs)
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
@@ -39,7 +48,6 @@ func notifier(t *testing.T, specs ...Spec) *Notifier {
 			t.Error(err)
 		}
 	})
-	return n
 }
 
 // datagrams listens on a unix or UDP address and returns what comes, one a call.
@@ -151,6 +159,64 @@ func TestSyslogOverTCP(t *testing.T) {
 	}
 }
 
+// TestSyslogOverTCPThatVanishes has a receiver that acknowledges nothing any more: what it has not acknowledged must arrive when it is back.
+func TestSyslogOverTCPThatVanishes(t *testing.T) {
+	// A reader that does not read, with hardly any buffer: its machine acknowledges the first events only.
+	small := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		var err error
+		return errors.Join(c.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 1) }), err)
+	}}
+	l, err := small.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := New(Options{Cluster: "edge", Member: "gw-b", Dir: t.TempDir(), Log: slog.New(slog.DiscardHandler)})
+	n.backoff, n.settle, n.confirm = 10*time.Millisecond, 400*time.Millisecond, time.Second
+	serve(t, n, Spec{Name: "tcp", Kind: Syslog, Network: "tcp", Address: l.Addr().String(), Facility: 3})
+	const many = 40
+	for range many {
+		n.Notify(control.Event{Code: "down", Severity: "warning", Reason: strings.Repeat("x", 300)}, "")
+	}
+	if r := <-n.Reports(); !r.Failed || !strings.Contains(r.Reason, "acknowledges nothing") {
+		t.Errorf("reported %+v", r)
+	}
+	lost, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = l.Close() // and with it connections that wait
+	inTime, err := net.Listen("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = inTime.Close() }()
+	got := 0
+	for _, accept := range []func() (net.Conn, error){func() (net.Conn, error) { return lost, nil }, inTime.Accept} {
+		c, err := accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = c.Close() }()
+		_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+		for r := bufio.NewReader(c); got < many; got++ {
+			count, err := r.ReadString(' ')
+			length, e := strconv.Atoi(strings.TrimSuffix(count, " "))
+			if err != nil || e != nil {
+				break
+			}
+			if _, err = io.ReadFull(r, make([]byte, length)); err != nil {
+				break
+			}
+		}
+	}
+	if got < many {
+		t.Errorf("%d of %d arrived", got, many)
+	}
+	if r := <-n.Reports(); r.Failed || r.Dropped != 0 {
+		t.Errorf("reported %+v", r)
+	}
+}
+
 func TestJournal(t *testing.T) {
 	where, next := datagrams(t, "unixgram", filepath.Join(t.TempDir(), "socket"))
 	n := notifier(t, Spec{Name: "journald", Kind: Journald, Network: "unixgram", Address: where, Facility: 3})
@@ -243,6 +309,39 @@ func TestReconfigure(t *testing.T) {
 	}
 	if c := n.Counters(); len(c) != 2 || c[1].Sink != "new" {
 		t.Errorf("%+v", c)
+	}
+}
+
+// TestChangeOfFailing changes a receiver that fails: what waits for it, its counters and its recovery must come through.
+func TestChangeOfFailing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "socket")
+	spec := Spec{Name: "a", Kind: Syslog, Network: "unixgram", Address: path + "-mistyped"}
+	n := notifier(t, spec)
+	n.Notify(control.Event{Code: "one"}, "")
+	n.Notify(control.Event{Code: "two"}, "")
+	if r := <-n.Reports(); !r.Failed {
+		t.Errorf("reported %+v", r)
+	}
+	_, next := datagrams(t, "unixgram", path)
+	spec.Address, spec.Facility = path, 16
+	n.Configure([]Spec{spec})
+	for _, want := range []string{"one", "two"} {
+		if m, err := parseSyslog(next()); err != nil || m.id != want || m.pri/8 != 16 {
+			t.Errorf("%v %+v, want %s", err, m, want)
+		}
+	}
+	if r := <-n.Reports(); r.Failed || r.Sink != "a" || r.Dropped != 0 {
+		t.Errorf("reported %+v", r)
+	}
+	if c := n.Counters()[0]; c.Sent != 2 || c.Failed == 0 || c.Dropped != 0 {
+		t.Errorf("%+v", c)
+	}
+	spec.Severity = Error
+	n.Configure([]Spec{spec})
+	n.Notify(control.Event{Code: "three", Severity: "warning"}, "")
+	n.Notify(control.Event{Code: "four", Severity: "error"}, "")
+	if m, err := parseSyslog(next()); err != nil || m.id != "four" {
+		t.Errorf("%v %+v", err, m)
 	}
 }
 

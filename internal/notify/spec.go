@@ -51,7 +51,7 @@ func (s Severity) priority() int {
 	return 3
 }
 
-// Spec is one receiver. Two equal ones are the same receiver: it keeps its queue and its connection.
+// Spec is one receiver. Two of one name are the same receiver: it keeps its queue, whatever else changes.
 type Spec struct {
 	Name     string // as in metrics and events; different from all others'
 	Kind     Kind

@@ -19,6 +19,9 @@ type syslog struct {
 }
 
 func (s *syslog) send(ctx context.Context, m *message) error {
+	if m == nil {
+		return s.write(ctx, nil)
+	}
 	text := s.encode(m)
 	if s.network == "tcp" {
 		text = strconv.Itoa(len(text)) + " " + text
