@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"time"
 )
 
 // DefaultSocket is where a member listens unless its cluster.yaml says otherwise.
@@ -22,24 +23,46 @@ const DefaultSocket = "/run/holdfast/control.sock"
 // maxAnswer bounds an answer: state of eight members with a thousand addresses is a fraction of it.
 const maxAnswer = 16 << 20
 
-// Client asks one member. It is a Backend itself. Safe for concurrent use.
+// How long a client waits. A daemon that is well answers a question within milliseconds; an order is answered when it has been carried
+// out.
+const (
+	connectWithin = 3 * time.Second
+	answerWithin  = 10 * time.Second
+	orderWithin   = requestTimeout + 5*time.Second
+)
+
+// waits are the paths of orders that are answered when they have been carried out.
+var waits = map[string]bool{"failover": true, "failover/reset": true, "admin": true, "reload": true, "stop": true, "restart": true}
+
+// Client asks one member. It is a Backend itself. Safe for concurrent use. A call fails when the daemon takes no connection within 3 s,
+// or does not begin to answer within 10 s; within 65 s if it is an order that waits.
 type Client struct {
-	socket string
-	http   *http.Client
+	socket         string
+	quick, patient *http.Client
 }
 
 var _ Backend = (*Client)(nil)
 
 // NewClient returns a client for the socket at path. Nothing is connected until the first call; Close drops idle connections.
 func NewClient(path string) *Client {
-	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", path)
+	return newClient(path, answerWithin, orderWithin)
+}
+
+func newClient(path string, answer, order time.Duration) *Client {
+	within := func(limit time.Duration) *http.Client {
+		dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{Timeout: connectWithin}).DialContext(ctx, "unix", path)
+		}
+		return &http.Client{Transport: &http.Transport{DialContext: dial, MaxIdleConns: 2, ResponseHeaderTimeout: limit}}
 	}
-	return &Client{socket: path, http: &http.Client{Transport: &http.Transport{DialContext: dial, MaxIdleConns: 2}}}
+	return &Client{socket: path, quick: within(answer), patient: within(order)}
 }
 
 // Close drops idle connections.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
+func (c *Client) Close() {
+	c.quick.CloseIdleConnections()
+	c.patient.CloseIdleConnections()
+}
 
 // State implements Backend.
 func (c *Client) State(ctx context.Context) (v State, err error) { return v, c.get(ctx, "state", &v) }
@@ -203,7 +226,11 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte) (*htt
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	resp, err := c.http.Do(req)
+	hc := c.quick
+	if waits[path] {
+		hc = c.patient
+	}
+	resp, err := hc.Do(req)
 	if err != nil {
 		return nil, c.explain(ctx, err)
 	}
@@ -219,9 +246,12 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte) (*htt
 }
 
 func (c *Client) explain(ctx context.Context, err error) error {
+	var late net.Error
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
+	case errors.As(err, &late) && late.Timeout():
+		return fmt.Errorf("the daemon at %s does not answer: %w; look at its log (journalctl -u holdfastd)", c.socket, err)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("%s: %w; run as root", c.socket, fs.ErrPermission)
 	case errors.Is(err, fs.ErrNotExist), isRefused(err):

@@ -121,6 +121,14 @@ func (s *Server) events(ctx context.Context, w http.ResponseWriter, r *http.Requ
 		s.fail(w, err)
 		return
 	}
+	follow := r.URL.Query().Get("follow") == "1"
+	if follow {
+		defer s.followers.Add(-1)
+		if s.followers.Add(1) > maxFollowers {
+			s.fail(w, &Error{Code: CodeUnavailable, What: strconv.Itoa(maxFollowers) + " programs follow the events already", WayOut: "end one of them, or ask without follow"})
+			return
+		}
+	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	w.Header().Set("Holdfast-Version", s.Version)
 	out := http.NewResponseController(w)
@@ -137,7 +145,7 @@ func (s *Server) events(ctx context.Context, w http.ResponseWriter, r *http.Requ
 		}
 		return out.Flush() == nil
 	}
-	if !send(s.Events.Since(since)) || r.URL.Query().Get("follow") != "1" {
+	if !send(s.Events.Since(since)) || !follow {
 		return
 	}
 	// ReadTimeout is for requests; a follower is silent for good.

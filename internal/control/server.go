@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -20,7 +21,8 @@ import (
 
 // Limits of the server. The socket is the owner's alone, so they guard against mistakes, not against attackers.
 const (
-	maxConnections = 64
+	maxConnections = 2 * MaxDevices   // a reporter for each device; what is left is for operators and followers
+	maxFollowers   = MaxDevices / 4   // they stay: the rest is for those that come and go
 	maxBody        = 256 << 10        // MaxDevices requests, each with a reason
 	requestTimeout = 60 * time.Second // a graceful hand-over is done in far less
 	writeTimeout   = 5 * time.Second  // a follower that reads nothing for this long is dropped
@@ -32,6 +34,8 @@ type Server struct {
 	Events  *Events      // required
 	Log     *slog.Logger // nil for none
 	Version string       // sent with every answer
+
+	followers atomic.Int32
 }
 
 // Listen makes the socket at path with mode 0600, and the directory it is in if there is none. A socket that no process listens on
@@ -83,6 +87,7 @@ func (s *Server) ServeListener(ctx context.Context, l net.Listener) error {
 		ReadTimeout:       10 * time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
+		ConnState:         newConnections(maxConnections).follow,
 	}
 	if s.Log != nil {
 		hs.ErrorLog = slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug)
