@@ -65,7 +65,7 @@ lab-test: build
 # Tests of a whole machine in a Debian guest under qemu: systemd, bonds, VLAN devices, native XDP, Linux 6.1.
 test-guest:
 	@scripts/deps guest
-	@scripts/guest $(SUITE) $(RUN)
+	@scripts/guest "$(or $(SUITE),bookworm)" "$(RUN)"
 
 # Longer runs of what make test does in short.
 soak: build

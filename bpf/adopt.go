@@ -15,11 +15,10 @@ import (
 // adopt takes over what is pinned. Programs of another tag are replaced: first behind the links, then in the pins, so that a crash
 // in between leaves something that can be adopted again.
 func (g *Gate) adopt(spec *ebpf.CollectionSpec) error {
-	build := buildNumber(spec)
 	pinned, missing, err := g.pinnedMaps(spec)
 	current := false
 	if err == nil && !missing {
-		current, err = g.adoptPrograms(pinned, build)
+		current, err = g.adoptPrograms(pinned, spec)
 	}
 	if err == nil && !current {
 		// Only the kernel knows the tag that it gives a program: this build's are loaded to be compared.
@@ -52,8 +51,7 @@ func (g *Gate) adopt(spec *ebpf.CollectionSpec) error {
 			return err
 		}
 	}
-	g.words.u64(offBuild).Store(build)
-	return nil
+	return g.noteBuild(spec)
 }
 
 // pinnedMaps opens the pinned maps, and says whether one that this build has is not there (an older build's gate).

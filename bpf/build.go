@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"hash"
 	"maps"
 	"os"
@@ -16,18 +17,26 @@ import (
 	"github.com/cilium/ebpf/asm"
 )
 
-// buildNumber tells builds of the programs apart: it is made of their instructions and never 0. The words keep that of the pinned programs, so that
-// a restarted daemon need not have the kernel verify its own to find out that they are the same: on a slow machine that takes longer
-// than the lease lasts.
-func buildNumber(spec *ebpf.CollectionSpec) uint64 {
+// buildNumber tells builds of the programs apart: it is made of their instructions, and of the tags that the kernel gave the programs
+// that are pinned; it is never 0. The words keep it, so that a restarted daemon need not have the kernel verify its own programs to
+// find out that they are the pinned ones: on a slow machine that takes longer than the lease lasts. An older build replaces the programs
+// and leaves the number, which then fits them no more.
+func buildNumber(spec *ebpf.CollectionSpec, programs map[string]*ebpf.Program) (uint64, error) {
 	h := sha256.New()
+	for _, name := range slices.Sorted(maps.Keys(programs)) {
+		info, err := programs[name].Info()
+		if err != nil {
+			return 0, fmt.Errorf("tag of program %s: %w", name, err)
+		}
+		h.Write([]byte(info.Tag))
+	}
 	for _, name := range slices.Sorted(maps.Keys(spec.Programs)) {
 		h.Write([]byte(name))
 		for _, ins := range spec.Programs[name].Instructions {
 			hashInstruction(h, ins)
 		}
 	}
-	return binary.BigEndian.Uint64(h.Sum(nil)) | 1
+	return binary.BigEndian.Uint64(h.Sum(nil)) | 1, nil
 }
 
 func hashInstruction(h hash.Hash, ins asm.Instruction) {
@@ -39,13 +48,13 @@ func hashInstruction(h hash.Hash, ins asm.Instruction) {
 }
 
 // adoptPrograms takes the pinned maps and programs as they are, if they are those of this build and all there.
-func (g *Gate) adoptPrograms(pinned map[string]*ebpf.Map, build uint64) (bool, error) {
+func (g *Gate) adoptPrograms(pinned map[string]*ebpf.Map, spec *ebpf.CollectionSpec) (bool, error) {
 	words, err := mapWords(pinned[kernelMapWords])
 	if err != nil {
 		return false, err
 	}
-	same := words.u64(offBuild).Load() == build
-	if err := words.Close(); err != nil || !same {
+	build := words.u64(offBuild).Load()
+	if err := words.Close(); err != nil || build == 0 {
 		return false, err
 	}
 	programs := make(map[string]*ebpf.Program)
@@ -60,6 +69,10 @@ func (g *Gate) adoptPrograms(pinned map[string]*ebpf.Map, build uint64) (bool, e
 		}
 		programs[name] = p
 	}
+	if pinned, err := buildNumber(spec, programs); err != nil || pinned != build {
+		closeAll(programs)
+		return false, err
+	}
 	for name, slot := range g.programSlots() {
 		*slot = programs[name]
 	}
@@ -69,4 +82,14 @@ func (g *Gate) adoptPrograms(pinned map[string]*ebpf.Map, build uint64) (bool, e
 		}
 	}
 	return true, nil
+}
+
+// noteBuild writes down which programs are pinned.
+func (g *Gate) noteBuild(spec *ebpf.CollectionSpec) error {
+	build, err := buildNumber(spec, g.programs())
+	if err != nil {
+		return err
+	}
+	g.words.u64(offBuild).Store(build)
+	return nil
 }

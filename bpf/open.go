@@ -98,7 +98,9 @@ func (g *Gate) load(spec *ebpf.CollectionSpec) error {
 	for i := range uint8(gate.Groups) {
 		g.words.word(i, offFence).Store(gate.Fence{Grantee: gate.Nobody}.Word())
 	}
-	g.words.u64(offBuild).Store(buildNumber(spec))
+	if err := g.noteBuild(spec); err != nil {
+		return err
+	}
 	g.words.u32(offVersion).Store(wordsVersion)
 	g.words.u32(offMagic).Store(wordsMagic)
 	return g.publish()

@@ -61,8 +61,14 @@ func (n *node) applyPorts() error {
 
 // attach brings the gate to a port. A port where that cannot be done carries nothing of the cluster and counts as down.
 func (n *node) attach(p *port) error {
-	if p.index == 0 || p.attached || !p.Monitored && !p.Role.Gated() {
+	if p.index == 0 || p.attached {
 		return nil
+	}
+	if !p.Monitored && !p.Role.Gated() {
+		if n.gate.AttachedAs(p.index) == "" {
+			return nil
+		}
+		return n.gate.Detach(p.index) // an earlier configuration had it attached
 	}
 	var err error
 	if want := n.local.Self.Interfaces[p.Name].MAC; want != nil && *want != p.mac {

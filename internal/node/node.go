@@ -266,6 +266,7 @@ func (n *node) open() error {
 	if err := n.loadKeys(keys); err != nil {
 		return err
 	}
+	n.forgetQuiet()
 	for _, p := range n.ports {
 		n.findDevice(p)
 		n.listenFirst(p)

@@ -4,6 +4,7 @@ package node
 
 import (
 	"github.com/holdfast-project/holdfast/bpf"
+	"github.com/holdfast-project/holdfast/members/gate"
 )
 
 // listenFirst keeps the gate quiet on a port without carrier, and for a dead interval after the carrier came: whoever serves on the
@@ -21,6 +22,16 @@ func (n *node) listenFirst(p *port) {
 		until := bpf.Boottime() + int64(n.cfg.Timers.Dead)
 		n.words.SetQuiet(p.Slot, until)
 		n.due.quiet = max(n.due.quiet, until)
+	}
+}
+
+// forgetQuiet takes back what an earlier configuration's interfaces left in the words: a slot whose interface is not gated is never quiet.
+func (n *node) forgetQuiet() {
+	for slot := range uint8(gate.Slots) {
+		gated := int(slot) < len(n.ports) && n.ports[slot].Role.Gated()
+		if !gated && n.words.Quiet(slot) != 0 {
+			n.words.SetQuiet(slot, 0)
+		}
 	}
 }
 

@@ -61,6 +61,7 @@ func (e *engine) tellStats(now int64) {
 		s.Links[i] = l.stats
 		l.stats.AnswersLastSecond, l.stats.SlowAnswers = 0, 0
 	}
-	e.say(appendStats(e.message[:0], s))
-	s.WorstLate, s.WorstRenewal, s.Softirq = 0, 0, 0
+	if e.say(appendStats(e.message[:0], s)) {
+		s.WorstLate, s.WorstRenewal, s.Softirq = 0, 0, 0
+	}
 }

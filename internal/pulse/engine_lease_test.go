@@ -29,6 +29,7 @@ func TestLeaseIsRenewedWhileTheWordIsFresh(t *testing.T) {
 		}
 	}
 	for range 4 {
+		b.own.w.Probed = b.at // by the member that is there
 		b.step(10*ms, p)
 	}
 	if l, bits := b.own0(); l.Age(b.at) < 30*ms || bits.Has(gate.Answer) || l.Term() != 3 {

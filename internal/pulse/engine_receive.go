@@ -63,9 +63,6 @@ func (e *engine) answered(now int64, l *link, h *ccp.Header, r *ccp.Reply, from 
 	}
 	e.learn(h)
 	e.peers[l.peer].heardAt = now
-	if e.words.Single() != 0 {
-		e.words.SetSingle(0)
-	}
 	l.mac, l.macKnown, l.unanswered = from, true, 0
 	l.stats.Answered++
 	l.stats.AnswersLastSecond++

@@ -111,16 +111,19 @@ func (e *engine) judge(now int64) {
 }
 
 // judgeSingle marks in the words that no other member is there, so that a daemon which stands still or is restarted meanwhile does not
-// interrupt what nobody else could take over. A member that probes us is there although it does not answer; what an engine that has
-// just started does not know yet, it leaves as it is.
+// interrupt what nobody else could take over: no member has probed us for the dead interval and none answers, or none has probed us for
+// the hard expiry, and then those that answer are gates without a pulse, which cannot claim. The next probe ends what the mark allows. What
+// an engine that has just started does not know yet, it leaves as it is. docs/decisions/008.
 func (e *engine) judgeSingle(now int64) {
+	patience := int64(e.cfg.Dead)
 	for i := range e.links {
 		if e.links[i].silence == audible {
-			return
+			patience = int64(hardExpiry)
+			break
 		}
 	}
 	probed := e.words.Probed()
-	if marked := e.words.Single(); len(e.links) > 0 && (marked == 0 || probed > marked) && now-probed >= int64(e.cfg.Dead) {
+	if marked := e.words.Single(); len(e.links) > 0 && (marked == 0 || probed > marked) && now-probed >= patience {
 		e.words.SetSingle(now)
 	}
 }

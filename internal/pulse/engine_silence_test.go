@@ -148,13 +148,14 @@ func TestLateAnswerDoesNotEndSilence(t *testing.T) {
 // Who is alone there goes on serving, for the hard expiry, when main or the pulse stands still; a member that probes ends that.
 func TestSingle(t *testing.T) {
 	b, p := newBench(t, onePeer), newTwin(1, 111)
+	b.own.w.Probed = b.at
 	b.step(0, p)
 	lease(b, 3, false)
 	for range 4 {
 		b.step(10*ms, p)
 	}
 	if at := b.own.Single(); at != 0 {
-		t.Fatalf("single since %d although a member answers", at)
+		t.Fatalf("single since %d although a member answers and probed a moment ago", at)
 	}
 	for range 5 {
 		b.own.w.Probed = b.at
@@ -184,9 +185,13 @@ func TestSingle(t *testing.T) {
 	if b.own.Serving(0, b.at+100*ms).Has(gate.Answer) {
 		t.Error("serves with an old lease although a member probes")
 	}
-	b.word()
-	b.step(10*ms, p)
-	if at := b.own.Single(); at != 0 {
-		t.Errorf("single since %d although a member answers again", at)
+	// A gate whose pulse is dead answers and never probes.
+	before := b.at
+	for b.own.Single() <= before && b.at < before+3*time.Second.Nanoseconds() {
+		b.word()
+		b.step(10*ms, p)
+	}
+	if at := b.own.Single() - b.own.w.Probed; at < int64(hardExpiry) || at > int64(hardExpiry)+20*ms {
+		t.Errorf("single %d ms after the last probe of a gate that answers, want the hard expiry", at/ms)
 	}
 }

@@ -212,7 +212,6 @@ func (p *pulse) reply(w *World, n *node, f *frame) {
 		*k = known{incarnation: r.Incarnation}
 	}
 	k.stamp, k.heardAt = max(k.stamp, r.Sequence), now
-	n.words.Single = 0
 	serving := r.Bits.Has(gate.Answer)
 	if !p.worth(w, t, r, serving, now) {
 		return
@@ -270,14 +269,15 @@ func (p *pulse) check(w *World, n *node) {
 
 // judgeSingle marks in the words that no other member is there.
 func (p *pulse) judgeSingle(w *World, n *node, now int64) {
+	patience := w.dead
 	for k := range w.nodes {
 		for i := range w.cfg.Interfaces {
 			if uint8(k) != n.id && !p.paths[k][i].silent {
-				return
+				patience = int64(w.hard)
 			}
 		}
 	}
-	if words := &n.words; (words.Single == 0 || words.Probed > words.Single) && now-words.Probed >= w.dead && len(w.nodes) > 1 {
+	if words := &n.words; (words.Single == 0 || words.Probed > words.Single) && now-words.Probed >= patience && len(w.nodes) > 1 {
 		words.Single = now
 		w.touched(n)
 	}
