@@ -77,6 +77,9 @@ func (n *Notifier) Configure(specs []Spec) {
 		next = append(next, newSink(n, spec))
 	}
 	n.sinks = next
+	if slices.ContainsFunc(specs, func(s Spec) bool { return s.Kind == SNMP && s.Manager.Version == "3" }) {
+		n.o.Log.Info("SNMP engine of this member, which managers of version 3 must know for traps", "id", n.engine.hex())
+	}
 	select {
 	case n.changed <- struct{}{}:
 	default:

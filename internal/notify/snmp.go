@@ -92,7 +92,7 @@ func (s *manager) send(ctx context.Context, m *message) error {
 	c.Context = ctx
 	if usm, ok := c.SecurityParameters.(*gosnmp.UsmSecurityParameters); ok && !s.spec.Manager.Inform {
 		// The sender of a trap is the engine that counts. For an inform it is the receiver, which the library asks.
-		usm.AuthoritativeEngineBoots, usm.AuthoritativeEngineTime = s.engine.boots(), s.engine.time()
+		usm.AuthoritativeEngineBoots, usm.AuthoritativeEngineTime = s.engine.now()
 	}
 	answer, err := c.SendTrap(gosnmp.SnmpTrap{Variables: variables(m, s.engine.uptime()), IsInform: s.spec.Manager.Inform})
 	if err == nil && s.spec.Manager.Inform && answer != nil && answer.PDUType != gosnmp.GetResponse {
@@ -153,7 +153,7 @@ func (s *manager) secure(c *gosnmp.GoSNMP) error {
 	c.ContextEngineID = s.engine.id
 	if !m.Inform {
 		usm.AuthoritativeEngineID = s.engine.id
-		usm.AuthoritativeEngineBoots, usm.AuthoritativeEngineTime = s.engine.boots(), s.engine.time()
+		usm.AuthoritativeEngineBoots, usm.AuthoritativeEngineTime = s.engine.now()
 	}
 	return nil
 }

@@ -181,7 +181,7 @@ func TestTrapsAreUnderstood(t *testing.T) {
 		}
 		out.close()
 	}
-	if !strings.Contains(said.String(), "id=0x80007ed904"+hex.EncodeToString([]byte("edge/gw-b"))+" boots=3") {
+	if !regexp.MustCompile(`id=0x80007ed904` + hex.EncodeToString([]byte("edge/gw-b")) + ` boots=\d{8,10}\n`).MatchString(said.String()) {
 		t.Errorf("the engine said %s", said.String())
 	}
 	out := &manager{spec: Spec{Kind: SNMP, Network: "udp", Address: "127.0.0.1:10162", Manager: inform(Manager{Version: "3", User: "holdfast",
@@ -222,22 +222,80 @@ func TestEngineBoots(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "snmp-engine.json")
 	log := slog.New(slog.DiscardHandler)
+	day := time.Duration(1_800_000_000) * time.Second // since 1970
 	for _, k := range []struct {
-		id   string
-		file string // instead of what is there
-		from uint32
-		to   uint32
+		name, id string
+		file     string // instead of what is there; "-": none
+		day      time.Duration
+		want     uint32
 	}{
-		{"one", "", 1, 1}, {"one", "", 2, 2}, {"other", "", 1, 1}, {"other", "nonsense", 1 << 24, 1 << 31},
+		{"first start", "one", "", day, 100_000_001},
+		{"second start", "one", "", day, 100_000_002},
+		{"the state directory was wiped", "one", "-", day + time.Hour, 100_003_601},
+		{"counted from 1 by an earlier release", "one", `{"engine_id":"6f6e65","boots":4}`, day, 5},
+		{"another name", "other", "", day, 100_000_001},
+		{"damaged", "other", "nonsense", day, 100_000_001},
+		{"a clock that has not been set", "one", "-", 0, 1},
+		{"the end", "one", `{"engine_id":"6f6e65","boots":2147483647}`, day, 1<<31 - 1},
 	} {
-		if k.file != "" {
-			if err := os.WriteFile(path, []byte(k.file), 0o600); err != nil {
-				t.Fatal(err)
-			}
+		var err error
+		switch k.file {
+		case "":
+		case "-":
+			err = os.Remove(path)
+		default:
+			err = os.WriteFile(path, []byte(k.file), 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
 		}
 		e := newEngine(path, []byte(k.id), log)
-		if got := e.boots(); got < k.from || got > k.to || e.boots() != got {
-			t.Errorf("%+v: %d boots", k, got)
+		e.clock = func() (wall, running time.Duration) { return k.day, time.Hour }
+		if got, seconds := e.now(); got != k.want || seconds != 0 {
+			t.Errorf("%s: %d boots, want %d, and %d s", k.name, got, k.want, seconds)
 		}
+	}
+}
+
+// TestEngineTime: managers refuse what is more than 150 s behind their own idea of this engine's time.
+func TestEngineTime(t *testing.T) {
+	e := newEngine(filepath.Join(t.TempDir(), "snmp-engine.json"), []byte("one"), slog.New(slog.DiscardHandler))
+	wall, running := 1_800_000_000*time.Second, time.Hour
+	e.clock = func() (time.Duration, time.Duration) { return wall, running }
+	first, _ := e.now()
+	for _, k := range []struct {
+		name                 string
+		wall, running        time.Duration // what passes
+		boots, engineSeconds uint32
+	}{
+		{"time passes", 1000 * time.Second, 1000 * time.Second, 0, 1000},
+		{"a night suspended: the clock of the boot goes on", 8 * time.Hour, 8 * time.Hour, 0, 29800},
+		{"the clock on the wall is set a little", 40 * time.Second, 0, 0, 29800},
+		{"a virtual machine was paused", 200 * time.Second, 0, 1, 0},
+		{"time passes", 10 * time.Second, 10 * time.Second, 1, 10},
+		{"the clock on the wall is set back", -time.Hour, 0, 1, 10},
+		{"paused again", 100 * time.Second, 5 * time.Second, 2, 0},
+	} {
+		wall += k.wall
+		running += k.running
+		if boots, seconds := e.now(); boots != first+k.boots || seconds != k.engineSeconds {
+			t.Errorf("%s: %d boots more and %d s, want %d and %d", k.name, boots-first, seconds, k.boots, k.engineSeconds)
+		}
+	}
+}
+
+// TestEngineIsNamed: operators need the id before the first trap.
+func TestEngineIsNamed(t *testing.T) {
+	var said bytes.Buffer
+	n := New(Options{Cluster: "edge", Member: "gw-b", Dir: t.TempDir(), Log: slog.New(slog.NewTextHandler(&said, nil))})
+	spec := Spec{Name: "m", Kind: SNMP, Network: "udp", Address: "127.0.0.1:10162", Manager: Manager{Version: "2c"}}
+	n.Configure([]Spec{spec})
+	if said.Len() > 0 {
+		t.Errorf("said %s", said.String())
+	}
+	spec.Manager.Version = "3"
+	n.Configure([]Spec{spec})
+	if !strings.Contains(said.String(), "id=0x80007ed904"+hex.EncodeToString([]byte("edge/gw-b"))) {
+		t.Errorf("said %q", said.String())
 	}
 }
