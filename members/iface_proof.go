@@ -8,23 +8,36 @@ import "github.com/holdfast-project/holdfast/members/device"
 // does. For an interface, a third station on that segment must have been heard here after the loss, so
 // that a switch which goes down as a whole moves nothing. Where no neighbour is known, a carrier that p
 // lost and this member has kept for the settle time is taken instead. Of a group as many interfaces must be well here as it needs.
+// What has failed on both sides is left to the weights: of what has failed at p alone, all must be proven, and something must be.
 func (m *Machine) proven(p *peer) bool {
-	if !onlyInterfaces(p.hello.Devices) {
+	if p.hello.Stopping || !onlyInterfaces(p.hello.Devices) {
 		return true
 	}
-	all := true
+	both, well, unproven := 0, 0, 0
+	count := func(here, proven bool) {
+		switch {
+		case !here:
+			both++
+		case proven:
+			well++
+		default:
+			unproven++
+		}
+	}
 	for k := range p.hello.Interfaces {
 		theirs := &p.hello.Interfaces[k]
-		if i := m.ifaceIndex(theirs.Slot); theirs.Problem && i >= 0 && m.groupOf(theirs.Slot) == nil && !m.provenHere(p, theirs) {
-			all = false
+		if i := m.ifaceIndex(theirs.Slot); theirs.Problem && i >= 0 && m.groupOf(theirs.Slot) == nil {
+			here := m.ifaces[i].problem == ""
+			count(here, here && m.provenHere(p, theirs))
 		}
 	}
 	for k := range m.groups {
-		if g := &m.groups[k]; m.groupShort(p, g) && m.groupProven(p, g) < g.MinUp {
-			all = false
+		if g := &m.groups[k]; m.groupShort(p, g) {
+			here := m.groupProblem(g) == ""
+			count(here, here && m.groupProven(p, g) >= g.MinUp)
 		}
 	}
-	return all
+	return unproven == 0 && (well > 0 || both == 0)
 }
 
 // onlyInterfaces reports whether nothing but interfaces is in problem among the devices.
