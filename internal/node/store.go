@@ -137,7 +137,8 @@ func (s *store) serve(ctx context.Context) error {
 			write.Reset(reportsEvery)
 		case <-write.C:
 			if err := s.writeReports(); err != nil {
-				s.log.Error("remember reports", "error", err)
+				s.log.Error("remember reports, trying again", "error", err)
+				write.Reset(reportsAgain)
 			}
 		case term := <-s.wanted:
 			if err := s.reserve(term + termReserve/2); err != nil {

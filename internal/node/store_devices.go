@@ -17,6 +17,9 @@ import (
 // the disk busy.
 const reportsEvery = time.Second
 
+// reportsAgain is when a write of reports that the disk has refused is tried again.
+const reportsAgain = 5 * time.Second
+
 // reported is what was last said of a device.
 type reported struct {
 	Status string `json:"status"`
@@ -54,7 +57,7 @@ func (s *store) noteReport(r control.DeviceRequest) {
 	}
 }
 
-// writeReports puts the noted reports of persistent devices on disk.
+// writeReports puts the noted reports of persistent devices on disk. If the disk refuses, they stay noted.
 func (s *store) writeReports() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -71,7 +74,11 @@ func (s *store) writeReports() error {
 	if maps.Equal(next.Reported, s.Reported) {
 		return nil
 	}
-	return s.replace(next)
+	err := s.replace(next)
+	if err != nil {
+		s.noted.putBack(last)
+	}
+	return err
 }
 
 // sameBoot is a copy of what is stored, without what was reported before this boot, to be changed.
@@ -86,17 +93,32 @@ func (s *store) sameBoot() stored {
 	return next
 }
 
-func (s *store) forgetNote(name string) {
-	s.noted.mu.Lock()
-	defer s.noted.mu.Unlock()
-	delete(s.noted.last, name)
+// take removes a device's note, if there is one, and adds it to taken.
+func (n *notes) take(name string, taken map[string]reported) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if r, is := n.last[name]; is {
+		taken[name] = r
+		delete(n.last, name)
+	}
+}
+
+// putBack notes again what could not be written, unless something newer has been noted meanwhile.
+func (n *notes) putBack(taken map[string]reported) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for name, r := range taken {
+		if _, newer := n.last[name]; !newer {
+			n.last[name] = r
+		}
+	}
 }
 
 // keepDevices remembers registrations that persist and forgets those that no longer do, in one write.
 func (s *store) keepDevices(all []control.DeviceRequest) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	next := s.sameBoot()
+	next, older := s.sameBoot(), map[string]reported{}
 	for _, r := range all {
 		switch {
 		case r.Action == "register" && r.Persistent:
@@ -112,12 +134,16 @@ func (s *store) keepDevices(all []control.DeviceRequest) error {
 		default: // for this run only
 			continue
 		}
-		s.forgetNote(r.Name) // it is older
+		s.noted.take(r.Name, older)
 	}
 	if maps.Equal(next.Devices, s.Devices) && maps.Equal(next.Reported, s.Reported) {
 		return nil
 	}
-	return s.replace(next)
+	err := s.replace(next)
+	if err != nil {
+		s.noted.putBack(older)
+	}
+	return err
 }
 
 // kept returns the registrations that survive a restart, each with what was last reported in this boot of the machine.

@@ -3,10 +3,16 @@
 package node
 
 import (
+	"context"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/holdfast-project/holdfast/internal/control"
 )
 
 func TestStore(t *testing.T) {
@@ -55,4 +61,49 @@ func TestStoreDamaged(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "move it away") {
 		t.Errorf("a damaged file gave %v", err)
 	}
+}
+
+// TestReportsSurviveAFullDisk: what is reported while the disk refuses is written when it no longer does, though nothing more is reported.
+func TestReportsSurviveAFullDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := filepath.Join(t.TempDir(), "state")
+		s := remember(t, dir)
+		report := func(name, reason string) {
+			s.noteReport(control.DeviceRequest{Action: "report", Name: name, Status: "problem", Reason: reason})
+		}
+		if err := s.keepDevices([]control.DeviceRequest{register("db", "ok", true), register("web", "ok", true)}); err != nil {
+			t.Fatal(err)
+		}
+		away := dir + ".away"
+		if err := os.Rename(dir, away); err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error, 1)
+		ctx, stop := context.WithCancel(t.Context())
+		go func() { ended <- s.serve(ctx) }()
+		report("db", "first")
+		report("web", "only")
+		time.Sleep(reportsEvery + time.Millisecond)
+		report("db", "newer")
+		if err := s.keepDevices([]control.DeviceRequest{register("web", "init", true)}); err == nil {
+			t.Error("registered without a disk")
+		}
+		time.Sleep(reportsAgain + time.Millisecond)
+		if err := os.Rename(away, dir); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(reportsAgain + time.Millisecond)
+		synctest.Wait()
+		got := map[string]string{}
+		for _, r := range s.kept() {
+			got[r.Name] = r.Status + " " + r.Reason
+		}
+		if want := map[string]string{"db": "problem newer", "web": "problem only"}; !reflect.DeepEqual(got, want) {
+			t.Errorf("on disk: %v, want %v", got, want)
+		}
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
 }
