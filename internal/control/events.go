@@ -4,13 +4,15 @@ package control
 
 import (
 	"context"
+	"crypto/rand"
 	"sync"
 	"time"
 )
 
-// Events is the bounded log of a member's events. Publishing never waits: a reader that falls further behind than the log is long is
+// Events is the bounded log of the events of one run of a member's daemon. Publishing never waits: a reader that falls further behind than the log is long is
 // told how many it has missed. Safe for concurrent use.
 type Events struct {
+	run     string // tells this log from those before it
 	mu      sync.Mutex
 	ring    []Event
 	next    uint64        // sequence number of the next event; the first is 1
@@ -20,8 +22,11 @@ type Events struct {
 
 // NewEvents returns a log that keeps the last n events.
 func NewEvents(n int) *Events {
-	return &Events{ring: make([]Event, max(n, 1)), next: 1, changed: make(chan struct{})}
+	return &Events{run: rand.Text(), ring: make([]Event, max(n, 1)), next: 1, changed: make(chan struct{})}
 }
+
+// Run identifies this log: sequence numbers count within it.
+func (l *Events) Run() string { return l.run }
 
 // Publish appends e, sets its Seq and, if it has none, its Time, and returns it.
 func (l *Events) Publish(e Event) Event {
@@ -38,7 +43,8 @@ func (l *Events) Publish(e Event) Event {
 	return e
 }
 
-// Since returns the kept events with a sequence number above seq. If some above it are no longer kept, the first event returned has
+// Since returns the kept events with a sequence number above seq; all of them if none has reached seq yet, which must then be that of
+// another run. If some above it are no longer kept, the first event returned has
 // the code "overrun" and says how many.
 func (l *Events) Since(seq uint64) []Event {
 	events, _ := l.since(seq)
@@ -81,7 +87,9 @@ func (l *Events) since(seq uint64) ([]Event, <-chan struct{}) {
 	if kept := uint64(len(l.ring)); l.next > kept {
 		first = l.next - kept
 	}
-	seq = min(seq, l.next-1) // a number from before a restart: nothing is missing, the counting began again
+	if seq >= l.next { // a number of an earlier run, of which nothing is kept: the counting began again
+		seq = 0
+	}
 	var events []Event
 	if seq+1 < first {
 		lost := first - seq - 1

@@ -3,9 +3,12 @@
 package control_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
+	"net"
+	"net/http"
 	"testing"
 
 	"github.com/holdfast-project/holdfast/internal/control"
@@ -30,8 +33,11 @@ func TestEventsAreBounded(t *testing.T) {
 	if l.Missed() != 4 || l.Last() != 10 {
 		t.Errorf("missed %d, last %d", l.Missed(), l.Last())
 	}
-	if got := l.Since(1000); len(got) != 0 {
-		t.Errorf("a number from before a restart: %+v", got)
+	if got := l.Since(10); len(got) != 0 {
+		t.Errorf("nothing is new: %+v", got)
+	}
+	if got := l.Since(1000); len(got) != 4 || got[0].Seq != 7 || l.Missed() != 4 {
+		t.Errorf("a number from before a restart skips events: %+v", got)
 	}
 }
 
@@ -98,5 +104,34 @@ func TestFollowEndsWithServer(t *testing.T) {
 	})
 	if err := <-ended; !errors.Is(err, io.EOF) {
 		t.Errorf("got %v, want io.EOF", err)
+	}
+}
+
+// TestEventsOfAnotherRun: a number of an earlier run of the daemon hides nothing, however far this one has counted.
+func TestEventsOfAnotherRun(t *testing.T) {
+	socket, events := controltest.Serve(t, &controltest.Backend{})
+	for range 3 {
+		events.Publish(control.Event{Code: "some"})
+	}
+	hc := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", socket)
+	}}}
+	for query, want := range map[string]int{"since=2": 1, "since=2&run=" + events.Run(): 1, "since=2&run=ANOTHER": 3, "since=99": 3} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://holdfast/v1/events?"+query, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := hc.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, _ := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if got := bytes.Count(text, []byte("\n")); got != want || resp.Header.Get("Holdfast-Run") != events.Run() {
+			t.Errorf("%s: %d events of run %q, want %d of %q", query, got, resp.Header.Get("Holdfast-Run"), want, events.Run())
+		}
+	}
+	if control.NewEvents(1).Run() == events.Run() {
+		t.Error("two runs have the same name")
 	}
 }

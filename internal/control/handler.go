@@ -113,6 +113,9 @@ func (s *Server) fail(w http.ResponseWriter, err error) {
 	s.write(w, e.status(), e)
 }
 
+// runHeader names the run of the daemon within which the events are numbered.
+const runHeader = "Holdfast-Run"
+
 // events writes the log, one JSON object a line, and with follow=1 goes on until the client, the server or the client's patience
 // ends.
 func (s *Server) events(ctx context.Context, w http.ResponseWriter, r *http.Request) {
@@ -121,6 +124,10 @@ func (s *Server) events(ctx context.Context, w http.ResponseWriter, r *http.Requ
 		s.fail(w, err)
 		return
 	}
+	if run := r.URL.Query().Get("run"); run != "" && run != s.Events.Run() {
+		since = 0 // the number is that of another run
+	}
+	w.Header().Set(runHeader, s.Events.Run())
 	follow := r.URL.Query().Get("follow") == "1"
 	if follow {
 		defer s.followers.Add(-1)
