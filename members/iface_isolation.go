@@ -3,7 +3,9 @@
 package members
 
 // judgeIsolation decides whether the silence of all peers is this member's own fault: no cluster
-// interface has carrier, or neighbours that were known are silent as well.
+// interface has carrier, or neighbours that were known are silent as well. A server that is cut off so but
+// hears a peer elsewhere (sync) has a problem like others, and is relieved if that peer can; one that hears
+// nobody closes if somebody could have served when it began.
 func (m *Machine) judgeIsolation() {
 	since, all := m.allSuspect()
 	was := m.isolated
@@ -31,7 +33,13 @@ func (m *Machine) judgeIsolation() {
 	if was && !m.isolated {
 		m.deferUntil = max(m.deferUntil, m.now+2*m.t.dead)
 	}
-	if m.isolated && m.term != 0 && m.anybodyCould() {
+	if m.isolated && !was {
+		m.isolatedAt = m.now
+		if all {
+			m.isolatedAt = since
+		}
+	}
+	if m.isolated && m.term != 0 && m.allDead() && m.anybodyCould() {
 		m.do(Revoke{})
 		m.closed(change{code: CodeIsolated, peer: Nobody, reason: "nothing answers on any cluster interface: " +
 			"the fault is on this side, and another member could serve"})
@@ -98,12 +106,44 @@ func (m *Machine) askAll(every int64) {
 	}
 }
 
-// anybodyCould reports whether some peer was able to serve when it was heard last.
+// anybodyCould reports whether some peer was able to serve when it was heard last, which was not before the
+// isolation: one that was dead by then does not take over.
 func (m *Machine) anybodyCould() bool {
+	before := m.isolatedAt - 10*m.t.dead
 	for i := range m.peers {
-		if p := &m.peers[i]; p.known && (p.hello.State == StateStandby || p.hello.State.Serves() || p.hello.State == StateReady) {
+		p := &m.peers[i]
+		if p.known && p.deadAt >= before && (p.hello.State == StateStandby || p.hello.State.Serves() || p.hello.State == StateReady) {
 			return true
 		}
 	}
 	return false
+}
+
+// cutOff reports whether every cluster interface of this member has failed, and there are such interfaces:
+// it passes no traffic.
+func (m *Machine) cutOff() bool {
+	none := false
+	for i := range m.ifaces {
+		if f := &m.ifaces[i]; f.Cluster {
+			if f.problem == "" {
+				return false
+			}
+			none = true
+		}
+	}
+	return none
+}
+
+// peerCutOff reports the same of a peer, by what it tells.
+func (m *Machine) peerCutOff(p *peer) bool {
+	none := false
+	for i := range m.ifaces {
+		if f := &m.ifaces[i]; f.Cluster {
+			if v := p.tells(f.Slot); v == nil || !v.Problem {
+				return false
+			}
+			none = true
+		}
+	}
+	return none
 }

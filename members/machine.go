@@ -62,6 +62,7 @@ type Machine struct {
 	relief       relief
 	change       change // explains the state that this Step ends in
 	isolated     bool
+	isolatedAt   int64 // since when it is, or was last
 
 	server     uint8  // who serves as far as this member knows, or Nobody
 	lastServer uint8  // who served last, kept when nobody does

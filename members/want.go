@@ -104,7 +104,7 @@ func (m *Machine) wanted() want {
 
 // wantVacant: nobody serves. Better members go first; each one behind waits a dead interval longer.
 func (m *Machine) wantVacant(self candidate) want {
-	w := want{from: m.lastServer, at: m.vacantAt + m.rank(self, Nobody)*m.t.dead}
+	w := want{from: m.lastServer, at: max(m.vacantAt, m.deferUntil) + m.rank(self, Nobody)*m.t.dead}
 	last := m.peer(m.lastServer)
 	switch {
 	case last != nil && last.dead:
@@ -122,7 +122,6 @@ func (m *Machine) wantVacant(self candidate) want {
 	case classBroken:
 		w.at += 3*m.t.dead + m.t.hello // the others must have had time to say how they are
 	}
-	w.at = max(w.at, m.deferUntil)
 	return w
 }
 
@@ -184,7 +183,7 @@ func (m *Machine) wantRelieve(p *peer, self, theirs candidate, better int64) wan
 	if !m.proven(p) {
 		return want{}
 	}
-	if until := m.spreading(p); until != 0 && !leaving && onlyInterfaces(p.hello.Devices) {
+	if until := m.spreading(p); until != 0 && !p.hello.Stopping && onlyInterfaces(p.hello.Devices) {
 		w.at = max(w.at, until+behind*m.t.dead)
 	}
 	return w

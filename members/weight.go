@@ -16,19 +16,19 @@ const (
 	weightProblem   = 1
 	weightOrdinary  = 1<<12 - 1 // what all ordinary problems together weigh at most
 	weightAdminDown = 1 << 12   // the operator may have opened the box
-	weightNoPolicy  = 1 << 13   // passes no traffic
+	weightNoTraffic = 1 << 13   // passes none: it has no policy, or no cluster interface works
 	weightStopping  = 1 << 14
 )
 
 // weighing is what the sum of the own problems was reckoned from.
 type weighing struct {
 	changes, interfaces int
-	stopping            bool
+	stopping, cutOff    bool
 }
 
 // weight is the sum of this member's problems, 0 if it is well.
 func (m *Machine) weight() int {
-	now := weighing{changes: m.devices.Changes, interfaces: m.failedInterfaces(), stopping: m.stopping}
+	now := weighing{changes: m.devices.Changes, interfaces: m.failedInterfaces(), stopping: m.stopping, cutOff: m.cutOff()}
 	if now == m.weighed {
 		return m.sum
 	}
@@ -36,6 +36,9 @@ func (m *Machine) weight() int {
 	ordinary, special := 0, 0
 	if m.stopping {
 		special = weightStopping
+	}
+	if now.cutOff {
+		special |= weightNoTraffic
 	}
 	for i := range m.devices.Len() {
 		if d := m.devices.At(i); d.Status == device.Problem {
@@ -59,6 +62,9 @@ func (m *Machine) weigh(p *peer) {
 	if p.hello.Stopping {
 		special |= weightStopping
 	}
+	if m.peerCutOff(p) {
+		special |= weightNoTraffic
+	}
 	sum := max(min(ordinary, weightOrdinary)+special, weightProblem)
 	if sum != p.weight {
 		p.weight, p.weightAt = sum, m.now
@@ -74,7 +80,7 @@ func (m *Machine) deviceWeight(name string, interfaces int) (ordinary, special i
 	case device.AdminDown:
 		return 0, weightAdminDown
 	case device.Policy:
-		return 0, weightNoPolicy
+		return 0, weightNoTraffic
 	}
 	w := weightProblem
 	if c, ok := m.cfg.Weights[name]; ok {
