@@ -89,10 +89,8 @@ func peerSample(l ccp.Load) margin.Sample {
 func (n *node) thinMargins() []string {
 	var thin []string
 	for id := range n.cfg.Members {
-		for _, r := range n.judges[id].Readings() {
-			if r.Thin {
-				thin = append(thin, n.name(uint8(id))+": "+r.String())
-			}
+		for _, r := range n.judges[id].Worst() {
+			thin = append(thin, n.name(uint8(id))+": "+r.String())
 		}
 	}
 	if n.stats.Ticks > 0 && !n.stats.Realtime {

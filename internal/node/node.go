@@ -358,7 +358,7 @@ func (n *node) serveMetrics(ctx context.Context) error {
 	for ctx.Err() == nil {
 		err := n.metrics.Serve(ctx, n.local.Listen)
 		if ctx.Err() != nil {
-			return nil
+			break
 		}
 		n.log.Warn("metrics endpoint, trying again", "listen", n.local.Listen, "error", err)
 		select {

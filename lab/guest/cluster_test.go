@@ -301,11 +301,3 @@ func (c *cluster) awaitStates(one, other string) {
 	c.t.Helper()
 	c.await(fmt.Sprintf("fw1 %s, fw2 %s", one, other), func() bool { return c.state(first) == one && c.state(second) == other })
 }
-
-// term returns the term that a member serves with.
-func (c *cluster) term(member string) uint32 {
-	c.t.Helper()
-	s, err := c.clients[member].State(c.t.Context())
-	c.must(err)
-	return s.Members[s.Self].Term
-}

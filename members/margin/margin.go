@@ -85,6 +85,7 @@ func (r Reading) String() string {
 // Judge keeps the verdicts on one member. The zero value knows nothing yet and finds all well. It is not safe for concurrent use.
 type Judge struct {
 	readings [Kinds]Reading
+	worst    [Kinds]Reading // since the margin became thin
 	calm     [Kinds]int
 	fed      bool
 }
@@ -105,6 +106,9 @@ func (j *Judge) Take(t Timers, s Sample) []Reading {
 			j.calm[k]++
 			r.Thin = was && j.calm[k] < Calm
 		}
+		if r.Thin && (!was || r.Used > j.worst[k].Used) {
+			j.worst[k] = r
+		}
 		j.readings[k] = r
 		if r.Thin != was {
 			changed = append(changed, r)
@@ -119,6 +123,17 @@ func (j *Judge) Readings() []Reading {
 		return nil
 	}
 	return append([]Reading(nil), j.readings[:]...)
+}
+
+// Worst returns of each margin that is thin now the worst reading since it became so: the last second may have been calm again.
+func (j *Judge) Worst() []Reading {
+	var thin []Reading
+	for k := range Kinds {
+		if j.readings[k].Thin {
+			thin = append(thin, j.worst[k])
+		}
+	}
+	return thin
 }
 
 // limit is how much lateness the timer of a kind bears.

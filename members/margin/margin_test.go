@@ -94,3 +94,24 @@ func TestWords(t *testing.T) {
 		}
 	}
 }
+
+func TestWorst(t *testing.T) {
+	var j Judge
+	for _, late := range []time.Duration{ms, 6 * ms, 9 * ms, 7 * ms, 0, 0} {
+		j.Take(appliance, Sample{Probe: late})
+	}
+	worst := j.Worst()
+	if len(worst) != 1 || worst[0].Kind != Probe || worst[0].Value != 9*ms {
+		t.Errorf("worst %v, want the probe that left 9 ms late", worst)
+	}
+	for range Calm {
+		j.Take(appliance, Sample{})
+	}
+	if worst := j.Worst(); worst != nil {
+		t.Errorf("worst %v although all is well again", worst)
+	}
+	j.Take(appliance, Sample{Probe: 5 * ms})
+	if worst := j.Worst(); len(worst) != 1 || worst[0].Value != 5*ms {
+		t.Errorf("worst %v, want that of this time", worst)
+	}
+}
