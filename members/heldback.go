@@ -12,7 +12,7 @@ import (
 // heldBack says why this member, which has no problem, may not serve yet, or nothing: READY.
 func (m *Machine) heldBack() string {
 	if m.devices.Changes != m.initSeen {
-		m.initSeen, m.initText = m.devices.Changes, m.notKnownYet()
+		m.initSeen, m.initText, m.initDelay = m.devices.Changes, m.notKnownYet(), m.onlyDelayed()
 	}
 	if m.initText != "" {
 		return m.initText
@@ -29,6 +29,37 @@ func (m *Machine) notKnownYet() string {
 		}
 	}
 	return r.String()
+}
+
+// onlyDelayed reports whether every device in init is the recovery delay.
+func (m *Machine) onlyDelayed() bool {
+	for i := range m.devices.Len() {
+		if d := m.devices.At(i); d.Status == device.Init && d.Name != device.InitDevice && d.Name != device.RecoveryDelay {
+			return false
+		}
+	}
+	return true
+}
+
+// onlyWaits reports whether this member, which is held back, is so by the recovery delay alone: it is well, and a fault elsewhere is
+// worse than what the delay guards against.
+func (m *Machine) onlyWaits() bool {
+	return m.initText != "" && m.initDelay && m.ahead(m.self) == ""
+}
+
+// peerOnlyWaits reports the same of a peer that is READY.
+func (m *Machine) peerOnlyWaits(p *peer) bool {
+	waits := false
+	for i := range p.hello.Devices {
+		switch d := &p.hello.Devices[i]; {
+		case d.Status != device.Init || d.Name == device.InitDevice:
+		case d.Name == device.RecoveryDelay:
+			waits = true
+		default:
+			return false
+		}
+	}
+	return waits && m.ahead(p.id) == ""
 }
 
 // withoutPolicy reports whether it is not known yet that this member has its policy: it never serves.

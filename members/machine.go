@@ -48,6 +48,7 @@ type Machine struct {
 	sum        int      // of the own problems' weights
 	initSeen   int      // the device changes that initText is of
 	initText   string   // the devices of which it is not known whether they are well
+	initDelay  bool     // none of them but the recovery delay
 
 	claim        claim
 	vip          vipQuestion

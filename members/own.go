@@ -129,11 +129,11 @@ func (m *Machine) anybodyBetter() bool {
 }
 
 // relieves reports whether a member that is rated so takes over soon from one that serves with problems of
-// this weight. A fit one always does. One that is held back, or broken but less, only does where no traffic
+// this weight. A fit one always does, and one that only waits for its recovery delay. One that is held back, or broken but less, only does where no traffic
 // passes any more, or the operator takes the other one out; else nothing moves, or not before it has settled.
 func (m *Machine) relieves(c candidate, weight int) bool {
 	switch c.class() {
-	case classForced, classFit:
+	case classForced, classFit, classWaits:
 		return true
 	case classReady:
 		return weight > weightOrdinary

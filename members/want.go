@@ -8,6 +8,7 @@ import "github.com/holdfast-project/holdfast/members/device"
 const (
 	classForced   = iota // the operator named it, and it is fit
 	classFit             // nothing speaks against it
+	classWaits           // held back by the recovery delay alone: it relieves a broken one all the same
 	classReady           // held back by design; better than a broken one
 	classBroken          // a critical device has a problem; the weight decides
 	classNoChoice        // not there, not started, or not wanted
@@ -32,7 +33,9 @@ func (m *Machine) selfCandidate() candidate {
 	case m.weight() > 0:
 		class, weight = classBroken, m.weight()
 	case m.heldBack() != "":
-		class = classReady
+		if class = classReady; m.onlyWaits() {
+			class = classWaits
+		}
 	case m.forcedTo(m.self):
 		class = classForced
 	}
@@ -50,8 +53,11 @@ func (m *Machine) peerCandidate(p *peer) candidate {
 				class = classForced
 			}
 		case StateReady:
-			if class = classReady; p.says(device.Policy, device.Init) {
+			switch class = classReady; {
+			case p.says(device.Policy, device.Init):
 				class = classNoChoice
+			case m.peerOnlyWaits(p):
+				class = classWaits
 			}
 		case StateActiveAttention, StateDown:
 			class, weight = classBroken, p.weight
@@ -117,7 +123,7 @@ func (m *Machine) wantVacant(self candidate) want {
 		w.at += m.t.dead // whoever closed that gate may be about to open
 	}
 	switch self.class() {
-	case classReady:
+	case classWaits, classReady:
 		w.at += 2 * m.t.dead
 	case classBroken:
 		w.at += 3*m.t.dead + m.t.hello // the others must have had time to say how they are
@@ -172,7 +178,7 @@ func (m *Machine) wantRelieve(p *peer, self, theirs candidate, better int64) wan
 		w.at = m.betterAt + m.t.settle // both are broken: no hurry, and no flapping
 	case self.class() == classBroken:
 		w.at = p.weightAt + (behind+3)*m.t.dead
-	case self.class() == classReady:
+	case self.class() == classReady, self.class() == classWaits:
 		w.at = p.weightAt + (behind+2)*m.t.dead
 	case behind > 0:
 		w.at = p.since + behind*m.t.dead

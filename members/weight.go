@@ -65,7 +65,10 @@ func (m *Machine) weigh(p *peer) {
 	if m.peerCutOff(p) {
 		special |= weightNoTraffic
 	}
-	sum := max(min(ordinary, weightOrdinary)+special, weightProblem)
+	sum := min(ordinary, weightOrdinary) + special
+	if p.hello.State == StateDown || p.hello.State == StateActiveAttention {
+		sum = max(sum, weightProblem) // it says so, whatever it tells of
+	}
 	if sum != p.weight {
 		p.weight, p.weightAt = sum, m.now
 	}
