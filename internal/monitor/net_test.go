@@ -41,6 +41,10 @@ func TestPing(t *testing.T) {
 		good(t, Ping{Targets: addrs("2001:db8:22::2"), From: from})
 		good(t, Ping{Targets: addrs("10.22.0.2", "2001:db8:22::2"), All: true, From: from})
 		good(t, Ping{Targets: addrs("10.22.0.77", "10.22.0.2"), From: from})
+		for range 5 { // whichever family is looked at first
+			good(t, Ping{Targets: addrs("10.22.0.77", "2001:db8:22::2"), From: from})
+			good(t, Ping{Targets: addrs("10.22.0.2", "2001:db8:22::77"), From: from})
+		}
 		bad(t, Ping{Targets: addrs("10.22.0.77", "10.22.0.2"), All: true, From: from}, "1 of 2 targets: 10.22.0.77: no echo reply")
 		bad(t, Ping{Targets: addrs("10.22.0.77", "2001:db8:22::77"), From: from}, "2 of 2 targets: 10.22.0.77: no echo reply, 2001:db8:22::77: no echo reply")
 	}

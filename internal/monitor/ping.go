@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"net"
 	"net/netip"
+	"sync"
 	"syscall"
 	"time"
 
@@ -160,23 +161,50 @@ func (a *asking) ask(to netip.Addr, sequence int) error {
 	return err
 }
 
-// read takes answers until a time, until there are enough or until ctx ends.
+// read takes answers until a time, until there are enough or until ctx ends: of both families at once, since a silent one must not use
+// up the time of the other.
 func (a *asking) read(ctx context.Context, p *ping, until time.Time) {
-	for is4, c := range a.conns {
+	for _, c := range a.conns {
 		_ = c.SetReadDeadline(until)
-		stop := context.AfterFunc(ctx, func() { _ = c.SetReadDeadline(time.Unix(1, 0)) })
-		buf := make([]byte, 1500)
-		for !p.enough(a.answered) && !a.all(p, is4) {
-			n, from, err := c.ReadFromIP(buf)
-			if err != nil {
-				break
-			}
-			if addr, ok := netip.AddrFromSlice(from.IP); ok && a.ours(buf[:n], is4) {
-				a.answered[addr.Unmap()] = true
-			}
-		}
-		stop()
 	}
+	hurry := func() {
+		for _, c := range a.conns {
+			_ = c.SetReadDeadline(time.Unix(1, 0))
+		}
+	}
+	defer context.AfterFunc(ctx, hurry)()
+	var mu sync.Mutex // around answered
+	var readers sync.WaitGroup
+	for is4, c := range a.conns {
+		readers.Go(func() {
+			buf := make([]byte, 1500)
+			for a.waits(p, is4, &mu) {
+				n, from, err := c.ReadFromIP(buf)
+				if err != nil {
+					return
+				}
+				addr, ok := netip.AddrFromSlice(from.IP)
+				if !ok || !a.ours(buf[:n], is4) {
+					continue
+				}
+				mu.Lock()
+				a.answered[addr.Unmap()] = true
+				enough := p.enough(a.answered)
+				mu.Unlock()
+				if enough {
+					hurry()
+				}
+			}
+		})
+	}
+	readers.Wait()
+}
+
+// waits reports whether an answer of a family may still change the verdict.
+func (a *asking) waits(p *ping, is4 bool, mu *sync.Mutex) bool {
+	mu.Lock()
+	defer mu.Unlock()
+	return !p.enough(a.answered) && !a.all(p, is4)
 }
 
 // all reports whether every target of a family has answered.
