@@ -26,17 +26,18 @@ type cgroups struct {
 
 	mu     sync.Mutex
 	number int
-	left   []string // groups that could not be removed yet
+	left   map[string]string // groups that could not be removed yet, with the command that they were for
 }
 
 // groupPrefix begins the name of the directory that holds the groups; the number of the process that made it follows.
 const groupPrefix = "holdfast-commands-"
 
-func newCgroups(log *slog.Logger) *cgroups { return &cgroups{log: log} }
+func newCgroups(log *slog.Logger) *cgroups { return &cgroups{log: log, left: map[string]string{}} }
 
 // group is the control group of one command, or stands for its session where there is none.
 type group struct {
 	all  *cgroups
+	name string
 	path string   // "" without
 	fd   *os.File // of path, nil without
 }
@@ -101,32 +102,32 @@ func clean(dir string) {
 	}
 }
 
-// make makes a group for a command.
-func (c *cgroups) make(name string) *group {
+// make makes a group for a command. The error is ErrStuck while its former group still holds a process.
+func (c *cgroups) make(name string) (*group, error) {
 	c.once.Do(c.open)
-	g := &group{all: c}
+	g := &group{all: c, name: name}
 	if c.dir == "" {
-		return g
+		return g, nil
+	}
+	if !c.sweep(name) {
+		return nil, ErrStuck
 	}
 	c.mu.Lock()
 	c.number++
 	path := filepath.Join(c.dir, fmt.Sprintf("%s-%d", name, c.number))
-	left := c.left
-	c.left = nil
 	c.mu.Unlock()
-	c.sweep(left)
 	if err := os.Mkdir(path, 0o755); err != nil {
 		c.log.Warn("control group of a command", "error", err)
-		return g
+		return g, nil
 	}
 	fd, err := os.Open(path)
 	if err != nil {
 		c.log.Warn("control group of a command", "error", err)
 		_ = os.Remove(path)
-		return g
+		return g, nil
 	}
 	g.path, g.fd = path, fd
-	return g
+	return g, nil
 }
 
 // enter makes a process begin in the group.
@@ -185,17 +186,26 @@ func (g *group) remove() {
 		return
 	}
 	_ = g.fd.Close()
-	g.all.sweep([]string{g.path})
+	if removeGroup(g.path) != nil {
+		g.all.mu.Lock()
+		g.all.left[g.path] = g.name
+		g.all.mu.Unlock()
+	}
 }
 
-func (c *cgroups) sweep(paths []string) {
-	for _, p := range paths {
-		if removeGroup(p) != nil {
-			c.mu.Lock()
-			c.left = append(c.left, p)
-			c.mu.Unlock()
+// sweep removes what earlier commands left, without waiting for it, and reports whether nothing is left of those of a name.
+func (c *cgroups) sweep(name string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	free := true
+	for path, of := range c.left {
+		if err := os.Remove(path); err == nil || os.IsNotExist(err) {
+			delete(c.left, path)
+		} else if of == name {
+			free = false
 		}
 	}
+	return free
 }
 
 // removeGroup removes a group whose processes have been killed; they may take a moment to be gone.
@@ -212,12 +222,16 @@ func removeGroup(path string) error {
 }
 
 func (c *cgroups) close() {
-	c.mu.Lock()
-	left := c.left
-	c.left = nil
-	c.mu.Unlock()
-	c.sweep(left)
-	if c.dir != "" {
-		_ = removeGroup(c.dir)
+	c.sweep("")
+	if c.dir == "" {
+		return
 	}
+	c.mu.Lock()
+	left := len(c.left)
+	c.mu.Unlock()
+	if left > 0 {
+		c.log.Warn("processes of commands were killed and do not end", "groups", left, "below", c.dir)
+		return // the next daemon removes them
+	}
+	_ = removeGroup(c.dir)
 }

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"os/user"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
@@ -50,10 +51,17 @@ const nice = 10
 // drain is how long the output of a command that has ended may still come.
 const drain = 200 * time.Millisecond
 
+// dying is how long a process that was killed may take to end. One that waits in the kernel, as for a disk or an NFS server, does not end
+// before that answers.
+const dying = 200 * time.Millisecond
+
 // Runner runs commands. Its methods are safe for concurrent use.
 type Runner struct {
 	log    *slog.Logger
 	groups *cgroups
+
+	mu    sync.Mutex
+	stuck map[string]<-chan error // by name: the end of the process that could not be killed
 }
 
 // NewRunner returns a runner. log may be nil.
@@ -61,7 +69,7 @@ func NewRunner(log *slog.Logger) *Runner {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Runner{log: log, groups: newCgroups(log)}
+	return &Runner{log: log, groups: newCgroups(log), stuck: map[string]<-chan error{}}
 }
 
 // Close removes the control groups of the runner once no command runs.
@@ -71,6 +79,8 @@ func (r *Runner) Close() { r.groups.close() }
 var (
 	// ErrTimeout: the command's time was over before it was.
 	ErrTimeout = errors.New("killed at its timeout")
+	// ErrStuck: the command was killed and something of it lives on, in the kernel. It is not started again before that has ended.
+	ErrStuck = errors.New("not started: what its last run left was killed and still does not end; look at the disk or server that it waits for")
 )
 
 // ExitError says with what a command ended that did not succeed.
@@ -90,13 +100,20 @@ func (e *ExitError) Error() string {
 
 // Run runs a command until it ends or ctx does, and returns the last line that it printed (of at most 4 KiB; the rest of what it
 // prints is read and thrown away). The error is nil if its exit status is 0, an *ExitError if it ended otherwise, and ErrTimeout if ctx
-// ended first.
+// ended first. It returns soon after ctx ended even if the command cannot be killed; while something of a command of this name lives on
+// so the error is ErrStuck.
 func (r *Runner) Run(ctx context.Context, name string, c Command) (last string, err error) {
 	cmd, err := c.build()
 	if err != nil {
 		return "", err
 	}
-	g := r.groups.make(name)
+	if r.isStuck(name) {
+		return "", ErrStuck
+	}
+	g, err := r.groups.make(name)
+	if err != nil {
+		return "", err
+	}
 	defer g.remove()
 	g.enter(cmd.SysProcAttr)
 	// What this process got from its parent, or a careless library opened, is not for commands.
@@ -118,19 +135,50 @@ func (r *Runner) Run(ctx context.Context, name string, c Command) (last string, 
 	go func() { text <- lastLine(out) }()
 	exited := make(chan error, 1)
 	go func() { exited <- cmd.Wait() }()
-	select {
-	case err = <-exited:
-		g.kill(pid)
-	case <-ctx.Done():
-		g.kill(pid)
-		_ = <-exited // killed, which is known
-		err = ErrTimeout
-		if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			err = ctx.Err()
-		}
-	}
+	err = r.await(ctx, name, exited, func() { g.kill(pid) })
 	_ = out.SetReadDeadline(time.Now().Add(drain)) // something may have escaped with the pipe
 	return <-text, exit(err)
+}
+
+// await waits for the end of a command, or kills it when ctx ends. Whatever it started is killed in either case.
+func (r *Runner) await(ctx context.Context, name string, exited <-chan error, kill func()) error {
+	select {
+	case err := <-exited:
+		kill()
+		return err
+	case <-ctx.Done():
+	}
+	kill()
+	patience := time.NewTimer(dying)
+	defer patience.Stop()
+	select {
+	case <-exited: // killed, which is known
+	case <-patience.C:
+		r.mu.Lock()
+		r.stuck[name] = exited
+		r.mu.Unlock()
+	}
+	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return ctx.Err()
+	}
+	return ErrTimeout
+}
+
+// isStuck reports whether the last process of a name could not be killed and still has not ended.
+func (r *Runner) isStuck(name string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	exited, is := r.stuck[name]
+	if !is {
+		return false
+	}
+	select {
+	case <-exited:
+		delete(r.stuck, name)
+		return false
+	default:
+		return true
+	}
 }
 
 // exit turns an error of exec into one of ours.

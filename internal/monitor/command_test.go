@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -286,4 +288,70 @@ func TestStopDuringCheck(t *testing.T) {
 		t.Errorf("%v after %v", err, time.Since(began))
 	}
 	gone(t, token)
+}
+
+// TestUnkillable: what cannot be killed holds up nobody, and is not started a second time meanwhile.
+func TestUnkillable(t *testing.T) {
+	r := NewRunner(discard)
+	exited := make(chan error, 1)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	killed := 0
+	began := time.Now()
+	if err := r.await(ctx, "test", exited, func() { killed++ }); !errors.Is(err, ErrTimeout) || killed != 1 || time.Since(began) > 2*time.Second {
+		t.Errorf("%v, killed %d times, after %v", err, killed, time.Since(began))
+	}
+	r.groups.once.Do(func() {})
+	if _, err := run(t, r, time.Second, Command{Line: "true"}); !errors.Is(err, ErrStuck) {
+		t.Errorf("started beside one that cannot be killed: %v", err)
+	}
+	exited <- nil
+	if _, err := run(t, r, 5*time.Second, Command{Line: "true"}); err != nil {
+		t.Errorf("after it has ended: %v", err)
+	}
+}
+
+// TestPopulatedGroup: what an earlier run left alive keeps its own command from starting, and no other one waits for it.
+func TestPopulatedGroup(t *testing.T) {
+	labtest.Require(t)
+	r := NewRunner(discard)
+	g, err := r.groups.make("test")
+	if err != nil || g.path == "" {
+		labtest.Missing(t, "cgroup v2")
+	}
+	defer r.Close()
+	for range 4 {
+		h, err := r.groups.make("other")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = h.fd.Close()
+		c := exec.Command("sleep", "600")
+		c.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(g.fd.Fd())}
+		r.groups.left[h.path] = "other"
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = c.Wait() }()
+		defer func() { _ = c.Process.Kill() }()
+	}
+	g.remove()
+	if _, err := run(t, r, time.Second, Command{Line: "true"}); !errors.Is(err, ErrStuck) {
+		t.Errorf("started beside what is left: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if _, err := r.Run(ctx, "other", Command{Line: "true"}); err != nil {
+		t.Errorf("another command: %v", err)
+	}
+	g.kill(0)
+	for end := time.Now().Add(5 * time.Second); ; {
+		_, err := run(t, r, time.Second, Command{Line: "true"})
+		if err == nil {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("after all has ended: %v", err)
+		}
+	}
 }

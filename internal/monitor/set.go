@@ -99,11 +99,15 @@ func (s *Set) reconcile(ctx context.Context, tasks *sync.WaitGroup, have map[str
 	}
 	s.mu.Unlock()
 	for name, r := range have {
+		if spec, wanted := want[name]; !wanted || !reflect.DeepEqual(spec, r.spec) {
+			r.stop() // all of them, before one is waited for
+		}
+	}
+	for name, r := range have {
 		spec, wanted := want[name]
 		if wanted && reflect.DeepEqual(spec, r.spec) {
 			continue
 		}
-		r.stop()
 		<-r.ended
 		delete(have, name)
 		if !wanted {

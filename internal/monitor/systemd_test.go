@@ -5,6 +5,7 @@ package monitor
 import (
 	"bufio"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -62,6 +63,8 @@ type manager struct {
 	mu    sync.Mutex
 	units map[string][3]string // LoadState, ActiveState, SubState
 	asked int
+	// refuse and silent are how many more calls of Subscribe and Get end in an error; subscribed counts those of Subscribe.
+	refuse, silent, subscribed int
 }
 
 func startManager(t *testing.T, address string) *manager {
@@ -86,7 +89,16 @@ func unitPath(name string) dbus.ObjectPath {
 }
 
 // Subscribe is org.freedesktop.systemd1.Manager's.
-func (m *manager) Subscribe() *dbus.Error { return nil }
+func (m *manager) Subscribe() *dbus.Error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.subscribed++
+	if m.refuse > 0 {
+		m.refuse--
+		return dbus.NewError("org.freedesktop.DBus.Error.LimitsExceeded", nil)
+	}
+	return nil
+}
 
 // LoadUnit is org.freedesktop.systemd1.Manager's: it knows every name.
 func (m *manager) LoadUnit(name string) (dbus.ObjectPath, *dbus.Error) {
@@ -107,6 +119,10 @@ func (u unitProperties) Get(iface, name string) (dbus.Variant, *dbus.Error) {
 	u.m.mu.Lock()
 	defer u.m.mu.Unlock()
 	u.m.asked++
+	if u.m.silent > 0 {
+		u.m.silent--
+		return dbus.Variant{}, dbus.NewError("org.freedesktop.DBus.Error.NoReply", nil)
+	}
 	st, known := u.m.units[u.name]
 	if !known {
 		st = [3]string{"not-found", "inactive", "dead"}
@@ -178,4 +194,62 @@ func TestBusGoes(t *testing.T) {
 
 func TestNoSystemd(t *testing.T) {
 	bad(t, Unit{Name: "a.service", Bus: "unix:path=/nonexistent/bus"}, "systemd cannot be asked: no message bus at /nonexistent/bus")
+}
+
+// TestSilentBus: a bus that accepts and says nothing is a problem, and holds up nobody who stops.
+func TestSilentBus(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "bus")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	specs := []Spec{{Name: "a", Check: Unit{Name: "a.service", Bus: "unix:path=" + path}}, {Name: "b", Check: Unit{Name: "b.service", Bus: "unix:path=" + path}}}
+	for i := range specs {
+		sound(&specs[i])
+		specs[i].Timeout = 100 * time.Millisecond
+	}
+	specs[1].Timeout = time.Minute
+	s := New(specs, nil)
+	ctx, cancel := contextOf(t)
+	ended := make(chan error, 1)
+	go func() { ended <- s.Serve(ctx) }()
+	select {
+	case r := <-s.Reports():
+		if r.Monitor != "a" || !strings.Contains(r.Reason, "systemd cannot be asked") {
+			t.Errorf("%+v", r)
+		}
+	case <-time.After(5 * time.Second):
+		t.Fatal("no report")
+	}
+	cancel()
+	select {
+	case <-ended:
+	case <-time.After(2 * time.Second):
+		t.Fatal("the monitors do not end")
+	}
+}
+
+// TestSubscribeAgain: a subscription that failed is asked for again until it works, and then no more.
+func TestSubscribeAgain(t *testing.T) {
+	address, _ := startBus(t)
+	m := startManager(t, address)
+	m.set("a.service", "active", "running")
+	m.refuse = 2
+	w := serve(t, Spec{Check: Unit{Name: "a.service", Bus: address}, Interval: 20 * time.Millisecond})
+	w.checked("x", 6)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.subscribed != 3 {
+		t.Errorf("asked %d times, want 3", m.subscribed)
+	}
+}
+
+// TestLostAnswer: systemd that starts anew amid a question is asked again before it counts.
+func TestLostAnswer(t *testing.T) {
+	address, _ := startBus(t)
+	m := startManager(t, address)
+	m.set("a.service", "active", "running")
+	m.silent = 2
+	good(t, Unit{Name: "a.service", Bus: address})
 }

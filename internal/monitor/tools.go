@@ -39,7 +39,7 @@ func newTools(log *slog.Logger) *tools {
 		// The kernel does not tell of the IPv4 routes that go with a device, an address or a next hop.
 		routes: &notices{log: log, family: familyRoute, groups: []uint32{groupRoute4, groupRoute6, groupLink, groupAddr4, groupNexthop}},
 		rules:  &notices{log: log, family: familyNFTables, groups: []uint32{groupNFTables}},
-		buses:  &buses{log: log, open: map[string]*bus{}},
+		buses:  &buses{log: log, open: map[string]*bus{}, opening: map[string]chan struct{}{}},
 		asker:  newAsker(log),
 	}
 }

@@ -12,8 +12,9 @@ import (
 	"github.com/holdfast-project/holdfast/members"
 )
 
-// outlive is how long a command may go on once the daemon ends: longer than that nobody shall wait for a member that leaves.
-const outlive = 2 * time.Second
+// outlive is how long commands may go on once the daemon ends, all together: longer than that, and what it takes to kill one, nobody
+// shall wait for a member that leaves.
+const outlive = 1500 * time.Millisecond
 
 // commands runs the routing commands beside the loop, one after the other. Of those that come while one runs only the last remains: it
 // is the one that fits the state.
@@ -64,14 +65,17 @@ func (n *node) runOnChange(r members.Record) {
 // serve runs commands until ctx ends, and then the one that waits.
 func (c *commands) serve(ctx context.Context) error {
 	defer c.runner.Close()
+	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(outlive, cancel) })()
 	for {
 		select {
 		case next := <-c.next:
-			c.runOne(ctx, next)
+			c.runOne(ctx, life, next)
 		case <-ctx.Done():
 			select {
 			case next := <-c.next:
-				c.runOne(ctx, next)
+				c.runOne(ctx, life, next)
 			default:
 			}
 			return nil
@@ -79,12 +83,10 @@ func (c *commands) serve(ctx context.Context) error {
 	}
 }
 
-// runOne runs a command until it ends or its time does. If the daemon ends meanwhile the time is short.
-func (c *commands) runOne(ctx context.Context, next command) {
-	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), next.timeout)
+// runOne runs a command until it ends, its time does, or that of all commands.
+func (c *commands) runOne(ctx, life context.Context, next command) {
+	limit, cancel := context.WithTimeout(life, next.timeout)
 	defer cancel()
-	stop := context.AfterFunc(ctx, func() { time.AfterFunc(outlive, cancel) })
-	defer stop()
 	last, err := c.runner.Run(limit, next.when, next.run)
 	select {
 	case c.ended <- commandEnd{next.when, last, err}:

@@ -217,22 +217,23 @@ func (n *node) leaving(err error) {
 	}
 }
 
+// Bounds of waitForTasks.
+const (
+	// wordsFor is how long the lease is kept alive for tasks that end: longer than commands may take (outlive and their killing).
+	wordsFor = 2 * time.Second
+	// givenUp is when a daemon ends although a task has not: whatever hangs must not keep a member from leaving, nor the next daemon
+	// from starting.
+	givenUp = 3 * time.Second
+)
+
 // waitForTasks waits until every task has ended, and keeps the lease alive for as long as that may reasonably take: the daemon that
 // follows shall find the gate serving.
 func (n *node) waitForTasks() error {
-	const patience = 2 * time.Second
-	ended := make(chan error, 1)
-	go func() { ended <- n.tasks.wait() }()
-	for began := time.Now(); ; {
-		select {
-		case err := <-ended:
-			return err
-		case <-time.After(wordEvery):
-			if n.leave != stopping && time.Since(began) < patience {
-				n.pulse.Word()
-			}
+	return n.tasks.waitAtMost(givenUp, func(waited time.Duration) {
+		if n.leave != stopping && waited < wordsFor {
+			n.pulse.Word()
 		}
-	}
+	}, n.log)
 }
 
 // open loads or adopts the gate before anything of the cluster's becomes an address of this host: otherwise the stack could

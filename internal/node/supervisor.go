@@ -6,6 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -20,15 +25,20 @@ type task struct {
 type supervisor struct {
 	group *errgroup.Group
 	ctx   context.Context //nolint:containedctx // the group's own context, given to each task
+
+	mu   sync.Mutex
+	runs map[string]int // how many tasks of a name have not ended
 }
 
 func newSupervisor(ctx context.Context) *supervisor {
 	group, ctx := errgroup.WithContext(ctx)
-	return &supervisor{group: group, ctx: ctx}
+	return &supervisor{group: group, ctx: ctx, runs: map[string]int{}}
 }
 
 func (s *supervisor) start(t task) {
+	s.count(t.name, 1)
 	s.group.Go(func() error {
+		defer s.count(t.name, -1)
 		if err := t.run(s.ctx); err != nil && !errors.Is(err, context.Canceled) {
 			return fmt.Errorf("%s: %w", t.name, err)
 		}
@@ -36,5 +46,29 @@ func (s *supervisor) start(t task) {
 	})
 }
 
-// wait returns when every task has ended, with the first error.
-func (s *supervisor) wait() error { return s.group.Wait() }
+func (s *supervisor) count(name string, n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.runs[name] += n; s.runs[name] == 0 {
+		delete(s.runs, name)
+	}
+}
+
+// waitAtMost returns when every task has ended, with the first error, or after a time, with nothing but a line in the log that names
+// those that have not. meanwhile is called every wordEvery.
+func (s *supervisor) waitAtMost(limit time.Duration, meanwhile func(waited time.Duration), log *slog.Logger) error {
+	ended := make(chan error, 1)
+	go func() { ended <- s.group.Wait() }()
+	for began := time.Now(); time.Since(began) < limit; {
+		select {
+		case err := <-ended:
+			return err
+		case <-time.After(wordEvery):
+			meanwhile(time.Since(began))
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	log.Error("tasks that were told to end have not, ending without them", "tasks", slices.Sorted(maps.Keys(s.runs)), "after", limit)
+	return nil
+}
