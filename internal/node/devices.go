@@ -82,8 +82,8 @@ func (n *node) reportable(now int64, r control.DeviceRequest) (device.Device, er
 	switch {
 	case !known:
 		return d, control.NotFound("there is no device "+r.Name, "register it first: holdfast devices register "+r.Name)
-	case taken(d) != nil:
-		return d, taken(d)
+	case n.taken(d) != nil:
+		return d, n.taken(d)
 	}
 	if r.Status != "ok" || d.Status == device.OK {
 		return d, nil
@@ -174,9 +174,10 @@ func (n *node) checkDevices(now int64, all []control.DeviceRequest) error {
 		if is, touched := here[r.Name]; touched {
 			known = is
 		}
+		d.Name = r.Name
 		switch {
-		case taken(d) != nil:
-			return taken(d)
+		case n.taken(d) != nil:
+			return n.taken(d)
 		case r.Action == "register":
 			if !known {
 				count++
@@ -241,11 +242,11 @@ func monitors(d device.Device) []string {
 }
 
 // taken refuses a device that is not the programs' to change.
-func taken(d device.Device) error {
+func (n *node) taken(d device.Device) error {
 	if d.Builtin {
 		return control.Refused(d.Name+" is a built-in device: the member itself watches it", "choose a name of your own; nothing was changed")
 	}
-	if by := monitors(d); len(by) > 0 {
+	if by := n.fedBy(d.Name); len(by) > 0 {
 		return control.Refused(d.Name+" is the device of monitor "+strings.Join(by, ", "), "choose another name, or change monitors in cluster.yaml; nothing was changed")
 	}
 	return nil

@@ -3,10 +3,13 @@
 package node
 
 import (
+	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 
 	"github.com/holdfast-project/holdfast/internal/config"
+	"github.com/holdfast-project/holdfast/internal/control"
 	"github.com/holdfast-project/holdfast/internal/monitor"
 	"github.com/holdfast-project/holdfast/internal/monitor/verdict"
 	"github.com/holdfast-project/holdfast/members"
@@ -43,12 +46,61 @@ func (n *node) followMonitors(specs []monitor.Spec) {
 	for _, s := range specs {
 		if n.monitors.devices[s.Name] == "" && !n.serve.open {
 			n.monitors.devices[s.Name] = s.Device
-			events = append(events, members.Device{Op: members.DeviceRegister, Name: s.Device, Reporter: s.Name, Status: device.Init, Reason: "not checked yet"})
+			events = append(append(events, n.withdrawProgram(s.Device)...), members.Device{Op: members.DeviceRegister, Name: s.Device, Reporter: s.Name, Status: device.Init, Reason: "not checked yet"})
 		}
 	}
 	if len(events) > 0 {
 		n.step(events...)
 	}
+}
+
+// withdrawProgram withdraws what a program said of a device that is a monitor's from now on: its reports are refused, so that it would
+// be late for good. It comes to that only if the program registered amid a reload; see clash.
+func (n *node) withdrawProgram(dev string) []members.Event {
+	if d, known := n.machine.Device(dev); !known || !ofProgram(d) {
+		return nil
+	}
+	n.log.Warn("a monitor takes over the device that a program has registered", "device", dev)
+	return []members.Event{members.Device{Op: members.DeviceUnregister, Name: dev}}
+}
+
+// ofProgram reports whether a program has registered a device.
+func ofProgram(d device.Device) bool {
+	return !d.Builtin && slices.ContainsFunc(d.Reports, func(r device.Report) bool { return r.Reporter == "" })
+}
+
+// clash refuses monitors whose device a program has registered.
+func clash(cfg *config.Cluster, member string, get func(name string) (device.Device, bool)) error {
+	for i := range cfg.Monitors {
+		m := &cfg.Monitors[i]
+		if d, known := get(m.Device); known && m.On(member) && ofProgram(d) {
+			return control.Refused(fmt.Sprintf("monitor %s: a program has registered the device %s on this member", m.Name, m.Device),
+				"unregister it first: holdfast devices unregister "+m.Device+" --persist, or give the monitor another device; nothing was changed")
+		}
+	}
+	return nil
+}
+
+// fedBy lists the monitors of this member that feed a device, whether or not they have reported yet.
+func (n *node) fedBy(dev string) (names []string) {
+	for i := range n.cfg.Monitors {
+		if m := &n.cfg.Monitors[i]; m.Device == dev && m.On(n.local.Self.Name) {
+			names = append(names, m.Name)
+		}
+	}
+	return names
+}
+
+// dropTaken forgets the registrations on disk of devices that are monitors' by now.
+func (n *node) dropTaken() error {
+	var drop []control.DeviceRequest
+	for _, r := range n.store.kept() {
+		if by := n.fedBy(r.Name); len(by) > 0 {
+			n.log.Warn("the registration of a device is dropped: it is a monitor's now", "device", r.Name, "monitors", by)
+			drop = append(drop, control.DeviceRequest{Action: "unregister", Name: r.Name, Persistent: true})
+		}
+	}
+	return n.store.keepDevices(drop)
 }
 
 // reloadMonitors takes the configured monitors over.
@@ -70,7 +122,7 @@ func (n *node) monitorReport(r monitor.Report) {
 		return // it is no more; or it is new here, and has no verdict yet
 	}
 	n.monitors.devices[r.Monitor] = r.Device
-	n.step(members.Device{Op: members.DeviceRegister, Name: r.Device, Reporter: r.Monitor, Status: status, Reason: r.Reason})
+	n.step(append(n.withdrawProgram(r.Device), members.Device{Op: members.DeviceRegister, Name: r.Device, Reporter: r.Monitor, Status: status, Reason: r.Reason})...)
 }
 
 func deviceStatus(s verdict.Status) device.Status {

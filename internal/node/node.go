@@ -164,6 +164,9 @@ func newNode(o Options) (*node, error) {
 	if n.store, err = openStore(local.StateDir, o.Log); err != nil {
 		return nil, err
 	}
+	if err := n.dropTaken(); err != nil { // withdrawn again by the monitors
+		n.log.Error("forget registrations of devices that are monitors' now", "error", err)
+	}
 	for _, i := range cfg.Interfaces {
 		n.ports = append(n.ports, &port{Interface: i, device: local.Self.Interfaces[i.Name].Device})
 	}

@@ -32,6 +32,10 @@ func (n *node) reload() (control.ReloadResult, error) {
 		result.Applied = nil
 		return result, nil
 	}
+	if err := clash(next, local.Self.Name, n.machine.Device); err != nil {
+		n.metrics.Reloaded(false)
+		return control.ReloadResult{}, err
+	}
 	keys, err := readKeys(next)
 	if err != nil {
 		n.metrics.Reloaded(false)

@@ -54,11 +54,14 @@ func (s *supervisor) count(name string, n int) {
 	}
 }
 
+// wait returns when every task has ended, with the first error.
+func (s *supervisor) wait() error { return s.group.Wait() }
+
 // waitAtMost returns when every task has ended, with the first error, or after a time, with nothing but a line in the log that names
 // those that have not. meanwhile is called every wordEvery.
 func (s *supervisor) waitAtMost(limit time.Duration, meanwhile func(waited time.Duration), log *slog.Logger) error {
 	ended := make(chan error, 1)
-	go func() { ended <- s.group.Wait() }()
+	go func() { ended <- s.wait() }()
 	for began := time.Now(); time.Since(began) < limit; {
 		select {
 		case err := <-ended:
