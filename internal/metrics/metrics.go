@@ -33,6 +33,7 @@ type Metrics struct {
 	silence, fence         *prometheus.GaugeVec
 	cpu, lateness, margin  *prometheus.GaugeVec
 	changes, failovers     *prometheus.CounterVec
+	history                prometheus.Gauge
 	conflicts, pulseDeaths prometheus.Counter
 	takeover, gap          prometheus.Histogram
 
@@ -112,10 +113,12 @@ func (m *Metrics) members(gauge newGauge, counter newCounter) {
 	for _, s := range States {
 		m.changes.WithLabelValues(s)
 	}
-	m.failovers = counter(NameFailovers, "Hand-overs of the gateway that this member took part in, by reason.", "reason")
+	m.failovers = counter(NameFailovers, "Hand-overs of the gateway to this member, by reason.", "reason")
 	for _, r := range FailoverReasons {
 		m.failovers.WithLabelValues(r)
 	}
+	m.history = gauge(NameHistory, "Whether this member's history gets to its disk: 1 yes, 0 no.").WithLabelValues()
+	m.history.Set(1)
 	m.conflicts = counter(NameConflicts, "Times that this member met another serving one.").WithLabelValues()
 	m.pulseDeaths = counter(NamePulseRestarts, "Times that the pulse process had to be started again.").WithLabelValues()
 }

@@ -230,3 +230,26 @@ func TestAlertRules(t *testing.T) {
 		}
 	}
 }
+
+// TestDeployLooksAtAll: what a member measures is on the dashboard or in a rule.
+func TestDeployLooksAtAll(t *testing.T) {
+	var seen []byte
+	for _, f := range []string{"../../deploy/grafana/holdfast.json", "../../deploy/prometheus/alerts.yaml"} {
+		data, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen = append(seen, data...)
+	}
+	// These are for whoever asks a question of their own.
+	private := []string{NameConfigReloads, NameFenceTerm, NameKeyNumber, NameMemberTerm, NameRenewals, NameStateChanges, NameYieldsReceived}
+	for _, line := range strings.Split(scrape(t, busy()), "\n") {
+		name, ok := strings.CutPrefix(line, "# TYPE holdfast_")
+		if name, _, _ = strings.Cut("holdfast_"+name, " "); !ok || slices.Contains(private, name) {
+			continue
+		}
+		if !bytes.Contains(seen, []byte(name)) {
+			t.Errorf("neither dashboard nor alerts look at %s", name)
+		}
+	}
+}

@@ -38,6 +38,7 @@ const (
 	NameTimer          = "holdfast_timer_seconds"
 	NameYieldsReceived = "holdfast_yields_total"
 	NameNotifications  = "holdfast_notifications_total"
+	NameHistory        = "holdfast_history_writable"
 	NameCPU            = "holdfast_member_cpu_ratio"
 	NameLateness       = "holdfast_member_lateness_seconds"
 	NameMargin         = "holdfast_margin_used_ratio"

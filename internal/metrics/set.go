@@ -113,7 +113,15 @@ func (m *Metrics) SetSilence(member, iface string, d time.Duration) {
 	m.silence.WithLabelValues(member, iface).Set(d.Seconds())
 }
 
-// Failover counts a hand-over. Reasons other than FailoverReasons make a new series: keep them few.
+// HistoryWritable reports whether the history gets to the disk.
+func (m *Metrics) HistoryWritable(writable bool) {
+	if m == nil {
+		return
+	}
+	m.history.Set(oneIf(writable))
+}
+
+// Failover counts a hand-over to this member: each must be counted once in a cluster. Reasons other than FailoverReasons make a new series: keep them few.
 func (m *Metrics) Failover(reason string) {
 	if m == nil {
 		return

@@ -114,6 +114,7 @@ func (n *node) historyReport(r history.Report) {
 	if r.Failed {
 		code = members.CodeHistoryFailed
 	}
+	n.metrics.HistoryWritable(!r.Failed)
 	n.say(code, r.Reason)
 }
 
@@ -148,10 +149,8 @@ func (n *node) moved(v members.View) {
 	}
 	n.blame(&f, v, m)
 	n.trace.Failover(f)
-	if m.To == v.Self || m.From == v.Self {
-		n.metrics.Failover(f.Kind)
-	}
 	if m.To == v.Self {
+		n.metrics.Failover(f.Kind)
 		n.metrics.Gap(m.Gap)
 	}
 }
