@@ -83,7 +83,7 @@ func TestExitCodes(t *testing.T) {
 		{"holdfast devices report db", 2, "accepts 2 arg(s)"},
 		{"holdfast devices register", 2, "accepts 1 arg(s)"},
 		{"holdfast devices register db -f devices", 2, "unknown command"},
-		{"holdfast devices register -f devices --state ok", 1, "[file state]"},
+		{"holdfast devices register -f devices --state ok", 2, "[file state]"},
 		{"holdfast devices register db --timeout 1ms", 1, "choose 100ms to 24h"},
 		{"holdfast devices register a-name-of-more-than-thirty-two-bytes", 1, "use 1 to 32 printable ASCII characters"},
 		{"holdfast devices register -f /nowhere/devices", 1, "no such file"},
@@ -278,5 +278,29 @@ func TestDefaultSocketIsTheConfigurations(t *testing.T) {
 	}
 	if c.Control.Socket != control.DefaultSocket {
 		t.Errorf("the CLI looks at %s, a member listens at %s", control.DefaultSocket, c.Control.Socket)
+	}
+}
+
+// TestFlagsThatExclude: what was not understood exits with 2.
+func TestFlagsThatExclude(t *testing.T) {
+	socket, _ := controltest.Serve(t, edge())
+	for _, args := range []string{"holdfast devices --problems --all", "holdfast devices register -f - --state ok"} {
+		out, errs, code := invoke(t.Context(), t, socket, false, strings.Fields(args)...)
+		if code != exitUsage || out != "" || !strings.Contains(errs, "none of the others can be") || !strings.Contains(errs, "--help") {
+			t.Errorf("%s: exit code %d, %q, %q", args, code, out, errs)
+		}
+	}
+}
+
+// TestReloadInPart: what is in force and what of it this host has refused are both told, and the exit code says that something failed.
+func TestReloadInPart(t *testing.T) {
+	b := edge()
+	b.ReloadV = control.ReloadResult{Applied: []control.Change{{Path: "timers.probe", From: "10ms", To: "5ms"}}, Refused: []control.Change{},
+		Warnings: []string{"interface inside: no memory"}}
+	socket, _ := controltest.Serve(t, b)
+	out, errs, code := invoke(t.Context(), t, socket, false, "holdfast", "reload")
+	if code != exitError || errs != "" || !strings.Contains(out, "timers.probe: 10ms -> 5ms\n") || !strings.Contains(out, "not everywhere") ||
+		!strings.HasSuffix(out, "\n  interface inside: no memory\n") {
+		t.Errorf("exit code %d, %q, %q", code, out, errs)
 	}
 }

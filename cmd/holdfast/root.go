@@ -29,9 +29,14 @@ func newRoot(env environment) *cobra.Command {
 		Short: "Look at and instruct a Holdfast cluster member",
 		Long: "holdfast talks to the member on this machine over its control socket.\n\n" +
 			"Nouns look, verbs change something. -o json is for programs, --watch draws again and again.",
-		SilenceUsage:      true,
-		SilenceErrors:     true,
-		PersistentPreRunE: func(*cobra.Command, []string) error { return a.check() },
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if err := cmd.ValidateFlagGroups(); err != nil { // cobra would say so itself, as an error of no type
+				return &usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
+			}
+			return a.check()
+		},
 	}
 	root.SetOut(env.out)
 	root.SetErr(env.err)

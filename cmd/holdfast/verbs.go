@@ -60,7 +60,7 @@ func (a *app) reloadCommand() *cobra.Command {
 			if err := a.print(r, func(p *page) { drawReload(p, r) }); err != nil {
 				return err
 			}
-			if len(r.Refused) > 0 {
+			if len(r.Refused) > 0 || len(r.Warnings) > 0 {
 				return errReported
 			}
 			return nil
@@ -78,6 +78,12 @@ func drawReload(p *page, r control.ReloadResult) {
 	default:
 		p.line("Applied:")
 		drawChanges(p, r.Applied)
+	}
+	if len(r.Warnings) > 0 {
+		p.line("The configuration is in force, but not everywhere on this host; put right what is said here, then holdfast reload again:")
+		for _, w := range r.Warnings {
+			p.wrapped("  ", "      ", w)
+		}
 	}
 }
 

@@ -59,8 +59,9 @@ type Result struct {
 
 // ReloadResult is the answer to a reload.
 type ReloadResult struct {
-	Applied []Change `json:"applied"`
-	Refused []Change `json:"refused"` // if any, nothing was applied
+	Applied  []Change `json:"applied"`
+	Refused  []Change `json:"refused"`            // if any, nothing was applied
+	Warnings []string `json:"warnings,omitempty"` // what of the applied could not be brought about on this host; the next reload tries again
 }
 
 // Change is one difference of a reload.

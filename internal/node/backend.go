@@ -75,7 +75,14 @@ func (n *node) checkWaits() {
 	n.waits = rest
 }
 
-// orderAndWait gives the machine an order and waits until done says that it has been carried out.
+// pendingError says that an order was accepted and has not been carried out yet. The machine goes on with it.
+type pendingError struct{ error }
+
+// Unwrap implements errors' chain.
+func (e pendingError) Unwrap() error { return e.error }
+
+// orderAndWait gives the machine an order and waits until done says that it has been carried out. When ctx ends before, the error is a
+// pendingError.
 func (b *backend) orderAndWait(ctx context.Context, order members.Event, done func(members.View) bool) (members.View, error) {
 	tell := make(chan members.View, 1)
 	_, err := ask(ctx, b.n, func(int64) (struct{}, error) {
@@ -90,7 +97,7 @@ func (b *backend) orderAndWait(ctx context.Context, order members.Event, done fu
 	case v := <-tell:
 		return v, nil
 	case <-ctx.Done():
-		return members.View{}, ctx.Err()
+		return members.View{}, pendingError{ctx.Err()}
 	case <-b.n.left:
 		select {
 		case v := <-tell:
@@ -158,31 +165,50 @@ func (b *backend) ResetFailovers(ctx context.Context, r control.ResetRequest) (c
 
 // Admin implements control.Backend.
 func (b *backend) Admin(ctx context.Context, r control.AdminRequest) (control.Result, error) {
-	order, state := members.AdminDown, "down"
+	order := members.AdminDown
 	if r.Up {
-		order, state = members.AdminUp, "up"
+		order = members.AdminUp
 	}
 	if r.Up || r.Permanent {
 		if err := b.n.store.setAdminDown(!r.Up); err != nil {
 			return control.Result{}, err
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	waiting, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	v, err := b.orderAndWait(ctx, members.Admin{Kind: order}, func(v members.View) bool {
+	v, err := b.orderAndWait(waiting, members.Admin{Kind: order}, func(v members.View) bool {
 		return r.Up || v.State == members.StateDown || v.State == members.StateActiveAttention
 	})
+	pending := errors.As(err, new(pendingError))
+	if pending {
+		v, err = ask(ctx, b.n, func(now int64) (members.View, error) { return b.n.machine.View(now), nil })
+	}
 	if err != nil {
 		return control.Result{}, err
 	}
-	res := control.Result{Done: fmt.Sprintf("%s is administratively %s: %s", b.n.local.Self.Name, state, v.State)}
-	if !r.Up && v.State == members.StateActiveAttention {
+	return adminResult(b.n.local.Self.Name, r, v, pending), nil
+}
+
+// adminResult says what has become of an order, which may be carried out later only: a member in INIT does not know yet who serves.
+func adminResult(self string, r control.AdminRequest, v members.View, pending bool) control.Result {
+	state := "down"
+	if r.Up {
+		state = "up"
+	}
+	res := control.Result{Done: fmt.Sprintf("%s is administratively %s: %s", self, state, v.State)}
+	switch {
+	case pending:
+		res.Done = fmt.Sprintf("the order is accepted and pending: %s is %s still, and administratively %s as soon as it can be", self, v.State, state)
+		if v.Reason != "" {
+			res.Details = []string{v.Reason}
+		}
+	case !r.Up && v.State == members.StateActiveAttention:
 		res.Details = []string{"it goes on serving: " + v.Reason}
 	}
 	if r.Permanent && !r.Up {
 		res.Details = append(res.Details, "this survives restarts and reboots, until holdfast admin up")
 	}
-	return res, nil
+	return res
 }
 
 // Reload implements control.Backend.

@@ -127,11 +127,7 @@ func (n *node) loop(ctx context.Context) error {
 		case <-n.o.Hangup:
 			what = "reload"
 			woke = bpf.Boottime()
-			if r, err := n.reload(); err != nil {
-				n.log.Error("reload", "error", err)
-			} else {
-				n.log.Info("reload", "applied", len(r.Applied), "refused", len(r.Refused))
-			}
+			n.hangup()
 		case <-timer.C:
 			woke = bpf.Boottime()
 		}

@@ -4,6 +4,7 @@ package node
 
 import (
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/holdfast-project/holdfast/ccp"
@@ -13,7 +14,8 @@ import (
 	"github.com/holdfast-project/holdfast/members/device"
 )
 
-// reload reads cluster.yaml again. Everything in it can change live, or nothing changes.
+// reload reads cluster.yaml again. Everything in it can change live, or nothing changes. An error means that nothing has; what the host
+// refuses of a configuration that is in force is a warning.
 func (n *node) reload() (control.ReloadResult, error) {
 	next, err := config.Load(n.o.Config)
 	if err != nil {
@@ -29,7 +31,7 @@ func (n *node) reload() (control.ReloadResult, error) {
 	result := control.ReloadResult{Applied: changes(live), Refused: changes(refused)}
 	if len(refused) > 0 {
 		n.metrics.Reloaded(false)
-		result.Applied = nil
+		result.Applied = []control.Change{}
 		return result, nil
 	}
 	if err := clash(next, local.Self.Name, n.machine.Device); err != nil {
@@ -58,10 +60,32 @@ func (n *node) reload() (control.ReloadResult, error) {
 	for _, p := range n.ports {
 		p.Interface = next.Interfaces[p.Slot]
 	}
-	return result, n.applyReload(keys)
+	result.Warnings = warningsOf(n.applyReload(keys))
+	return result, nil
 }
 
-// applyReload brings everything that runs in line with the new configuration.
+// warningsOf are the parts of a joined error, each in words.
+func warningsOf(err error) []string {
+	if err == nil {
+		return nil
+	}
+	return strings.Split(err.Error(), "\n")
+}
+
+// hangup is a reload that nobody waits for.
+func (n *node) hangup() {
+	r, err := n.reload()
+	switch {
+	case err != nil:
+		n.log.Error("reload", "error", err)
+	case len(r.Warnings) > 0:
+		n.log.Error("reload: applied, but not everywhere", "applied", len(r.Applied), "warnings", r.Warnings)
+	default:
+		n.log.Info("reload", "applied", len(r.Applied), "refused", len(r.Refused))
+	}
+}
+
+// applyReload brings everything that runs in line with the new configuration, as far as it can; the error says what could not be.
 func (n *node) applyReload(keys []ccp.Key) error {
 	n.wire.keyNumbers = keyNumbers(keys)
 	if n.o.Level != nil {

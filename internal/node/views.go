@@ -227,7 +227,7 @@ func (n *node) interfaceState(now int64, p *port) control.InterfaceState {
 func (b *backend) VIPs(ctx context.Context) (control.VIPs, error) {
 	return ask(ctx, b.n, func(now int64) (control.VIPs, error) {
 		n := b.n
-		list := control.VIPs{Member: n.local.Self.Name, Serving: n.words.Serving(gateway, now)&gate.Answer != 0}
+		list := control.VIPs{Member: n.local.Self.Name, Serving: n.words.Serving(gateway, now)&gate.Answer != 0, VIPs: []control.VIP{}}
 		holder := n.name(n.machine.View(now).Active)
 		var announced *time.Time
 		if n.serve.announced != 0 {
@@ -294,7 +294,7 @@ func (b *backend) Why(ctx context.Context) (control.Why, error) {
 	return ask(ctx, b.n, func(now int64) (control.Why, error) {
 		n := b.n
 		v := n.machine.View(now)
-		w := control.Why{Member: n.local.Self.Name, State: v.State.String(), Why: plainWhy(n.machine.Why(), n.local.Self.Name, v.State), Facts: n.facts(now, v)}
+		w := control.Why{Member: n.local.Self.Name, State: v.State.String(), Why: plainWhy(n.machine.Why(), n.local.Self.Name, v.State), Facts: n.facts(now, v), Peers: []control.WhyNot{}}
 		for _, m := range n.local.Peers {
 			w.Peers = append(w.Peers, control.WhyNot{Member: m.Name, State: v.Members[m.ID].State.String(),
 				Why: plainWhy(n.machine.WhyNot(m.ID), m.Name, v.Members[m.ID].State), Facts: n.peerFacts(now, v.Members[m.ID])})

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/holdfast-project/holdfast/bpf"
+	"github.com/holdfast-project/holdfast/ccp"
+	"github.com/holdfast-project/holdfast/internal/control"
+	"github.com/holdfast-project/holdfast/internal/metrics"
+	"github.com/holdfast-project/holdfast/internal/notify"
+	"github.com/holdfast-project/holdfast/members"
+)
+
+// TestOrderThatHasToWait: a member in INIT takes the order to go down and carries it out later; who gave it is not told that it failed.
+func TestOrderThatHasToWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := referenceNode(t, "gw-a")
+		n.asks, n.left, n.events, n.metrics = make(chan func()), make(chan struct{}), control.NewEvents(keepEvents), metrics.New(metrics.Source{})
+		n.store = remember(t, filepath.Join(t.TempDir(), "state"))
+		n.trace = openTrace(t.TempDir(), newWallClock(), "gw-a", n.log)
+		ring := ccp.NewKeyring(n.cfg.ID, n.local.Self.ID, uint8(len(n.cfg.Members)))
+		if err := ring.Load(ccp.Key{Number: 1}); err != nil {
+			t.Fatal(err)
+		}
+		n.wire = &wire{n: n, ring: ring} // without sockets: nobody hears this member
+		n.notify = notify.New(notify.Options{Cluster: "edge", Member: "gw-a", Dir: t.TempDir(), Log: n.log})
+		n.machine = members.New(n.machineConfig(), members.Boot{Now: bpf.Boottime(), Incarnation: 1})
+		go func() {
+			for f := range n.asks {
+				f()
+			}
+		}()
+		defer close(n.asks)
+		r, err := (&backend{n}).Admin(t.Context(), control.AdminRequest{Permanent: true})
+		if err != nil || !strings.Contains(r.Done, "accepted and pending: gw-a is INIT still") || !strings.Contains(strings.Join(r.Details, " "), "survives restarts") {
+			t.Errorf("told %+v, %v", r, err)
+		}
+		if !n.store.AdminDown {
+			t.Error("the order is not kept")
+		}
+	})
+}
+
+func TestAdminResult(t *testing.T) {
+	for _, k := range []struct {
+		r       control.AdminRequest
+		v       members.View
+		pending bool
+		want    control.Result
+	}{
+		{control.AdminRequest{}, members.View{State: members.StateDown}, false, control.Result{Done: "gw-a is administratively down: DOWN"}},
+		{control.AdminRequest{Up: true}, members.View{State: members.StateStandby}, false, control.Result{Done: "gw-a is administratively up: STANDBY"}},
+		{control.AdminRequest{}, members.View{State: members.StateActiveAttention, Reason: "nobody else can"}, false,
+			control.Result{Done: "gw-a is administratively down: ACTIVE(!)", Details: []string{"it goes on serving: nobody else can"}}},
+		{control.AdminRequest{}, members.View{State: members.StateInit, Reason: "waits for peers"}, true, control.Result{
+			Done: "the order is accepted and pending: gw-a is INIT still, and administratively down as soon as it can be", Details: []string{"waits for peers"}}},
+	} {
+		if got := adminResult("gw-a", k.r, k.v, k.pending); !reflect.DeepEqual(got, k.want) {
+			t.Errorf("%+v, want %+v", got, k.want)
+		}
+	}
+}
+
+// TestRefusedReload: lists are lists for programs, also when they are empty.
+func TestRefusedReload(t *testing.T) {
+	n := referenceNode(t, "gw-a")
+	n.metrics = metrics.New(metrics.Source{})
+	text, err := os.ReadFile("../../deploy/cluster.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.o.Config = filepath.Join(t.TempDir(), "cluster.yaml")
+	other := strings.Replace(string(text), "\nid: 7\n", "\nid: 8\n", 1)
+	if err := os.WriteFile(filepath.Join(filepath.Dir(n.o.Config), "cluster.key"), []byte("1:"+base64.StdEncoding.EncodeToString([]byte(strings.Repeat("k", 31)+"1"))+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(n.o.Config, []byte(other), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, err := n.reload()
+	if err != nil || len(r.Refused) == 0 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	if answer, err := json.Marshal(r); err != nil || !strings.Contains(string(answer), `"applied":[]`) || strings.Contains(string(answer), "warnings") {
+		t.Errorf("answered %s, %v", answer, err)
+	}
+}
+
+func TestWarningsOf(t *testing.T) {
+	err := errors.Join(nil, errors.Join(errors.New("interface inside: no such device"), errors.New("gate: no memory")), nil)
+	if got := warningsOf(err); !reflect.DeepEqual(got, []string{"interface inside: no such device", "gate: no memory"}) || warningsOf(nil) != nil {
+		t.Errorf("%q", got)
+	}
+}
