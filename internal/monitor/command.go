@@ -40,7 +40,12 @@ const (
 
 // prologue runs in the command's own shell. Its limit of processes counts for all of the user's (not for root's): it is there for the
 // one that forks without end. The two spellings are bash's and dash's.
-const prologue = `echo 500 >/proc/self/oom_score_adj; ulimit -c 0; ulimit -u 1024 || ulimit -p 1024`
+//
+// The daemon may use real-time priorities and lock memory without end; a command inherits neither.
+const prologue = `echo 500 >/proc/self/oom_score_adj; ulimit -c 0; ulimit -u 1024 || ulimit -p 1024; ulimit -r 0; ulimit -l 64`
+
+// limits are what the shell may have no word for, or refuse: the same for whatever it is. They are set from outside once it runs.
+var limits = map[int]unix.Rlimit{unix.RLIMIT_RTPRIO: {}, unix.RLIMIT_NICE: {}, unix.RLIMIT_MEMLOCK: {Cur: 64 << 10, Max: 64 << 10}}
 
 // environment is what each command has.
 var environment = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/", "LANG=C", "SHELL=/bin/sh"}
@@ -131,6 +136,9 @@ func (r *Runner) Run(ctx context.Context, name string, c Command) (last string, 
 	}
 	pid := cmd.Process.Pid
 	_ = unix.Setpriority(unix.PRIO_PGRP, pid, nice)
+	for what, limit := range limits {
+		_ = unix.Prlimit(pid, what, &limit, nil) // it may have ended
+	}
 	text := make(chan string, 1)
 	go func() { text <- lastLine(out) }()
 	exited := make(chan error, 1)

@@ -78,6 +78,16 @@ func TestSandbox(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unix.Close(leak)
+	for _, what := range []int{unix.RLIMIT_RTPRIO, unix.RLIMIT_NICE, unix.RLIMIT_MEMLOCK} { // as the daemon's unit has them
+		var before unix.Rlimit
+		if unix.Prlimit(0, what, nil, &before) != nil || os.Geteuid() != 0 {
+			continue
+		}
+		if err := unix.Prlimit(0, what, &unix.Rlimit{Cur: max(40, before.Cur), Max: max(40, before.Max)}, nil); err != nil {
+			t.Logf("limit %d stays at %v: %v", what, before, err)
+		}
+		defer func() { _ = unix.Prlimit(0, what, &before, nil) }()
+	}
 	runners(t, func(t *testing.T, r *Runner) {
 		for _, k := range []struct{ what, line, want, user string }{
 			{"user", "id -u; id -un", "nobody", ""},
@@ -94,6 +104,9 @@ func TestSandbox(t *testing.T) {
 			{"memory", "cat /proc/self/oom_score_adj", "500", ""},
 			{"processes", "ulimit -p 2>/dev/null || ulimit -u", "1024", ""},
 			{"core", "ulimit -c", "0", ""},
+			{"locked memory", "ulimit -l", "64", ""},
+			{"real time", "ulimit -r", "0", ""},
+			{"niceness", "while ! grep -q 'Max nice priority *0 *0 ' /proc/self/limits; do :; done; echo none", "none", ""}, // set once it runs
 		} {
 			last, err := run(t, r, 5*time.Second, Command{Line: k.line, User: k.user, Env: []string{"HOLDFAST_X=1"}})
 			if err != nil || strings.TrimSpace(last) != k.want {

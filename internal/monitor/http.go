@@ -11,7 +11,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"regexp"
 	"slices"
 
@@ -83,7 +82,7 @@ func (h *httpCheck) well(code int) bool {
 func (h *httpCheck) client() (*http.Client, error) {
 	conf := &tls.Config{ServerName: h.ServerName, InsecureSkipVerify: h.NoVerify, MinVersion: tls.VersionTLS12}
 	if h.CA != "" {
-		text, err := os.ReadFile(h.CA)
+		text, err := head(h.CA, fileRead)
 		if err != nil {
 			return nil, fmt.Errorf("certificates to trust: %w", err)
 		}

@@ -19,6 +19,9 @@ import (
 // watchMax bounds the processes of one monitor that are watched through pidfds; more are counted at each interval.
 const watchMax = 64
 
+// pidRead is how much of a pidfile is read: it is often another user's to write.
+const pidRead = 64
+
 // process checks that processes run. Those that were found are watched: while enough of them live there is nothing to look for.
 type process struct {
 	Process
@@ -73,7 +76,7 @@ func (p *process) check(context.Context) verdict.Result {
 
 // byFile looks at the process that a file names.
 func (p *process) byFile() verdict.Result {
-	text, err := os.ReadFile(p.PIDFile)
+	text, err := head(p.PIDFile, pidRead)
 	if err != nil {
 		return verdict.Wrong(err.Error())
 	}

@@ -4,6 +4,7 @@ package monitor
 
 import (
 	"fmt"
+	"golang.org/x/sys/unix"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -136,5 +137,23 @@ func TestProcessOfPIDFile(t *testing.T) {
 	write(strconv.Itoa(spawn(t, name).Pid))
 	if r := w.want(verdict.OK, ""); r.Monitor != "y" {
 		t.Errorf("%+v", r)
+	}
+}
+
+// TestHostilePIDFile: whoever may write the file makes the daemon neither wait nor read without end.
+func TestHostilePIDFile(t *testing.T) {
+	dir := t.TempDir()
+	fifo, long := filepath.Join(dir, "fifo"), filepath.Join(dir, "long")
+	if err := unix.Mkfifo(fifo, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(long, fmt.Appendf(nil, "%d%*s", os.Getpid(), 1<<16, "x"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	bad(t, Process{PIDFile: fifo}, "is not a regular file")
+	bad(t, Process{PIDFile: "/dev/zero"}, "is not a regular file")
+	good(t, Process{PIDFile: long}) // the number is in what is read of it
+	if text, err := head(long, pidRead); err != nil || len(text) != pidRead {
+		t.Errorf("%d bytes read, %v", len(text), err)
 	}
 }

@@ -94,7 +94,7 @@ func (p *procs) comm(pid int) (string, error) {
 
 // argument is the last part of a process's first argument.
 func (p *procs) argument(pid int) string {
-	text, err := os.ReadFile(filepath.Join(p.root, strconv.Itoa(pid), "cmdline"))
+	text, err := head(filepath.Join(p.root, strconv.Itoa(pid), "cmdline"), 4096)
 	if err != nil {
 		return ""
 	}
