@@ -3,10 +3,15 @@
 package monitor
 
 import (
+	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-project/holdfast/dataplane/link/linktest"
 	"github.com/holdfast-project/holdfast/internal/labtest"
@@ -119,6 +124,10 @@ func TestRoute(t *testing.T) {
 	w.want(verdict.Problem, "no route")
 	ip("route add default via 10.22.0.2 proto bgp")
 	w.want(verdict.OK, "")
+	ip("route replace default via 10.22.0.2 proto static") // of which the old one is not told
+	w.want(verdict.Problem, "no route")
+	ip("route replace default via 10.22.0.2 proto bgp")
+	w.want(verdict.OK, "")
 	here.SetUp("hfn0", false) // of this the kernel does not tell
 	w.want(verdict.Problem, "no route")
 	here.SetUp("hfn0", true)
@@ -158,6 +167,52 @@ func TestRouteKinds(t *testing.T) {
 	good(t, Route{Prefix: p("10.50.0.0/16"), Table: 254, Device: "hfn0", Min: 1})
 	bad(t, Route{Prefix: p("10.50.0.0/16"), Table: 254, Device: "lo", Min: 1}, "no route to 10.50.0.0/16 dev lo")
 	bad(t, Route{Prefix: p("10.50.0.0/16"), Table: 254, Device: "none0", Min: 1}, "no route")
+}
+
+// TestRouteLookup: a route that is what an address in its prefix takes is found without the table.
+func TestRouteLookup(t *testing.T) {
+	here, _ := segment(t)
+	ip := func(args string) { t.Helper(); here.Run("ip", strings.Fields(args)...) }
+	ip("route add default via 10.22.0.2")
+	ip("-6 route add default via 2001:db8:22::2")
+	ip("route add 10.50.0.0/16 via 10.22.0.2")
+	ip("-6 route add 2001:db8:50::/48 via 2001:db8:22::2")
+	a, err := openRoutes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.close()
+	for _, prefix := range []string{"0.0.0.0/0", "::/0", "10.50.0.0/16", "2001:db8:50::/48"} {
+		r := &route{Route: Route{Prefix: netip.MustParsePrefix(prefix), Table: 254, Min: 1}}
+		n := 0
+		err := a.ask(unix.RTM_GETROUTE, 0, r.lookup(), func(b []byte) {
+			if p, ok := parseRoute(b); ok && r.same(p) {
+				n += r.hops(p, 0)
+			}
+		})
+		if err != nil || n != 1 {
+			t.Errorf("%s: %d routes, %v", prefix, n, err)
+		}
+		good(t, r.Route)
+	}
+}
+
+// TestManyRoutes: a table that takes many messages is counted whole.
+func TestManyRoutes(t *testing.T) {
+	here, _ := segment(t)
+	var batch strings.Builder
+	const many = 4000
+	for i := range many {
+		fmt.Fprintf(&batch, "route add 10.%d.%d.0/24 via 10.22.0.2 proto isis\n", 100+i/256, i%256)
+	}
+	path := filepath.Join(t.TempDir(), "batch")
+	if err := os.WriteFile(path, []byte(batch.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	here.Run("ip", "-batch", path)
+	good(t, Route{Table: 254, Protocol: 187, Min: many})
+	bad(t, Route{Table: 254, Protocol: 187, Min: many + 1}, "4000 routes of isis, fewer than 4001")
+	good(t, Route{Prefix: netip.MustParsePrefix("10.100.0.0/24"), Table: 254, Min: 1})
 }
 
 // TestRouteStorm: changes of other routes wake nobody.

@@ -42,12 +42,13 @@ func newRoute(r Route, n *notices) *route {
 func (r *route) changed() <-chan struct{} { return r.ear.news }
 func (r *route) close()                   { r.notices.leave(r.ear) }
 
-// wants reports whether a change may concern the routes: one of them, or a device, address or next hop that routes go away with.
+// wants reports whether a change may concern the routes: one to their prefix in their table, or a device, address or next hop that routes
+// go away with. A route that replaces another one is told of alone, so that all else of it may differ from what is wanted.
 func (r *route) wants(m netlink.Message) bool {
 	switch m.Header.Type {
 	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
 		p, ok := parseRoute(m.Data)
-		return ok && r.same(p)
+		return ok && p.table == r.Table && (!r.Prefix.IsValid() || p.prefix == r.Prefix)
 	}
 	return true
 }
@@ -96,7 +97,8 @@ func protocolName(n int) string {
 	return fmt.Sprintf("protocol %d", n)
 }
 
-// count dumps the table and counts the next hops that match. The kernel leaves out other tables and protocols.
+// count counts the next hops that match: of the one route that the kernel finds if that is enough, else of the whole table, of which
+// the kernel leaves out other tables and protocols.
 func (r *route) count() (int, error) {
 	index := 0
 	if r.Device != "" {
@@ -106,35 +108,64 @@ func (r *route) count() (int, error) {
 		}
 		index = ifi.Index
 	}
-	c, err := netlink.Dial(unix.NETLINK_ROUTE, &netlink.Config{Strict: true})
+	a, err := openRoutes()
 	if err != nil {
 		return 0, err
 	}
-	defer c.Close()
+	defer a.close()
+	n := 0
+	add := func(b []byte) {
+		if p, ok := parseRoute(b); ok && r.same(p) {
+			n += r.hops(p, index)
+		}
+	}
+	if r.Prefix.IsValid() {
+		// Rules may lead elsewhere, a longer prefix may cover the address, another route to the prefix may have a better metric: of any
+		// answer that is not enough nothing follows.
+		if err := a.ask(unix.RTM_GETROUTE, 0, r.lookup(), add); err == nil && n >= r.Min {
+			return n, nil
+		}
+		n = 0
+	}
 	families := []byte{unix.AF_INET, unix.AF_INET6}
 	if r.Prefix.IsValid() && r.Prefix.Addr().Is4() || r.Via.Is4() {
 		families = families[:1]
 	} else if r.Prefix.IsValid() || r.Via.IsValid() {
 		families = families[1:]
 	}
-	n := 0
 	for _, f := range families {
-		messages, err := c.Execute(netlink.Message{
-			Header: netlink.Header{Type: unix.RTM_GETROUTE, Flags: netlink.Request | netlink.Dump}, Data: r.request(f),
-		})
-		if errors.Is(err, unix.ENOENT) { // the table comes with its first route
-			continue
-		}
-		if err != nil {
+		err := a.ask(unix.RTM_GETROUTE, unix.NLM_F_DUMP, r.request(f), add)
+		if err != nil && !errors.Is(err, unix.ENOENT) { // the table comes with its first route
 			return 0, err
-		}
-		for _, m := range messages {
-			if p, ok := parseRoute(m.Data); ok && r.same(p) {
-				n += r.hops(p, index)
-			}
 		}
 	}
 	return n, nil
+}
+
+// Where a default route is looked up: documentation's addresses (RFC 5737, RFC 3849), which no longer prefix should cover.
+var (
+	anywhere4 = netip.MustParseAddr("203.0.113.254")
+	anywhere6 = netip.MustParseAddr("2001:db8:ffff:ffff::1")
+)
+
+// lookup is the body of a request for the route to an address in the prefix: struct rtmsg and the address.
+func (r *route) lookup() []byte {
+	to, family := r.Prefix.Addr(), byte(unix.AF_INET6)
+	if to.Is4() {
+		family = unix.AF_INET
+	}
+	switch {
+	case r.Prefix.Bits() == 0 && to.Is4():
+		to = anywhere4
+	case r.Prefix.Bits() == 0:
+		to = anywhere6
+	}
+	b := make([]byte, sizeofRtMsg, sizeofRtMsg+20)
+	b[0], b[1] = family, byte(to.BitLen())
+	binary.NativeEndian.PutUint32(b[8:], unix.RTM_F_FIB_MATCH)
+	b = binary.NativeEndian.AppendUint16(b, uint16(4+to.BitLen()/8))
+	b = binary.NativeEndian.AppendUint16(b, unix.RTA_DST)
+	return append(b, to.AsSlice()...)
 }
 
 // request is the body of a dump: struct rtmsg and the table.

@@ -12,8 +12,10 @@ import (
 )
 
 const (
-	// gap is the least time between two checks that events ask for: 20 a second are enough to follow anything.
-	gap = 50 * time.Millisecond
+	// gap is the least time between two checks that events ask for: 20 a second are enough to follow anything. A check that takes long
+	// gets restsFor times as long: however many events come, a monitor takes no more than that part of a processor.
+	gap      = 50 * time.Millisecond
+	restsFor = 20
 	// grace is how long after its timeout a check may take to notice it.
 	grace = 50 * time.Millisecond
 	// leaving is how long a check that is told to end may take to.
@@ -92,6 +94,9 @@ func (m *monitor) run(ctx context.Context) {
 		e := m.once(ctx, c)
 		if ctx.Err() != nil {
 			return
+		}
+		if _, waits := m.spec.Check.(Unit); !waits { // for an answer, which costs nothing
+			schedule.Gap(int64(max(gap, restsFor*e.took)))
 		}
 		changed := v.Observe(now(), e.result)
 		m.set.note(m.state, v, e)

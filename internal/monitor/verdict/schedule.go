@@ -21,6 +21,9 @@ func NewSchedule(now, interval, gap, shift int64) *Schedule {
 // Due is when the next check is to begin.
 func (s *Schedule) Due() int64 { return s.due }
 
+// Gap sets the gap that events leave from now on; above the interval it has no effect.
+func (s *Schedule) Gap(gap int64) { s.gap = gap }
+
 // Began says that a check has begun.
 func (s *Schedule) Began(now int64) {
 	s.began = now

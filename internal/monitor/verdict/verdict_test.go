@@ -123,3 +123,16 @@ func TestSchedule(t *testing.T) {
 		}
 	}
 }
+
+// TestGap: a check that was expensive keeps events waiting for longer, though never beyond the interval.
+func TestGap(t *testing.T) {
+	for gap, want := range map[int64]int64{10: 10, 60: 60, 1000: 100} {
+		s := NewSchedule(0, 100, 10, 0)
+		s.Began(0)
+		s.Gap(gap)
+		s.Woken(5)
+		if s.Due() != want {
+			t.Errorf("gap %d: due at %d, want %d", gap, s.Due(), want)
+		}
+	}
+}
