@@ -6,8 +6,8 @@
 // member itself is behind Backend. It must not import anything of the module: its types are neither the machine's nor the wire's,
 // the node translates.
 //
-//	GET  /v1/state  interfaces  devices  vips  failovers  timers  why  counters
-//	GET  /v1/events[?since=SEQ][&follow=1]        newline-delimited JSON, one Event a line
+//	GET  /v1/state  interfaces  devices  vips  failovers  history  timers  why  counters
+//	GET  /v1/events[?since=SEQ][&run=ID][&follow=1]  newline-delimited JSON, one Event a line
 //	POST /v1/failover            FailoverRequest   move the gateway
 //	POST /v1/failover/reset      ResetRequest      forget counter and history
 //	POST /v1/admin               AdminRequest      take this member out, or back

@@ -22,6 +22,10 @@ func TestReferenceHasEveryPathAndField(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	comment, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
 	paths := regexp.MustCompile(`\b(get|post|order)\(s, mux, "([a-z/]+)"`).FindAllStringSubmatch(string(handler), -1)
 	if len(paths) < 15 {
 		t.Errorf("only %d paths found", len(paths))
@@ -33,6 +37,9 @@ func TestReferenceHasEveryPathAndField(t *testing.T) {
 		}
 		if want := "`" + method + " /v1/" + p[2] + "`"; !strings.Contains(string(text), want) {
 			t.Errorf("docs/API.md does not have %s", want)
+		}
+		if !regexp.MustCompile(method + `.*[ /]` + p[2] + `\b`).Match(comment) {
+			t.Errorf("doc.go does not have %s /v1/%s", method, p[2])
 		}
 	}
 	seen := map[reflect.Type]bool{}
