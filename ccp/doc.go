@@ -142,17 +142,19 @@
 //	                 8 undecided; members heard [1]byte, a bit each; ms since: the carrier changed, CCP came in, CCP was proved to
 //	                 go out, a station that is no member was heard
 //	 4 devices       flags [1]byte: 1 truncated; for each: status [1]byte, name, reason; texts are a length [1]byte and bytes,
-//	                 printable ASCII; 32 and 64 at most, all devices 360 bytes at most
+//	                 printable ASCII; 32 and 64 at most, all devices 360 bytes at most: reasons are shortened before any is left out
 //	 5 policy        generation [8]byte, ms left of a freeze
 //	 6 config        [32]byte, digest of the cluster-wide configuration
 //	 7 mode          mode [1]byte, recovery [1]byte
 //	 8 version       protocol version [4]byte, build: a text of 24 bytes at most
 //	 9 capabilities  [8]byte, bits
 //	10 load          CPU in thousandths [2]byte; latest probe, lease renewal, softirq in the last second, in us [4]byte each
-//	11 forced        member named [1]byte, 255 nobody; ms left; number [8]byte: the higher is the newer order
+//	11 forced        member named [1]byte, 255 nobody; ms left; number [8]byte: the higher is the newer order; flags [1]byte, which
+//	                 older senders leave out: 1 done, the member named has served since
 //	12 budget        voluntary moves left [1]byte, of [1]byte, ms for which none are made
 //	13 boot          [16]byte, id of the machine's boot
 //	14 keys          number in use [1]byte; for each key held: number [1]byte, fingerprint [8]byte
+//	15 weight        sum of the weights of all problems [4]byte, devices left out [1]byte
 //
 //	state: 1 INIT 2 READY 3 STANDBY 4 ACTIVE 5 ACTIVE(!) 6 DOWN 7 LOST    status: 1 ok 2 init 3 problem
 //	mode: 1 ha 2 load sharing, multicast 3 load sharing, unicast          recovery: 1 maintain-current 2 highest-priority

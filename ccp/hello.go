@@ -13,9 +13,10 @@ const (
 	MaxDeviceName   = 32
 	MaxDeviceReason = 64
 	MaxBuild        = 24
-	// MaxDevicesLen is the longest list of devices in bytes; when the list is longer, devices are left out, the well ones first,
-	// and DevicesTruncated is set.
+	// MaxDevicesLen is the longest list of devices in bytes; when the list is longer, its reasons are shortened, to minReason bytes at
+	// the least, and then devices are left out, the well ones first: DevicesTruncated is set and Omitted counts them.
 	MaxDevicesLen = 360
+	minReason     = 8
 )
 
 // State is a member's state on the wire. ONLY APPEND.
@@ -102,6 +103,10 @@ type Hello struct {
 	// Devices are the sender's critical devices, cut short where they do not fit, which DevicesTruncated says.
 	Devices          []DeviceView
 	DevicesTruncated bool
+	// Weight is the sum of the weights of all problems of the sender, 0 for none, or if it does not tell. Omitted is how many devices
+	// do not stand in Devices for want of room, 255 for more.
+	Weight  uint32
+	Omitted uint8
 	// PolicyGeneration is that of the policy in force, 0 for none.
 	PolicyGeneration uint64
 	// FrozenMs is how much of a freeze of voluntary moves is left, 0 without one.
@@ -170,6 +175,8 @@ type Forced struct {
 	ForMs uint32
 	// ID orders forced hand-overs: the higher is newer.
 	ID uint64
+	// Done says that the member named has served since. Older senders leave it out: not done.
+	Done bool
 }
 
 // Budget is what is left for voluntary moves.
@@ -196,6 +203,7 @@ const (
 	tlvBudget       = 12
 	tlvBootID       = 13
 	tlvKeys         = 14
+	tlvWeight       = 15
 )
 
 // Flags in TLVs, and lengths of the values and entries of this version. Values may grow at their end.
@@ -205,6 +213,8 @@ const (
 	flagStopping   = 4
 
 	flagTruncated = 1
+
+	flagDone = 1
 
 	flagCarrier   = 1
 	flagProblem   = 2
@@ -224,4 +234,5 @@ const (
 	budgetLen       = 1 + 1 + 4
 	bootIDLen       = 16
 	keyEntryLen     = 1 + 8
+	weightLen       = 4 + 1
 )

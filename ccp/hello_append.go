@@ -24,7 +24,7 @@ func (h *Hello) Append(b []byte) []byte {
 	b = endTLV(b, at)
 
 	b = h.appendInterfaces(b)
-	b = h.appendDevices(b)
+	b, omitted := h.appendDevices(b)
 
 	b, at = beginTLV(b, tlvPolicy)
 	b = be.AppendUint64(b, h.PolicyGeneration)
@@ -59,6 +59,7 @@ func (h *Hello) Append(b []byte) []byte {
 	b = append(b, h.Forced.To)
 	b = be.AppendUint32(b, h.Forced.ForMs)
 	b = be.AppendUint64(b, h.Forced.ID)
+	b = append(b, flag(h.Forced.Done, flagDone))
 	b = endTLV(b, at)
 
 	b, at = beginTLV(b, tlvBudget)
@@ -78,6 +79,11 @@ func (h *Hello) Append(b []byte) []byte {
 			b = be.AppendUint64(b, k.Fingerprint)
 		}
 	}
+	b = endTLV(b, at)
+
+	b, at = beginTLV(b, tlvWeight)
+	b = be.AppendUint32(b, h.Weight)
+	b = append(b, byte(min(int(h.Omitted)+omitted, 255)))
 	return endTLV(b, at)
 }
 
@@ -102,7 +108,9 @@ func (h *Hello) appendInterfaces(b []byte) []byte {
 }
 
 // appendDevices writes the devices that fit in their order; those in problem are chosen first, then those in init, then the others.
-func (h *Hello) appendDevices(b []byte) []byte {
+// It returns how many do not.
+func (h *Hello) appendDevices(b []byte) (_ []byte, omitted int) {
+	reason := h.reasonLimit()
 	b, at := beginTLV(b, tlvDevices)
 	b = append(b, 0)
 	// How many of each rank fit: a rank is only begun when the better ones fit whole.
@@ -114,7 +122,7 @@ func (h *Hello) appendDevices(b []byte) []byte {
 			if d.rank() != rank {
 				continue
 			}
-			if left -= d.wireLen(); left < 0 {
+			if left -= d.wireLen(reason); left < 0 {
 				truncated = true
 				break
 			}
@@ -124,20 +132,35 @@ func (h *Hello) appendDevices(b []byte) []byte {
 	for i := range h.Devices {
 		d := &h.Devices[i]
 		if fit[d.rank()] == 0 {
+			omitted++
 			continue
 		}
 		fit[d.rank()]--
 		b = append(b, byte(d.Status))
 		b = appendText(b, d.Name, MaxDeviceName)
-		b = appendText(b, d.Reason, MaxDeviceReason)
+		b = appendText(b, d.Reason, reason)
 	}
 	b[at] = flag(truncated, flagTruncated)
-	return endTLV(b, at)
+	return endTLV(b, at), omitted
 }
 
-// wireLen is how many bytes d takes in the list.
-func (d *DeviceView) wireLen() int {
-	return 3 + min(len(d.Name), MaxDeviceName) + min(len(d.Reason), MaxDeviceReason)
+// reasonLimit is the longest reason with which all devices fit, minReason if they do with none.
+func (h *Hello) reasonLimit() int {
+	for limit := MaxDeviceReason; limit > minReason; limit-- {
+		n := 0
+		for i := range h.Devices {
+			n += h.Devices[i].wireLen(limit)
+		}
+		if n <= MaxDevicesLen {
+			return limit
+		}
+	}
+	return minReason
+}
+
+// wireLen is how many bytes d takes in the list, if its reason has so many at most.
+func (d *DeviceView) wireLen(reason int) int {
+	return 3 + min(len(d.Name), MaxDeviceName) + min(len(d.Reason), reason)
 }
 
 // rank is 0 for what an operator must see first.

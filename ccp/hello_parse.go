@@ -27,7 +27,7 @@ func ParseHello(body []byte) (Hello, error) {
 var leastLen = [...]int{
 	tlvState: stateLen, tlvView: 1, tlvInterfaces: 1, tlvDevices: 1, tlvPolicy: policyLen, tlvConfig: configLen, tlvMode: modeLen,
 	tlvVersion: versionLen, tlvCapabilities: capabilitiesLen, tlvLoad: loadLen, tlvForced: forcedLen, tlvBudget: budgetLen,
-	tlvBootID: bootIDLen, tlvKeys: 1,
+	tlvBootID: bootIDLen, tlvKeys: 1, tlvWeight: weightLen,
 }
 
 func (h *Hello) parseTLV(typ uint16, value []byte) error {
@@ -67,12 +67,15 @@ func (h *Hello) parseTLV(typ uint16, value []byte) error {
 		h.Load = Load{CPUPermille: r.u16(), ProbeJitterUs: r.u32(), LeaseDelayUs: r.u32(), SoftirqUs: r.u32()}
 	case tlvForced:
 		h.Forced = Forced{To: r.u8(), ForMs: r.u32(), ID: r.u64()}
+		h.Forced.Done = len(r) > 0 && r.u8()&flagDone != 0
 	case tlvBudget:
 		h.Budget = Budget{Left: r.u8(), Limit: r.u8(), DampedMs: r.u32()}
 	case tlvBootID:
 		copy(h.BootID[:], value)
 	case tlvKeys:
 		h.Keys = parseKeyStatement(r)
+	case tlvWeight:
+		h.Weight, h.Omitted = r.u32(), r.u8()
 	}
 	return nil
 }
@@ -120,7 +123,7 @@ func (h *Hello) parseDevices(r reader) error {
 		if !okName || !okReason {
 			return fmt.Errorf("%w: device %d runs over its TLV", ErrMalformed, len(h.Devices))
 		}
-		if left -= d.wireLen(); left < 0 {
+		if left -= d.wireLen(MaxDeviceReason); left < 0 {
 			h.DevicesTruncated = true
 			return nil
 		}

@@ -25,7 +25,8 @@ func fullHello() Hello {
 		PolicyGeneration: 0x2122232425262728, FrozenMs: 0x292a2b2c, Mode: ModeHA, Recovery: RecoveryHighestPriority,
 		Version: 0x31323334, Capabilities: 0x3536373839404142, Build: "v1.2.3",
 		Load:   Load{CPUPermille: 0x4344, ProbeJitterUs: 0x45464748, LeaseDelayUs: 0x494a4b4c, SoftirqUs: 0x4d4e4f50},
-		Forced: Forced{To: 3, ForMs: 0x51525354, ID: 0x55565758595a5b5c},
+		Forced: Forced{To: 3, ForMs: 0x51525354, ID: 0x55565758595a5b5c, Done: true},
+		Weight: 0xe1e2e3e4, Omitted: 0xe5,
 		Budget: Budget{Left: 4, Limit: 5, DampedMs: 0x61626364},
 		Keys:   KeyStatement{Using: 1, Held: [2]KeyName{{1, 0x7172737475767778}, {2, 0x8182838485868788}}},
 	}
@@ -61,10 +62,11 @@ func TestHelloGolden(t *testing.T) {
 		0008 000b 31323334 06 `+fmt.Sprintf("%x", "v1.2.3")+`
 		0009 0008 3536373839404142
 		000a 000e 4344 45464748 494a4b4c 4d4e4f50
-		000b 000d 03 51525354 55565758595a5b5c
+		000b 000e 03 51525354 55565758595a5b5c 01
 		000c 0006 04 05 61626364
 		000d 0010 d0d1d2d3d4d5d6d7d8d9dadbdcdddedf
-		000e 0013 01 01 7172737475767778 02 8182838485868788`)
+		000e 0013 01 01 7172737475767778 02 8182838485868788
+		000f 0005 e1e2e3e4 e5`)
 	if string(b) != string(want) {
 		t.Fatalf("encoded\n%x\nwant\n%x", b, want)
 	}
@@ -124,9 +126,19 @@ func TestHelloDevicesTruncated(t *testing.T) {
 	for _, d := range back.Devices {
 		names = append(names, strings.TrimPrefix(d.Name, "device-"))
 	}
-	// 52 bytes each, so 6 fit: the 4 problems and the first 2 of the others, in the list's own order.
-	if got := strings.Join(names, " "); got != "00 01 04 09 14 19" {
-		t.Fatalf("kept %s", got)
+	// 20 bytes each with the shortest reasons, so 18 fit: the 4 problems and the first 14 of the others, in the list's own order.
+	if got := strings.Join(names, " "); got != "00 01 02 03 04 05 06 07 08 09 10 11 12 13 14 15 16 19" || back.Omitted != 2 {
+		t.Fatalf("kept %s, %d omitted", got, back.Omitted)
+	}
+	if again, err := ParseHello(back.Append(nil)); err != nil || again.Omitted != 2 || !again.DevicesTruncated {
+		t.Fatalf("told on: %d omitted, %v", again.Omitted, err)
+	}
+
+	// Ten have room with shorter reasons: none is left out.
+	h.Devices = h.Devices[:10]
+	back, err = ParseHello(h.Append(nil))
+	if err != nil || back.DevicesTruncated || back.Omitted != 0 || len(back.Devices) != 10 || back.Devices[9].Reason != reason[:24] {
+		t.Fatalf("of ten: %+v, %v", back, err)
 	}
 }
 
@@ -134,6 +146,7 @@ func TestParseHelloSkipsAndRefuses(t *testing.T) {
 	zero := Hello{Forced: Forced{To: Nobody}}
 	mode := Hello{Forced: Forced{To: Nobody}, Mode: 7, Recovery: 9}
 	text := Hello{Forced: Forced{To: Nobody}, Build: "a?b"}
+	older := Hello{Forced: Forced{To: 3, ForMs: 2, ID: 5}}
 	views := Hello{Forced: Forced{To: Nobody}}
 	views.View[0] = MemberView{1, 2, 3}
 	views.View[1] = MemberView{4, 5, 6}
@@ -144,7 +157,8 @@ func TestParseHelloSkipsAndRefuses(t *testing.T) {
 		{"nothing", "", &zero},
 		{"padding only", "00000000", &zero},
 		{"an unknown TLV", "7fff 0002 abcd 0007 0002 0709", &mode},
-		{"an unknown TLV right behind the last known one", "000f 0000 0007 0002 0709", &mode},
+		{"a forced hand-over of an older sender", "000b 000d 03 00000002 0000000000000005", &older},
+		{"an unknown TLV right behind the last known one", "0010 0000 0007 0002 0709", &mode},
 		{"a value that has grown", "0007 0004 0709 abcd", &mode},
 		{"entries that have grown", "0002 0017 0b 01 00000002 00000003 eeee 04 00000005 00000006 eeee", &views},
 		{"a byte after the entries", "0002 0014 09 01 00000002 00000003 04 00000005 00000006 ff", &views},

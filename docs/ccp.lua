@@ -358,6 +358,7 @@ field("load.softirq", "uint32", "Softirq late (us)")
 field("forced.to", "uint8", "Forced to", base.DEC, somebody)
 field("forced.left", "uint32", "Forced, time left (ms)")
 field("forced.id", "uint64", "Forced, order number")
+field("forced.done", "bool", "Forced, done", 8, nil, 1)
 field("budget.left", "uint8", "Voluntary moves left")
 field("budget.limit", "uint8", "Voluntary moves, limit")
 field("budget.damped", "uint32", "Damped (ms)")
@@ -365,6 +366,8 @@ field("boot_id", "bytes", "Boot id")
 field("keys.using", "uint8", "Key in use")
 field("keys.number", "uint8", "Key held")
 field("keys.fingerprint", "uint64", "Fingerprint", base.HEX)
+field("weight", "uint32", "Weight of all problems")
+field("devices.omitted", "uint8", "Devices left out")
 
 local list = {}
 for _, v in pairs(f) do list[#list + 1] = v end
@@ -511,13 +514,17 @@ local tlvs = {
     t:add(f["load.cpu"], v(0, 2))
     add_fields(t, v(2, 12), ages("load.", "probe", "lease", "softirq"))
   end },
-  [11] = { "forced", 13, function(v, t) add_fields(t, v, { { "forced.to", 1 }, { "forced.left", 4 }, { "forced.id", 8 } }) end },
+  [11] = { "forced", 13, function(v, t)
+    add_fields(t, v, { { "forced.to", 1 }, { "forced.left", 4 }, { "forced.id", 8 } })
+    if v:len() > 13 then t:add(f["forced.done"], v(13, 1)) end
+  end },
   [12] = { "budget", 6, function(v, t) add_fields(t, v, { { "budget.left", 1 }, { "budget.limit", 1 }, { "budget.damped", 4 } }) end },
   [13] = { "boot", 16, function(v, t) add_fields(t, v, { { "boot_id", 16 } }) end },
   [14] = { "keys", 1, function(v, t)
     t:add(f["keys.using"], v(0, 1))
     for at = 1, v:len() - 9, 9 do add_fields(t, v(at, 9), { { "keys.number", 1 }, { "keys.fingerprint", 8 } }) end
   end },
+  [15] = { "weight", 5, function(v, t) add_fields(t, v, { { "weight", 4 }, { "devices.omitted", 1 } }) end },
 }
 
 local function hello(body, tree)

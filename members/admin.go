@@ -35,10 +35,10 @@ func (m *Machine) admin(e Admin) {
 		if int(e.Target) >= len(m.cfg.Names) {
 			return
 		}
-		m.setForce(e.Target, e.For, m.nextForce())
+		m.setForce(e.Target, e.For, m.nextForce(), false)
 	case AdminForceEnd:
 		if m.force.to != Nobody {
-			m.setForce(Nobody, 0, m.nextForce())
+			m.setForce(Nobody, 0, m.nextForce(), false)
 		}
 	case AdminResetFailovers:
 		m.failovers, m.lastReset, m.flap = 0, m.now, flap{}
@@ -80,12 +80,12 @@ func (m *Machine) setAdminDown(down bool) {
 // nextForce returns an order number above all seen, which no other member gives.
 func (m *Machine) nextForce() uint64 { return (m.force.id>>3+1)<<3 | uint64(m.self) }
 
-func (m *Machine) setForce(to uint8, d time.Duration, id uint64) {
+func (m *Machine) setForce(to uint8, d time.Duration, id uint64, done bool) {
 	until := int64(0)
 	if d > 0 {
 		until = m.now + int64(d)
 	}
-	m.force = force{to: to, until: until, id: id, done: to == m.server && to != Nobody}
+	m.force = force{to: to, until: until, id: id, done: to != Nobody && (done || to == m.server)}
 	m.helloSoon = true
 	if to == Nobody {
 		m.note(CodeForceEnded, "the forced hand-over was ended")
@@ -93,19 +93,25 @@ func (m *Machine) setForce(to uint8, d time.Duration, id uint64) {
 	}
 	text := "hand-over to " + m.name(to) + " was ordered"
 	if d > 0 {
-		text += fmt.Sprintf(" for %v", d)
+		text += fmt.Sprintf(" for %v", d.Round(100*time.Millisecond))
+	}
+	if done {
+		text += ", and was done"
 	}
 	m.do(Record{Code: CodeForced, From: m.state, To: m.state, Reason: text, Peer: to})
 }
 
-// learnForce adopts a newer order from a HELLO.
+// learnForce adopts a newer order from a HELLO. That an order is done is seen by all who watch; the member that it names may have
+// started anew since, or not have known the order at first.
 func (m *Machine) learnForce(h *Hello) {
 	switch {
+	case h.ForcedID == m.force.id && h.ForcedDone && h.ForcedTo == m.self && m.force.to == m.self:
+		m.force.done = true
 	case h.ForcedID <= m.force.id:
 	case h.ForcedTo == Nobody && m.force.to == Nobody: // ended before this member knew of it
 		m.force.id = h.ForcedID
 	default:
-		m.setForce(h.ForcedTo, h.ForcedFor, h.ForcedID)
+		m.setForce(h.ForcedTo, h.ForcedFor, h.ForcedID, h.ForcedDone)
 	}
 }
 

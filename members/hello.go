@@ -18,8 +18,11 @@ type Hello struct {
 	Term uint32
 	// View is the sender's view of every member; zero States for numbers not in use.
 	View [MaxMembers]MemberView
-	// Devices lists the critical devices that are not ok.
+	// Devices lists the critical devices that are not ok, but problem-notification, which only sums them up. Omitted is how many
+	// more there are that did not fit, and Weight the sum of all problems' weights, 0 for none or from one that does not tell.
 	Devices []DeviceView
+	Omitted uint8
+	Weight  int
 	// Interfaces lists the sender's monitored interfaces.
 	Interfaces []InterfaceView
 	// Digest, Mode, Version and Capabilities are those of the sender's Config.
@@ -30,10 +33,12 @@ type Hello struct {
 	// Recovery is the sender's recovery mode.
 	Recovery Recovery
 	// ForcedTo is the member that a forced hand-over names, Nobody if none; ForcedFor is how much of its time
-	// is left (0: until ended). ForcedID orders forced hand-overs: the higher one is newer.
-	ForcedTo  uint8
-	ForcedFor time.Duration
-	ForcedID  uint64
+	// is left (0: until ended). ForcedID orders forced hand-overs: the higher one is newer. ForcedDone says that the
+	// member named has served since, so that one that starts again then does not fetch serving back.
+	ForcedTo   uint8
+	ForcedFor  time.Duration
+	ForcedID   uint64
+	ForcedDone bool
 	// Frozen is how much of a freeze of voluntary moves is left.
 	Frozen time.Duration
 	// Budget is what the sender's flap damping leaves it.

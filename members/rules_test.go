@@ -335,3 +335,30 @@ func TestStepAtRestAllocatesLittle(t *testing.T) {
 		t.Errorf("%v allocations a Step at rest", a)
 	}
 }
+
+// TestWeightTold: a list of devices may be cut short, so the sum that a peer tells counts; one that tells none is weighed by its list.
+func TestWeightTold(t *testing.T) {
+	for _, tc := range []struct {
+		hello    Hello
+		weight   int
+		problems string
+	}{
+		{Hello{Weight: 30, Omitted: 2}, 30, "disk: full; and 2 more"},
+		{Hello{Weight: 2, Stopping: true}, 2 | weightStopping, "disk: full"},
+		{Hello{}, 1, "disk: full"},
+	} {
+		m, now := standby(t, 1)
+		h := tc.hello
+		h.State, h.ForcedTo, h.Incarnation, h.Term = StateActiveAttention, Nobody, 1, 1
+		h.Devices = []DeviceView{{Name: "disk", Status: device.Problem, Reason: "full"}}
+		m.Step(now+ms, HelloReceived{From: 0, Hello: h})
+		if p := m.peer(0); p.weight != tc.weight || p.problems != tc.problems {
+			t.Errorf("weighs %d, want %d: %s", p.weight, tc.weight, p.problems)
+		}
+	}
+	m, now := standby(t, 1)
+	m.Step(now+ms, Device{Op: DeviceRegister, Name: "disk", Status: device.Problem})
+	if h := m.Hello(now + ms); h.Weight != 1 || len(h.Devices) != 1 {
+		t.Errorf("tells the weight %d of %v", h.Weight, h.Devices)
+	}
+}

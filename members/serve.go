@@ -83,7 +83,7 @@ func (m *Machine) closedBy(by uint8, term uint32) change {
 	case p.reply.Serving && p.replyAt > m.opened:
 		c.code = CodeConflict
 		c.reason = fmt.Sprintf("two members served; %s goes on with term %d", p.name, term)
-	case m.force.to == by:
+	case m.forcedTo(by):
 		c.reason = "the operator ordered the hand-over to " + p.name
 	case m.weight() > 0:
 		c.reason, c.device = "relieved by "+p.name+", "+m.problemText(), m.problemDevice()
@@ -137,7 +137,7 @@ func (m *Machine) moved(to uint8) {
 		return
 	}
 	m.failovers++
-	if from := m.peer(m.lastServer); m.force.to != to && (from == nil || from.alive) {
+	if from := m.peer(m.lastServer); !m.forcedTo(to) && (from == nil || from.alive) {
 		m.flap.moves = append(m.flap.moves, m.now) // from a member that lives
 	}
 }

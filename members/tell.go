@@ -13,7 +13,7 @@ func (m *Machine) Hello(now int64) Hello {
 	h := Hello{
 		Incarnation: m.boot.Incarnation, State: m.state, Term: m.term,
 		Digest: m.cfg.Digest, Mode: m.cfg.Mode, Version: m.cfg.Version, Capabilities: m.cfg.Capabilities,
-		Recovery: m.cfg.Recovery, ForcedTo: m.force.to, ForcedID: m.force.id, Restarting: m.restarting, Stopping: m.stopping,
+		Recovery: m.cfg.Recovery, ForcedTo: m.force.to, ForcedID: m.force.id, ForcedDone: m.force.done, Weight: m.weight(), Restarting: m.restarting, Stopping: m.stopping,
 	}
 	if m.term != 0 && (m.stopping || m.relief.until != 0 && !m.relief.over) {
 		h.State = StateDown
@@ -45,11 +45,11 @@ func (m *Machine) Hello(now int64) Hello {
 	return h
 }
 
-// problems lists the devices that are not ok.
+// problems lists the devices that are not ok, but the one that sums them up.
 func (m *Machine) problems() []DeviceView {
 	var all []DeviceView
 	for i := range m.devices.Len() {
-		if d := m.devices.At(i); d.Status != device.OK {
+		if d := m.devices.At(i); d.Status != device.OK && d.Name != device.ProblemNotification {
 			all = append(all, DeviceView{Name: d.Name, Status: d.Status, Reason: d.Reason})
 		}
 	}

@@ -66,13 +66,16 @@ func (m *Machine) weigh(p *peer) {
 		special |= weightNoTraffic
 	}
 	sum := min(ordinary, weightOrdinary) + special
+	if p.hello.Weight != 0 { // the list may be cut short
+		sum = p.hello.Weight | special&weightStopping
+	}
 	if p.hello.State == StateDown || p.hello.State == StateActiveAttention {
 		sum = max(sum, weightProblem) // it says so, whatever it tells of
 	}
 	if sum != p.weight {
 		p.weight, p.weightAt = sum, m.now
 	}
-	p.problems = problemsText(p.hello.Devices)
+	p.problems = problemsText(p.hello.Devices, int(p.hello.Omitted))
 }
 
 // deviceWeight is what a problem of a device weighs among ordinary ones, and beyond them.
@@ -135,8 +138,8 @@ func (m *Machine) problemText() string {
 }
 
 // problemsText names the problems of a member that are told about in a HELLO.
-func problemsText(d []DeviceView) string {
-	var r reasons
+func problemsText(d []DeviceView, omitted int) string {
+	r := reasons{more: omitted}
 	for i := range d {
 		if d[i].Status == device.Problem && d[i].Name != device.ProblemNotification {
 			r.add(d[i].Name, d[i].Reason)

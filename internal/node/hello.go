@@ -21,7 +21,8 @@ func (w *wire) toWire(m members.Hello) ccp.Hello {
 		State: ccp.State(m.State), Term: m.Term, Priority: w.n.local.Self.ID, Restarting: m.Restarting,
 		FrozenMs: millis(m.Frozen), ConfigDigest: m.Digest, Recovery: ccp.Recovery(m.Recovery),
 		Version: m.Version, Capabilities: m.Capabilities, Build: build.Version,
-		Forced: ccp.Forced{To: m.ForcedTo, ForMs: millis(m.ForcedFor), ID: m.ForcedID},
+		Forced: ccp.Forced{To: m.ForcedTo, ForMs: millis(m.ForcedFor), ID: m.ForcedID, Done: m.ForcedDone},
+		Weight: uint32(m.Weight), Omitted: m.Omitted,
 		Budget: ccp.Budget{Left: m.Budget.Left, Limit: m.Budget.Limit, DampedMs: millis(m.Budget.Damped)},
 		BootID: w.bootID, Load: w.load(), Keys: w.ring.Statement(), Stopping: m.Stopping || w.n.due.stop != 0,
 	}
@@ -73,7 +74,8 @@ func fromWire(incarnation uint64, h *ccp.Hello) members.Hello {
 	m := members.Hello{
 		Incarnation: incarnation, State: members.State(h.State), Term: h.Term, Digest: h.ConfigDigest,
 		Version: h.Version, Capabilities: h.Capabilities, Recovery: members.Recovery(h.Recovery),
-		ForcedTo: h.Forced.To, ForcedFor: time.Duration(h.Forced.ForMs) * time.Millisecond, ForcedID: h.Forced.ID,
+		ForcedTo: h.Forced.To, ForcedFor: time.Duration(h.Forced.ForMs) * time.Millisecond, ForcedID: h.Forced.ID, ForcedDone: h.Forced.Done,
+		Weight: int(h.Weight), Omitted: h.Omitted,
 		Frozen: time.Duration(h.FrozenMs) * time.Millisecond, Restarting: h.Restarting, Stopping: h.Stopping,
 		Budget: members.Budget{Left: h.Budget.Left, Limit: h.Budget.Limit, Damped: time.Duration(h.Budget.DampedMs) * time.Millisecond},
 	}

@@ -71,14 +71,15 @@ func TestHeard(t *testing.T) {
 
 func TestFromWire(t *testing.T) {
 	w := ccp.Hello{State: ccp.StateDown, Term: 3, Mode: ccp.ModeHA, Recovery: ccp.RecoveryHighestPriority, Version: 2, FrozenMs: 1500,
-		Forced:     ccp.Forced{To: 1, ForMs: 60000, ID: 5},
+		Forced: ccp.Forced{To: 1, ForMs: 60000, ID: 5, Done: true}, Weight: 7, Omitted: 2,
 		Devices:    []ccp.DeviceView{{Name: "disk", Status: ccp.DeviceProblem, Reason: "full"}},
 		Interfaces: []ccp.InterfaceView{{Slot: 1, Carrier: true, Problem: true, Proven: true, CarrierAgeMs: 9, NeighbourAgeMs: ccp.AgeNever}}}
 	w.View[1] = ccp.MemberView{State: ccp.StateLost, AgeMs: 40, HelloAgeMs: ccp.AgeNever}
 	w.Budget = ccp.Budget{Left: 2, Limit: 5, DampedMs: 700}
 	m := fromWire(12, &w)
 	if m.Incarnation != 12 || m.State != members.StateDown || m.Term != 3 || m.Mode != "ha" || m.Recovery != members.RecoveryHighestPriority ||
-		m.Frozen != 1500*time.Millisecond || m.ForcedTo != 1 || m.ForcedFor != time.Minute || m.ForcedID != 5 || m.Version != 2 {
+		m.Frozen != 1500*time.Millisecond || m.ForcedTo != 1 || m.ForcedFor != time.Minute || m.ForcedID != 5 || !m.ForcedDone || m.Version != 2 ||
+		m.Weight != 7 || m.Omitted != 2 {
 		t.Errorf("got %+v", m)
 	}
 	if m.View[1] != (members.MemberView{State: members.StateLost, Age: 40 * time.Millisecond, HelloAge: math.MaxInt64}) {
