@@ -20,8 +20,13 @@ const outlive = 1500 * time.Millisecond
 // is the one that fits the state.
 type commands struct {
 	runner *monitor.Runner
+	store  *store
 	next   chan command
 	ended  chan commandEnd
+	// before is what an earlier daemon of this boot ran last, nil for nothing, and settled is set once that is in line with the state; the
+	// loop's.
+	before  *lastCommand
+	settled bool
 }
 
 // command is what one change of the serving member asks for.
@@ -38,19 +43,26 @@ type commandEnd struct {
 }
 
 func (n *node) newCommands() {
-	n.commands = commands{runner: monitor.NewRunner(n.log), next: make(chan command, 1), ended: make(chan commandEnd, 8)}
+	n.commands = commands{runner: monitor.NewRunner(n.log), store: n.store, before: n.store.lastCommand(), next: make(chan command, 1), ended: make(chan commandEnd, 8)}
 }
 
-// runOnChange asks for the command of a change of this member's state, if there is one. A daemon that finds its member serving changed
-// nothing.
+// runOnChange asks for the command of a change of this member's state, if there is one. A daemon that finds its member serving, or not,
+// changed nothing: it asks for the command only if its predecessor did not get it done.
 func (n *node) runOnChange(r members.Record) {
 	serves := func(s members.State) bool { return s == members.StateActive || s == members.StateActiveAttention }
-	if r.Code == members.CodeAdopted || serves(r.From) == serves(r.To) {
-		return
-	}
 	when, state, line := "on-standby", "standby", n.cfg.Routing.OnStandby
 	if serves(r.To) {
 		when, state, line = "on-active", "active", n.cfg.Routing.OnActive
+	}
+	changed := r.Code != members.CodeAdopted && serves(r.From) != serves(r.To)
+	if !changed && (n.commands.settled || r.To == members.StateInit) {
+		return // nothing new, or not known yet
+	}
+	before := n.commands.before
+	owed := !n.commands.settled && before != nil && (before.When != when || !before.Done)
+	n.commands.settled = true
+	if !changed && !owed {
+		return
 	}
 	select {
 	case <-n.commands.next: // what waits is out of date
@@ -87,7 +99,16 @@ func (c *commands) serve(ctx context.Context) error {
 func (c *commands) runOne(ctx, life context.Context, next command) {
 	limit, cancel := context.WithTimeout(life, next.timeout)
 	defer cancel()
+	noted := make(chan struct{})
+	go func() { // the command does not wait for the disk
+		defer close(noted)
+		c.store.noteCommand(next.when, false)
+	}()
 	last, err := c.runner.Run(limit, next.when, next.run)
+	<-noted
+	if err == nil {
+		c.store.noteCommand(next.when, true)
+	}
 	select {
 	case c.ended <- commandEnd{next.when, last, err}:
 	case <-ctx.Done(): // nobody reads any more

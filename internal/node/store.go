@@ -35,6 +35,15 @@ type stored struct {
 	// a device is as it was; after a reboot it is as it was registered.
 	Reported map[string]reported `json:"reported,omitempty"`
 	BootID   string              `json:"boot_id,omitempty"`
+	// Command is the routing command that was begun last.
+	Command *lastCommand `json:"command,omitempty"`
+}
+
+// lastCommand is a routing command, whether it has succeeded, and in which boot of the machine: a reboot undoes what it did.
+type lastCommand struct {
+	When   string `json:"when"`
+	Done   bool   `json:"done,omitempty"`
+	BootID string `json:"boot_id"`
 }
 
 // store keeps stored in one file, replaced whole: a crash leaves the old or the new one. It is safe for concurrent use; only want never
@@ -170,6 +179,28 @@ func (s *store) setAdminDown(down bool) error {
 	next := s.stored
 	next.AdminDown = down
 	return s.replace(next)
+}
+
+// noteCommand remembers that a routing command has begun, or succeeded. What cannot be written is logged.
+func (s *store) noteCommand(when string, done bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next := s.stored
+	next.Command = &lastCommand{When: when, Done: done, BootID: s.bootID}
+	if err := s.replace(next); err != nil {
+		s.log.Error("remember the routing command", "when", when, "error", err)
+	}
+}
+
+// lastCommand is the routing command that a daemon of this boot began last, nil for none.
+func (s *store) lastCommand() *lastCommand {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.Command == nil || s.Command.BootID != s.bootID {
+		return nil
+	}
+	c := *s.Command
+	return &c
 }
 
 func (s *store) replace(next stored) error {
