@@ -360,11 +360,9 @@ func (n *node) start() (stop context.CancelFunc) {
 // serveMetrics goes on trying: an address that is not there yet must not keep a member from serving.
 func (n *node) serveMetrics(ctx context.Context) error {
 	for ctx.Err() == nil {
-		err := n.metrics.Serve(ctx, n.local.Listen)
-		if ctx.Err() != nil {
-			break
+		if err := n.metrics.Serve(ctx, n.local.Listen); ctx.Err() == nil {
+			n.log.Warn("metrics endpoint, trying again", "listen", n.local.Listen, "error", err)
 		}
-		n.log.Warn("metrics endpoint, trying again", "listen", n.local.Listen, "error", err)
 		select {
 		case <-ctx.Done():
 		case <-time.After(5 * time.Second):
