@@ -7,7 +7,8 @@ import "github.com/holdfast-project/holdfast/members/device"
 // proven reports whether p's problem is one that moves serving to this member: any but an interface's
 // does. For an interface, a third station on that segment must have been heard here after the loss, so
 // that a switch which goes down as a whole moves nothing. Where no neighbour is known, a carrier that p
-// lost and this member has kept for the settle time is taken instead. Of a group as many interfaces must be well here as it needs.
+// lost and this member has kept for the settle time is taken instead, and so is any fault of a private interface
+// without configured neighbours, where nobody else could be heard. Of a group as many interfaces must be well here as it needs.
 // What has failed on both sides is left to the weights: of what has failed at p alone, all must be proven, and something must be.
 func (m *Machine) proven(p *peer) bool {
 	if p.hello.Stopping || !onlyInterfaces(p.hello.Devices) {
@@ -60,13 +61,17 @@ func (m *Machine) provenHere(p *peer, theirs *InterfaceView) bool {
 	if f.down() || f.problem != "" {
 		return false
 	}
-	since := p.faultAt
+	since := p.ifs[i].faultAt
 	if f.neighbourAt >= since || f.heardAt >= since {
 		return true
 	}
-	m.ask(f, m.t.probe)
-	m.query()
-	if !theirs.Carrier && !m.neighbourKnown(f, since) {
+	if m.now < since+10*m.t.dead {
+		m.ask(f, m.t.probe)
+		m.query()
+	} else { // nobody answers there: whoever does later is heard soon enough
+		m.ask(f, m.t.hello)
+	}
+	if (!theirs.Carrier || f.Private && !f.Targets) && !m.neighbourKnown(f, since) {
 		if m.now >= since+m.t.settle {
 			return true
 		}
@@ -108,14 +113,16 @@ func (m *Machine) spreading(p *peer) (until int64) {
 	hold := max(4*m.t.dead, m.t.hello)
 	for i := range m.peers {
 		q := &m.peers[i]
-		if q == p || q.faultAt == 0 || max(q.faultAt-p.faultAt, p.faultAt-q.faultAt) >= hold {
+		if q == p {
 			continue
 		}
-		for k := range p.hello.Interfaces {
-			if v := &p.hello.Interfaces[k]; v.Problem {
-				if o := q.tells(v.Slot); o != nil && o.Problem {
-					until = max(until, max(p.faultAt, q.faultAt)+hold)
-				}
+		for k := range m.ifaces {
+			slot, at, other := m.ifaces[k].Slot, p.ifs[k].faultAt, q.ifs[k].faultAt
+			if at == 0 || other == 0 || max(at-other, other-at) >= hold {
+				continue
+			}
+			if v, o := p.tells(slot), q.tells(slot); v != nil && v.Problem && o != nil && o.Problem {
+				until = max(until, max(at, other)+hold)
 			}
 		}
 	}

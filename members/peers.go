@@ -30,7 +30,6 @@ type peer struct {
 	helloAt   int64 // when its last HELLO came, 0 never
 	startedAt int64 // when the first HELLO of this life of its daemon came
 	frozen    int64 // until when it freezes voluntary moves
-	faultAt   int64 // when it told of its newest interface fault
 
 	weight   int    // of the problems that it told of
 	weightAt int64  // when that changed
@@ -43,6 +42,7 @@ type peerIface struct {
 	since   int64 // of status
 	heardAt int64 // when the last answered probe was sent
 	inAt    int64 // when a frame of its daemon came in last
+	faultAt int64 // when it told that its interface is in problem, or has lost its carrier as well
 }
 
 type pathStatus uint8
@@ -114,6 +114,9 @@ func (m *Machine) heard(e *Heard) {
 		return // an older answer that came by another interface
 	}
 	m.closedGrew(p, e)
+	if p.reply.Serving && !e.Serving && p.reply.Incarnation == e.Incarnation { // unchanged answers are told rarely, this one at once
+		m.servedAt = max(m.servedAt, sent-m.t.probe)
+	}
 	p.reply, p.replyAt, p.answered, p.known = *e, sent, max(p.answered, sent), true
 	if e.Serving {
 		m.servedAt = max(m.servedAt, at)
@@ -263,9 +266,7 @@ func (m *Machine) helloReceived(e *HelloReceived) {
 		m.helloSoon = true // a daemon that has just started should not wait for ours
 		p.startedAt = m.now
 	}
-	if newFault(p.hello.Interfaces, e.Hello.Interfaces) {
-		p.faultAt = m.now
-	}
+	m.markFaults(p, e.Hello.Interfaces)
 	p.hello, p.helloAt = e.Hello, m.now
 	m.weigh(p)
 	if e.Hello.Term > m.maxTerm && m.initDone {
@@ -303,19 +304,15 @@ func (m *Machine) fit(p *peer) bool {
 	return p.alive && m.helloFresh(p) && (p.hello.State == StateStandby || p.hello.State == StateActive)
 }
 
-// newFault reports whether an interface is in problem now that was not before.
-func newFault(before, now []InterfaceView) bool {
-next:
-	for _, f := range now {
-		if !f.Problem {
+// markFaults notes for each interface when the peer first told that it is in problem, and when its carrier went as well.
+func (m *Machine) markFaults(p *peer, now []InterfaceView) {
+	for k := range now {
+		f, i := &now[k], m.ifaceIndex(now[k].Slot)
+		if i < 0 || !f.Problem {
 			continue
 		}
-		for _, b := range before {
-			if b.Slot == f.Slot && b.Problem && b.Carrier == f.Carrier {
-				continue next
-			}
+		if was := p.tells(f.Slot); was == nil || !was.Problem || was.Carrier && !f.Carrier {
+			p.ifs[i].faultAt = m.now
 		}
-		return true
 	}
-	return false
 }

@@ -362,3 +362,18 @@ func TestWeightTold(t *testing.T) {
 		t.Errorf("tells the weight %d of %v", h.Weight, h.Devices)
 	}
 }
+
+// TestServedUntil: answers that change nothing are told once a HELLO interval, the one that says that a gate has closed at once. The
+// gap begins with the answer before that one, if the gate is still the same.
+func TestServedUntil(t *testing.T) {
+	for _, tc := range []struct {
+		incarnation uint64
+		want        int64
+	}{{0, 180*ms - int64(DefaultTimers().Probe)}, {5, 100 * ms}} {
+		m, _ := standby(t, 1)
+		m.Step(182*ms, Heard{Peer: 0, At: 182 * ms, RTT: 2 * time.Millisecond, FenceTerm: 1, Incarnation: tc.incarnation})
+		if m.servedAt != tc.want {
+			t.Errorf("served until %v, want %v", time.Duration(m.servedAt), time.Duration(tc.want))
+		}
+	}
+}
