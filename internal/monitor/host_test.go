@@ -143,3 +143,17 @@ func TestInterface(t *testing.T) {
 	w.want(verdict.Problem, "device hfi0: ")
 	<-flood
 }
+
+// TestFirstRate: of two looks that lie close together follows no rate, whatever moved in between.
+func TestFirstRate(t *testing.T) {
+	i := &iface{Interface: Interface{Device: "lo", In: Rates{MinBits: 1e12}}, interval: time.Hour}
+	for n := range 3 {
+		if r := i.check(t.Context()); r.Outcome != verdict.Pending {
+			t.Errorf("look %d: %+v", n, r)
+		}
+	}
+	i.at = i.at.Add(-time.Hour)
+	if r := i.check(t.Context()); r.Outcome != verdict.Bad {
+		t.Errorf("after an interval: %+v", r)
+	}
+}

@@ -17,10 +17,14 @@ import (
 type iface struct {
 	polled
 	Interface
-	last  netlink.LinkStatistics64
-	index int
-	at    time.Time
+	interval time.Duration
+	last     netlink.LinkStatistics64
+	index    int
+	at       time.Time
 }
+
+// ratesLater is the reason while there is no rate yet.
+const ratesLater = "rates are known after the second check"
 
 func (i *iface) check(context.Context) verdict.Result {
 	l, err := netlink.LinkByName(i.Device)
@@ -32,10 +36,15 @@ func (i *iface) check(context.Context) verdict.Result {
 	if s == nil {
 		return verdict.Wrong("device " + i.Device + " has no statistics")
 	}
+	if i.index == l.Attrs().Index && at.Sub(i.at) < i.interval/2 {
+		// The second check comes sooner than an interval, maybe at once, so that monitors do not check in step: of such a time there is no
+		// rate worth a verdict.
+		return verdict.Result{Outcome: verdict.Pending, Reason: ratesLater}
+	}
 	before, index, since := i.last, i.index, at.Sub(i.at).Seconds()
 	i.last, i.index, i.at = netlink.LinkStatistics64(*s), l.Attrs().Index, at
 	if index != i.index || since <= 0 || s.RxBytes < before.RxBytes || s.TxBytes < before.TxBytes { // first look, or counts from 0 again
-		return verdict.Result{Outcome: verdict.Pending, Reason: "rates are known after the second check"}
+		return verdict.Result{Outcome: verdict.Pending, Reason: ratesLater}
 	}
 	if reason := i.judge(before, i.last, since); reason != "" {
 		return verdict.Wrong(i.Device + " " + reason)

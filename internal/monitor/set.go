@@ -24,13 +24,21 @@ type Set struct {
 	tools *tools
 
 	mu     sync.Mutex
-	want   []Spec
+	want   []wanted
+	began  uint64 // counts specs that came anew
 	states map[string]*State
+}
+
+// wanted is a monitor that is to run. Number changes when it is taken away or changes, even if it comes back as it was before anybody
+// has looked: whoever reads the reports has forgotten it meanwhile.
+type wanted struct {
+	Spec
+	number uint64
 }
 
 // running is a monitor that runs.
 type running struct {
-	spec  Spec
+	spec  wanted
 	stop  context.CancelFunc
 	ended chan struct{}
 }
@@ -40,8 +48,9 @@ func New(specs []Spec, log *slog.Logger) *Set {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Set{log: log, out: make(chan Report, reports), wake: make(chan struct{}, 1), tools: newTools(log),
-		want: slices.Clone(specs), states: map[string]*State{}}
+	s := &Set{log: log, out: make(chan Report, reports), wake: make(chan struct{}, 1), tools: newTools(log), states: map[string]*State{}}
+	s.number(specs)
+	return s
 }
 
 // Reports is where the news of monitors arrives; while nobody reads, monitors wait.
@@ -51,11 +60,28 @@ func (s *Set) Reports() <-chan Report { return s.out }
 // it had. It returns at once; a report of a monitor that is no more may still come.
 func (s *Set) Reconfigure(specs []Spec) {
 	s.mu.Lock()
-	s.want = slices.Clone(specs)
+	s.number(specs)
 	s.mu.Unlock()
 	select {
 	case s.wake <- struct{}{}:
 	default:
+	}
+}
+
+// number makes specs the wanted ones. s.mu is held, or nobody else has s.
+func (s *Set) number(specs []Spec) {
+	was := map[string]wanted{}
+	for _, w := range s.want {
+		was[w.Name] = w
+	}
+	s.want = make([]wanted, len(specs))
+	for i, spec := range specs {
+		w, there := was[spec.Name]
+		if !there || !reflect.DeepEqual(w.Spec, spec) {
+			s.began++
+			w = wanted{spec, s.began}
+		}
+		s.want[i] = w
 	}
 }
 
@@ -93,24 +119,24 @@ func (s *Set) Serve(ctx context.Context) error {
 // reconcile stops and starts monitors until those run that are wanted.
 func (s *Set) reconcile(ctx context.Context, tasks *sync.WaitGroup, have map[string]*running) {
 	s.mu.Lock()
-	want := map[string]Spec{}
+	want := map[string]wanted{}
 	for _, spec := range s.want {
 		want[spec.Name] = spec
 	}
 	s.mu.Unlock()
 	for name, r := range have {
-		if spec, wanted := want[name]; !wanted || !reflect.DeepEqual(spec, r.spec) {
+		if spec, there := want[name]; !there || spec.number != r.spec.number {
 			r.stop() // all of them, before one is waited for
 		}
 	}
 	for name, r := range have {
-		spec, wanted := want[name]
-		if wanted && reflect.DeepEqual(spec, r.spec) {
+		spec, there := want[name]
+		if there && spec.number == r.spec.number {
 			continue
 		}
 		<-r.ended
 		delete(have, name)
-		if !wanted {
+		if !there {
 			s.mu.Lock()
 			delete(s.states, name)
 			s.mu.Unlock()
@@ -123,7 +149,7 @@ func (s *Set) reconcile(ctx context.Context, tasks *sync.WaitGroup, have map[str
 		own, stop := context.WithCancel(ctx)
 		r := &running{spec: spec, stop: stop, ended: make(chan struct{})}
 		have[name] = r
-		m := &monitor{spec: spec, set: s, state: s.state(spec)}
+		m := &monitor{spec: spec.Spec, set: s, state: s.state(spec.Spec)}
 		tasks.Go(func() {
 			defer close(r.ended)
 			defer stop()

@@ -79,6 +79,22 @@ func TestReconfigure(t *testing.T) {
 	w.want(verdict.OK, "")
 }
 
+// TestReconfigureTwice: a monitor that goes and comes back before anybody has looked says anew how it stands: whoever reads has
+// forgotten it.
+func TestReconfigureTwice(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a")
+	touch(t, path)
+	spec := Spec{Name: "a", Device: "a", Check: File{Path: path}}
+	sound(&spec)
+	w := serve(t, spec)
+	w.want(verdict.OK, "")
+	for range 20 {
+		w.set.Reconfigure(nil)
+		w.set.Reconfigure([]Spec{spec})
+		w.want(verdict.OK, "")
+	}
+}
+
 // stuck is a check that does not return.
 type stuck struct {
 	polled

@@ -76,7 +76,7 @@ func (t *tools) checker(spec Spec) checker {
 	case Disk:
 		return &disk{Disk: c}
 	case Interface:
-		return &iface{Interface: c}
+		return &iface{Interface: c, interval: spec.Interval}
 	case Route:
 		return newRoute(c, t.routes)
 	case File:

@@ -49,8 +49,16 @@ func (n *node) followMonitors(specs []monitor.Spec) {
 			events = append(append(events, n.withdrawProgram(s.Device)...), members.Device{Op: members.DeviceRegister, Name: s.Device, Reporter: s.Name, Status: device.Init, Reason: "not checked yet"})
 		}
 	}
-	if len(events) > 0 {
-		n.step(events...)
+	if len(events) == 0 {
+		return
+	}
+	n.step(events...)
+	for _, e := range events {
+		if d, is := e.(members.Device); is && d.Op == members.DeviceUnregister {
+			if _, there := n.machine.Device(d.Name); !there {
+				n.metrics.RemoveDevice(d.Name)
+			}
+		}
 	}
 }
 
