@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/holdfast-project/holdfast/bpf"
+	"github.com/holdfast-project/holdfast/ccp"
 	"github.com/holdfast-project/holdfast/internal/control"
 	"github.com/holdfast-project/holdfast/internal/history"
 	"github.com/holdfast-project/holdfast/members"
@@ -164,9 +165,7 @@ func (n *node) blame(f *control.Failover, v members.View, m members.Move) {
 		return
 	}
 	if m.From != v.Self {
-		if p := v.Members[m.From].Problems; len(p) > 0 {
-			f.Device = p[0].Name
-		}
+		f.Device, f.Interface = blamePeer(v, m.From, n.wire.told[m.From])
 		return
 	}
 	for _, d := range v.Devices {
@@ -181,6 +180,28 @@ func (n *node) blame(f *control.Failover, v members.View, m members.Move) {
 			break
 		}
 	}
+}
+
+// blamePeer returns the device and the interface that a peer told to be in problem first. Older members tell of problem-notification
+// as well, which only sums up.
+func blamePeer(v members.View, from uint8, told *ccp.Hello) (dev, iface string) {
+	for _, d := range v.Members[from].Problems {
+		if d.Status == device.Problem && d.Name != device.ProblemNotification {
+			dev = d.Name
+			break
+		}
+	}
+	if dev != device.InterfaceActiveCheck || told == nil {
+		return dev, ""
+	}
+	for _, t := range told.Interfaces {
+		for _, i := range v.Interfaces {
+			if t.Problem && i.Slot == t.Slot {
+				return dev, i.Name
+			}
+		}
+	}
+	return dev, ""
 }
 
 // kind is why serving moved. Whoever took over knows it; others conclude it from the state of the member that served before.
