@@ -83,6 +83,9 @@ func checkConfig(path string, stdout, stderr io.Writer) int {
 	}
 	fmt.Fprintf(stdout, "%s: cluster %s (%d), %d members, %d interfaces, %d virtual addresses: ok\n",
 		path, cfg.Name, cfg.ID, len(cfg.Members), len(cfg.Interfaces), vips)
+	for _, w := range cfg.Hidden("") {
+		fmt.Fprintln(stderr, "warning:", w)
+	}
 	return 0
 }
 

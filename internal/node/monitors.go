@@ -5,6 +5,7 @@ package node
 import (
 	"fmt"
 	"net/netip"
+	"os"
 	"slices"
 	"strconv"
 
@@ -26,6 +27,7 @@ type monitoring struct {
 
 // newMonitoring makes the monitors, which run once their task does.
 func (n *node) newMonitoring() {
+	n.warnHidden()
 	n.monitors = monitoring{Set: monitor.New(n.specs(), n.log), devices: map[string]string{}, shown: map[string]string{}}
 }
 
@@ -111,8 +113,19 @@ func (n *node) dropTaken() error {
 	return n.store.keepDevices(drop)
 }
 
+// warnHidden warns of paths that the unit's sandbox may have replaced.
+func (n *node) warnHidden() {
+	if os.Getenv("INVOCATION_ID") == "" {
+		return // not started by systemd: there is no sandbox
+	}
+	for _, w := range n.cfg.Hidden(n.local.Self.Name) {
+		n.log.Warn(w)
+	}
+}
+
 // reloadMonitors takes the configured monitors over.
 func (n *node) reloadMonitors() {
+	n.warnHidden()
 	specs := n.specs()
 	n.followMonitors(specs)
 	n.monitors.Reconfigure(specs)
