@@ -377,3 +377,29 @@ func TestServedUntil(t *testing.T) {
 		}
 	}
 }
+
+// TestAsksLessInVain: the neighbours that would prove a port to be well are asked each probe interval at first, and once a HELLO
+// interval when they have not answered for long.
+func TestAsksLessInVain(t *testing.T) {
+	m, now := standby(t, 1)
+	asked := func(from, to int64) (n int) {
+		for at := from; at < to; at += 10 * ms {
+			h := Hello{State: StateActiveAttention, ForcedTo: Nobody, Incarnation: 1, Term: 1,
+				Devices:    []DeviceView{{Name: device.InterfaceActiveCheck, Status: device.Problem}},
+				Interfaces: []InterfaceView{{Slot: 0, Carrier: true, Problem: true}}}
+			for _, e := range m.Step(at, HelloReceived{From: 0, Hello: h}, PulseHealth{OnTimeSince: 1}) {
+				if _, ok := e.(AskNeighbours); ok {
+					n++
+				}
+			}
+		}
+		return n
+	}
+	if n := asked(now+10*ms, now+210*ms); n < 15 {
+		t.Errorf("asks %d times in the first 200 ms", n)
+	}
+	asked(now+210*ms, now+1000*ms)
+	if n := asked(now+1000*ms, now+2000*ms); n < 8 || n > 11 {
+		t.Errorf("asks %d times in a later second", n)
+	}
+}
