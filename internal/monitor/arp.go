@@ -121,12 +121,7 @@ func (c *arpCheck) check(ctx context.Context) verdict.Result {
 	if ifi.Flags&net.FlagUp == 0 {
 		return verdict.Wrong("device " + c.Device + " is down")
 	}
-	i := neighbour.Iface{Index: ifi.Index, Name: c.Device, MAC: [6]byte(ifi.HardwareAddr)}
-	for _, own := range []netip.Addr{c.IPv4, c.IPv6} {
-		if own.IsValid() {
-			i.Own = append(i.Own, netip.PrefixFrom(own, own.BitLen()))
-		}
-	}
+	i := neighbour.Iface{Index: ifi.Index, Name: c.Device, MAC: [6]byte(ifi.HardwareAddr), Own: c.Own}
 	if err := c.asker.know(i); err != nil {
 		return verdict.Wrong(err.Error())
 	}

@@ -86,9 +86,10 @@ type Ping struct {
 type ARP struct {
 	Targets []netip.Addr
 	All     bool
-	// Device is the interface's device; IPv4 and IPv6 the member's own addresses on it.
-	Device     string
-	IPv4, IPv6 netip.Addr
+	// Device is the interface's device; Own are the member's own addresses on it with their prefix lengths. A target is asked from the one
+	// whose prefix holds it, else from the first of its family.
+	Device string
+	Own    []netip.Prefix
 }
 
 // Source says from where a check asks.

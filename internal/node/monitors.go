@@ -204,8 +204,13 @@ func (n *node) check(m *config.Monitor) monitor.Check {
 	case config.MonitorPing:
 		return monitor.Ping{Targets: m.Targets, All: m.All, From: n.source(m)}
 	case config.MonitorARP:
-		from := n.source(m)
-		return monitor.ARP{Targets: m.Targets, All: m.All, Device: from.Device, IPv4: from.IPv4, IPv6: from.IPv6}
+		a := monitor.ARP{Targets: m.Targets, All: m.All, Device: n.watched(m)}
+		for _, own := range n.local.Self.Interfaces[m.Interface].Addresses {
+			if !own.Addr().IsLinkLocalUnicast() || own.Addr().Is4() {
+				a.Own = append(a.Own, own)
+			}
+		}
+		return a
 	case config.MonitorDisk:
 		return monitor.Disk{Path: m.Path, MinFree: m.MinFree, MinInodes: m.MinInodes, ReadOnly: m.ReadOnly, Write: m.WriteTest}
 	case config.MonitorInterface:

@@ -57,7 +57,7 @@ func TestSpecs(t *testing.T) {
 		"providers": monitor.Ping{Targets: []netip.Addr{netip.MustParseAddr("198.51.100.1"), netip.MustParseAddr("203.0.113.9")},
 			From: monitor.Source{IPv4: netip.MustParseAddr("192.0.2.77"), Never: never}},
 		"core-switch": monitor.ARP{Targets: []netip.Addr{netip.MustParseAddr("10.0.0.254"), netip.MustParseAddr("2001:db8:2::fe")}, All: true,
-			Device: inside, IPv4: own, IPv6: own6},
+			Device: inside, Own: n.local.Self.Interfaces["inside"].Addresses},
 		"disk": monitor.Disk{Path: "/var", MinFree: 5, MinInodes: 5},
 		"sync-errors": monitor.Interface{Device: "eth3", In: monitor.Rates{MaxBits: 900e6, MinPackets: 1}, Out: monitor.Rates{MaxBits: 900e6, MinPackets: 1},
 			MaxErrors: &ten, MaxDrops: &thousand},
@@ -74,6 +74,9 @@ func TestSpecs(t *testing.T) {
 	}
 	for name := range specs {
 		t.Errorf("%s is in the reference and not in this test", name)
+	}
+	if two := n.local.Self.Interfaces["inside"].Addresses; len(two) != 2 || two[0].Addr() != own || two[1].Addr() != own6 {
+		t.Errorf("core-switch is asked from %v", two)
 	}
 	if len(never) < 6 {
 		t.Errorf("addresses never to ask from: %v", never)
