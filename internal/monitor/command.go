@@ -160,7 +160,7 @@ func (r *Runner) await(ctx context.Context, name string, exited <-chan error, ki
 	patience := time.NewTimer(dying)
 	defer patience.Stop()
 	select {
-	case _ = <-exited: // killed, which is known
+	case <-exited: //nolint:errcheck // killed, which is known
 	case <-patience.C:
 		r.mu.Lock()
 		r.stuck[name] = exited
@@ -181,7 +181,7 @@ func (r *Runner) isStuck(name string) bool {
 		return false
 	}
 	select {
-	case _ = <-exited:
+	case <-exited: //nolint:errcheck // it was killed
 		delete(r.stuck, name)
 		return false
 	default:

@@ -102,6 +102,8 @@ func (m *manager) Subscribe() *dbus.Error {
 
 // LoadUnit is org.freedesktop.systemd1.Manager's: it knows every name.
 func (m *manager) LoadUnit(name string) (dbus.ObjectPath, *dbus.Error) {
+	m.mu.Lock() // two exports at once race in the library
+	defer m.mu.Unlock()
 	p := unitPath(name)
 	if err := m.conn.Export(unitProperties{m, name}, p, properties); err != nil {
 		return "", dbus.MakeFailedError(err)
@@ -235,7 +237,9 @@ func TestSubscribeAgain(t *testing.T) {
 	address, _ := startBus(t)
 	m := startManager(t, address)
 	m.set("a.service", "active", "running")
+	m.mu.Lock()
 	m.refuse = 2
+	m.mu.Unlock()
 	w := serve(t, Spec{Check: Unit{Name: "a.service", Bus: address}, Interval: 20 * time.Millisecond})
 	w.checked("x", 6)
 	m.mu.Lock()
@@ -250,6 +254,8 @@ func TestLostAnswer(t *testing.T) {
 	address, _ := startBus(t)
 	m := startManager(t, address)
 	m.set("a.service", "active", "running")
+	m.mu.Lock()
 	m.silent = 2
+	m.mu.Unlock()
 	good(t, Unit{Name: "a.service", Bus: address})
 }
