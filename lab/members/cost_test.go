@@ -20,7 +20,8 @@ import (
 // member takes little of a core, pulse included.
 func TestManyDevicesAndMonitors(t *testing.T) {
 	labtest.Require(t)
-	const devices, monitors, seconds, most = 200, 50, 10, 5.0
+	// Other packages' tests run beside this one: the bound catches a cost that grows, the figure is bench-devices'.
+	const devices, monitors, seconds, most = 200, 50, 10, 10.0
 	extra := "monitors:\n"
 	for i := range monitors {
 		extra += fmt.Sprintf("  - {name: monitor-%d, ", i) + [...]string{
