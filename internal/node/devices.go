@@ -16,9 +16,9 @@ import (
 
 // desk is where programs register and report critical devices.
 type desk struct {
-	changing sync.Mutex        // around what is checked, written to disk and then done: registrations, never reports
-	flips    map[string]*flips // by device; the loop's
-	builtin  int               // how many devices are built in; the loop's
+	changing sync.Mutex       // around what is checked, written to disk and then done: registrations, never reports
+	flips    map[string]flips // by device; the loop's
+	builtin  int              // how many devices are built in; the loop's
 }
 
 // Device implements control.Backend.
@@ -67,6 +67,7 @@ func (b *backend) report(ctx context.Context, r control.DeviceRequest) (control.
 			return control.Result{}, err
 		}
 		changed = d.Status != ev.Status || d.Reason != ev.Reason
+		b.n.recovers(now, d, r)
 		b.n.step(ev)
 		return control.Result{Done: r.Name + " is " + r.Status}, nil
 	})
@@ -76,7 +77,7 @@ func (b *backend) report(ctx context.Context, r control.DeviceRequest) (control.
 	return res, err
 }
 
-// reportable refuses a report that the machine would not take.
+// reportable refuses a report that the machine would not take, or that would be one recovery too many. It counts nothing: see recovers.
 func (n *node) reportable(now int64, r control.DeviceRequest) (device.Device, error) {
 	d, known := n.machine.Device(r.Name)
 	switch {
@@ -88,19 +89,22 @@ func (n *node) reportable(now int64, r control.DeviceRequest) (device.Device, er
 	if r.Status != "ok" || d.Status == device.OK {
 		return d, nil
 	}
-	if n.desk.flips == nil {
-		n.desk.flips = map[string]*flips{}
-	}
-	f := n.desk.flips[r.Name]
-	if f == nil {
-		f = &flips{}
-		n.desk.flips[r.Name] = f
-	}
-	if wait := f.recover(now); wait > 0 {
+	if wait := n.desk.flips[r.Name].wait(now); wait > 0 {
 		return d, control.Refused(fmt.Sprintf("%s has recovered %d times within %v and stays in %s", r.Name, flipBudget, flipBudget*flipRefill, d.Status),
 			fmt.Sprintf("report ok again in %v; let the program look several times before it reports", wait.Round(time.Second)))
 	}
 	return d, nil
+}
+
+// recovers counts a report that is carried out, if it ends a problem.
+func (n *node) recovers(now int64, d device.Device, r control.DeviceRequest) {
+	if r.Action != "report" || r.Status != "ok" || d.Status == device.OK {
+		return
+	}
+	if n.desk.flips == nil {
+		n.desk.flips = map[string]flips{}
+	}
+	n.desk.flips[r.Name] = n.desk.flips[r.Name].recover(now)
 }
 
 // Recoveries of a device: each may move the gateway back and forth, goes to all members and into every log. A problem is always taken at
@@ -116,20 +120,31 @@ type flips struct {
 	at   int64 // when used last became less, or began
 }
 
-// recover counts one more recovery; if there were too many it counts nothing and returns how long to wait.
-func (f *flips) recover(now int64) (wait time.Duration) {
-	if f.used == 0 {
-		f.at = now
-	}
+// after returns f as it is at now.
+func (f flips) after(now int64) flips {
 	for f.used > 0 && now-f.at >= int64(flipRefill) {
 		f.used--
 		f.at += int64(flipRefill)
 	}
-	if f.used >= flipBudget {
-		return time.Duration(f.at + int64(flipRefill) - now)
+	if f.used == 0 {
+		f.at = now
 	}
+	return f
+}
+
+// wait returns how long the next recovery has to wait, 0 if it may be at once.
+func (f flips) wait(now int64) time.Duration {
+	if f = f.after(now); f.used < flipBudget {
+		return 0
+	}
+	return time.Duration(f.at + int64(flipRefill) - now)
+}
+
+// recover returns f with one more recovery.
+func (f flips) recover(now int64) flips {
+	f = f.after(now)
 	f.used++
-	return 0
+	return f
 }
 
 // change carries out requests of all kinds, all or none: they are checked in their order, then what persists is written, then the
@@ -152,7 +167,11 @@ func (b *backend) change(ctx context.Context, all []control.DeviceRequest) error
 		return err
 	}
 	// What is on disk now is done: the client's patience no longer counts.
-	_, err := ask(context.WithoutCancel(ctx), b.n, func(int64) (struct{}, error) {
+	_, err := ask(context.WithoutCancel(ctx), b.n, func(now int64) (struct{}, error) {
+		for _, r := range all {
+			d, _ := b.n.machine.Device(r.Name)
+			b.n.recovers(now, d, r)
+		}
 		b.n.step(events...)
 		for _, r := range all {
 			if r.Action == "unregister" {

@@ -135,6 +135,7 @@ func (s *store) serve(ctx context.Context) error {
 	write := time.NewTimer(0)
 	defer write.Stop()
 	<-write.C
+	due := false // a write is: what is noted meanwhile must not put it off
 	for {
 		select {
 		case <-ctx.Done():
@@ -143,10 +144,15 @@ func (s *store) serve(ctx context.Context) error {
 			}
 			return nil // a full disk is no reason to start a member again that is told to go
 		case <-s.noted.some:
-			write.Reset(reportsEvery)
+			if !due {
+				due = true
+				write.Reset(reportsEvery)
+			}
 		case <-write.C:
+			due = false
 			if err := s.writeReports(); err != nil {
 				s.log.Error("remember reports, trying again", "error", err)
+				due = true
 				write.Reset(reportsAgain)
 			}
 		case term := <-s.wanted:

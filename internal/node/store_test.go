@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -100,6 +101,31 @@ func TestReportsSurviveAFullDisk(t *testing.T) {
 		}
 		if want := map[string]string{"db": "problem newer", "web": "problem only"}; !reflect.DeepEqual(got, want) {
 			t.Errorf("on disk: %v, want %v", got, want)
+		}
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestReportsThatNeverPause: reports that change more often than they are written are written all the same.
+func TestReportsThatNeverPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := remember(t, t.TempDir())
+		if err := s.keepDevices([]control.DeviceRequest{register("db", "ok", true)}); err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error, 1)
+		ctx, stop := context.WithCancel(t.Context())
+		go func() { ended <- s.serve(ctx) }()
+		for i := range 4 {
+			s.noteReport(control.DeviceRequest{Action: "report", Name: "db", Status: "problem", Reason: strconv.Itoa(i)})
+			time.Sleep(reportsEvery / 2)
+		}
+		synctest.Wait()
+		if got := s.kept()[0]; got.Status != "problem" {
+			t.Errorf("after two seconds of reports %q is on disk", got.Status)
 		}
 		stop()
 		if err := <-ended; err != nil {
