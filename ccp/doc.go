@@ -64,6 +64,7 @@
 //	16 HELLO        sealed  a daemon's report of itself and of its view: at once on any change, on all interfaces;
 //	                        else every 100 ms, on one interface in turn while all peers are heard on all of them
 //	17 KEY          sealed  set aside for key rotation; not sent in version 1, whose confirmations travel in HELLO
+//	18 SYNC         sealed  state synchronisation, between the members' sync planes, on the interfaces for it
 //
 // A receiver drops a type that it does not know, and counts it.
 //
@@ -142,7 +143,7 @@
 //	                 8 undecided; members heard [1]byte, a bit each; ms since: the carrier changed, CCP came in, CCP was proved to
 //	                 go out, a station that is no member was heard
 //	 4 devices       flags [1]byte: 1 truncated; for each: status [1]byte, name, reason; texts are a length [1]byte and bytes,
-//	                 printable ASCII; 32 and 64 at most, all devices 360 bytes at most: reasons are shortened before any is left out
+//	                 printable ASCII; 32 and 64 at most, all devices 320 bytes at most: reasons are shortened before any is left out
 //	 5 policy        generation [8]byte, ms left of a freeze
 //	 6 config        [32]byte, digest of the cluster-wide configuration
 //	 7 mode          mode [1]byte, recovery [1]byte
@@ -155,9 +156,60 @@
 //	13 boot          [16]byte, id of the machine's boot
 //	14 keys          number in use [1]byte; for each key held: number [1]byte, fingerprint [8]byte
 //	15 weight        sum of the weights of all problems [4]byte, devices left out [1]byte
+//	16 sync          incarnation of the sync plane [8]byte, role [1]byte, flags [1]byte: 1 current, 2 at risk; entries [4]byte and
+//	                 digest [8]byte of the tally; of the peer furthest behind: records not acknowledged, ms since the oldest, [4]byte
+//	                 each; newest sequence of the delta lane [8]byte
 //
 //	state: 1 INIT 2 READY 3 STANDBY 4 ACTIVE 5 ACTIVE(!) 6 DOWN 7 LOST    status: 1 ok 2 init 3 problem
 //	mode: 1 ha 2 load sharing, multicast 3 load sharing, unicast          recovery: 1 maintain-current 2 highest-priority
+//
+// # SYNC
+//
+// The sync plane is a part of the daemon that seals and opens for itself: its frames have an incarnation, sequences, a replay window
+// and echoes of its own (those of its peers' sync planes), independent of the HELLOs'. The gate's incarnation and stamp in the header
+// are the same as in any frame. A frame has one member as its target. Each leaves on every sync interface at once, the same bytes:
+// the replay window takes the first copy that arrives. Only bound frames count, and every 100 ms at least there is one, so that two
+// planes which hear each other are bound soon.
+//
+// The body is a list of parts, several of a kind if need be: kind [1]byte, lane [1]byte, length of the value [2]byte, value. Kind 0
+// ends the list. A reader skips kinds that it does not know, and what a longer value holds beyond the fields that it knows, but for
+// those that end in a list; a value shorter than below is malformed, and so is a part that runs over the end: then all the rest of
+// the body is left alone.
+//
+//	1 status    role [1]byte, flags [1]byte: 1 current, 2 stopping, 4 the target is evicted; reserved [2]byte, lease term [4]byte,
+//	            entries [4]byte and digest [8]byte of the tally
+//	2 position  session [4]byte; lowest sequence that can still be sent to the target, newest one, [8]byte each
+//	3 batch     session [4]byte, sequence [8]byte, records to the end
+//	4 ack       session [4]byte, incarnation of the batches' sender [8]byte, sequence up to which all are applied [8]byte; ranges held
+//	            beyond: first, last [8]byte each, ascending, 32 at most, to the end
+//	5 gap       session [4]byte, incarnation of the batches' sender [8]byte; ranges asked for, as in ack
+//	6 credit    session [4]byte, bytes of records that may be sent since the session's start [8]byte
+//	7 request   session [4]byte, want [1]byte: 1 words, 2 repair, 3 nothing; sequence of the target's delta lane up to which the asker
+//	            has applied [8]byte, first credit [8]byte, buckets [128]byte: bit i%8 of byte i/8 stands for bucket i
+//	8 answer    session [4]byte, result [1]byte: 1 accepted, 2 busy, 3 unfit; records to come, about [4]byte
+//
+//	lane: 0 none (status), 1 delta, 2 bulk (credit, request and answer too)    role: 1 owner, 2 copy, 3 off
+//
+// A lane is a stream of batches from one member to another, numbered from 1, applied in order. A batch holds whole records and fits
+// one frame; it is sent again under the same number until an ack has it. Lane 1, delta, is the log of the sender's changes: one
+// numbering for all targets, session 0, begun anew with the incarnation of its sync plane; a receiver that joins takes it up at a
+// position. Lane 2, bulk, carries what one target has asked for: its session is the number of the request, counted up from 1 by the
+// asker for its own incarnation, and a higher number ends what came before. A request is repeated until an answer or a batch comes.
+//
+// A record is
+//
+//	length      [2]byte  // of head and attributes
+//	table       [1]byte  // 1 connections, 2 expectations, 3 elements of sets, 4 digest mark; in the bulk lane also 16 words, 17 end
+//	op          [1]byte  // 1 new, 2 update, 3 delete; 0 where there is nothing to do
+//	family      [1]byte  // 2 IPv4, 10 IPv6; 0 where there is none
+//	reserved    [3]byte
+//	attributes           // to the length; zeros up to a multiple of 4 bytes follow
+//
+// The attributes of tables 1 and 2 are netlink's, rewritten so that a kernel takes them: package dataplane/conntrack/record. Those of
+// 3 are said in dataplane/nftset. Those of 4 are the sum of the owner's tally at this point of the lane: entries [8]byte, digest
+// [8]byte. Words are the number of the first bucket [2]byte, then for each bucket the XOR of its Prints [8]byte and the count of its
+// entries [4]byte; they tell the buckets in several records. An end says the sequence of the sender's delta lane at the end of its
+// dump [8]byte, how many entries were sent [4]byte, flags [1]byte: 1 complete.
 //
 // # Incarnations
 //

@@ -51,6 +51,8 @@ const (
 	// TypeKey is set aside for key rotation. Rotation needs no frame of its own (its confirmations travel in HELLO), so no
 	// version has sent it yet.
 	TypeKey Type = 17
+	// TypeSync carries state synchronisation: batches of records, and what is said about them (NextSync).
+	TypeSync Type = 18
 )
 
 // Gate reports whether t is a gate frame: tagged, not sealed, its body of MinBodyLen.
@@ -74,6 +76,8 @@ func (t Type) String() string {
 		return "hello"
 	case TypeKey:
 		return "key"
+	case TypeSync:
+		return "sync"
 	}
 	return fmt.Sprintf("type-%d", uint8(t))
 }

@@ -15,7 +15,7 @@ const (
 	MaxBuild        = 24
 	// MaxDevicesLen is the longest list of devices in bytes; when the list is longer, its reasons are shortened, to minReason bytes at
 	// the least, and then devices are left out, the well ones first: DevicesTruncated is set and Omitted counts them.
-	MaxDevicesLen = 360
+	MaxDevicesLen = 320
 	minReason     = 8
 )
 
@@ -125,6 +125,8 @@ type Hello struct {
 	// BootID identifies the sender's boot of its machine.
 	BootID [16]byte
 	Keys   KeyStatement
+	// Sync is the sender's state synchronisation.
+	Sync SyncView
 }
 
 // AgeNever is an age in ms of what never happened, and what longer ages saturate below.
@@ -204,6 +206,7 @@ const (
 	tlvBootID       = 13
 	tlvKeys         = 14
 	tlvWeight       = 15
+	tlvSync         = 16
 )
 
 // Flags in TLVs, and lengths of the values and entries of this version. Values may grow at their end.

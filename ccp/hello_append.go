@@ -84,7 +84,13 @@ func (h *Hello) Append(b []byte) []byte {
 	b, at = beginTLV(b, tlvWeight)
 	b = be.AppendUint32(b, h.Weight)
 	b = append(b, byte(min(int(h.Omitted)+omitted, 255)))
-	return endTLV(b, at)
+	b = endTLV(b, at)
+
+	if h.Sync == (SyncView{}) {
+		return b
+	}
+	b, at = beginTLV(b, tlvSync)
+	return endTLV(h.Sync.append(b), at)
 }
 
 func flag(set bool, bit byte) byte {

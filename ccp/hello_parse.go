@@ -27,7 +27,7 @@ func ParseHello(body []byte) (Hello, error) {
 var leastLen = [...]int{
 	tlvState: stateLen, tlvView: 1, tlvInterfaces: 1, tlvDevices: 1, tlvPolicy: policyLen, tlvConfig: configLen, tlvMode: modeLen,
 	tlvVersion: versionLen, tlvCapabilities: capabilitiesLen, tlvLoad: loadLen, tlvForced: forcedLen, tlvBudget: budgetLen,
-	tlvBootID: bootIDLen, tlvKeys: 1, tlvWeight: weightLen,
+	tlvBootID: bootIDLen, tlvKeys: 1, tlvWeight: weightLen, tlvSync: syncLen,
 }
 
 func (h *Hello) parseTLV(typ uint16, value []byte) error {
@@ -76,6 +76,8 @@ func (h *Hello) parseTLV(typ uint16, value []byte) error {
 		h.Keys = parseKeyStatement(r)
 	case tlvWeight:
 		h.Weight, h.Omitted = r.u32(), r.u8()
+	case tlvSync:
+		h.Sync = parseSyncView(r)
 	}
 	return nil
 }

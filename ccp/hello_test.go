@@ -29,6 +29,10 @@ func fullHello() Hello {
 		Weight: 0xe1e2e3e4, Omitted: 0xe5,
 		Budget: Budget{Left: 4, Limit: 5, DampedMs: 0x61626364},
 		Keys:   KeyStatement{Using: 1, Held: [2]KeyName{{1, 0x7172737475767778}, {2, 0x8182838485868788}}},
+		Sync: SyncView{
+			Incarnation: 0xf1f2f3f4f5f6f7f8, Role: SyncCopy, Current: true, AtRisk: true, Entries: 0x10203040, Digest: 0x1020304050607080,
+			LagRecords: 0x11213141, LagMs: 0x12223242, Sequence: 0x1323334353637383,
+		},
 	}
 	for i := range h.View {
 		h.View[i] = MemberView{State: State(i), AgeMs: uint32(0x90 + i), HelloAgeMs: uint32(0xa0 + i)}
@@ -66,7 +70,8 @@ func TestHelloGolden(t *testing.T) {
 		000c 0006 04 05 61626364
 		000d 0010 d0d1d2d3d4d5d6d7d8d9dadbdcdddedf
 		000e 0013 01 01 7172737475767778 02 8182838485868788
-		000f 0005 e1e2e3e4 e5`)
+		000f 0005 e1e2e3e4 e5
+		0010 0026 f1f2f3f4f5f6f7f8 02 03 10203040 1020304050607080 11213141 12223242 1323334353637383`)
 	if string(b) != string(want) {
 		t.Fatalf("encoded\n%x\nwant\n%x", b, want)
 	}
@@ -81,7 +86,7 @@ func TestHelloGolden(t *testing.T) {
 // TestHelloFits fills every list and text beyond its bound: echo list and HELLO must still go into one frame.
 func TestHelloFits(t *testing.T) {
 	long := strings.Repeat("x", 300)
-	h := Hello{Build: long, Keys: KeyStatement{Held: [2]KeyName{{1, 1}, {2, 2}}}}
+	h := Hello{Build: long, Keys: KeyStatement{Held: [2]KeyName{{1, 1}, {2, 2}}}, Sync: SyncView{Role: SyncCopy}}
 	for range 40 {
 		h.Interfaces = append(h.Interfaces, InterfaceView{Slot: 1})
 		h.Devices = append(h.Devices, DeviceView{Name: long, Status: DeviceProblem, Reason: long})
@@ -126,18 +131,18 @@ func TestHelloDevicesTruncated(t *testing.T) {
 	for _, d := range back.Devices {
 		names = append(names, strings.TrimPrefix(d.Name, "device-"))
 	}
-	// 20 bytes each with the shortest reasons, so 18 fit: the 4 problems and the first 14 of the others, in the list's own order.
-	if got := strings.Join(names, " "); got != "00 01 02 03 04 05 06 07 08 09 10 11 12 13 14 15 16 19" || back.Omitted != 2 {
+	// 20 bytes each with the shortest reasons, so 16 fit: the 4 problems and the first 12 of the others, in the list's own order.
+	if got := strings.Join(names, " "); got != "00 01 02 03 04 05 06 07 08 09 10 11 12 13 14 19" || back.Omitted != 4 {
 		t.Fatalf("kept %s, %d omitted", got, back.Omitted)
 	}
-	if again, err := ParseHello(back.Append(nil)); err != nil || again.Omitted != 2 || !again.DevicesTruncated {
+	if again, err := ParseHello(back.Append(nil)); err != nil || again.Omitted != 4 || !again.DevicesTruncated {
 		t.Fatalf("told on: %d omitted, %v", again.Omitted, err)
 	}
 
 	// Ten have room with shorter reasons: none is left out.
 	h.Devices = h.Devices[:10]
 	back, err = ParseHello(h.Append(nil))
-	if err != nil || back.DevicesTruncated || back.Omitted != 0 || len(back.Devices) != 10 || back.Devices[9].Reason != reason[:24] {
+	if err != nil || back.DevicesTruncated || back.Omitted != 0 || len(back.Devices) != 10 || back.Devices[9].Reason != reason[:20] {
 		t.Fatalf("of ten: %+v, %v", back, err)
 	}
 }
@@ -158,7 +163,7 @@ func TestParseHelloSkipsAndRefuses(t *testing.T) {
 		{"padding only", "00000000", &zero},
 		{"an unknown TLV", "7fff 0002 abcd 0007 0002 0709", &mode},
 		{"a forced hand-over of an older sender", "000b 000d 03 00000002 0000000000000005", &older},
-		{"an unknown TLV right behind the last known one", "0010 0000 0007 0002 0709", &mode},
+		{"an unknown TLV right behind the last known one", "0011 0000 0007 0002 0709", &mode},
 		{"a value that has grown", "0007 0004 0709 abcd", &mode},
 		{"entries that have grown", "0002 0017 0b 01 00000002 00000003 eeee 04 00000005 00000006 eeee", &views},
 		{"a byte after the entries", "0002 0014 09 01 00000002 00000003 04 00000005 00000006 ff", &views},

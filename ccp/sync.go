@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ccp
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// Bounds of a SYNC body. Part of the wire format.
+const (
+	// MaxEchoOneLen is the longest echo list of a frame to one member.
+	MaxEchoOneLen = 1 + (1+candidates)*echoLen
+	// MaxSyncLen is how many bytes of parts one SYNC frame holds behind its echo list.
+	MaxSyncLen = MaxPlainLen - MaxEchoOneLen
+	// SyncPartHead is the length of a part's head, SyncBatchHead that of a batch's head and its part's.
+	SyncPartHead  = 1 + 1 + 2
+	SyncBatchHead = SyncPartHead + batchLen
+	// MaxSyncRecords is how many bytes of records one batch holds when nothing else is in its frame.
+	MaxSyncRecords = MaxSyncLen - SyncBatchHead
+	// MaxSyncRanges is how many ranges an acknowledgement or a gap request has at most: the lowest come first, the others another time.
+	MaxSyncRanges = 32
+	// SyncBuckets is how many buckets the digests of tables are taken by.
+	SyncBuckets = 1024
+	// MaxSyncWords is how many buckets' words fit into one record of a batch, whose head has 8 bytes.
+	MaxSyncWords = (MaxSyncRecords - 8 - 2) / syncWordLen
+)
+
+// SyncKind says what a part of a SYNC body is. ONLY APPEND: the numbers are the protocol. Zero ends the list of parts.
+type SyncKind uint8
+
+// The kinds of parts.
+const (
+	// SyncStatusPart says what the sender's sync plane is: SyncStatus.
+	SyncStatusPart SyncKind = 1
+	// SyncPositionPart says which batches of a lane the sender can still send, and up to where it has: SyncPosition.
+	SyncPositionPart SyncKind = 2
+	// SyncBatchPart is a batch of records: SyncBatch.
+	SyncBatchPart SyncKind = 3
+	// SyncAckPart acknowledges batches: SyncAck.
+	SyncAckPart SyncKind = 4
+	// SyncGapPart asks for batches that did not come: SyncGap.
+	SyncGapPart SyncKind = 5
+	// SyncCreditPart lets the sender of a bulk lane send on: SyncCredit.
+	SyncCreditPart SyncKind = 6
+	// SyncRequestPart asks for words or for the records of buckets: SyncRequest.
+	SyncRequestPart SyncKind = 7
+	// SyncAnswerPart answers a request: SyncAnswer.
+	SyncAnswerPart SyncKind = 8
+)
+
+// String returns the kind's name; unknown kinds are "part-N".
+func (k SyncKind) String() string {
+	names := [...]string{
+		SyncStatusPart: "status", SyncPositionPart: "position", SyncBatchPart: "batch", SyncAckPart: "ack", SyncGapPart: "gap",
+		SyncCreditPart: "credit", SyncRequestPart: "request", SyncAnswerPart: "answer",
+	}
+	if int(k) < len(names) && names[k] != "" {
+		return names[k]
+	}
+	return fmt.Sprintf("part-%d", uint8(k))
+}
+
+// Lane is one of the ordered streams of batches from one member to another. ONLY APPEND; zero is no lane.
+type Lane uint8
+
+// The lanes.
+const (
+	// LaneDelta carries the running changes: the same log for all peers.
+	LaneDelta Lane = 1
+	// LaneBulk carries what one peer asked for: words and records.
+	LaneBulk Lane = 2
+)
+
+// String returns the lane's name as metrics label it.
+func (l Lane) String() string {
+	switch l {
+	case LaneDelta:
+		return "delta"
+	case LaneBulk:
+		return "bulk"
+	}
+	return fmt.Sprintf("lane-%d", uint8(l))
+}
+
+// SyncRole is what a member is to the connection table of the cluster. ONLY APPEND; zero is unknown.
+type SyncRole uint8
+
+// The roles.
+const (
+	// SyncOwner: its events replicate.
+	SyncOwner SyncRole = 1
+	// SyncCopy: it keeps a copy of what owners have.
+	SyncCopy SyncRole = 2
+	// SyncOff: it does not synchronise.
+	SyncOff SyncRole = 3
+)
+
+// String returns the role as operators read it.
+func (r SyncRole) String() string {
+	switch r {
+	case 0:
+		return "unknown"
+	case SyncOwner:
+		return "owner"
+	case SyncCopy:
+		return "copy"
+	case SyncOff:
+		return "off"
+	}
+	return fmt.Sprintf("role-%d", uint8(r))
+}
+
+// SyncPart is one part of a SYNC body.
+type SyncPart struct {
+	Kind SyncKind
+	// Lane is the one that the part is about, zero for those that are about none.
+	Lane Lane
+	// Value points into the body.
+	Value []byte
+}
+
+// NextSync takes the first part off a SYNC's body (Opened.Body) or off what the last call left of it. Kind zero is the end. A part of
+// a kind that the caller does not know is to be skipped. The error wraps ErrMalformed. Nothing is allocated unless there is one.
+func NextSync(body []byte) (p SyncPart, rest []byte, err error) {
+	if len(body) == 0 || body[0] == 0 {
+		return SyncPart{}, nil, nil
+	}
+	if len(body) < SyncPartHead {
+		return SyncPart{}, nil, fmt.Errorf("%w: %d bytes after the last part", ErrMalformed, len(body))
+	}
+	n := int(binary.BigEndian.Uint16(body[2:]))
+	p = SyncPart{Kind: SyncKind(body[0]), Lane: Lane(body[1])}
+	if len(body) < SyncPartHead+n {
+		return SyncPart{}, nil, fmt.Errorf("%w: %v of %d bytes, %d are left", ErrMalformed, p.Kind, n, len(body)-SyncPartHead)
+	}
+	p.Value = body[SyncPartHead : SyncPartHead+n]
+	return p, body[SyncPartHead+n:], nil
+}
+
+// SyncStatus is what a member's sync plane says of itself, to every peer at least every 100 ms and at once on a change.
+type SyncStatus struct {
+	Role SyncRole
+	// Current says that the sender's table is current, Stopping that it is leaving for good, Evicted that the receiver is not waited
+	// for any more: it has lost changes and must repair its copy.
+	Current, Stopping, Evicted bool
+	// Term is that of the sender's lease, 0 without one.
+	Term uint32
+	// Entries and Digest are the sum of the sender's tally, of which nobody knows to which moment it belongs: see the mark in the
+	// delta lane for what can be compared.
+	Entries uint32
+	Digest  uint64
+}
+
+// SyncPosition says which batches of a lane there are.
+type SyncPosition struct {
+	Lane Lane
+	// Session is a bulk lane's, 0 in the delta lane.
+	Session uint32
+	// First is the lowest sequence that the sender can still send to this receiver, Newest the highest that it has given away. A
+	// receiver that waits for one below First has lost it. First above Newest: there is none yet.
+	First, Newest uint64
+}
+
+// SyncBatch is some whole records in their order.
+type SyncBatch struct {
+	Lane Lane
+	// Session is the number of the request that a bulk batch answers, 0 in the delta lane.
+	Session uint32
+	// Sequence counts the batches of the lane from 1: the delta lane's for an incarnation of the sender, a bulk lane's for a session.
+	Sequence uint64
+	// Records are laid out as package record does it. It points into the body that was parsed.
+	Records []byte
+}
+
+// SyncRange is the sequences from First to Last, both included.
+type SyncRange struct{ First, Last uint64 }
+
+// SyncAck says which batches of a lane of the frame's target its sender has.
+type SyncAck struct {
+	Lane    Lane
+	Session uint32
+	// Incarnation is that of the batches' sender.
+	Incarnation uint64
+	// Through is the highest sequence up to which all batches are applied; Ranges are those held beyond it, ascending.
+	Through uint64
+	Ranges  []SyncRange
+}
+
+// SyncGap asks the target for the batches of Ranges, which ascend.
+type SyncGap struct {
+	Lane        Lane
+	Session     uint32
+	Incarnation uint64
+	Ranges      []SyncRange
+}
+
+// SyncCredit lets the target send the batches of a bulk lane until their records have this many bytes, since the session's start.
+type SyncCredit struct {
+	Session uint32
+	Bytes   uint64
+}
+
+// SyncWant says what a request asks for. ONLY APPEND; zero is invalid.
+type SyncWant uint8
+
+// What can be asked for.
+const (
+	// SyncWantWords asks for the words of all buckets.
+	SyncWantWords SyncWant = 1
+	// SyncWantRepair asks for the records of some buckets.
+	SyncWantRepair SyncWant = 2
+	// SyncWantNothing gives up the session.
+	SyncWantNothing SyncWant = 3
+)
+
+// SyncBitmap has a bit for each bucket: bit i%8 of byte i/8.
+type SyncBitmap [SyncBuckets / 8]byte
+
+// Has reports whether bucket i is in.
+func (m *SyncBitmap) Has(i int) bool { return m[i/8]&(1<<(i%8)) != 0 }
+
+// Add puts bucket i in.
+func (m *SyncBitmap) Add(i int) { m[i/8] |= 1 << (i % 8) }
+
+// SyncRequest asks the target for something, in a bulk lane of its own; repeated until it is answered.
+type SyncRequest struct {
+	// Session numbers the asker's requests, counting up from 1 for each of its incarnations; a higher one ends those before.
+	Session uint32
+	Want    SyncWant
+	// Through is the sequence of the target's delta lane up to which the asker has applied.
+	Through uint64
+	// Credit is the first SyncCredit.
+	Credit uint64
+	// Buckets are those whose records are wanted, for SyncWantRepair.
+	Buckets SyncBitmap
+}
+
+// SyncResult is the answer to a request. ONLY APPEND; zero is invalid.
+type SyncResult uint8
+
+// The answers.
+const (
+	// SyncAccepted: it comes, or has begun to.
+	SyncAccepted SyncResult = 1
+	// SyncBusy: not now, ask again or ask another member.
+	SyncBusy SyncResult = 2
+	// SyncUnfit: this member's table is not one to copy.
+	SyncUnfit SyncResult = 3
+)
+
+// String returns the answer as logs show it.
+func (r SyncResult) String() string {
+	switch r {
+	case SyncAccepted:
+		return "accepted"
+	case SyncBusy:
+		return "busy"
+	case SyncUnfit:
+		return "unfit"
+	}
+	return fmt.Sprintf("result-%d", uint8(r))
+}
+
+// SyncAnswer answers the request of that number.
+type SyncAnswer struct {
+	Session uint32
+	Result  SyncResult
+	// Records is about how many will come, for showing progress.
+	Records uint32
+}
+
+// Records of the bulk lane that are no entries of a table: their Table, in the record's head, is one of these.
+const (
+	// SyncTableWords is a record whose attributes are words: ParseSyncWords.
+	SyncTableWords = 16
+	// SyncTableEnd is the last record of a session: ParseSyncEnd.
+	SyncTableEnd = 17
+)
+
+// SyncWord is one bucket of a tally.
+type SyncWord struct {
+	// Xor is that of the Prints of the bucket's entries, Count their number.
+	Xor   uint64
+	Count uint32
+}
+
+// SyncEnd is what a session ends with.
+type SyncEnd struct {
+	// Position is the sequence of the sender's delta lane at the end of the dump: what was destroyed up to there is not in it.
+	Position uint64
+	// Records is how many entries were sent.
+	Records uint32
+	// Complete says that they are all: an entry of the buckets that was not sent did not exist.
+	Complete bool
+}
+
+// SyncView is what a HELLO says of the sender's state synchronisation; zero if it has none.
+type SyncView struct {
+	// Incarnation is that of the sender's sync plane, in SYNC frames.
+	Incarnation uint64
+	Role        SyncRole
+	// Current says that the sender's table is current. AtRisk says that its state synchronisation is on and not well.
+	Current, AtRisk bool
+	// Entries and Digest are the sum of the sender's tally.
+	Entries uint32
+	Digest  uint64
+	// LagRecords and LagMs are how many records the peer that is furthest behind has not acknowledged, and for how long.
+	LagRecords, LagMs uint32
+	// Sequence is the newest of the sender's delta lane.
+	Sequence uint64
+}
+
+// Lengths of the values of this version, which may grow at their end: a list's is that of the list without entries.
+const (
+	statusLen   = 1 + 1 + 2 + 4 + 4 + 8
+	positionLen = 4 + 8 + 8
+	batchLen    = 4 + 8
+	ackLen      = 4 + 8 + 8
+	gapLen      = 4 + 8
+	creditLen   = 4 + 8
+	requestLen  = 4 + 1 + 8 + 8 + SyncBuckets/8
+	answerLen   = 4 + 1 + 4
+	rangeLen    = 8 + 8
+	syncWordLen = 8 + 4
+	syncEndLen  = 8 + 4 + 1
+	syncLen     = 8 + 1 + 1 + 4 + 8 + 4 + 4 + 8
+
+	flagStatusCurrent  = 1
+	flagStatusStopping = 2
+	flagStatusEvicted  = 4
+
+	flagEndComplete = 1
+
+	flagSyncCurrent = 1
+	flagSyncAtRisk  = 2
+)

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ccp
+
+import "encoding/binary"
+
+// The Append methods append one part each to b, which holds the echo list and the parts before by then, and allocate nothing if b has
+// room. That all fits into a frame is the caller's care: see the lengths beside each.
+
+// beginPart appends the head of a part and returns where its value begins; endTLV completes it.
+func beginPart(b []byte, kind SyncKind, lane Lane) ([]byte, int) {
+	b = append(b, byte(kind), byte(lane), 0, 0)
+	return b, len(b)
+}
+
+// Append appends the status: 24 bytes.
+func (s SyncStatus) Append(b []byte) []byte {
+	be := binary.BigEndian
+	b, at := beginPart(b, SyncStatusPart, 0)
+	b = append(b, byte(s.Role), flag(s.Current, flagStatusCurrent)|flag(s.Stopping, flagStatusStopping)|flag(s.Evicted, flagStatusEvicted), 0, 0)
+	b = be.AppendUint32(b, s.Term)
+	b = be.AppendUint32(b, s.Entries)
+	b = be.AppendUint64(b, s.Digest)
+	return endTLV(b, at)
+}
+
+// Append appends the position: 24 bytes.
+func (p SyncPosition) Append(b []byte) []byte {
+	b, at := beginPart(b, SyncPositionPart, p.Lane)
+	b = binary.BigEndian.AppendUint32(b, p.Session)
+	b = binary.BigEndian.AppendUint64(b, p.First)
+	b = binary.BigEndian.AppendUint64(b, p.Newest)
+	return endTLV(b, at)
+}
+
+// Append appends the batch: SyncBatchHead and its records, MaxSyncRecords at most.
+func (s SyncBatch) Append(b []byte) []byte {
+	b, at := beginPart(b, SyncBatchPart, s.Lane)
+	b = binary.BigEndian.AppendUint32(b, s.Session)
+	b = binary.BigEndian.AppendUint64(b, s.Sequence)
+	b = append(b, s.Records...)
+	return endTLV(b, at)
+}
+
+// Append appends the acknowledgement: 24 bytes and 16 for each range, of which MaxSyncRanges are sent.
+func (a SyncAck) Append(b []byte) []byte {
+	b, at := beginPart(b, SyncAckPart, a.Lane)
+	b = binary.BigEndian.AppendUint32(b, a.Session)
+	b = binary.BigEndian.AppendUint64(b, a.Incarnation)
+	b = binary.BigEndian.AppendUint64(b, a.Through)
+	return endTLV(appendRanges(b, a.Ranges), at)
+}
+
+// Append appends the request: 16 bytes and 16 for each range, of which MaxSyncRanges are sent.
+func (g SyncGap) Append(b []byte) []byte {
+	b, at := beginPart(b, SyncGapPart, g.Lane)
+	b = binary.BigEndian.AppendUint32(b, g.Session)
+	b = binary.BigEndian.AppendUint64(b, g.Incarnation)
+	return endTLV(appendRanges(b, g.Ranges), at)
+}
+
+func appendRanges(b []byte, ranges []SyncRange) []byte {
+	for _, r := range ranges[:min(len(ranges), MaxSyncRanges)] {
+		b = binary.BigEndian.AppendUint64(b, r.First)
+		b = binary.BigEndian.AppendUint64(b, r.Last)
+	}
+	return b
+}
+
+// Append appends the credit: 16 bytes.
+func (c SyncCredit) Append(b []byte) []byte {
+	b, at := beginPart(b, SyncCreditPart, LaneBulk)
+	b = binary.BigEndian.AppendUint32(b, c.Session)
+	b = binary.BigEndian.AppendUint64(b, c.Bytes)
+	return endTLV(b, at)
+}
+
+// Append appends the request: 153 bytes.
+func (r *SyncRequest) Append(b []byte) []byte {
+	b, at := beginPart(b, SyncRequestPart, LaneBulk)
+	b = binary.BigEndian.AppendUint32(b, r.Session)
+	b = append(b, byte(r.Want))
+	b = binary.BigEndian.AppendUint64(b, r.Through)
+	b = binary.BigEndian.AppendUint64(b, r.Credit)
+	b = append(b, r.Buckets[:]...)
+	return endTLV(b, at)
+}
+
+// Append appends the answer: 13 bytes.
+func (a SyncAnswer) Append(b []byte) []byte {
+	b, at := beginPart(b, SyncAnswerPart, LaneBulk)
+	b = binary.BigEndian.AppendUint32(b, a.Session)
+	b = append(b, byte(a.Result))
+	b = binary.BigEndian.AppendUint32(b, a.Records)
+	return endTLV(b, at)
+}
+
+// AppendSyncWords appends the attributes of a record of SyncTableWords: the words of the buckets from first on, MaxSyncWords at most.
+func AppendSyncWords(b []byte, first int, words []SyncWord) []byte {
+	b = binary.BigEndian.AppendUint16(b, uint16(first))
+	for _, w := range words {
+		b = binary.BigEndian.AppendUint64(b, w.Xor)
+		b = binary.BigEndian.AppendUint32(b, w.Count)
+	}
+	return b
+}
+
+// Append appends the attributes of a record of SyncTableEnd.
+func (e SyncEnd) Append(b []byte) []byte {
+	b = binary.BigEndian.AppendUint64(b, e.Position)
+	b = binary.BigEndian.AppendUint32(b, e.Records)
+	return append(b, flag(e.Complete, flagEndComplete))
+}
+
+// append appends the value of a HELLO's TLV.
+func (s SyncView) append(b []byte) []byte {
+	b = binary.BigEndian.AppendUint64(b, s.Incarnation)
+	b = append(b, byte(s.Role), flag(s.Current, flagSyncCurrent)|flag(s.AtRisk, flagSyncAtRisk))
+	b = binary.BigEndian.AppendUint32(b, s.Entries)
+	b = binary.BigEndian.AppendUint64(b, s.Digest)
+	b = binary.BigEndian.AppendUint32(b, s.LagRecords)
+	b = binary.BigEndian.AppendUint32(b, s.LagMs)
+	return binary.BigEndian.AppendUint64(b, s.Sequence)
+}

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ccp
+
+import "fmt"
+
+// The methods of SyncPart read its value. Each wants a part of its own kind; errors wrap ErrMalformed and the result is zero then.
+
+// least checks that p is of kind and has the n bytes that its first version had.
+func (p SyncPart) least(kind SyncKind, n int) (reader, error) {
+	if p.Kind != kind {
+		return nil, fmt.Errorf("%w: a %v is no %v", ErrMalformed, p.Kind, kind)
+	}
+	if len(p.Value) < n {
+		return nil, fmt.Errorf("%w: %v has %d bytes, not %d", ErrMalformed, kind, len(p.Value), n)
+	}
+	return reader(p.Value), nil
+}
+
+// lane checks that the part is about a lane that there is. The delta lane has no sessions.
+func (p SyncPart) lane(session uint32) error {
+	if (p.Lane != LaneDelta || session != 0) && (p.Lane != LaneBulk || session == 0) {
+		return fmt.Errorf("%w: %v of the %v lane, session %d", ErrMalformed, p.Kind, p.Lane, session)
+	}
+	return nil
+}
+
+// Status reads a SyncStatusPart.
+func (p SyncPart) Status() (SyncStatus, error) {
+	r, err := p.least(SyncStatusPart, statusLen)
+	if err != nil {
+		return SyncStatus{}, err
+	}
+	s := SyncStatus{Role: SyncRole(r.u8())}
+	f := r.u8()
+	s.Current, s.Stopping, s.Evicted = f&flagStatusCurrent != 0, f&flagStatusStopping != 0, f&flagStatusEvicted != 0
+	r.take(2)
+	s.Term, s.Entries, s.Digest = r.u32(), r.u32(), r.u64()
+	return s, nil
+}
+
+// Position reads a SyncPositionPart.
+func (p SyncPart) Position() (SyncPosition, error) {
+	r, err := p.least(SyncPositionPart, positionLen)
+	if err != nil {
+		return SyncPosition{}, err
+	}
+	s := SyncPosition{Lane: p.Lane, Session: r.u32(), First: r.u64(), Newest: r.u64()}
+	if err := p.lane(s.Session); err != nil {
+		return SyncPosition{}, err
+	}
+	if s.First == 0 || s.First-1 > s.Newest {
+		return SyncPosition{}, fmt.Errorf("%w: batches from %d to %d", ErrMalformed, s.First, s.Newest)
+	}
+	return s, nil
+}
+
+// Batch reads a SyncBatchPart. Whether the records are well formed is package record's business.
+func (p SyncPart) Batch() (SyncBatch, error) {
+	r, err := p.least(SyncBatchPart, batchLen)
+	if err != nil {
+		return SyncBatch{}, err
+	}
+	s := SyncBatch{Lane: p.Lane, Session: r.u32(), Sequence: r.u64()}
+	if err := p.lane(s.Session); err != nil {
+		return SyncBatch{}, err
+	}
+	if s.Sequence == 0 {
+		return SyncBatch{}, fmt.Errorf("%w: batch number 0", ErrMalformed)
+	}
+	s.Records = r
+	return s, nil
+}
+
+// Ack reads a SyncAckPart. The ranges are appended to ranges[:0], and nothing is allocated if it has room for MaxSyncRanges.
+func (p SyncPart) Ack(ranges []SyncRange) (SyncAck, error) {
+	r, err := p.least(SyncAckPart, ackLen)
+	if err != nil {
+		return SyncAck{}, err
+	}
+	s := SyncAck{Lane: p.Lane, Session: r.u32(), Incarnation: r.u64(), Through: r.u64()}
+	if err := p.lane(s.Session); err != nil {
+		return SyncAck{}, err
+	}
+	if s.Ranges, err = p.ranges(r, s.Through, ranges); err != nil {
+		return SyncAck{}, err
+	}
+	return s, nil
+}
+
+// Gap reads a SyncGapPart, its ranges as Ack does.
+func (p SyncPart) Gap(ranges []SyncRange) (SyncGap, error) {
+	r, err := p.least(SyncGapPart, gapLen)
+	if err != nil {
+		return SyncGap{}, err
+	}
+	s := SyncGap{Lane: p.Lane, Session: r.u32(), Incarnation: r.u64()}
+	if err := p.lane(s.Session); err != nil {
+		return SyncGap{}, err
+	}
+	if s.Ranges, err = p.ranges(r, 0, ranges); err != nil {
+		return SyncGap{}, err
+	}
+	return s, nil
+}
+
+// ranges reads ranges that ascend from beyond above.
+func (p SyncPart) ranges(r reader, above uint64, dst []SyncRange) ([]SyncRange, error) {
+	if n := len(r); n%rangeLen != 0 || n > MaxSyncRanges*rangeLen {
+		return nil, fmt.Errorf("%w: %v with %d bytes of ranges", ErrMalformed, p.Kind, n)
+	}
+	dst = dst[:0]
+	for len(r) > 0 {
+		s := SyncRange{r.u64(), r.u64()}
+		if s.First <= above || s.First > s.Last {
+			return nil, fmt.Errorf("%w: %v of %d to %d after %d", ErrMalformed, p.Kind, s.First, s.Last, above)
+		}
+		dst, above = append(dst, s), s.Last
+	}
+	return dst, nil
+}
+
+// Credit reads a SyncCreditPart.
+func (p SyncPart) Credit() (SyncCredit, error) {
+	r, err := p.least(SyncCreditPart, creditLen)
+	if err != nil {
+		return SyncCredit{}, err
+	}
+	s := SyncCredit{Session: r.u32(), Bytes: r.u64()}
+	if err := p.lane(s.Session); err != nil {
+		return SyncCredit{}, err
+	}
+	return s, nil
+}
+
+// Request reads a SyncRequestPart. What is wanted may be something that this version does not know.
+func (p SyncPart) Request() (SyncRequest, error) {
+	r, err := p.least(SyncRequestPart, requestLen)
+	if err != nil {
+		return SyncRequest{}, err
+	}
+	s := SyncRequest{Session: r.u32(), Want: SyncWant(r.u8()), Through: r.u64(), Credit: r.u64()}
+	copy(s.Buckets[:], r.take(len(s.Buckets)))
+	if err := p.lane(s.Session); err != nil {
+		return SyncRequest{}, err
+	}
+	return s, nil
+}
+
+// Answer reads a SyncAnswerPart.
+func (p SyncPart) Answer() (SyncAnswer, error) {
+	r, err := p.least(SyncAnswerPart, answerLen)
+	if err != nil {
+		return SyncAnswer{}, err
+	}
+	s := SyncAnswer{Session: r.u32(), Result: SyncResult(r.u8()), Records: r.u32()}
+	if err := p.lane(s.Session); err != nil {
+		return SyncAnswer{}, err
+	}
+	return s, nil
+}
+
+// ParseSyncWords reads the attributes of a record of SyncTableWords into words, and returns the range of buckets that it told.
+func ParseSyncWords(attrs []byte, words *[SyncBuckets]SyncWord) (first, end int, err error) {
+	if len(attrs) < 2 || (len(attrs)-2)%syncWordLen != 0 {
+		return 0, 0, fmt.Errorf("%w: words of %d bytes", ErrMalformed, len(attrs))
+	}
+	r := reader(attrs)
+	first = int(r.u16())
+	end = first + len(r)/syncWordLen
+	if end > SyncBuckets {
+		return 0, 0, fmt.Errorf("%w: words of buckets %d to %d", ErrMalformed, first, end)
+	}
+	for i := first; i < end; i++ {
+		words[i] = SyncWord{Xor: r.u64(), Count: r.u32()}
+	}
+	return first, end, nil
+}
+
+// ParseSyncEnd reads the attributes of a record of SyncTableEnd.
+func ParseSyncEnd(attrs []byte) (SyncEnd, error) {
+	if len(attrs) < syncEndLen {
+		return SyncEnd{}, fmt.Errorf("%w: end of %d bytes, not %d", ErrMalformed, len(attrs), syncEndLen)
+	}
+	r := reader(attrs)
+	return SyncEnd{Position: r.u64(), Records: r.u32(), Complete: r.u8()&flagEndComplete != 0}, nil
+}
+
+// parseSyncView reads the value of a HELLO's TLV.
+func parseSyncView(r reader) SyncView {
+	s := SyncView{Incarnation: r.u64(), Role: SyncRole(r.u8())}
+	f := r.u8()
+	s.Current, s.AtRisk = f&flagSyncCurrent != 0, f&flagSyncAtRisk != 0
+	s.Entries, s.Digest, s.LagRecords, s.LagMs, s.Sequence = r.u32(), r.u64(), r.u32(), r.u32(), r.u64()
+	return s
+}

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ccp
+
+import (
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// syncParts has one part of each kind, every field set to something of its own.
+func syncParts() []any {
+	q := &SyncRequest{Session: 0x51525354, Want: SyncWantRepair, Through: 0x5152535455565758, Credit: 0x6162636465666768}
+	q.Buckets.Add(0)
+	q.Buckets.Add(9)
+	q.Buckets.Add(1023)
+	return []any{
+		SyncStatus{
+			Role: SyncOwner, Current: true, Stopping: true, Evicted: true, Term: 0x01020304, Entries: 0x05060708, Digest: 0x1112131415161718,
+		},
+		SyncPosition{Lane: LaneDelta, First: 0x2122232425262728, Newest: 0x3132333435363738},
+		SyncBatch{Lane: LaneBulk, Session: 0x41424344, Sequence: 0x4142434445464748, Records: []byte("records")},
+		SyncAck{Lane: LaneDelta, Incarnation: 0x7172737475767778, Through: 5, Ranges: []SyncRange{{7, 7}, {9, 12}}},
+		SyncGap{Lane: LaneBulk, Session: 2, Incarnation: 0x7172737475767778, Ranges: []SyncRange{{1, 6}}},
+		SyncCredit{Session: 3, Bytes: 0x8182838485868788},
+		q,
+		SyncAnswer{Session: 4, Result: SyncUnfit, Records: 0x91929394},
+	}
+}
+
+func appendSync(b []byte, part any) []byte { return part.(interface{ Append([]byte) []byte }).Append(b) }
+
+// readSync reads any part that this version knows.
+func readSync(p SyncPart) (any, error) {
+	switch p.Kind {
+	case SyncStatusPart:
+		return p.Status()
+	case SyncPositionPart:
+		return p.Position()
+	case SyncBatchPart:
+		return p.Batch()
+	case SyncAckPart:
+		return p.Ack(nil)
+	case SyncGapPart:
+		return p.Gap(nil)
+	case SyncCreditPart:
+		return p.Credit()
+	case SyncRequestPart:
+		r, err := p.Request()
+		return &r, err
+	case SyncAnswerPart:
+		return p.Answer()
+	}
+	return nil, nil
+}
+
+func TestSyncGolden(t *testing.T) {
+	var b []byte
+	for _, part := range syncParts() {
+		b = appendSync(b, part)
+	}
+	want := unhex(t, `
+		01 00 0014 01 07 0000 01020304 05060708 1112131415161718
+		02 01 0014 00000000 2122232425262728 3132333435363738
+		03 02 0013 41424344 4142434445464748 7265636f726473
+		04 01 0034 00000000 7172737475767778 0000000000000005 0000000000000007 0000000000000007 0000000000000009 000000000000000c
+		05 02 001c 00000002 7172737475767778 0000000000000001 0000000000000006
+		06 02 000c 00000003 8182838485868788
+		07 02 0095 51525354 02 5152535455565758 6162636465666768 0102`+strings.Repeat("00", 125)+`80
+		08 02 0009 00000004 03 91929394`)
+	if string(b) != string(want) {
+		t.Fatalf("encoded\n%x\nwant\n%x", b, want)
+	}
+	for _, padding := range []int{0, 1, 3, 40} {
+		rest := append(b[:len(b):len(b)], make([]byte, padding)...)
+		for i, part := range syncParts() {
+			p, next, err := NextSync(rest)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := readSync(p)
+			if err != nil || !reflect.DeepEqual(got, part) {
+				t.Fatalf("part %d: %+v, %v, want %+v", i, got, err, part)
+			}
+			rest = next
+		}
+		if p, rest, err := NextSync(rest); p.Kind != 0 || rest != nil || err != nil {
+			t.Fatalf("after the last with %d bytes of padding: %v, %v", padding, p, err)
+		}
+	}
+}
+
+func TestSyncRecordsGolden(t *testing.T) {
+	b := AppendSyncWords(nil, 1022, []SyncWord{{0x0102030405060708, 0x11121314}, {0x2122232425262728, 2}})
+	if want := unhex(t, "03fe 0102030405060708 11121314 2122232425262728 00000002"); string(b) != string(want) {
+		t.Fatalf("words %x", b)
+	}
+	var words [SyncBuckets]SyncWord
+	first, end, err := ParseSyncWords(b, &words)
+	if err != nil || first != 1022 || end != 1024 || words[1022] != (SyncWord{0x0102030405060708, 0x11121314}) || words[1023].Count != 2 {
+		t.Fatalf("words of %d to %d, %v: %v", first, end, err, words[1022:])
+	}
+	for _, bad := range []string{"", "00", "0000 01", "03ff" + strings.Repeat("00", 24), "ffff" + strings.Repeat("00", 12)} {
+		if _, _, err := ParseSyncWords(unhex(t, bad), &words); !errors.Is(err, ErrMalformed) {
+			t.Errorf("words %s: %v", bad, err)
+		}
+	}
+	e := SyncEnd{Position: 0x0102030405060708, Records: 9, Complete: true}
+	b = e.Append(nil)
+	if want := unhex(t, "0102030405060708 00000009 01"); string(b) != string(want) {
+		t.Fatalf("end %x", b)
+	}
+	if back, err := ParseSyncEnd(append(b, 7)); err != nil || back != e {
+		t.Fatalf("end %+v, %v", back, err)
+	}
+	if _, err := ParseSyncEnd(b[:12]); !errors.Is(err, ErrMalformed) {
+		t.Errorf("short end: %v", err)
+	}
+}
+
+func TestSyncRefuses(t *testing.T) {
+	for _, tc := range []struct{ name, body string }{
+		{"a head cut short", "01 00 00"},
+		{"a part over the end", "06 02 000c 00000003 81"},
+		{"a status too short", "01 00 0013 01 07 0000 01020304 05060708 11121314151617"},
+		{"no lane", "02 00 0014 00000000 0000000000000001 0000000000000002"},
+		{"a session in the delta lane", "02 01 0014 00000001 0000000000000001 0000000000000002"},
+		{"no session in the bulk lane", "02 02 0014 00000000 0000000000000001 0000000000000002"},
+		{"an unknown lane", "03 03 000c 00000001 0000000000000001"},
+		{"a position from 0", "02 01 0014 00000000 0000000000000000 0000000000000002"},
+		{"a position backwards", "02 01 0014 00000000 0000000000000004 0000000000000002"},
+		{"batch 0", "03 01 000c 00000000 0000000000000000"},
+		{"half a range", "05 01 0014 00000000 7172737475767778 0000000000000001"},
+		{"a range from 0", "05 01 001c 00000000 7172737475767778 0000000000000000 0000000000000001"},
+		{"a range backwards", "05 01 001c 00000000 7172737475767778 0000000000000002 0000000000000001"},
+		{"a range within Through", "04 01 0024 00000000 7172737475767778 0000000000000005 0000000000000005 0000000000000006"},
+		{"ranges that overlap", "05 01 002c 00000000 7172737475767778 0000000000000001 0000000000000003 0000000000000003 0000000000000004"},
+		{"too many ranges", "05 01 021c 00000000 7172737475767778" + strings.Repeat("0000000000000001 0000000000000001", 33)},
+		{"a credit without a session", "06 02 000c 00000000 8182838485868788"},
+		{"a request too short", "07 02 0094" + strings.Repeat("01", 148)},
+		{"a request in the delta lane", "07 01 0095" + strings.Repeat("01", 149)},
+		{"an answer too short", "08 02 0008 00000004 03 919293"},
+		{"an answer of no session", "08 02 0009 00000000 03 91929394"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p, _, err := NextSync(unhex(t, tc.body))
+			if err == nil {
+				_, err = readSync(p)
+			}
+			if !errors.Is(err, ErrMalformed) {
+				t.Fatalf("accepted: %v", err)
+			}
+		})
+	}
+	for _, part := range syncParts() {
+		p, _, err := NextSync(appendSync(nil, part))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Kind = p.Kind%8 + 1
+		if _, err := readSync(p); err == nil {
+			continue // of the same form: a batch reads as anything
+		} else if !errors.Is(err, ErrMalformed) {
+			t.Errorf("as a %v: %v", p.Kind, err)
+		}
+	}
+}
+
+// TestSyncSkips: a longer value and a part that this version does not know are no faults.
+func TestSyncSkips(t *testing.T) {
+	p, rest, err := NextSync(unhex(t, "63 07 0003 abcdef 06 02 000e 00000003 8182838485868788 eeee"))
+	if err != nil || p.Kind != 0x63 || p.Kind.String() != "part-99" {
+		t.Fatalf("unknown part: %v, %v", p, err)
+	}
+	if p, _, err = NextSync(rest); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := p.Credit(); err != nil || c != (SyncCredit{3, 0x8182838485868788}) {
+		t.Fatalf("%+v, %v", c, err)
+	}
+}
+
+// TestSyncFits: the fullest frame goes into one of MaxFrameLen.
+func TestSyncFits(t *testing.T) {
+	d := newDaemon(0, 100)
+	greet(t, 0, d, newDaemon(1, 1))
+	for life := range uint64(4) {
+		d.o.Open(int64(life), newDaemon(1, 2+life).frame(1, All, ""), nil)
+	}
+	plain := d.o.AppendEcho(nil, 1)
+	if len(plain) > MaxEchoOneLen {
+		t.Fatalf("%d bytes of echoes", len(plain))
+	}
+	plain = append(plain, make([]byte, MaxEchoOneLen-len(plain))...)
+	plain = SyncBatch{Lane: LaneDelta, Sequence: 1, Records: make([]byte, MaxSyncRecords)}.Append(plain)
+	if n := len(d.s.Seal(nil, Header{Type: TypeSync}, plain)); n != MaxFrameLen {
+		t.Fatalf("%d bytes, a frame has %d", n, MaxFrameLen)
+	}
+	if n := len(AppendSyncWords(nil, 0, make([]SyncWord, MaxSyncWords))); n+8 > MaxSyncRecords || n+8+syncWordLen <= MaxSyncRecords {
+		t.Fatalf("%d bytes of words, a batch has room for %d", n, MaxSyncRecords)
+	}
+	if n := len(SyncAck{Ranges: make([]SyncRange, 99)}.Append(nil)); n != 24+16*MaxSyncRanges {
+		t.Fatalf("an acknowledgement of %d bytes", n)
+	}
+}
+
+// TestSyncAllocatesNothing: what every frame needs, there and back.
+func TestSyncAllocatesNothing(t *testing.T) {
+	buf, ranges := make([]byte, 0, MaxSyncLen), make([]SyncRange, 0, MaxSyncRanges)
+	held, records := []SyncRange{{7, 7}, {9, 12}}, make([]byte, 900)
+	if n := testing.AllocsPerRun(100, func() {
+		b := SyncBatch{Lane: LaneDelta, Sequence: 1, Records: records}.Append(buf)
+		b = SyncAck{Lane: LaneDelta, Through: 5, Ranges: held}.Append(b)
+		p, rest, err := NextSync(b)
+		if s, err2 := p.Batch(); err != nil || err2 != nil || len(s.Records) != len(records) {
+			t.Fatal(err, err2)
+		}
+		p, _, err = NextSync(rest)
+		if s, err2 := p.Ack(ranges); err != nil || err2 != nil || len(s.Ranges) != 2 {
+			t.Fatal(err, err2)
+		}
+	}); n != 0 {
+		t.Fatalf("%v allocations", n)
+	}
+}
