@@ -27,6 +27,7 @@ var pure = map[string][]string{
 	"members/liveness": nil,
 	"members/device":   nil,
 	"members/margin":   nil,
+	"dataplane/flow":   nil,
 	"members":          {"members/device", "members/gate"},
 	"members/sim":      {"members", "members/device", "members/gate", "members/liveness"},
 
