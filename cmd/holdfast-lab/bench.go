@@ -29,22 +29,30 @@ func benchCommand(o *options) *cobra.Command {
 	return cmd
 }
 
-// benchShowCommand prints a result again.
+// benchShowCommand prints a result again, or several slices of a run as one.
 func benchShowCommand() *cobra.Command {
-	markdown := false
+	markdown, file := false, ""
 	cmd := &cobra.Command{
-		Use:   "show FILE",
-		Short: "Print a benchmark's result again",
-		Args:  cobra.ExactArgs(1),
+		Use:   "show FILE...",
+		Short: "Print a benchmark's result again; several .trials.json of one run are joined",
+		Args:  cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			f, err := os.Open(args[0])
+			var parts []bench.Result
+			for _, name := range args {
+				part, err := readResult(name)
+				if err != nil {
+					return err
+				}
+				parts = append(parts, part)
+			}
+			result, err := bench.Join(parts...)
 			if err != nil {
 				return err
 			}
-			defer f.Close()
-			result, err := bench.Read(f)
-			if err != nil {
-				return err
+			if file != "" {
+				if err := writeResult(file, result); err != nil {
+					return err
+				}
 			}
 			out := cmd.OutOrStdout()
 			if markdown {
@@ -54,7 +62,22 @@ func benchShowCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&markdown, "markdown", false, "as a table in Markdown")
+	cmd.Flags().StringVar(&file, "out", "", "write the joined result as JSON to this file")
 	return cmd
+}
+
+// readResult reads a file that writeResult wrote the whole result to.
+func readResult(name string) (bench.Result, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return bench.Result{}, err
+	}
+	defer f.Close()
+	result, err := bench.Read(f)
+	if err != nil {
+		return bench.Result{}, fmt.Errorf("%s: %w", name, err)
+	}
+	return result, nil
 }
 
 func benchFailoverCommand(o *options) *cobra.Command {
