@@ -27,6 +27,10 @@ type Config struct {
 	// Own are the addresses that belong to the members themselves and not to the gateway's clients: own addresses of all members
 	// on all interfaces. Connections from or to them are not synchronised.
 	Own []netip.Addr
+	// Virtual are the cluster's addresses: connections that end at one end in a member's own stack. Networks are the prefixes of the
+	// members' interfaces, whose broadcasts are not synchronised.
+	Virtual  []netip.Addr
+	Networks []netip.Prefix
 	// Services are the per-service rules, the first that matches counts.
 	Services []Service
 	// Sets are nftables sets and maps to synchronise, "FAMILY TABLE NAME", for example "inet filter blocked".
