@@ -54,6 +54,7 @@ func (b *builder) build() {
 	b.local()
 	b.notify()
 	b.interfaces()
+	b.sync()
 	b.members()
 	b.addresses()
 	b.monitors()

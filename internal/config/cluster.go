@@ -97,6 +97,7 @@ type Cluster struct {
 
 	Monitors []Monitor // in file order, names unique
 	Routing  Routing   // commands around a change of the serving member
+	Sync     Sync      // state synchronisation
 
 	Notify   Notify     // member-local
 	Metrics  Metrics    // member-local

@@ -27,6 +27,7 @@ const (
 	whyOrder = "members and slots are numbered by their place in the file, in the kernel's words and on the wire; " +
 		"stop the cluster, install the file everywhere, start it"
 	whySockets = "sockets and hooks are opened once, at start; restart the daemon: holdfast restart (the gate goes on serving)"
+	whySync    = "what it needs is opened once, at start; restart one member after the other: holdfast restart (the gate goes on serving)"
 	whyLocal   = "it is opened once, at start; restart the daemon: holdfast restart (the gate goes on serving)"
 	whyName    = "it names the pinned gate and the state; holdfast stop, install the file, start"
 	whyVMAC    = "switches and neighbours know the old one; restart one member after the other: holdfast restart"
@@ -56,6 +57,12 @@ func Diff(old, new *Cluster) (live, refused []Change) {
 	d.live("groups", groups(old.Groups), groups(new.Groups))
 	d.monitors(old, new)
 	d.live("routing", old.Routing, new.Routing)
+	d.refuse("sync.enabled", old.Sync.Enabled, new.Sync.Enabled, whySync)
+	d.live("sync.services", words(old.Sync.Services), words(new.Sync.Services))
+	d.live("sync.sets", words(old.Sync.Sets), words(new.Sync.Sets))
+	d.live("sync.tcp-loose", old.Sync.TCPLoose, new.Sync.TCPLoose)
+	d.live("sync.full-sync-rate", old.Sync.FullSyncRate, new.Sync.FullSyncRate)
+	d.refuse("sync.buffer", SizeText(old.Sync.Buffer), SizeText(new.Sync.Buffer), whyLocal)
 	d.live("notify.journald", old.Notify.Journald, new.Notify.Journald)
 	d.live("notify.syslog", receivers(old.Notify.Syslog), receivers(new.Notify.Syslog))
 	d.live("notify.snmp", old.Notify.SNMP, new.Notify.SNMP)

@@ -26,6 +26,7 @@ type rawFile struct {
 	Groups     []rawGroup     `yaml:"groups"`
 	Monitors   []rawMonitor   `yaml:"monitors"`
 	Routing    rawRouting     `yaml:"routing"`
+	Sync       rawSync        `yaml:"sync"`
 	Notify     rawNotify      `yaml:"notify"`
 	Metrics    rawMetrics     `yaml:"metrics"`
 	Control    rawControl     `yaml:"control"`
@@ -106,6 +107,17 @@ type rawSNMP struct {
 	Priv        scalar   `yaml:"priv"`
 	SecretsFile scalar   `yaml:"secrets-file"`
 	Severity    scalar   `yaml:"severity"`
+}
+
+type rawSync struct {
+	Line int
+
+	Enabled      scalar            `yaml:"enabled"`
+	Services     map[string]scalar `yaml:"services"`
+	Sets         []scalar          `yaml:"sets"`
+	TCPLoose     scalar            `yaml:"tcp-loose"`
+	FullSyncRate scalar            `yaml:"full-sync-rate"`
+	Buffer       scalar            `yaml:"buffer"`
 }
 
 type rawMetrics struct {
