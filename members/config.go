@@ -37,7 +37,8 @@ type Config struct {
 	// Weights says how much a problem of the device of this name weighs when all members are broken and the one
 	// with the smallest sum serves; 1 to MaxWeight, 1 for devices that are not named.
 	Weights map[string]int
-	// WaitPolicy and WaitSync hold a member in READY until PolicyReady or SyncReady arrive.
+	// WaitPolicy and WaitSync hold a member in READY until PolicyReady or SyncReady say that it is ready. The connection table is waited for
+	// only once a member has served without this one having its connections.
 	WaitPolicy bool
 	WaitSync   bool
 }

@@ -247,12 +247,16 @@ type PulseHealth struct {
 	OnTimeSince int64
 }
 
-// PolicyReady says whether this member has its policy in place; SyncReady whether its connection table
-// is synchronised. Both matter only if the configuration waits for them.
+// PolicyReady says whether this member has its policy in place. It matters only if the configuration waits for it.
 type PolicyReady struct{ Ready bool }
 
-// SyncReady is described at PolicyReady.
-type SyncReady struct{ Ready bool }
+// SyncReady says whether this member has received the connections of the one that serves. It matters only if the configuration
+// waits for them, and not on a member that serves, nor while nobody has: there is nothing to receive then.
+type SyncReady struct {
+	Ready bool
+	// Reason says in words what is missing; empty for the usual.
+	Reason string
+}
 
 // Restart says that this daemon is about to be replaced by another that adopts the gate: nothing moves.
 type Restart struct{}

@@ -212,7 +212,7 @@ func (m *Machine) judgeRecovery() {
 	m.report(device.RecoveryDelay, device.Init, fmt.Sprintf("well for less than %v", time.Duration(delay)))
 }
 
-// policyReady and syncReady show what the daemon says of policy and connection table, if they are waited for.
+// policyReady shows what the daemon says of the policy, if it is waited for.
 func (m *Machine) policyReady(ready bool) {
 	switch {
 	case !m.cfg.WaitPolicy:
@@ -223,18 +223,5 @@ func (m *Machine) policyReady(ready bool) {
 	}
 }
 
-func (m *Machine) syncReady(ready bool) {
-	switch {
-	case !m.cfg.WaitSync:
-	case ready:
-		m.report(device.FullSync, device.OK, "")
-	default:
-		m.report(device.FullSync, device.Init, waitsForSync)
-	}
-}
-
-// What members wait for.
-const (
-	waitsForPolicy = "waits for its policy"
-	waitsForSync   = "waits for the connection table"
-)
+// waitsForPolicy is why a member is held back before it is known whether it has its policy.
+const waitsForPolicy = "waits for its policy"

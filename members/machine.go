@@ -43,6 +43,7 @@ type Machine struct {
 	stopping   bool
 	stopAt     int64 // when a stopping member closes, relieved or not
 	recovery   recovery
+	sync       syncing
 	comparison comparison
 	weighed    weighing // what sum was reckoned from
 	sum        int      // of the own problems' weights
@@ -137,9 +138,6 @@ func New(cfg Config, boot Boot) *Machine {
 	if cfg.WaitPolicy {
 		m.report(device.Policy, device.Init, waitsForPolicy)
 	}
-	if cfg.WaitSync {
-		m.report(device.FullSync, device.Init, waitsForSync)
-	}
 	if boot.AdminDown {
 		m.report(device.AdminDown, device.Problem, "taken down by the operator, permanently")
 	}
@@ -230,7 +228,7 @@ func (m *Machine) learn(ev Event) {
 	case PolicyReady:
 		m.policyReady(e.Ready)
 	case SyncReady:
-		m.syncReady(e.Ready)
+		m.sync.ready, m.sync.reason = e.Ready, e.Reason
 	case Restart:
 		m.restarting, m.helloSoon = true, true
 	case Stop:
@@ -250,6 +248,7 @@ func (m *Machine) settle() {
 	m.expireFreeze()
 	m.judgeStop()
 	m.judgeServing()
+	m.judgeSync()
 	m.judgeState()
 	m.pursue()
 	m.judgeState()

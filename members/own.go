@@ -135,7 +135,7 @@ func (m *Machine) relieves(c candidate, weight int) bool {
 	switch c.class() {
 	case classForced, classFit, classWaits:
 		return true
-	case classReady:
+	case classReady, classStale:
 		return weight > weightOrdinary
 	case classBroken:
 		return weight > weightOrdinary && c.weight() < weight

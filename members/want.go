@@ -10,6 +10,7 @@ const (
 	classFit             // nothing speaks against it
 	classWaits           // held back by the recovery delay alone: it relieves a broken one all the same
 	classReady           // held back by design; better than a broken one
+	classStale           // held back since it lacks the connections: it goes last of those that are whole
 	classBroken          // a critical device has a problem; the weight decides
 	classNoChoice        // not there, not started, or not wanted
 )
@@ -33,7 +34,10 @@ func (m *Machine) selfCandidate() candidate {
 	case m.weight() > 0:
 		class, weight = classBroken, m.weight()
 	case m.heldBack() != "":
-		if class = classReady; m.onlyWaits() {
+		switch class = classReady; {
+		case m.withoutConnections():
+			class = classStale
+		case m.onlyWaits():
 			class = classWaits
 		}
 	case m.forcedTo(m.self):
@@ -56,6 +60,8 @@ func (m *Machine) peerCandidate(p *peer) candidate {
 			switch class = classReady; {
 			case p.says(device.Policy, device.Init):
 				class = classNoChoice
+			case p.says(device.FullSync, device.Init):
+				class = classStale
 			case m.peerOnlyWaits(p):
 				class = classWaits
 			}
@@ -123,7 +129,7 @@ func (m *Machine) wantVacant(self candidate) want {
 		w.at += m.t.dead // whoever closed that gate may be about to open
 	}
 	switch self.class() {
-	case classWaits, classReady:
+	case classWaits, classReady, classStale:
 		w.at += 2 * m.t.dead
 	case classBroken:
 		w.at += 3*m.t.dead + m.t.hello // the others must have had time to say how they are
@@ -166,7 +172,7 @@ func (m *Machine) wantRelieve(p *peer, self, theirs candidate, better int64) wan
 	w := want{cause: CauseDevice, reason: p.name + " has a problem: " + p.problems}
 	leaving := theirs.weight() > weightOrdinary
 	worse := self.class() == classBroken && self.weight() >= theirs.weight()
-	if worse || !leaving && (self.class() == classReady || self.class() == classBroken && m.frozen()) {
+	if worse || !leaving && (self.class() == classReady || self.class() == classStale || self.class() == classBroken && m.frozen()) {
 		return want{}
 	}
 	behind := m.rank(self, p.id)
@@ -178,7 +184,7 @@ func (m *Machine) wantRelieve(p *peer, self, theirs candidate, better int64) wan
 		w.at = m.betterAt + m.t.settle // both are broken: no hurry, and no flapping
 	case self.class() == classBroken:
 		w.at = p.weightAt + (behind+3)*m.t.dead
-	case self.class() == classReady, self.class() == classWaits:
+	case self.class() == classReady, self.class() == classWaits, self.class() == classStale:
 		w.at = p.weightAt + (behind+2)*m.t.dead
 	case behind > 0:
 		w.at = p.since + behind*m.t.dead
@@ -229,7 +235,7 @@ func (m *Machine) wantCourtesy(p *peer, self candidate) bool {
 	}
 	const second = int64(1e9)
 	switch {
-	case self.class() > classReady:
+	case self.class() > classReady: // and without the connections, a server that is merely late is the better one
 		return false
 	case int64(p.reply.LeaseAge) < c.threshold || p.reply.Restarting || m.now-p.replyAt > m.t.dead:
 		return false

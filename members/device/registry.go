@@ -292,6 +292,8 @@ func place(name string) int {
 		return 0
 	case InterfaceActiveCheck:
 		return 2
+	case FullSync:
+		return 3
 	case Policy:
 		return 4
 	case RecoveryDelay:

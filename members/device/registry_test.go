@@ -103,7 +103,7 @@ func TestPlace(t *testing.T) {
 			t.Errorf("%s is looked for at %d and stands at %d", r.At(i).Name, at, i)
 		}
 	}
-	if known != 6 {
-		t.Errorf("%d places are known, want 6", known)
+	if known != 7 {
+		t.Errorf("%d places are known, want 7", known)
 	}
 }

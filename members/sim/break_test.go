@@ -25,6 +25,9 @@ func TestBrokenProtocolIsFound(t *testing.T) {
 		{"claims do not wait for grants", Options{BreakGrants: true}, "two serve", 20},
 		{"leases do not expire", Options{BreakLease: true}, "nobody stuck", 1000},
 		{"a serving member goes down by itself", Options{BreakAttention: true}, "the last one stays", 50},
+		{"members do not wait for the connections", Options{coda: 9, Members: 3, Configure: func(_ uint8, c *members.Config) {
+			c.WaitSync = false
+		}}, "lacks the connections", 60},
 		{"a member goes back by itself", Options{Recovery: members.RecoveryMaintainCurrent, Configure: only(0, func(c *members.Config) {
 			c.Recovery = members.RecoveryHighestPriority
 		})}, "nothing moves back by itself", 200},

@@ -23,6 +23,7 @@ var codas = [...]struct {
 	{"every member is broken", (*World).several, (*World).allBroken},
 	{"the sync cable of two members is cut", (*World).twoWithSync, (*World).syncCut},
 	{"a rolling upgrade", (*World).fewMembers, (*World).rolling},
+	{"the best one lacks the connections", (*World).waitsForSync, (*World).lacking},
 }
 
 // coda plays one of those that apply.
@@ -70,6 +71,8 @@ func (w *World) twoWithSync() bool {
 	k := len(w.cfg.Interfaces)
 	return len(w.nodes) == 2 && k > 1 && !w.cfg.Interfaces[k-1].Cluster
 }
+
+func (w *World) waitsForSync() bool { return w.several() && w.setup.sync }
 
 // chosenMoves counts openings but for those that highest-priority recovery makes.
 func (v *invariants) chosenMoves() int { return v.moves - v.failbacks }
@@ -249,4 +252,40 @@ func (w *World) rolling(server uint8) error {
 		return err
 	}
 	return w.whole()
+}
+
+// lacking: the best of those that stand by has lost its connections when the one that serves dies. It takes over if no other is fit.
+func (w *World) lacking(server uint8) error {
+	lacks, others := server, false
+	for id := range w.nodes {
+		v, _ := w.View(uint8(id))
+		switch {
+		case v.State != members.StateStandby:
+		case lacks == server:
+			lacks = uint8(id)
+		default:
+			others = true
+		}
+	}
+	if lacks == server {
+		return nil // all others are newer than the one that serves
+	}
+	w.SetSync(lacks, false)
+	if err := w.Run(500 * time.Millisecond); err != nil {
+		return err
+	}
+	if v, _ := w.View(lacks); w.Serving()[0] == server && v.State != members.StateReady {
+		return fmt.Errorf("%s does not wait: %s", memberNames[lacks], w.nodes[lacks].machine.Why())
+	}
+	moved := w.Serving()[0] != server // for highest priority
+	w.PowerOff(server)
+	if err := w.Run(900 * time.Millisecond); err != nil {
+		return err
+	}
+	if s := w.Serving(); len(s) != 1 || others && !moved && s[0] == lacks {
+		return fmt.Errorf("%v serve after %s died, and %s lacked the connections", s, memberNames[server], memberNames[lacks])
+	}
+	w.SetSync(lacks, true)
+	w.PowerOn(server)
+	return w.Run(1200 * time.Millisecond)
 }
