@@ -178,23 +178,24 @@
 //
 //	1 status    role [1]byte, flags [1]byte: 1 current, 2 stopping, 4 the target is evicted; reserved [2]byte, lease term [4]byte,
 //	            entries [4]byte and digest [8]byte of the tally
-//	2 position  session [4]byte; lowest sequence that can still be sent to the target, newest one, [8]byte each
-//	3 batch     session [4]byte, sequence [8]byte, records to the end
-//	4 ack       session [4]byte, incarnation of the batches' sender [8]byte, sequence up to which all are applied [8]byte; ranges held
-//	            beyond: first, last [8]byte each, ascending, 32 at most, to the end
-//	5 gap       session [4]byte, incarnation of the batches' sender [8]byte; ranges asked for, as in ack
-//	6 credit    session [4]byte, bytes of records that may be sent since the session's start [8]byte
-//	7 request   session [4]byte, want [1]byte: 1 words, 2 repair, 3 nothing; sequence of the target's delta lane up to which the asker
+//	2 batch     log [8]byte, sequence [8]byte, floor [8]byte: the lowest sequence that can still be sent to the target; records to the
+//	            end. With sequence 0 it has none: it tells the floor, and wants an ack
+//	3 ack       log [8]byte, sequence wanted next [8]byte: all below were taken; ranges held above it: first, last [8]byte each,
+//	            ascending, 32 at most, to the end
+//	4 gap       log [8]byte; ranges asked for, as in ack
+//	5 credit    log [8]byte, bytes of records that may be sent since the log's start [8]byte
+//	6 request   log [8]byte, want [1]byte: 1 words, 2 repair, 3 nothing; sequence of the target's delta lane up to which the asker
 //	            has applied [8]byte, first credit [8]byte, buckets [128]byte: bit i%8 of byte i/8 stands for bucket i
-//	8 answer    session [4]byte, result [1]byte: 1 accepted, 2 busy, 3 unfit; records to come, about [4]byte
+//	7 answer    log [8]byte, result [1]byte: 1 accepted, 2 busy, 3 unfit; records to come, about [4]byte
 //
 //	lane: 0 none (status), 1 delta, 2 bulk (credit, request and answer too)    role: 1 owner, 2 copy, 3 off
 //
-// A lane is a stream of batches from one member to another, numbered from 1, applied in order. A batch holds whole records and fits
-// one frame; it is sent again under the same number until an ack has it. Lane 1, delta, is the log of the sender's changes: one
-// numbering for all targets, session 0, begun anew with the incarnation of its sync plane; a receiver that joins takes it up at a
-// position. Lane 2, bulk, carries what one target has asked for: its session is the number of the request, counted up from 1 by the
-// asker for its own incarnation, and a higher number ends what came before. A request is repeated until an answer or a batch comes.
+// A lane carries logs of batches from one member to another, numbered from 1, applied in order. A batch holds whole records and fits
+// one frame; it is sent again under the same number until an ack has it. In lane 1, delta, there is one log, of the sender's changes,
+// with one numbering for all targets: its name is the incarnation of the sender's sync plane. In lane 2, bulk, the target's request
+// names the log that answers it, with a number that the asker counts up for its own incarnation: a higher one ends what came before.
+// A request is repeated until an answer or a batch comes. Of what is below the floor nothing is waited for: a receiver that is new, or
+// was evicted, goes on from there, and what it missed only a repair can give it.
 //
 // A record is
 //

@@ -10,7 +10,7 @@ import (
 )
 
 // Threat model of the fuzzers. FuzzHeader and FuzzGateBodies take bytes from anybody on the segment. FuzzOpen takes frames from
-// anybody, and plaintexts from a member that holds the key and behaves arbitrarily, as FuzzHello and FuzzKeyring do: such a member may
+// anybody, and plaintexts from a member that holds the key and behaves arbitrarily, as the others do: such a member may
 // lie, but must not bring another one down. For all of them: no panic, and what was decoded encodes to something that decodes to the
 // same (reserved bytes and unknown TLVs are lost on the first turn, nothing on the second).
 
@@ -85,6 +85,66 @@ func FuzzHello(f *testing.F) {
 		}
 		if third := h2.Append(nil); !bytes.Equal(third, again) {
 			t.Fatalf("%x, then %x", again, third)
+		}
+	})
+}
+
+func FuzzSync(f *testing.F) {
+	var all []byte
+	for _, part := range syncParts() {
+		f.Add(appendSync(nil, part))
+		all = appendSync(all, part)
+	}
+	f.Add(all)
+	f.Add(append([]byte{99, 1, 0, 2, 1, 2}, all[:40]...))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) > MaxSyncLen {
+			return
+		}
+		for rest := b; ; {
+			p, next, err := NextSync(rest)
+			if err != nil || p.Kind == 0 {
+				return
+			}
+			if len(p.Value)+SyncPartHead+len(next) != len(rest) {
+				t.Fatalf("%v: %d bytes and %d behind, of %d", p.Kind, len(p.Value), len(next), len(rest))
+			}
+			rest = next
+			_, _ = p.Kind.String(), p.Lane.String()
+			part, err := readSync(p)
+			if err != nil || part == nil {
+				continue
+			}
+			again := appendSync(nil, part)
+			if len(again) > SyncPartHead+len(p.Value) {
+				t.Fatalf("%d bytes became %d", len(p.Value), len(again))
+			}
+			p2, left, err := NextSync(again)
+			if err != nil || len(left) != 0 {
+				t.Fatalf("%x, %d bytes left", again, len(left))
+			}
+			part2, err := readSync(p2)
+			if err != nil || !reflect.DeepEqual(part2, part) {
+				t.Fatalf("%+v, then %+v, %v", part, part2, err)
+			}
+		}
+	})
+}
+
+func FuzzSyncRecords(f *testing.F) {
+	f.Add(AppendSyncWords(nil, 1, []SyncWord{{1, 2}, {3, 4}}))
+	f.Add(SyncEnd{Position: 1, Records: 2, Complete: true}.Append(nil))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var words [SyncBuckets]SyncWord
+		if first, end, err := ParseSyncWords(b, &words); err == nil {
+			if again := AppendSyncWords(nil, first, words[first:end]); !bytes.Equal(again, b) {
+				t.Fatalf("%x, then %x", b, again)
+			}
+		}
+		if e, err := ParseSyncEnd(b); err == nil {
+			if e2, err := ParseSyncEnd(e.Append(nil)); err != nil || e2 != e {
+				t.Fatalf("%+v, then %+v, %v", e, e2, err)
+			}
 		}
 	})
 }

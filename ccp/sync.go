@@ -33,26 +33,24 @@ type SyncKind uint8
 const (
 	// SyncStatusPart says what the sender's sync plane is: SyncStatus.
 	SyncStatusPart SyncKind = 1
-	// SyncPositionPart says which batches of a lane the sender can still send, and up to where it has: SyncPosition.
-	SyncPositionPart SyncKind = 2
 	// SyncBatchPart is a batch of records: SyncBatch.
-	SyncBatchPart SyncKind = 3
+	SyncBatchPart SyncKind = 2
 	// SyncAckPart acknowledges batches: SyncAck.
-	SyncAckPart SyncKind = 4
+	SyncAckPart SyncKind = 3
 	// SyncGapPart asks for batches that did not come: SyncGap.
-	SyncGapPart SyncKind = 5
+	SyncGapPart SyncKind = 4
 	// SyncCreditPart lets the sender of a bulk lane send on: SyncCredit.
-	SyncCreditPart SyncKind = 6
+	SyncCreditPart SyncKind = 5
 	// SyncRequestPart asks for words or for the records of buckets: SyncRequest.
-	SyncRequestPart SyncKind = 7
+	SyncRequestPart SyncKind = 6
 	// SyncAnswerPart answers a request: SyncAnswer.
-	SyncAnswerPart SyncKind = 8
+	SyncAnswerPart SyncKind = 7
 )
 
 // String returns the kind's name; unknown kinds are "part-N".
 func (k SyncKind) String() string {
 	names := [...]string{
-		SyncStatusPart: "status", SyncPositionPart: "position", SyncBatchPart: "batch", SyncAckPart: "ack", SyncGapPart: "gap",
+		SyncStatusPart: "status", SyncBatchPart: "batch", SyncAckPart: "ack", SyncGapPart: "gap",
 		SyncCreditPart: "credit", SyncRequestPart: "request", SyncAnswerPart: "answer",
 	}
 	if int(k) < len(names) && names[k] != "" {
@@ -152,23 +150,17 @@ type SyncStatus struct {
 	Digest  uint64
 }
 
-// SyncPosition says which batches of a lane there are.
-type SyncPosition struct {
-	Lane Lane
-	// Session is a bulk lane's, 0 in the delta lane.
-	Session uint32
-	// First is the lowest sequence that the sender can still send to this receiver, Newest the highest that it has given away. A
-	// receiver that waits for one below First has lost it. First above Newest: there is none yet.
-	First, Newest uint64
-}
-
 // SyncBatch is some whole records in their order.
 type SyncBatch struct {
 	Lane Lane
-	// Session is the number of the request that a bulk batch answers, 0 in the delta lane.
-	Session uint32
-	// Sequence counts the batches of the lane from 1: the delta lane's for an incarnation of the sender, a bulk lane's for a session.
+	// Log is the stream of batches: the incarnation of the sender's sync plane in the delta lane, the number of the request that is
+	// answered in the bulk lane. Never 0.
+	Log uint64
+	// Sequence counts the batches of the log from 1. A batch 0 has no records: it tells Floor and wants an acknowledgement.
 	Sequence uint64
+	// Floor is the lowest sequence that the sender can still send to this receiver, 1 or more and no more than Sequence, unless that
+	// is 0.
+	Floor uint64
 	// Records are laid out as package record does it. It points into the body that was parsed.
 	Records []byte
 }
@@ -176,29 +168,26 @@ type SyncBatch struct {
 // SyncRange is the sequences from First to Last, both included.
 type SyncRange struct{ First, Last uint64 }
 
-// SyncAck says which batches of a lane of the frame's target its sender has.
+// SyncAck says which batches of a log of the frame's target its sender has.
 type SyncAck struct {
-	Lane    Lane
-	Session uint32
-	// Incarnation is that of the batches' sender.
-	Incarnation uint64
-	// Through is the highest sequence up to which all batches are applied; Ranges are those held beyond it, ascending.
-	Through uint64
-	Ranges  []SyncRange
+	Lane Lane
+	Log  uint64
+	// Next is the sequence that is wanted next: all below were taken. Ranges are those held above it, ascending.
+	Next   uint64
+	Ranges []SyncRange
 }
 
 // SyncGap asks the target for the batches of Ranges, which ascend.
 type SyncGap struct {
-	Lane        Lane
-	Session     uint32
-	Incarnation uint64
-	Ranges      []SyncRange
+	Lane   Lane
+	Log    uint64
+	Ranges []SyncRange
 }
 
-// SyncCredit lets the target send the batches of a bulk lane until their records have this many bytes, since the session's start.
+// SyncCredit lets the target send the batches of a log of the bulk lane until their records have this many bytes in all.
 type SyncCredit struct {
-	Session uint32
-	Bytes   uint64
+	Log   uint64
+	Limit uint64
 }
 
 // SyncWant says what a request asks for. ONLY APPEND; zero is invalid.
@@ -210,7 +199,7 @@ const (
 	SyncWantWords SyncWant = 1
 	// SyncWantRepair asks for the records of some buckets.
 	SyncWantRepair SyncWant = 2
-	// SyncWantNothing gives up the session.
+	// SyncWantNothing gives up the request before.
 	SyncWantNothing SyncWant = 3
 )
 
@@ -223,15 +212,15 @@ func (m *SyncBitmap) Has(i int) bool { return m[i/8]&(1<<(i%8)) != 0 }
 // Add puts bucket i in.
 func (m *SyncBitmap) Add(i int) { m[i/8] |= 1 << (i % 8) }
 
-// SyncRequest asks the target for something, in a bulk lane of its own; repeated until it is answered.
+// SyncRequest asks the target for something, which comes in a log of the bulk lane; repeated until it is answered.
 type SyncRequest struct {
-	// Session numbers the asker's requests, counting up from 1 for each of its incarnations; a higher one ends those before.
-	Session uint32
-	Want    SyncWant
+	// Log numbers the asker's requests, counting up for each of its incarnations and never 0; a higher one ends those before.
+	Log  uint64
+	Want SyncWant
 	// Through is the sequence of the target's delta lane up to which the asker has applied.
 	Through uint64
-	// Credit is the first SyncCredit.
-	Credit uint64
+	// Limit is the first SyncCredit.
+	Limit uint64
 	// Buckets are those whose records are wanted, for SyncWantRepair.
 	Buckets SyncBitmap
 }
@@ -264,8 +253,8 @@ func (r SyncResult) String() string {
 
 // SyncAnswer answers the request of that number.
 type SyncAnswer struct {
-	Session uint32
-	Result  SyncResult
+	Log    uint64
+	Result SyncResult
 	// Records is about how many will come, for showing progress.
 	Records uint32
 }
@@ -274,7 +263,7 @@ type SyncAnswer struct {
 const (
 	// SyncTableWords is a record whose attributes are words: ParseSyncWords.
 	SyncTableWords = 16
-	// SyncTableEnd is the last record of a session: ParseSyncEnd.
+	// SyncTableEnd is the last record of a log: ParseSyncEnd.
 	SyncTableEnd = 17
 )
 
@@ -285,7 +274,7 @@ type SyncWord struct {
 	Count uint32
 }
 
-// SyncEnd is what a session ends with.
+// SyncEnd is what an answered request ends with.
 type SyncEnd struct {
 	// Position is the sequence of the sender's delta lane at the end of the dump: what was destroyed up to there is not in it.
 	Position uint64
@@ -314,13 +303,12 @@ type SyncView struct {
 // Lengths of the values of this version, which may grow at their end: a list's is that of the list without entries.
 const (
 	statusLen   = 1 + 1 + 2 + 4 + 4 + 8
-	positionLen = 4 + 8 + 8
-	batchLen    = 4 + 8
-	ackLen      = 4 + 8 + 8
-	gapLen      = 4 + 8
-	creditLen   = 4 + 8
-	requestLen  = 4 + 1 + 8 + 8 + SyncBuckets/8
-	answerLen   = 4 + 1 + 4
+	batchLen    = 8 + 8 + 8
+	ackLen      = 8 + 8
+	gapLen      = 8
+	creditLen   = 8 + 8
+	requestLen  = 8 + 1 + 8 + 8 + SyncBuckets/8
+	answerLen   = 8 + 1 + 4
 	rangeLen    = 8 + 8
 	syncWordLen = 8 + 4
 	syncEndLen  = 8 + 4 + 1

@@ -24,38 +24,28 @@ func (s SyncStatus) Append(b []byte) []byte {
 	return endTLV(b, at)
 }
 
-// Append appends the position: 24 bytes.
-func (p SyncPosition) Append(b []byte) []byte {
-	b, at := beginPart(b, SyncPositionPart, p.Lane)
-	b = binary.BigEndian.AppendUint32(b, p.Session)
-	b = binary.BigEndian.AppendUint64(b, p.First)
-	b = binary.BigEndian.AppendUint64(b, p.Newest)
-	return endTLV(b, at)
-}
-
 // Append appends the batch: SyncBatchHead and its records, MaxSyncRecords at most.
 func (s SyncBatch) Append(b []byte) []byte {
 	b, at := beginPart(b, SyncBatchPart, s.Lane)
-	b = binary.BigEndian.AppendUint32(b, s.Session)
+	b = binary.BigEndian.AppendUint64(b, s.Log)
 	b = binary.BigEndian.AppendUint64(b, s.Sequence)
+	b = binary.BigEndian.AppendUint64(b, s.Floor)
 	b = append(b, s.Records...)
 	return endTLV(b, at)
 }
 
-// Append appends the acknowledgement: 24 bytes and 16 for each range, of which MaxSyncRanges are sent.
+// Append appends the acknowledgement: 20 bytes and 16 for each range, of which MaxSyncRanges are sent.
 func (a SyncAck) Append(b []byte) []byte {
 	b, at := beginPart(b, SyncAckPart, a.Lane)
-	b = binary.BigEndian.AppendUint32(b, a.Session)
-	b = binary.BigEndian.AppendUint64(b, a.Incarnation)
-	b = binary.BigEndian.AppendUint64(b, a.Through)
+	b = binary.BigEndian.AppendUint64(b, a.Log)
+	b = binary.BigEndian.AppendUint64(b, a.Next)
 	return endTLV(appendRanges(b, a.Ranges), at)
 }
 
-// Append appends the request: 16 bytes and 16 for each range, of which MaxSyncRanges are sent.
+// Append appends the gap: 12 bytes and 16 for each range, of which MaxSyncRanges are sent.
 func (g SyncGap) Append(b []byte) []byte {
 	b, at := beginPart(b, SyncGapPart, g.Lane)
-	b = binary.BigEndian.AppendUint32(b, g.Session)
-	b = binary.BigEndian.AppendUint64(b, g.Incarnation)
+	b = binary.BigEndian.AppendUint64(b, g.Log)
 	return endTLV(appendRanges(b, g.Ranges), at)
 }
 
@@ -67,29 +57,29 @@ func appendRanges(b []byte, ranges []SyncRange) []byte {
 	return b
 }
 
-// Append appends the credit: 16 bytes.
+// Append appends the credit: 20 bytes.
 func (c SyncCredit) Append(b []byte) []byte {
 	b, at := beginPart(b, SyncCreditPart, LaneBulk)
-	b = binary.BigEndian.AppendUint32(b, c.Session)
-	b = binary.BigEndian.AppendUint64(b, c.Bytes)
+	b = binary.BigEndian.AppendUint64(b, c.Log)
+	b = binary.BigEndian.AppendUint64(b, c.Limit)
 	return endTLV(b, at)
 }
 
-// Append appends the request: 153 bytes.
+// Append appends the request: 157 bytes.
 func (r *SyncRequest) Append(b []byte) []byte {
 	b, at := beginPart(b, SyncRequestPart, LaneBulk)
-	b = binary.BigEndian.AppendUint32(b, r.Session)
+	b = binary.BigEndian.AppendUint64(b, r.Log)
 	b = append(b, byte(r.Want))
 	b = binary.BigEndian.AppendUint64(b, r.Through)
-	b = binary.BigEndian.AppendUint64(b, r.Credit)
+	b = binary.BigEndian.AppendUint64(b, r.Limit)
 	b = append(b, r.Buckets[:]...)
 	return endTLV(b, at)
 }
 
-// Append appends the answer: 13 bytes.
+// Append appends the answer: 17 bytes.
 func (a SyncAnswer) Append(b []byte) []byte {
 	b, at := beginPart(b, SyncAnswerPart, LaneBulk)
-	b = binary.BigEndian.AppendUint32(b, a.Session)
+	b = binary.BigEndian.AppendUint64(b, a.Log)
 	b = append(b, byte(a.Result))
 	b = binary.BigEndian.AppendUint32(b, a.Records)
 	return endTLV(b, at)

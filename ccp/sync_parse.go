@@ -17,10 +17,10 @@ func (p SyncPart) least(kind SyncKind, n int) (reader, error) {
 	return reader(p.Value), nil
 }
 
-// lane checks that the part is about a lane that there is. The delta lane has no sessions.
-func (p SyncPart) lane(session uint32) error {
-	if (p.Lane != LaneDelta || session != 0) && (p.Lane != LaneBulk || session == 0) {
-		return fmt.Errorf("%w: %v of the %v lane, session %d", ErrMalformed, p.Kind, p.Lane, session)
+// log checks that the part is about a log of a lane. Lanes that this version does not know are the caller's to leave alone.
+func (p SyncPart) log(log uint64) error {
+	if p.Lane == 0 || log == 0 {
+		return fmt.Errorf("%w: %v of log %d of the %v", ErrMalformed, p.Kind, log, p.Lane)
 	}
 	return nil
 }
@@ -39,36 +39,19 @@ func (p SyncPart) Status() (SyncStatus, error) {
 	return s, nil
 }
 
-// Position reads a SyncPositionPart.
-func (p SyncPart) Position() (SyncPosition, error) {
-	r, err := p.least(SyncPositionPart, positionLen)
-	if err != nil {
-		return SyncPosition{}, err
-	}
-	s := SyncPosition{Lane: p.Lane, Session: r.u32(), First: r.u64(), Newest: r.u64()}
-	if err := p.lane(s.Session); err != nil {
-		return SyncPosition{}, err
-	}
-	if s.First == 0 || s.First-1 > s.Newest {
-		return SyncPosition{}, fmt.Errorf("%w: batches from %d to %d", ErrMalformed, s.First, s.Newest)
-	}
-	return s, nil
-}
-
 // Batch reads a SyncBatchPart. Whether the records are well formed is package record's business.
 func (p SyncPart) Batch() (SyncBatch, error) {
 	r, err := p.least(SyncBatchPart, batchLen)
 	if err != nil {
 		return SyncBatch{}, err
 	}
-	s := SyncBatch{Lane: p.Lane, Session: r.u32(), Sequence: r.u64()}
-	if err := p.lane(s.Session); err != nil {
+	s := SyncBatch{Lane: p.Lane, Log: r.u64(), Sequence: r.u64(), Floor: r.u64(), Records: r}
+	if err := p.log(s.Log); err != nil {
 		return SyncBatch{}, err
 	}
-	if s.Sequence == 0 {
-		return SyncBatch{}, fmt.Errorf("%w: batch number 0", ErrMalformed)
+	if s.Floor == 0 || (s.Sequence != 0 && s.Floor > s.Sequence) || (s.Sequence == 0 && len(s.Records) != 0) {
+		return SyncBatch{}, fmt.Errorf("%w: batch %d above floor %d, %d bytes", ErrMalformed, s.Sequence, s.Floor, len(s.Records))
 	}
-	s.Records = r
 	return s, nil
 }
 
@@ -78,11 +61,11 @@ func (p SyncPart) Ack(ranges []SyncRange) (SyncAck, error) {
 	if err != nil {
 		return SyncAck{}, err
 	}
-	s := SyncAck{Lane: p.Lane, Session: r.u32(), Incarnation: r.u64(), Through: r.u64()}
-	if err := p.lane(s.Session); err != nil {
+	s := SyncAck{Lane: p.Lane, Log: r.u64(), Next: r.u64()}
+	if err := p.log(s.Log); err != nil {
 		return SyncAck{}, err
 	}
-	if s.Ranges, err = p.ranges(r, s.Through, ranges); err != nil {
+	if s.Ranges, err = p.ranges(r, s.Next, ranges); err != nil {
 		return SyncAck{}, err
 	}
 	return s, nil
@@ -94,8 +77,8 @@ func (p SyncPart) Gap(ranges []SyncRange) (SyncGap, error) {
 	if err != nil {
 		return SyncGap{}, err
 	}
-	s := SyncGap{Lane: p.Lane, Session: r.u32(), Incarnation: r.u64()}
-	if err := p.lane(s.Session); err != nil {
+	s := SyncGap{Lane: p.Lane, Log: r.u64()}
+	if err := p.log(s.Log); err != nil {
 		return SyncGap{}, err
 	}
 	if s.Ranges, err = p.ranges(r, 0, ranges); err != nil {
@@ -126,8 +109,8 @@ func (p SyncPart) Credit() (SyncCredit, error) {
 	if err != nil {
 		return SyncCredit{}, err
 	}
-	s := SyncCredit{Session: r.u32(), Bytes: r.u64()}
-	if err := p.lane(s.Session); err != nil {
+	s := SyncCredit{Log: r.u64(), Limit: r.u64()}
+	if err := p.log(s.Log); err != nil {
 		return SyncCredit{}, err
 	}
 	return s, nil
@@ -139,9 +122,9 @@ func (p SyncPart) Request() (SyncRequest, error) {
 	if err != nil {
 		return SyncRequest{}, err
 	}
-	s := SyncRequest{Session: r.u32(), Want: SyncWant(r.u8()), Through: r.u64(), Credit: r.u64()}
+	s := SyncRequest{Log: r.u64(), Want: SyncWant(r.u8()), Through: r.u64(), Limit: r.u64()}
 	copy(s.Buckets[:], r.take(len(s.Buckets)))
-	if err := p.lane(s.Session); err != nil {
+	if err := p.log(s.Log); err != nil {
 		return SyncRequest{}, err
 	}
 	return s, nil
@@ -153,8 +136,8 @@ func (p SyncPart) Answer() (SyncAnswer, error) {
 	if err != nil {
 		return SyncAnswer{}, err
 	}
-	s := SyncAnswer{Session: r.u32(), Result: SyncResult(r.u8()), Records: r.u32()}
-	if err := p.lane(s.Session); err != nil {
+	s := SyncAnswer{Log: r.u64(), Result: SyncResult(r.u8()), Records: r.u32()}
+	if err := p.log(s.Log); err != nil {
 		return SyncAnswer{}, err
 	}
 	return s, nil

@@ -4,6 +4,7 @@ package ccp
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -11,7 +12,7 @@ import (
 
 // syncParts has one part of each kind, every field set to something of its own.
 func syncParts() []any {
-	q := &SyncRequest{Session: 0x51525354, Want: SyncWantRepair, Through: 0x5152535455565758, Credit: 0x6162636465666768}
+	q := &SyncRequest{Log: 0x5152535455565758, Want: SyncWantRepair, Through: 0x5152535455565759, Limit: 0x6162636465666768}
 	q.Buckets.Add(0)
 	q.Buckets.Add(9)
 	q.Buckets.Add(1023)
@@ -19,25 +20,25 @@ func syncParts() []any {
 		SyncStatus{
 			Role: SyncOwner, Current: true, Stopping: true, Evicted: true, Term: 0x01020304, Entries: 0x05060708, Digest: 0x1112131415161718,
 		},
-		SyncPosition{Lane: LaneDelta, First: 0x2122232425262728, Newest: 0x3132333435363738},
-		SyncBatch{Lane: LaneBulk, Session: 0x41424344, Sequence: 0x4142434445464748, Records: []byte("records")},
-		SyncAck{Lane: LaneDelta, Incarnation: 0x7172737475767778, Through: 5, Ranges: []SyncRange{{7, 7}, {9, 12}}},
-		SyncGap{Lane: LaneBulk, Session: 2, Incarnation: 0x7172737475767778, Ranges: []SyncRange{{1, 6}}},
-		SyncCredit{Session: 3, Bytes: 0x8182838485868788},
+		SyncBatch{Lane: LaneDelta, Log: 0x2122232425262728, Sequence: 0x4142434445464748, Floor: 0x3132333435363738, Records: []byte("records")},
+		SyncBatch{Lane: LaneBulk, Log: 7, Floor: 0x3132333435363738, Records: []byte{}},
+		SyncAck{Lane: LaneDelta, Log: 0x7172737475767778, Next: 5, Ranges: []SyncRange{{7, 7}, {9, 12}}},
+		SyncGap{Lane: LaneBulk, Log: 2, Ranges: []SyncRange{{1, 6}}},
+		SyncCredit{Log: 3, Limit: 0x8182838485868788},
 		q,
-		SyncAnswer{Session: 4, Result: SyncUnfit, Records: 0x91929394},
+		SyncAnswer{Log: 4, Result: SyncUnfit, Records: 0x91929394},
 	}
 }
 
-func appendSync(b []byte, part any) []byte { return part.(interface{ Append([]byte) []byte }).Append(b) }
+func appendSync(b []byte, part any) []byte {
+	return part.(interface{ Append([]byte) []byte }).Append(b)
+}
 
 // readSync reads any part that this version knows.
 func readSync(p SyncPart) (any, error) {
 	switch p.Kind {
 	case SyncStatusPart:
 		return p.Status()
-	case SyncPositionPart:
-		return p.Position()
 	case SyncBatchPart:
 		return p.Batch()
 	case SyncAckPart:
@@ -62,13 +63,13 @@ func TestSyncGolden(t *testing.T) {
 	}
 	want := unhex(t, `
 		01 00 0014 01 07 0000 01020304 05060708 1112131415161718
-		02 01 0014 00000000 2122232425262728 3132333435363738
-		03 02 0013 41424344 4142434445464748 7265636f726473
-		04 01 0034 00000000 7172737475767778 0000000000000005 0000000000000007 0000000000000007 0000000000000009 000000000000000c
-		05 02 001c 00000002 7172737475767778 0000000000000001 0000000000000006
-		06 02 000c 00000003 8182838485868788
-		07 02 0095 51525354 02 5152535455565758 6162636465666768 0102`+strings.Repeat("00", 125)+`80
-		08 02 0009 00000004 03 91929394`)
+		02 01 001f 2122232425262728 4142434445464748 3132333435363738 7265636f726473
+		02 02 0018 0000000000000007 0000000000000000 3132333435363738
+		03 01 0030 7172737475767778 0000000000000005 0000000000000007 0000000000000007 0000000000000009 000000000000000c
+		04 02 0018 0000000000000002 0000000000000001 0000000000000006
+		05 02 0010 0000000000000003 8182838485868788
+		06 02 0099 5152535455565758 02 5152535455565759 6162636465666768 0102`+strings.Repeat("00", 125)+`80
+		07 02 000d 0000000000000004 03 91929394`)
 	if string(b) != string(want) {
 		t.Fatalf("encoded\n%x\nwant\n%x", b, want)
 	}
@@ -120,28 +121,33 @@ func TestSyncRecordsGolden(t *testing.T) {
 }
 
 func TestSyncRefuses(t *testing.T) {
+	var ranges strings.Builder
+	for i := range MaxSyncRanges + 1 {
+		fmt.Fprintf(&ranges, "%016x%016x", 2*i+1, 2*i+1)
+	}
 	for _, tc := range []struct{ name, body string }{
 		{"a head cut short", "01 00 00"},
-		{"a part over the end", "06 02 000c 00000003 81"},
+		{"a part over the end", "05 02 0010 0000000000000003 81"},
 		{"a status too short", "01 00 0013 01 07 0000 01020304 05060708 11121314151617"},
-		{"no lane", "02 00 0014 00000000 0000000000000001 0000000000000002"},
-		{"a session in the delta lane", "02 01 0014 00000001 0000000000000001 0000000000000002"},
-		{"no session in the bulk lane", "02 02 0014 00000000 0000000000000001 0000000000000002"},
-		{"an unknown lane", "03 03 000c 00000001 0000000000000001"},
-		{"a position from 0", "02 01 0014 00000000 0000000000000000 0000000000000002"},
-		{"a position backwards", "02 01 0014 00000000 0000000000000004 0000000000000002"},
-		{"batch 0", "03 01 000c 00000000 0000000000000000"},
-		{"half a range", "05 01 0014 00000000 7172737475767778 0000000000000001"},
-		{"a range from 0", "05 01 001c 00000000 7172737475767778 0000000000000000 0000000000000001"},
-		{"a range backwards", "05 01 001c 00000000 7172737475767778 0000000000000002 0000000000000001"},
-		{"a range within Through", "04 01 0024 00000000 7172737475767778 0000000000000005 0000000000000005 0000000000000006"},
-		{"ranges that overlap", "05 01 002c 00000000 7172737475767778 0000000000000001 0000000000000003 0000000000000003 0000000000000004"},
-		{"too many ranges", "05 01 021c 00000000 7172737475767778" + strings.Repeat("0000000000000001 0000000000000001", 33)},
-		{"a credit without a session", "06 02 000c 00000000 8182838485868788"},
-		{"a request too short", "07 02 0094" + strings.Repeat("01", 148)},
-		{"a request in the delta lane", "07 01 0095" + strings.Repeat("01", 149)},
-		{"an answer too short", "08 02 0008 00000004 03 919293"},
-		{"an answer of no session", "08 02 0009 00000000 03 91929394"},
+		{"no lane", "02 00 0018 0000000000000001 0000000000000001 0000000000000001"},
+		{"no log", "02 01 0018 0000000000000000 0000000000000001 0000000000000001"},
+		{"no floor", "02 01 0018 0000000000000001 0000000000000001 0000000000000000"},
+		{"a floor above", "02 01 0018 0000000000000001 0000000000000001 0000000000000002"},
+		{"a batch too short", "02 01 0017 0000000000000001 0000000000000001 00000000000001"},
+		{"records without a sequence", "02 01 0019 0000000000000001 0000000000000000 0000000000000001 ff"},
+		{"half a range", "04 01 0010 7172737475767778 0000000000000001"},
+		{"a range from 0", "04 01 0018 7172737475767778 0000000000000000 0000000000000001"},
+		{"a range backwards", "04 01 0018 7172737475767778 0000000000000002 0000000000000001"},
+		{"a range of what is wanted", "03 01 0020 7172737475767778 0000000000000005 0000000000000005 0000000000000006"},
+		{"ranges that overlap", "04 01 0028 7172737475767778 0000000000000001 0000000000000003 0000000000000003 0000000000000004"},
+		{"too many ranges", "04 01 0218 7172737475767778" + ranges.String()},
+		{"a gap of no log", "04 01 0008 0000000000000000"},
+		{"an ack of no log", "03 01 0010 0000000000000000 0000000000000001"},
+		{"a credit of no log", "05 02 0010 0000000000000000 8182838485868788"},
+		{"a request too short", "06 02 0098" + strings.Repeat("01", 152)},
+		{"a request without a lane", "06 00 0099" + strings.Repeat("01", 153)},
+		{"an answer too short", "07 02 000c 0000000000000004 03 919293"},
+		{"an answer of no log", "07 02 000d 0000000000000000 03 91929394"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			p, _, err := NextSync(unhex(t, tc.body))
@@ -158,7 +164,7 @@ func TestSyncRefuses(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p.Kind = p.Kind%8 + 1
+		p.Kind = p.Kind%7 + 1
 		if _, err := readSync(p); err == nil {
 			continue // of the same form: a batch reads as anything
 		} else if !errors.Is(err, ErrMalformed) {
@@ -169,7 +175,7 @@ func TestSyncRefuses(t *testing.T) {
 
 // TestSyncSkips: a longer value and a part that this version does not know are no faults.
 func TestSyncSkips(t *testing.T) {
-	p, rest, err := NextSync(unhex(t, "63 07 0003 abcdef 06 02 000e 00000003 8182838485868788 eeee"))
+	p, rest, err := NextSync(unhex(t, "63 07 0003 abcdef 05 02 0012 0000000000000003 8182838485868788 eeee"))
 	if err != nil || p.Kind != 0x63 || p.Kind.String() != "part-99" {
 		t.Fatalf("unknown part: %v, %v", p, err)
 	}
@@ -193,14 +199,14 @@ func TestSyncFits(t *testing.T) {
 		t.Fatalf("%d bytes of echoes", len(plain))
 	}
 	plain = append(plain, make([]byte, MaxEchoOneLen-len(plain))...)
-	plain = SyncBatch{Lane: LaneDelta, Sequence: 1, Records: make([]byte, MaxSyncRecords)}.Append(plain)
+	plain = SyncBatch{Lane: LaneDelta, Log: 1, Sequence: 1, Floor: 1, Records: make([]byte, MaxSyncRecords)}.Append(plain)
 	if n := len(d.s.Seal(nil, Header{Type: TypeSync}, plain)); n != MaxFrameLen {
 		t.Fatalf("%d bytes, a frame has %d", n, MaxFrameLen)
 	}
 	if n := len(AppendSyncWords(nil, 0, make([]SyncWord, MaxSyncWords))); n+8 > MaxSyncRecords || n+8+syncWordLen <= MaxSyncRecords {
 		t.Fatalf("%d bytes of words, a batch has room for %d", n, MaxSyncRecords)
 	}
-	if n := len(SyncAck{Ranges: make([]SyncRange, 99)}.Append(nil)); n != 24+16*MaxSyncRanges {
+	if n := len(SyncAck{Ranges: make([]SyncRange, 99)}.Append(nil)); n != 20+16*MaxSyncRanges {
 		t.Fatalf("an acknowledgement of %d bytes", n)
 	}
 }
@@ -210,8 +216,8 @@ func TestSyncAllocatesNothing(t *testing.T) {
 	buf, ranges := make([]byte, 0, MaxSyncLen), make([]SyncRange, 0, MaxSyncRanges)
 	held, records := []SyncRange{{7, 7}, {9, 12}}, make([]byte, 900)
 	if n := testing.AllocsPerRun(100, func() {
-		b := SyncBatch{Lane: LaneDelta, Sequence: 1, Records: records}.Append(buf)
-		b = SyncAck{Lane: LaneDelta, Through: 5, Ranges: held}.Append(b)
+		b := SyncBatch{Lane: LaneDelta, Log: 1, Sequence: 1, Floor: 1, Records: records}.Append(buf)
+		b = SyncAck{Lane: LaneDelta, Log: 1, Next: 5, Ranges: held}.Append(b)
 		p, rest, err := NextSync(b)
 		if s, err2 := p.Batch(); err != nil || err2 != nil || len(s.Records) != len(records) {
 			t.Fatal(err, err2)
