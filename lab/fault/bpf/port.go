@@ -7,11 +7,7 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/link"
-	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
-
+	"github.com/holdfast-project/holdfast/lab/hook"
 	"github.com/holdfast-project/holdfast/lab/netns"
 )
 
@@ -32,10 +28,11 @@ type Harm struct {
 	Loss      float64 // probability of a loss, 0 to 1
 	Duplicate float64 // probability of a second copy, 0 to 1
 	EtherType uint16  // only frames of this EtherType; 0: all
+	FrameType uint8   // of these only frames with this in their second byte, as the type of CCP frames; 0: all
 	Cut       uint64  // Out only: bit n drops what came in by port n
 }
 
-// Count is what a side has done so far. Seen counts frames of the harmed EtherType.
+// Count is what a side has done so far. Seen counts frames of the harmed EtherType and type.
 type Count struct{ Seen, Dropped, Duplicated uint64 }
 
 // Port is a port with programs at both sides. It is not safe for concurrent use.
@@ -43,15 +40,15 @@ type Port struct {
 	Index   int // of the interface
 	number  uint8
 	objects portObjects
-	detach  []func() error
+	hooks   *hook.Attached
 }
 
 // Attach puts the programs at the interface index of namespace ns. number, 1 to MaxPort, marks what comes in by it.
 func Attach(ns *netns.NS, index int, number uint8) (*Port, error) {
-	return attach(ns, index, number, true)
+	return attach(ns, index, number, hook.Best)
 }
 
-func attach(ns *netns.NS, index int, number uint8, tcx bool) (_ *Port, err error) {
+func attach(ns *netns.NS, index int, number uint8, way hook.Way) (_ *Port, err error) {
 	if number < 1 || number > MaxPort {
 		return nil, fmt.Errorf("port number %d: must be 1 to %d", number, MaxPort)
 	}
@@ -69,71 +66,15 @@ func attach(ns *netns.NS, index int, number uint8, tcx bool) (_ *Port, err error
 			return nil, err
 		}
 	}
-	return p, ns.Do(func() error {
-		if tcx {
-			err := p.attachTCX()
-			if err == nil || !errors.Is(err, ebpf.ErrNotSupported) {
-				return err
-			}
-		}
-		return p.attachClassic()
-	})
-}
-
-func (p *Port) attachTCX() error {
-	for prog, at := range map[*ebpf.Program]ebpf.AttachType{
-		p.objects.PortIn: ebpf.AttachTCXIngress, p.objects.PortOut: ebpf.AttachTCXEgress,
-	} {
-		l, err := link.AttachTCX(link.TCXOptions{Interface: p.Index, Program: prog, Attach: at})
-		if err != nil {
-			return err
-		}
-		p.detach = append(p.detach, l.Close)
-	}
-	return nil
-}
-
-// attachClassic is for kernels before 6.6. The queueing discipline, and the filters with it, go with the interface or here.
-func (p *Port) attachClassic() error {
-	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
-	if err != nil {
-		return err
-	}
-	qdisc := &netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{
-		LinkIndex: p.Index, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT,
-	}}
-	p.detach = append(p.detach, func() error {
-		defer h.Close()
-		err := h.QdiscDel(qdisc)
-		if errors.Is(err, unix.ENODEV) || errors.Is(err, unix.EINVAL) {
-			return nil // the port is gone
-		}
-		return err
-	})
-	if err := h.QdiscReplace(qdisc); err != nil {
-		return fmt.Errorf("clsact: %w", err)
-	}
-	for prog, parent := range map[*ebpf.Program]uint32{
-		p.objects.PortIn: netlink.HANDLE_MIN_INGRESS, p.objects.PortOut: netlink.HANDLE_MIN_EGRESS,
-	} {
-		filter := &netlink.BpfFilter{
-			FilterAttrs:  netlink.FilterAttrs{LinkIndex: p.Index, Parent: parent, Handle: 1, Priority: 1, Protocol: unix.ETH_P_ALL},
-			Fd:           prog.FD(),
-			Name:         "holdfast-lab",
-			DirectAction: true,
-		}
-		if err := h.FilterReplace(filter); err != nil {
-			return fmt.Errorf("filter: %w", err)
-		}
-	}
-	return nil
+	p.hooks, err = hook.Attach(ns, index, p.objects.PortIn, p.objects.PortOut, way)
+	return p, err
 }
 
 // Set replaces the harm at one side; it is in force when Set returns. Counters start again.
 func (p *Port) Set(side Side, h Harm) error {
 	v := portHarm{
 		Drop: threshold(h.Loss), Duplicate: threshold(h.Duplicate),
-		EtherType: h.EtherType, Port: p.number, Cut: h.Cut,
+		EtherType: h.EtherType, FrameType: h.FrameType, Port: p.number, Cut: h.Cut,
 	}
 	if err := p.objects.Harms.Put(uint32(side), v); err != nil {
 		return fmt.Errorf("set harm: %w", err)
@@ -152,12 +93,11 @@ func (p *Port) Count(side Side) (Count, error) {
 
 // Close takes the programs away.
 func (p *Port) Close() error {
-	var errs []error
-	for _, d := range p.detach {
-		errs = append(errs, d())
+	var err error
+	if p.hooks != nil {
+		err = p.hooks.Close()
 	}
-	p.detach = nil
-	return errors.Join(append(errs, p.objects.Close())...)
+	return errors.Join(err, p.objects.Close())
 }
 
 // threshold turns a probability into what a random 32-bit number must be below.

@@ -19,8 +19,8 @@ type portHarm struct {
 	Duplicate  uint32
 	EtherType  uint16
 	Port       uint8
-	Pad        uint8
-	Pad2       uint32
+	FrameType  uint8
+	Pad        uint32
 	Cut        uint64
 	Seen       uint64
 	Dropped    uint64

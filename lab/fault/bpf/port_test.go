@@ -7,13 +7,14 @@ import (
 	"testing"
 
 	"github.com/holdfast-project/holdfast/internal/labtest"
+	"github.com/holdfast-project/holdfast/lab/hook"
 	"github.com/holdfast-project/holdfast/lab/netns"
 )
 
 // TestBothHooks sends frames through a port whose programs sit at the old hook and at the new one.
 func TestBothHooks(t *testing.T) {
 	labtest.Require(t)
-	for name, tcx := range map[string]bool{"tcx": true, "classic": false} {
+	for name, way := range map[string]hook.Way{"best": hook.Best, "classic": hook.Classic} {
 		t.Run(name, func(t *testing.T) {
 			ns, err := netns.New("test")
 			if err != nil {
@@ -21,7 +22,7 @@ func TestBothHooks(t *testing.T) {
 			}
 			defer ns.Close()
 			a, b := pair(t, ns)
-			p, err := attach(ns, a, 5, tcx)
+			p, err := attach(ns, a, 5, way)
 			if err != nil {
 				t.Fatal(err)
 			}

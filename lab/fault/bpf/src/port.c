@@ -22,10 +22,10 @@ struct harm {
 	__u32 duplicate;  // probability of a second copy
 	__u16 ether_type; // harms this EtherType only, host order; 0: all
 	__u8 port;        // number of this port, 1..63; marks what comes in
-	__u8 pad;
-	__u32 pad2;
+	__u8 frame_type;  // harms only frames with this in their second byte, where the cluster's protocol has its type; 0: all
+	__u32 pad;
 	__u64 cut;        // "out" only: bit n set drops what came in by port n
-	__u64 seen;       // frames of that EtherType
+	__u64 seen;       // frames of that EtherType and type
 	__u64 dropped;
 	__u64 duplicated;
 };
@@ -52,6 +52,12 @@ static __always_inline int port(struct __sk_buff *skb, __u32 side, __u64 copy_fl
 		return NEXT;
 	if (h->ether_type && h->ether_type != bpf_ntohs((__u16)skb->protocol))
 		return NEXT;
+	if (h->frame_type) {
+		__u8 type = 0;
+
+		if (bpf_skb_load_bytes(skb, ETH_HLEN + 1, &type, 1) || type != h->frame_type)
+			return NEXT;
+	}
 	if (side == 0 && (mark & MARK_COPY)) // a copy that was put back in here
 		return NEXT;
 	__sync_fetch_and_add(&h->seen, 1);

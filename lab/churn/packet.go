@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package churn
+
+import (
+	"encoding/binary"
+)
+
+// Of the packets.
+const (
+	ipv4Len = 20
+	ipv6Len = 40
+	udpLen  = 8
+	tcpLen  = 20
+
+	protoTCP = 6
+	protoUDP = 17
+	hops     = 64
+	tcpSYN   = 0x02
+	window   = 65535
+)
+
+// maker builds a run's packets in place.
+type maker struct {
+	cfg  Config
+	base []byte // the packet of a connection between ports 0
+	l4   int    // where its UDP or TCP header is
+	sum  uint32 // of everything that the checksum covers but ports and number
+}
+
+func newMaker(c Config) maker {
+	m := maker{cfg: c, l4: ipv4Len}
+	upper, protocol := udpLen+c.Payload, byte(protoUDP)
+	if c.Protocol == TCP {
+		upper, protocol = tcpLen, protoTCP
+	}
+	from, to := address(c.Client, c.Family).AsSlice(), c.To.AsSlice()
+	if c.Family == 6 {
+		m.l4 = ipv6Len
+		m.base = make([]byte, ipv6Len+upper)
+		m.base[0] = 6 << 4
+		binary.BigEndian.PutUint16(m.base[4:], uint16(upper))
+		m.base[6], m.base[7] = protocol, hops
+		copy(m.base[8:], from)
+		copy(m.base[24:], to)
+	} else {
+		m.base = make([]byte, ipv4Len+upper)
+		m.base[0] = 0x45
+		binary.BigEndian.PutUint16(m.base[2:], uint16(len(m.base)))
+		m.base[6] = 0x40 // don't fragment
+		m.base[8], m.base[9] = hops, protocol
+		copy(m.base[12:], from)
+		copy(m.base[16:], to)
+		binary.BigEndian.PutUint16(m.base[10:], ^fold(sum(m.base[:ipv4Len])))
+	}
+	h := m.base[m.l4:]
+	if c.Protocol == TCP {
+		h[12], h[13] = tcpLen/4<<4, tcpSYN
+		binary.BigEndian.PutUint16(h[14:], window)
+	} else {
+		binary.BigEndian.PutUint16(h[4:], uint16(upper))
+	}
+	m.sum = sum(from) + sum(to) + uint32(protocol) + uint32(upper) + sum(h)
+	return m
+}
+
+// put writes connection n's first packet into b, which has the length of a packet.
+func (m maker) put(b []byte, n int) {
+	copy(b, m.base)
+	h := b[m.l4:]
+	source, port := uint16(firstSource+n%sources), m.cfg.FirstPort+uint16(n/sources)
+	binary.BigEndian.PutUint16(h[0:], source)
+	binary.BigEndian.PutUint16(h[2:], port)
+	total := m.sum + uint32(source) + uint32(port)
+	if m.cfg.Protocol == TCP {
+		number := uint32(n) * 0x9e3779b1 // any will do, if it is not the same for all
+		binary.BigEndian.PutUint32(h[4:], number)
+		binary.BigEndian.PutUint16(h[16:], ^fold(total+number>>16+number&0xffff))
+		return
+	}
+	check := ^fold(total)
+	if check == 0 {
+		check = 0xffff // 0 would say that there is none (RFC 768)
+	}
+	binary.BigEndian.PutUint16(h[6:], check)
+}
+
+// sum adds up b as 16-bit words (RFC 1071).
+func sum(b []byte) uint32 {
+	var s uint32
+	for ; len(b) > 1; b = b[2:] {
+		s += uint32(binary.BigEndian.Uint16(b))
+	}
+	if len(b) == 1 {
+		s += uint32(b[0]) << 8
+	}
+	return s
+}
+
+func fold(s uint32) uint16 {
+	for s > 0xffff {
+		s = s>>16 + s&0xffff
+	}
+	return uint16(s)
+}
