@@ -45,6 +45,8 @@ type Trial struct {
 	// Twice is how many packets two members forwarded.
 	Twice       int `json:"twice"`
 	Transitions int `json:"transitions"`
+	// Changes are the transitions in words: when after the harm began, who, from what to what, and why.
+	Changes []string `json:"changes,omitempty"`
 	// FaultMs is how long it took to do the harm. Missed is how many frames the observer's taps lost.
 	FaultMs   float64 `json:"fault_ms"`
 	Missed    uint    `json:"missed,omitempty"`
@@ -94,6 +96,9 @@ func measure(round int, system string, o trial.Outcome) Trial {
 		Round: round, Case: o.Case, System: system, GapMs: ms(gap), GapFlow: flow,
 		Lost: o.Window.Lost(), DualMs: ms(o.Dual()), Contested: o.Contested(), Twice: o.Twice(),
 		Transitions: len(o.Changes), FaultMs: ms(o.Took), Missed: o.Window.Missed(), Before: o.Before, After: o.After, Unsettled: o.Unsettled,
+	}
+	for _, c := range o.Changes {
+		t.Changes = append(t.Changes, fmt.Sprintf("%.3fs %s %s > %s: %s", c.At.Sub(o.At).Seconds(), c.Member, c.From, c.To, c.Reason))
 	}
 	for _, f := range o.Window.Traffic.Flows {
 		t.LostMost = max(t.LostMost, f.Lost)
