@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package conntrack
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/holdfast-project/holdfast/dataplane/conntrack/record"
+)
+
+// ErrLost says that the kernel had more events than the buffer held and dropped some. Those still in the buffer come with the next
+// Reads; until the last of them is read the kernel drops further ones. What was lost is not known: compare with a dump.
+var ErrLost = errors.New("conntrack: events were lost: the buffer of the event socket was full")
+
+// ListenOptions say which events to listen to.
+type ListenOptions struct {
+	// Buffer is the receive buffer's size in bytes, set beyond net.core.rmem_max; 0 means 32 MiB. The kernel takes about 1 KB of it
+	// for each waiting event.
+	Buffer int
+	// Ignore are port ids whose doings are not reported: those of the sockets by which this member itself writes the table.
+	Ignore []uint32
+	// Services are those of record.Rules, all of them and in their order: of connections that are never copied the kernel reports
+	// nothing.
+	Services []record.Service
+	// Expectations says whether events of expectations are wanted too.
+	Expectations bool
+}
+
+// DefaultBuffer is the receive buffer of an event socket unless told otherwise.
+const DefaultBuffer = 32 << 20
+
+// Events is a socket that hears of changes of the connection table. Read may be called by one goroutine at a time, everything else
+// at any time.
+//
+// The kernel sends events without waiting for their reader (NETLINK_BROADCAST_ERROR is not set): a full buffer loses events and never
+// delays traffic. See docs/decisions/009-what-conntrack-takes.md.
+type Events struct {
+	file *os.File
+	raw  syscall.RawConn
+	port uint32
+
+	batch *Batch                // of the Read under way
+	read  func(fd uintptr) bool // tryRead, kept so that reading allocates nothing
+	err   error
+	count struct {
+		received, lost, truncated atomic.Uint64
+	}
+}
+
+// EventStats are counts since Listen.
+type EventStats struct {
+	// Received counts messages, Overruns how often Read returned ErrLost, Truncated messages that were longer than a batch's slot
+	// (each such Read returned ErrLost too).
+	Received, Overruns, Truncated uint64
+	// Dropped counts events that the kernel could not queue, by its own count.
+	Dropped uint64
+	// Queued and Size are the bytes of the buffer in use and there.
+	Queued, Size int
+}
+
+// Listen opens a socket that hears events from now on. Only what happens later is reported: dump the table after it.
+func Listen(o ListenOptions) (*Events, error) {
+	e, err := listen(o)
+	if err != nil {
+		return nil, fmt.Errorf("conntrack: listen to events: %w", err)
+	}
+	return e, nil
+}
+
+func listen(o ListenOptions) (_ *Events, err error) {
+	if o.Buffer == 0 {
+		o.Buffer = DefaultBuffer
+	}
+	filter, err := eventFilter(o.Ignore, o.Services)
+	if err != nil {
+		return nil, err
+	}
+	// The kernel doubles what it is given for its own bookkeeping; here the number is what it accounts.
+	fd, port, err := dial(o.Buffer/2, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			_ = unix.Close(fd)
+		}
+	}()
+	// The filter is there before the first event can be.
+	if err := attach(fd, filter); err != nil {
+		return nil, err
+	}
+	groups := []int{unix.NFNLGRP_CONNTRACK_NEW, unix.NFNLGRP_CONNTRACK_UPDATE, unix.NFNLGRP_CONNTRACK_DESTROY}
+	if o.Expectations {
+		groups = append(groups, unix.NFNLGRP_CONNTRACK_EXP_NEW, unix.NFNLGRP_CONNTRACK_EXP_UPDATE, unix.NFNLGRP_CONNTRACK_EXP_DESTROY)
+	}
+	for _, g := range groups {
+		if err := unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, g); err != nil {
+			return nil, fmt.Errorf("join group %d of nfnetlink: %w", g, err)
+		}
+	}
+	file := os.NewFile(uintptr(fd), "conntrack events")
+	raw, err := file.SyscallConn()
+	if err != nil {
+		return nil, fmt.Errorf("poll: %w", err)
+	}
+	e := &Events{file: file, raw: raw, port: port}
+	e.read = e.tryRead
+	return e, nil
+}
+
+// Read waits for events and puts those that are there into b. ErrLost says that others were lost, and may come together with events
+// in b; os.ErrClosed and os.ErrDeadlineExceeded come with none. It allocates nothing.
+func (e *Events) Read(b *Batch) error {
+	e.batch = b
+	b.n, b.truncated = 0, 0
+	if err := e.raw.Read(e.read); err != nil {
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
+		}
+		return os.ErrClosed // the poller's own word for it is none that errors.Is knows
+	}
+	e.count.received.Add(uint64(b.n))
+	switch {
+	case errors.Is(e.err, unix.ENOBUFS):
+		e.count.lost.Add(1)
+		return ErrLost
+	case e.err != nil:
+		return fmt.Errorf("conntrack: read events: %w", e.err)
+	case b.truncated > 0:
+		e.count.lost.Add(1)
+		e.count.truncated.Add(uint64(b.truncated))
+		return ErrLost
+	}
+	return nil
+}
+
+// tryRead reads once and reports whether there was anything to say, as syscall.RawConn.Read wants it.
+func (e *Events) tryRead(fd uintptr) bool {
+	e.err = e.batch.receive(int(fd))
+	return !errors.Is(e.err, unix.EAGAIN)
+}
+
+// SetReadDeadline sets until when Read waits; the zero time is for ever. A Read that is waiting already is told too.
+func (e *Events) SetReadDeadline(t time.Time) error { return e.file.SetReadDeadline(t) }
+
+// SetFilter replaces the ignored port ids and the services of ListenOptions. No event in between is missed.
+func (e *Events) SetFilter(ignore []uint32, services []record.Service) error {
+	filter, err := eventFilter(ignore, services)
+	if err != nil {
+		return fmt.Errorf("conntrack: filter events: %w", err)
+	}
+	return e.control(func(fd int) error { return attach(fd, filter) })
+}
+
+// Stats returns the counts and the buffer's use.
+func (e *Events) Stats() (EventStats, error) {
+	s := EventStats{Received: e.count.received.Load(), Overruns: e.count.lost.Load(), Truncated: e.count.truncated.Load()}
+	err := e.control(func(fd int) error {
+		m, err := memory(fd)
+		s.Dropped, s.Queued, s.Size = uint64(m[skMemDrops]), int(m[skMemReceived]), int(m[skMemReceive])
+		return err
+	})
+	return s, err
+}
+
+// PortID is the socket's port id.
+func (e *Events) PortID() uint32 { return e.port }
+
+// Close closes the socket; a Read that is waiting returns os.ErrClosed.
+func (e *Events) Close() error { return e.file.Close() }
+
+func (e *Events) control(f func(fd int) error) error {
+	var err error
+	if closed := e.raw.Control(func(fd uintptr) { err = f(int(fd)) }); closed != nil {
+		return os.ErrClosed
+	}
+	return err
+}

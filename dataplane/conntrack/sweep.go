@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package conntrack
+
+import (
+	"context"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// SweepOptions are for Sweep.
+type SweepOptions struct {
+	// Timeouts are the kernel's own.
+	Timeouts Timeouts
+	// Copy is the time-out that copies were given.
+	Copy time.Duration
+	// Chunk is DumpOptions.Chunk: waiting in it paces the sweep.
+	Chunk func(entries int) error
+}
+
+// SweepStats are what a Sweep has done.
+type SweepStats struct {
+	// Seen counts entries, Set those whose time-out was set, Gone those that ended meanwhile, Refused those of which the kernel did not
+	// want it.
+	Seen, Set, Gone, Refused int
+}
+
+// Sweep gives the connections that carry the copies' time-out the one that the kernel gives to connections of their protocol and
+// state: after a takeover, when packets refresh entries again. An entry that a packet has already refreshed is left alone: it has less
+// left than its protocol's time-out, or more than the copies'.
+func (t *Table) Sweep(ctx context.Context, o SweepOptions) (SweepStats, error) {
+	var s SweepStats
+	var pending []byte // the attributes of requests under way, each with its family and length before it
+	n := 0
+	flush := func() error {
+		err := t.setTimeouts(pending, &s)
+		pending, n = pending[:0], 0
+		return err
+	}
+	err := t.Dump(ctx, DumpOptions{Chunk: func(entries int) error {
+		if err := flush(); err != nil {
+			return err
+		}
+		if o.Chunk != nil {
+			return o.Chunk(entries)
+		}
+		return nil
+	}}, func(m Message) error {
+		s.Seen++
+		to, ok := o.due(m)
+		if !ok {
+			return nil
+		}
+		pending = appendTimeout(pending, m, to)
+		if n++; n >= maxRequests {
+			return flush()
+		}
+		return nil
+	})
+	if err == nil {
+		err = flush()
+	}
+	return s, err
+}
+
+// due returns the time-out that an entry is to get, if it carries the copies'.
+func (o *SweepOptions) due(m Message) (time.Duration, bool) {
+	to, ok := o.Timeouts.Of(m)
+	if !ok {
+		return 0, false
+	}
+	left := time.Duration(number(find(m.Payload[nfgenLen:], ctaTimeout))) * time.Second
+	if to < o.Copy {
+		return to, left > to
+	}
+	return to, left <= o.Copy && to != o.Copy
+}
+
+// appendTimeout appends a request that sets the time-out of an entry: length, family, attributes.
+func appendTimeout(dst []byte, m Message, to time.Duration) []byte {
+	at := len(dst)
+	dst = append(dst, 0, 0, m.Payload[0], 0)
+	dst = appendWithout(dst, m.Payload[nfgenLen:], ^of(ctaTupleOrig, ctaZone))
+	dst = appendU32(dst, ctaTimeout, uint32(to/time.Second))
+	n := len(dst) - at
+	dst[at], dst[at+1] = byte(n), byte(n>>8)
+	return dst
+}
+
+// setTimeouts sends such requests.
+func (t *Table) setTimeouts(requests []byte, s *SweepStats) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return unix.EBADF
+	}
+	before := s.Gone + s.Refused
+	sent := 0
+	answer := func(_ request, errno unix.Errno, _ Message) {
+		switch errno {
+		case 0:
+		case unix.ENOENT, unix.ETIME:
+			s.Gone++
+		default:
+			s.Refused++
+		}
+	}
+	for len(requests) > 0 {
+		n := int(requests[0]) | int(requests[1])<<8
+		at := t.begin(msgNew, 0, requests[2], request{})
+		t.out = append(t.out, requests[4:n]...)
+		t.end(at)
+		requests = requests[n:]
+		sent++
+		if t.full() {
+			if err := t.exchange(answer); err != nil {
+				return err
+			}
+		}
+	}
+	if err := t.exchange(answer); err != nil {
+		return err
+	}
+	s.Set += sent - (s.Gone + s.Refused - before)
+	return nil
+}
