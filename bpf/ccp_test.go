@@ -18,14 +18,23 @@ func (g *Gate) forget(tb testing.TB) {
 		if err := g.objects.Sources.Put(testSlot*gate.Members+member, kernelSource{}); err != nil {
 			tb.Fatal(err)
 		}
+		if err := g.objects.Streams.Put(testSlot*gate.Members+member, kernelStream{}); err != nil {
+			tb.Fatal(err)
+		}
 	}
 }
 
-func sealedFrame() []byte {
+func sealedFrame() []byte { return sealedAs(ccp.TypeHello, nil) }
+
+// sealedAs is a sealed frame of a type, its header changed by with.
+func sealedAs(typ ccp.Type, with func(*ccp.Header)) []byte {
 	sealer := ccp.NewSealer(testClusterKey, testSealedKeyNumber, testCluster, 0, senderIncarnation)
 	now := Boottime()
 	header := ccp.Header{
-		Type: ccp.TypeHello, Target: testSelf, Sequence: uint64(now), EchoIncarnation: testIncarnation, EchoStamp: uint64(now - 1e6),
+		Type: typ, Target: testSelf, Sequence: uint64(now), EchoIncarnation: testIncarnation, EchoStamp: uint64(now - 1e6),
+	}
+	if with != nil {
+		with(&header)
 	}
 	return sealer.Seal(build(ethernet(ownMAC, peerMAC, ccpEtherType)...)[:14], header, []byte("a hello's worth of plaintext, somewhat longer than the least"))
 }
@@ -61,6 +70,9 @@ func TestFrames(t *testing.T) {
 		{"reply", ccpFrame{reply: reply}.bytes(), pass, ReplyPassed},
 		{"yield reply", ccpFrame{reply: reply, header: func(h *ccp.Header) { h.Type = ccp.TypeYieldReply }}.bytes(), pass, ReplyPassed},
 		{"sealed", sealedFrame(), pass, SealedPassed},
+		{"sealed, of a type to come", sealedAs(200, nil), pass, SealedPassed},
+		{"sync", sealedAs(ccp.TypeSync, nil), pass, SyncPassed},
+		{"sync of who knows nothing yet", sealedAs(ccp.TypeSync, func(h *ccp.Header) { h.EchoIncarnation = 0 }), pass, SyncPassed},
 
 		{"truncated header", forged[:14+55], drop, FrameTruncated},
 		{"truncated body", forged[:14+103], drop, FrameTruncated},
@@ -82,6 +94,7 @@ func TestFrames(t *testing.T) {
 		{"forged tag", changed(forged, func(b []byte) { b[14+48] ^= 1 }), drop, FrameTag},
 		{"forged first byte tagged", changed(forged, func(b []byte) { b[14+2] ^= 1 }), drop, FrameTag},
 		{"forged last byte tagged", changed(forged, func(b []byte) { b[14+103] ^= 1 }), drop, FrameTag},
+		{"forged sync", changed(sealedAs(ccp.TypeSync, nil), func(b []byte) { b[14+60] ^= 1 }), drop, FrameTag},
 		{"forged sealed", changed(sealedFrame(), func(b []byte) { b[14+60] ^= 1 }), drop, FrameTag},
 		{"group 16", ccpFrame{probe: ccp.Probe{Group: 16}}.bytes(), drop, FrameMalformed},
 		{"term beyond the last", ccpFrame{probe: ccp.Probe{Term: gate.MaxTerm + 1}}.bytes(), drop, FrameMalformed},
@@ -185,6 +198,84 @@ func TestRecordings(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestStateSynchronisation: fresh frames pass at any rate, and neither they nor recordings of them are in the way of others.
+func TestStateSynchronisation(t *testing.T) {
+	g := newTestGate(t, true)
+	if err := g.SetKey(testSealedKeyNumber, testClusterKey.GateKey(testCluster), true); err != nil {
+		t.Fatal(err)
+	}
+	hello := func() []byte { return sealedFrame() }
+	stale := func(h *ccp.Header) { h.EchoStamp -= 5e9 }
+	for _, e := range entries {
+		t.Run(e.name, func(t *testing.T) {
+			expect := func(what string, packet []byte, want verdict) {
+				t.Helper()
+				if v, _ := e.run(t, g, packet, nil); v != want {
+					t.Fatalf("%s: verdict %v, want %v", what, v, want)
+				}
+			}
+			g.forget(t)
+			first := hello()
+			expect("a HELLO made before", first, pass)
+			for range 2000 {
+				expect("fresh sync", sealedAs(ccp.TypeSync, nil), pass)
+			}
+			// The sync plane has an incarnation of its own: a HELLO's sequences are not its.
+			expect("a HELLO after many", hello(), pass)
+
+			// Recordings of SYNC take tokens of their own.
+			g.forget(t)
+			start, passed := time.Now(), 0
+			old := sealedAs(ccp.TypeSync, stale)
+			for range 300 {
+				if v, _ := e.run(t, g, old, nil); v == pass {
+					passed++
+				}
+			}
+			if most := 100 + int(time.Since(start)/time.Millisecond) + 1; passed < 100 || passed > most {
+				t.Errorf("%d of 300 recorded frames passed, want 100 to %d", passed, most)
+			}
+			expect("a HELLO that is not fresh, beside a flood of recorded SYNC", sealedAs(ccp.TypeHello, stale), pass)
+			expect("fresh sync beside them", sealedAs(ccp.TypeSync, nil), pass)
+
+			// And the other way round.
+			g.forget(t)
+			for range 300 {
+				_, _ = e.run(t, g, sealedAs(ccp.TypeHello, stale), nil)
+			}
+			for range 50 {
+				expect("sync that is not fresh, beside a flood of recorded HELLOs", old, pass)
+			}
+
+			// A SYNC frame again is a recording: its sequence was seen. Another incarnation's does not change that for HELLOs.
+			g.forget(t)
+			again := hello()
+			expect("a HELLO", again, pass)
+			moved := counted(t, g, func() {
+				for range 20 {
+					expect("sync of another incarnation", foreignSync(), pass)
+				}
+				for range 300 {
+					_, _ = e.run(t, g, again, nil)
+				}
+			})
+			if moved[FrameLimited] == 0 || moved[SyncLimited] != 0 {
+				t.Errorf("a repeated HELLO was taken as fresh after SYNC frames: %v", moved)
+			}
+		})
+	}
+}
+
+// foreignSync is a fresh SYNC frame of the sender's sync plane, whose incarnation is not the sealer's of HELLOs.
+func foreignSync() []byte {
+	sealer := ccp.NewSealer(testClusterKey, testSealedKeyNumber, testCluster, 0, senderIncarnation+1)
+	now := Boottime()
+	h := ccp.Header{
+		Type: ccp.TypeSync, Target: testSelf, Sequence: uint64(now), EchoIncarnation: testIncarnation, EchoStamp: uint64(now - 1e6),
+	}
+	return sealer.Seal(build(ethernet(ownMAC, peerMAC, ccpEtherType)...)[:14], h, nil)
 }
 
 // TestReply checks every byte of a reply.

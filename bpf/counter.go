@@ -15,7 +15,7 @@ const (
 	YieldGranted                  // YIELDs granted, repeated ones included
 	YieldRefused                  // YIELDs answered with any other result
 	ReplyPassed                   // replies passed up to the pulse
-	SealedPassed                  // sealed frames passed up to the daemon
+	SealedPassed                  // sealed frames passed up to the daemon, but for those of state synchronisation
 	ClosedVmac                    // dropped: frame for a VMAC, closed
 	ClosedVip                     // dropped: packet to a VIP, closed
 	ClosedArp                     // dropped: ARP request for a VIP, closed
@@ -43,6 +43,8 @@ const (
 	FrameLimited                  // CCP dropped: not provably fresh, and too many of those from this member
 	QuietRx                       // dropped: for a VIP or VMAC, on an interface that only listens
 	QuietTx                       // dropped on the way out: of or for the cluster, by an interface that only listens
+	SyncPassed                    // frames of state synchronisation passed up to the daemon
+	SyncLimited                   // frames of state synchronisation dropped: not provably fresh, and too many of those from this member
 	numCounters
 )
 
@@ -57,7 +59,7 @@ var counterNames = [numCounters]string{
 	FrameTruncated: "frame-truncated", FrameVersion: "frame-version", FrameType: "frame-type", FrameCluster: "frame-cluster",
 	FrameSource: "frame-source", FrameTarget: "frame-target", FrameKey: "frame-key", FrameTag: "frame-tag",
 	FrameMalformed: "frame-malformed", FrameStale: "frame-stale", FrameLimited: "frame-limited",
-	QuietRx: "quiet-rx", QuietTx: "quiet-tx",
+	QuietRx: "quiet-rx", QuietTx: "quiet-tx", SyncPassed: "sync-passed", SyncLimited: "sync-limited",
 }
 
 // String returns the counter's name as metrics and the CLI show it.

@@ -33,5 +33,6 @@
 //	ifaces    interface index -> slot, MAC, VMAC, flags
 //	keys      4 SipHash keys
 //	sources   per slot and member: newest sequences, token bucket
+//	streams   the same of state synchronisation; not pinned
 //	counters  per CPU, indexed by Counter
 package bpf

@@ -51,6 +51,8 @@ const (
 	kernelCounterFRAME_LIMITED   kernelCounter = 32
 	kernelCounterQUIET_RX        kernelCounter = 33
 	kernelCounterQUIET_TX        kernelCounter = 34
+	kernelCounterSYNC_PASSED     kernelCounter = 35
+	kernelCounterSYNC_LIMITED    kernelCounter = 36
 )
 
 type kernelIface struct {
@@ -76,6 +78,16 @@ type kernelSource struct {
 	_       structs.HostLayout
 	Arrival uint64
 	Newest  [5]struct {
+		_           structs.HostLayout
+		Incarnation uint64
+		Sequence    uint64
+	}
+}
+
+type kernelStream struct {
+	_       structs.HostLayout
+	Arrival uint64
+	Newest  struct {
 		_           structs.HostLayout
 		Incarnation uint64
 		Sequence    uint64
@@ -141,6 +153,7 @@ const (
 	kernelMapIfaces           = "ifaces"
 	kernelMapKeys             = "keys"
 	kernelMapSources          = "sources"
+	kernelMapStreams          = "streams"
 	kernelMapVips             = "vips"
 	kernelMapWords            = "words"
 	kernelProgHoldfastClock   = "holdfast_clock"
@@ -205,6 +218,7 @@ type kernelMapSpecs struct {
 	Ifaces   *ebpf.MapSpec `ebpf:"ifaces"`
 	Keys     *ebpf.MapSpec `ebpf:"keys"`
 	Sources  *ebpf.MapSpec `ebpf:"sources"`
+	Streams  *ebpf.MapSpec `ebpf:"streams"`
 	Vips     *ebpf.MapSpec `ebpf:"vips"`
 	Words    *ebpf.MapSpec `ebpf:"words"`
 }
@@ -239,6 +253,7 @@ type kernelMaps struct {
 	Ifaces   *ebpf.Map `ebpf:"ifaces"`
 	Keys     *ebpf.Map `ebpf:"keys"`
 	Sources  *ebpf.Map `ebpf:"sources"`
+	Streams  *ebpf.Map `ebpf:"streams"`
 	Vips     *ebpf.Map `ebpf:"vips"`
 	Words    *ebpf.Map `ebpf:"words"`
 }
@@ -249,6 +264,7 @@ func (m *kernelMaps) Close() error {
 		m.Ifaces,
 		m.Keys,
 		m.Sources,
+		m.Streams,
 		m.Vips,
 		m.Words,
 	)

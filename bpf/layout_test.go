@@ -7,6 +7,7 @@ import (
 	"testing"
 	"unsafe"
 
+	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 )
 
@@ -61,6 +62,33 @@ func TestWordsLayout(t *testing.T) {
 	for _, tt := range tests {
 		if tt.got != tt.want {
 			t.Errorf("%s: %d in C, %d in Go", tt.name, tt.got, tt.want)
+		}
+	}
+}
+
+// TestPinnedMapsKeepTheirLayout: a gate of any build since the first is adopted by this one, and one of this build by any older one, as
+// long as no pinned map changes.
+func TestPinnedMapsKeepTheirLayout(t *testing.T) {
+	type layout struct {
+		typ                 ebpf.MapType
+		key, value, entries uint32
+	}
+	want := map[string]layout{
+		"words":    {ebpf.Array, 4, 4096, 1},
+		"vips":     {ebpf.Hash, 24, 8, 65536},
+		"ifaces":   {ebpf.Hash, 4, 16, 256},
+		"keys":     {ebpf.Array, 4, 24, 4},
+		"sources":  {ebpf.Array, 4, 88, 512},
+		"counters": {ebpf.PerCPUArray, 4, 8, 64},
+	}
+	spec, pinned := buildOf(t), (&Gate{}).mapSlots()
+	if len(pinned) != len(want) {
+		t.Errorf("%d maps are pinned, want %d: an older build would not remove another one", len(pinned), len(want))
+	}
+	for name := range pinned {
+		m := spec.Maps[name]
+		if got := (layout{m.Type, m.KeySize, m.ValueSize, m.MaxEntries}); got != want[name] {
+			t.Errorf("%s: %+v, want %+v", name, got, want[name])
 		}
 	}
 }

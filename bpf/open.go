@@ -146,6 +146,8 @@ func (g *Gate) loadObjects(spec *ebpf.CollectionSpec, pinned map[string]*ebpf.Ma
 	for name, slot := range g.programSlots() {
 		*slot = coll.DetachProgram(name)
 	}
+	// Only the programs need it, and they keep it: it is not pinned (see src/maps.h).
+	g.objects.Streams = coll.DetachMap(kernelMapStreams)
 	return nil
 }
 

@@ -14,6 +14,7 @@
 #define CCP_YIELD 3
 #define CCP_YIELD_REPLY 4
 #define CCP_SEALED 16 /* this type and all above */
+#define CCP_SYNC 18
 #define CCP_ALL 0xff /* target */
 #define CCP_BODY 48 /* of gate frames exactly, of others at least */
 
@@ -65,32 +66,31 @@ static __always_inline __u64 ccp_tag(const struct key *key, const struct ccp *p)
 }
 
 /* Takes a token for a frame that may be a recording. */
-static __always_inline bool ccp_spend(struct source *s, __u64 now)
+static __always_inline bool ccp_spend(__u64 *arrival, __u64 now)
 {
 #pragma unroll
 	for (int i = 0; i < RETRIES; i++) {
-		__u64 old = READ_ONCE(s->arrival), at = (__s64)(old - now) > 0 ? old : now;
+		__u64 old = READ_ONCE(*arrival), at = (__s64)(old - now) > 0 ? old : now;
 
 		if (at - now >= BURST_NS)
 			return false;
-		if (__sync_val_compare_and_swap(&s->arrival, old, at + FRAME_NS) == old)
+		if (__sync_val_compare_and_swap(arrival, old, at + FRAME_NS) == old)
 			return true;
 	}
 	return false;
 }
 
 /* A frame is fresh if it echoes a stamp that this gate made within the last second and is newer than its predecessors. */
-static __always_inline bool ccp_fresh(struct source *s, const struct words *w, const struct ccp *p, __u32 class, __u64 now)
+static __always_inline bool ccp_fresh(struct newest *n, const struct words *w, const struct ccp *p, __u64 now)
 {
 	__u64 stamp = bpf_be64_to_cpu(p->echo_stamp), sequence = bpf_be64_to_cpu(p->sequence);
 
-	if (bpf_be64_to_cpu(p->echo_incarnation) != w->incarnation || stamp > now || now - stamp >= FRESH_NS ||
-	    class >= CLASSES)
+	if (bpf_be64_to_cpu(p->echo_incarnation) != w->incarnation || stamp > now || now - stamp >= FRESH_NS)
 		return false;
-	if (READ_ONCE(s->newest[class].incarnation) == p->incarnation && sequence <= READ_ONCE(s->newest[class].sequence))
+	if (READ_ONCE(n->incarnation) == p->incarnation && sequence <= READ_ONCE(n->sequence))
 		return false;
-	WRITE_ONCE(s->newest[class].incarnation, p->incarnation);
-	WRITE_ONCE(s->newest[class].sequence, sequence);
+	WRITE_ONCE(n->incarnation, p->incarnation);
+	WRITE_ONCE(n->sequence, sequence);
 	return true;
 }
 
@@ -181,6 +181,19 @@ static __always_inline int drop(enum counter reason)
 	return GATE_DROP;
 }
 
+/* State synchronisation: what is fresh passes at any rate. */
+static __always_inline int ccp_sync(const struct words *w, const struct ccp *p, __u32 slot, __u64 now)
+{
+	struct stream *s = bpf_map_lookup_elem(&streams, &slot);
+
+	if (!s)
+		return drop(FRAME_SOURCE);
+	if (!ccp_fresh(&s->newest, w, p, now) && !ccp_spend(&s->arrival, now))
+		return drop(SYNC_LIMITED);
+	count(SYNC_PASSED);
+	return GATE_PASS;
+}
+
 static __always_inline int gate_ccp(struct frame *f, const struct iface *ifc, struct words *w, __u64 now)
 {
 	struct ccp *p, r = {};
@@ -206,18 +219,20 @@ static __always_inline int gate_ccp(struct frame *f, const struct iface *ifc, st
 
 	source = p->source & (MEMBERS - 1);
 	slot = ifc->slot * MEMBERS + source;
+	if (p->type == CCP_SYNC)
+		return ccp_sync(w, p, slot, now);
 	src = bpf_map_lookup_elem(&sources, &slot);
 	if (!src)
 		return drop(FRAME_SOURCE);
 	class = p->type < CCP_SEALED ? p->type - 1 : CLASSES - 1;
-	fresh = ccp_fresh(src, w, p, class, now);
+	fresh = class < CLASSES && ccp_fresh(&src->newest[class], w, p, now);
 	if (p->type == CCP_REPLY || p->type == CCP_YIELD_REPLY) {
 		if (!fresh)
 			return drop(FRAME_STALE);
 		count(REPLY_PASSED);
 		return GATE_PASS;
 	}
-	if (!fresh && !ccp_spend(src, now))
+	if (!fresh && !ccp_spend(&src->arrival, now))
 		return drop(FRAME_LIMITED);
 	if (p->type >= CCP_SEALED) {
 		count(SEALED_PASSED);

@@ -49,6 +49,8 @@ enum counter {
 	FRAME_LIMITED,
 	QUIET_RX,
 	QUIET_TX,
+	SYNC_PASSED,
+	SYNC_LIMITED,
 };
 
 #define IFACE_GATED 1 /* carries VIPs */
@@ -93,12 +95,24 @@ struct key {
 
 #define CLASSES 5 /* PROBE, REPLY, YIELD, YIELD-REPLY, sealed */
 
+struct newest {
+	__u64 incarnation, sequence;
+};
+
 /* What is remembered of one member at one interface slot, to tell fresh frames from recorded ones. */
 struct source {
 	__u64 arrival; /* token bucket: theoretical arrival time of the next frame, boot ns */
-	struct {
-		__u64 incarnation, sequence;
-	} newest[CLASSES];
+	struct newest newest[CLASSES];
+};
+
+/*
+ * The same for SYNC frames. They come from another part of the daemon, with an incarnation of its own, and so many that nothing of
+ * theirs may be in the way of the others. In a map of its own, because an older build's sources are adopted as they are, and not
+ * pinned, because an older build would not know how to remove it; what a newer program forgets costs nothing.
+ */
+struct stream {
+	__u64 arrival;
+	struct newest newest;
 };
 
 struct {
@@ -137,6 +151,13 @@ struct {
 	__type(key, __u32);
 	__type(value, struct source);
 } sources SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SLOTS * MEMBERS);
+	__type(key, __u32);
+	__type(value, struct stream);
+} streams SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
