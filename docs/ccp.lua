@@ -259,7 +259,7 @@ end
 
 ---------------------------------------------------------------------------------------------------- fields
 
-local types = { [1] = "PROBE", [2] = "REPLY", [3] = "YIELD", [4] = "YIELD-REPLY", [16] = "HELLO", [17] = "KEY" }
+local types = { [1] = "PROBE", [2] = "REPLY", [3] = "YIELD", [4] = "YIELD-REPLY", [16] = "HELLO", [17] = "KEY", [18] = "SYNC" }
 local kinds = { [1] = "courtesy", [2] = "claim", [3] = "graceful" }
 local results = { [0] = "none", "granted", "refused", "lease too young", "wrong incarnation" }
 local states = { [0] = "none", "INIT", "READY", "STANDBY", "ACTIVE", "ACTIVE(!)", "DOWN", "LOST" }
@@ -267,6 +267,13 @@ local statuses = { [1] = "ok", [2] = "init", [3] = "problem" }
 local modes = { [1] = "ha", [2] = "load sharing, multicast", [3] = "load sharing, unicast" }
 local recoveries = { [1] = "maintain-current", [2] = "highest-priority" }
 local verdicts = { [0] = "not checked", "good", "bad" }
+local roles = { [0] = "unknown", "owner", "copy", "off" }
+local lanes = { [0] = "none", "delta", "bulk" }
+local wants = { "words", "repair", "nothing" }
+local answers = { "accepted", "busy", "unfit" }
+local tables = { "connections", "expectations", "set elements", "digest mark", [16] = "words", [17] = "end" }
+local ops = { [0] = "none", "new", "update", "delete" }
+local families = { [0] = "none", [2] = "IPv4", [10] = "IPv6" }
 local members = { [255] = "all" }
 local somebody = { [255] = "nobody" }
 for i = 0, 7 do
@@ -368,6 +375,47 @@ field("keys.number", "uint8", "Key held")
 field("keys.fingerprint", "uint64", "Fingerprint", base.HEX)
 field("weight", "uint32", "Weight of all problems")
 field("devices.omitted", "uint8", "Devices left out")
+field("sync.incarnation", "uint64", "Incarnation of the sync plane", base.HEX)
+field("sync.role", "uint8", "Role", base.DEC, roles)
+field("sync.current", "bool", "Current", 8, nil, 1)
+field("sync.at_risk", "bool", "At risk", 8, nil, 2)
+field("sync.stopping", "bool", "Stopping", 8, nil, 2)
+field("sync.evicted", "bool", "Target is evicted", 8, nil, 4)
+field("sync.entries", "uint32", "Entries")
+field("sync.digest", "uint64", "Digest", base.HEX)
+field("sync.lag_records", "uint32", "Lag (records)")
+field("sync.lag", "uint32", "Lag (ms)")
+field("sync.newest", "uint64", "Newest sequence of the delta lane")
+field("part", "none", "Part")
+field("part.unknown", "bytes", "Unknown part")
+field("lane", "uint8", "Lane", base.DEC, lanes)
+field("log", "uint64", "Log", base.HEX)
+field("batch", "uint64", "Sequence of the batch")
+field("floor", "uint64", "Floor")
+field("next", "uint64", "Next")
+field("range", "none", "Range")
+field("range.first", "uint64", "First")
+field("range.last", "uint64", "Last")
+field("limit", "uint64", "Credit (bytes)")
+field("want", "uint8", "Want", base.DEC, wants)
+field("through", "uint64", "Applied through")
+field("buckets", "bytes", "Buckets")
+field("answer", "uint8", "Answer", base.DEC, answers)
+field("answer.records", "uint32", "Records to come")
+field("record", "none", "Record")
+field("record.table", "uint8", "Table", base.DEC, tables)
+field("record.op", "uint8", "Operation", base.DEC, ops)
+field("record.family", "uint8", "Family", base.DEC, families)
+field("record.attributes", "bytes", "Attributes")
+field("mark.entries", "uint64", "Entries")
+field("mark.digest", "uint64", "Digest", base.HEX)
+field("word", "none", "Word")
+field("word.bucket", "uint16", "Bucket")
+field("word.xor", "uint64", "XOR", base.HEX)
+field("word.count", "uint32", "Entries")
+field("end.position", "uint64", "Position in the delta lane")
+field("end.records", "uint32", "Entries sent")
+field("end.complete", "bool", "Complete", 8, nil, 1)
 
 local list = {}
 for _, v in pairs(f) do list[#list + 1] = v end
@@ -525,6 +573,11 @@ local tlvs = {
     for at = 1, v:len() - 9, 9 do add_fields(t, v(at, 9), { { "keys.number", 1 }, { "keys.fingerprint", 8 } }) end
   end },
   [15] = { "weight", 5, function(v, t) add_fields(t, v, { { "weight", 4 }, { "devices.omitted", 1 } }) end },
+  [16] = { "sync", 38, function(v, t)
+    add_fields(t, v, { { "sync.incarnation", 8 }, { "sync.role", 1 } })
+    for _, name in ipairs({ "current", "at_risk" }) do t:add(f["sync." .. name], v(9, 1)) end
+    add_fields(t, v(10, 28), { { "sync.entries", 4 }, { "sync.digest", 8 }, { "sync.lag_records", 4 }, { "sync.lag", 4 }, { "sync.newest", 8 } })
+  end },
 }
 
 local function hello(body, tree)
@@ -550,6 +603,103 @@ local function hello(body, tree)
   end
 end
 
+-- The attributes of records that are not netlink's, by table: least length, dissector.
+local attributes = {
+  [4] = { 16, function(v, t) add_fields(t, v, { { "mark.entries", 8 }, { "mark.digest", 8 } }) end },
+  [16] = { 2, function(v, t)
+    local first = v(0, 2):uint()
+    for at = 2, v:len() - 1, 12 do
+      local sub = t:add(f["word"], v(at, 12))
+      sub:add(f["word.bucket"], v(0, 2), first + (at - 2) / 12):set_generated()
+      add_fields(sub, v(at, 12), { { "word.xor", 8 }, { "word.count", 4 } })
+    end
+  end },
+  [17] = { 13, function(v, t) add_fields(t, v, { { "end.position", 8 }, { "end.records", 4 }, { "end.complete", 1 } }) end },
+}
+
+local function records(v, tree)
+  local at = 0
+  while at < v:len() do
+    local n = v(at, 2):uint()
+    if n < 8 then error("record too short") end
+    local sub = tree:add(f["record"], v(at, n))
+    local kind = v(at + 2, 1):uint()
+    sub:append_text(" of " .. (tables[kind] or "table " .. kind) .. ", " .. (ops[v(at + 3, 1):uint()] or "?"))
+    add_fields(sub, v(at, n)(2, 3), { { "record.table", 1 }, { "record.op", 1 }, { "record.family", 1 } })
+    local known = attributes[kind]
+    if n > 8 then
+      local attrs = v(at + 8, n - 8)
+      if not known then
+        sub:add(f["record.attributes"], attrs)
+      elseif attrs:len() < known[1] then
+        error("attributes too short")
+      else
+        known[2](attrs, sub)
+      end
+    end
+    at = at + math.ceil(n / 4) * 4
+  end
+end
+
+local function ranges(v, at, tree)
+  while at < v:len() do
+    local sub = tree:add(f["range"], v(at, 16))
+    add_fields(sub, v(at, 16), { { "range.first", 8 }, { "range.last", 8 } })
+    at = at + 16
+  end
+end
+
+-- The parts of a SYNC: name, least length, dissector of the value.
+local parts = {
+  [1] = { "status", 20, function(v, t)
+    t:add(f["sync.role"], v(0, 1))
+    for _, name in ipairs({ "current", "stopping", "evicted" }) do t:add(f["sync." .. name], v(1, 1)) end
+    add_fields(t, v(4, 16), { { "term", 4 }, { "sync.entries", 4 }, { "sync.digest", 8 } })
+  end },
+  [2] = { "batch", 24, function(v, t)
+    add_fields(t, v, { { "log", 8 }, { "batch", 8 }, { "floor", 8 } })
+    if v:len() > 24 then records(v(24):tvb(), t) end
+  end },
+  [3] = { "ack", 16, function(v, t)
+    add_fields(t, v, { { "log", 8 }, { "next", 8 } })
+    ranges(v, 16, t)
+  end },
+  [4] = { "gap", 8, function(v, t)
+    add_fields(t, v, { { "log", 8 } })
+    ranges(v, 8, t)
+  end },
+  [5] = { "credit", 16, function(v, t) add_fields(t, v, { { "log", 8 }, { "limit", 8 } }) end },
+  [6] = { "request", 153, function(v, t)
+    add_fields(t, v, { { "log", 8 }, { "want", 1 }, { "through", 8 }, { "limit", 8 }, { "buckets", 128 } })
+  end },
+  [7] = { "answer", 13, function(v, t) add_fields(t, v, { { "log", 8 }, { "answer", 1 }, { "answer.records", 4 } }) end },
+}
+
+local function sync(body, tree)
+  local at = 0
+  while body:len() - at >= 4 do
+    local kind, n = body(at, 1):uint(), body(at + 2, 2):uint()
+    if kind == 0 then return end
+    if body:len() - at - 4 < n then
+      tree:add_proto_expert_info(malformed, "part " .. kind .. " runs over the end")
+      return
+    end
+    local known = parts[kind]
+    if not known then
+      tree:add(f["part.unknown"], body(at, 4 + n)):append_text(" (kind " .. kind .. ")")
+    else
+      local sub = tree:add(f["part"], body(at, 4 + n))
+      sub:append_text(" " .. kind .. ": " .. known[1])
+      sub:add(f["lane"], body(at + 1, 1))
+      local ok = n >= known[2] and pcall(known[3], body(at + 4, n):tvb(), sub)
+      if not ok then sub:add_proto_expert_info(malformed, "part " .. kind .. " is malformed") end
+    end
+    at = at + 4 + n
+  end
+end
+
+local bodies = { [16] = hello, [18] = sync }
+
 local function sealed_plain(plain, typ, tree)
   local n = plain(0, 1):uint()
   if plain:len() < 1 + 17 * n then
@@ -562,7 +712,7 @@ local function sealed_plain(plain, typ, tree)
     sub:append_text(" of member " .. e(0, 1):uint())
     add_fields(sub, e, { { "echo.member", 1 }, { "echo.incarnation", 8 }, { "echo.sequence", 8 } })
   end
-  if typ == 16 and plain:len() > 1 + 17 * n then hello(plain(1 + 17 * n):tvb(), tree) end
+  if bodies[typ] and plain:len() > 1 + 17 * n then bodies[typ](plain(1 + 17 * n):tvb(), tree) end
 end
 
 local function sealed_body(frame, typ, n, tree)

@@ -4,6 +4,7 @@ package capture
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -156,6 +157,98 @@ func TestWiresharkOpensHello(t *testing.T) {
 	expectFields(t, "without the key", got[0], map[string]string{"seal.status": "0", "state": "", "sealed": colons(frame[ccp.HeaderLen:])})
 	got = dissect(t, [][]byte{ether(frame)}, "-o", fmt.Sprintf("holdfast.key:%x", other[:]))
 	expectFields(t, "with another key", got[0], map[string]string{"tag.status": "2", "seal.status": "2", "state": ""})
+}
+
+// sealedSync is a SYNC from member 1 with these parts.
+func sealedSync(body []byte) []byte {
+	h := header()
+	h.Type = ccp.TypeSync
+	return ccp.NewSealer(key, 1, cluster, 1, h.Incarnation).Seal(nil, h, append([]byte{0}, body...))
+}
+
+// record lays out a record as package record does.
+func record(table, op, family byte, attrs []byte) []byte {
+	b := binary.BigEndian.AppendUint16(nil, uint16(8+len(attrs)))
+	b = append(append(b, table, op, family, 0, 0, 0), attrs...)
+	return append(b, make([]byte, -len(b)&3)...)
+}
+
+func TestWiresharkOpensSync(t *testing.T) {
+	delta := ccp.SyncStatus{Role: ccp.SyncOwner, Current: true, Evicted: true, Term: 7, Entries: 5, Digest: 0xd1}.Append(nil)
+	delta = ccp.SyncBatch{Lane: ccp.LaneDelta, Log: 0xa1, Sequence: 12, Floor: 3, Records: bytes.Join([][]byte{
+		record(1, 1, 2, []byte{1, 2, 3, 4, 5}),
+		record(4, 0, 0, []byte{0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0, 7}),
+	}, nil)}.Append(delta)
+	delta = ccp.SyncAck{Lane: ccp.LaneBulk, Log: 9, Next: 40, Ranges: []ccp.SyncRange{{First: 42, Last: 44}, {First: 50, Last: 50}}}.Append(delta)
+	delta = ccp.SyncCredit{Log: 9, Limit: 1 << 20}.Append(delta)
+
+	bulk := ccp.SyncBatch{Lane: ccp.LaneBulk, Log: 2, Sequence: 1, Floor: 1, Records: bytes.Join([][]byte{
+		record(ccp.SyncTableWords, 0, 0, ccp.AppendSyncWords(nil, 1022, []ccp.SyncWord{{Xor: 0xe1, Count: 3}, {Xor: 0xe2, Count: 4}})),
+		record(ccp.SyncTableEnd, 0, 0, ccp.SyncEnd{Position: 99, Records: 8, Complete: true}.Append(nil)),
+	}, nil)}.Append(nil)
+	request := &ccp.SyncRequest{Log: 3, Want: ccp.SyncWantRepair, Through: 77, Limit: 65536}
+	request.Buckets.Add(1)
+	bulk = request.Append(bulk)
+	bulk = ccp.SyncGap{Lane: ccp.LaneDelta, Log: 0xa2, Ranges: []ccp.SyncRange{{First: 4, Last: 5}}}.Append(bulk)
+	bulk = ccp.SyncAnswer{Log: 4, Result: ccp.SyncBusy, Records: 11}.Append(bulk)
+
+	hello := sampleHello()
+	hello.Sync = ccp.SyncView{
+		Incarnation: 0xc1, Role: ccp.SyncCopy, AtRisk: true, Entries: 21, Digest: 0xd2, LagRecords: 22, LagMs: 23, Sequence: 24,
+	}
+	hd := header()
+	hd.Type = ccp.TypeHello
+	sealed := ccp.NewSealer(key, 1, cluster, 1, hd.Incarnation).Seal(nil, hd, hello.Append([]byte{0}))
+
+	got := dissect(t, [][]byte{ether(sealedSync(delta)), ether(sealedSync(bulk)), ether(sealed)}, "-o", fmt.Sprintf("holdfast.key:%x", key[:]))
+	expectFields(t, "delta", got[0], map[string]string{
+		"type": "18", "seal.status": "1", "sync.role": "1", "sync.current": "1", "sync.stopping": "0", "sync.evicted": "1", "term": "7",
+		"sync.entries": "5", "sync.digest": "0x00000000000000d1", "batch": "12", "floor": "3", "record.table": "1 4", "record.op": "1 0",
+		"record.family": "2 0", "record.attributes": "01:02:03:04:05", "mark.entries": "6", "mark.digest": "0x0000000000000007",
+		"lane": "0 1 2 2", "next": "40", "range.first": "42 50", "range.last": "44 50", "limit": "1048576",
+	})
+	expectFields(t, "bulk", got[1], map[string]string{
+		"lane": "2 2 1 2", "record.table": "16 17", "word.bucket": "1022 1023", "word.xor": "0x00000000000000e1 0x00000000000000e2",
+		"word.count": "3 4", "end.position": "99", "end.records": "8", "end.complete": "1", "want": "2", "through": "77",
+		"limit": "65536", "buckets": colons(request.Buckets[:]), "range.first": "4", "answer": "2", "answer.records": "11",
+	})
+	expectFields(t, "hello", got[2], map[string]string{
+		"sync.incarnation": "0x00000000000000c1", "sync.role": "2", "sync.current": "0", "sync.at_risk": "1", "sync.entries": "21",
+		"sync.digest": "0x00000000000000d2", "sync.lag_records": "22", "sync.lag": "23", "sync.newest": "24", "build": "v0.1",
+	})
+	for i := range got {
+		if got[i]["holdfast.malformed"] != nil {
+			t.Errorf("packet %d is flagged: %v", i, got[i])
+		}
+	}
+}
+
+// TestWiresharkHostileSync: as with HELLOs.
+func TestWiresharkHostileSync(t *testing.T) {
+	batch := func(records ...byte) []byte {
+		return ccp.SyncBatch{Lane: ccp.LaneDelta, Log: 1, Sequence: 1, Floor: 1, Records: records}.Append(nil)
+	}
+	bodies := [][]byte{
+		{1, 0, 0, 1, 3},                                // too short a status
+		{1, 0, 0, 200, 3},                              // a part over the end
+		batch(0, 200, 1, 1, 2, 0, 0, 0, 1, 2),          // a record over the end
+		batch(0, 0, 1, 1, 2, 0, 0, 0, 1, 2),            // a record without an end
+		batch(record(16, 0, 0, []byte{0, 1, 2, 3})...), // half a word
+		batch(record(17, 0, 0, []byte{0, 1, 2, 3})...), // half an end
+		append(ccp.SyncGap{Lane: 1, Log: 1}.Append(nil)[:3], 12, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5), // half a range
+		{99, 0, 0, 1, 3}, // a kind to come: no fault
+		batch(record(99, 0, 0, []byte{0, 1, 2})...), // a table to come: no fault
+	}
+	var packets [][]byte
+	for _, body := range bodies {
+		packets = append(packets, ether(sealedSync(body)))
+	}
+	got := dissect(t, packets, "-o", fmt.Sprintf("holdfast.key:%x", key[:]))
+	for i, fields := range got {
+		if flagged := fields["holdfast.malformed"] != nil; flagged != (i < 7) || !slices.Equal(fields["holdfast.seal.status"], []string{"1"}) {
+			t.Errorf("packet %d: malformed %v: %v", i, flagged, fields)
+		}
+	}
 }
 
 // TestWiresharkHostileHello: a member that holds the key may write anything; the dissector flags it and goes on.
