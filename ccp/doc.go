@@ -199,9 +199,9 @@
 //
 // A record is
 //
-//	length      [2]byte  // of head and attributes
+//	length      [2]byte  // of head and attributes; with padding 1024 bytes at most
 //	table       [1]byte  // 1 connections, 2 expectations, 3 elements of sets, 4 digest mark; in the bulk lane also 16 words, 17 end
-//	op          [1]byte  // 1 new, 2 update, 3 delete; 0 where there is nothing to do
+//	op          [1]byte  // 1 new, 2 update, 3 delete; 1 in marks, words and ends
 //	family      [1]byte  // 2 IPv4, 10 IPv6; 0 where there is none
 //	reserved    [3]byte
 //	attributes           // to the length; zeros up to a multiple of 4 bytes follow

@@ -133,17 +133,32 @@ func FuzzSync(f *testing.F) {
 
 func FuzzSyncRecords(f *testing.F) {
 	f.Add(AppendSyncWords(nil, 1, []SyncWord{{1, 2}, {3, 4}}))
-	f.Add(SyncEnd{Position: 1, Records: 2, Complete: true}.Append(nil))
+	f.Add(SyncEnd{Position: 1, Records: 2, Complete: true}.Append(AppendSyncWords(nil, 1023, []SyncWord{{1, 2}})))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var words [SyncBuckets]SyncWord
-		if first, end, err := ParseSyncWords(b, &words); err == nil {
-			if again := AppendSyncWords(nil, first, words[first:end]); !bytes.Equal(again, b) {
-				t.Fatalf("%x, then %x", b, again)
+		for rest := b; len(rest) > 0; {
+			r, next, err := NextSyncRecord(rest)
+			if err != nil {
+				return
 			}
-		}
-		if e, err := ParseSyncEnd(b); err == nil {
-			if e2, err := ParseSyncEnd(e.Append(nil)); err != nil || e2 != e {
-				t.Fatalf("%+v, then %+v, %v", e, e2, err)
+			if len(r.Bytes)+len(next) != len(rest) || len(r.Bytes) < SyncRecordHead+len(r.Attrs) {
+				t.Fatalf("%d bytes and %d behind, of %d", len(r.Bytes), len(next), len(rest))
+			}
+			rest = next
+			if first, end, err := ParseSyncWords(r.Attrs, &words); err == nil && end-first <= MaxSyncWords {
+				again, _, err := NextSyncRecord(AppendSyncWords(nil, first, words[first:end]))
+				if err != nil || !bytes.Equal(again.Attrs, r.Attrs) {
+					t.Fatalf("%x, then %x, %v", r.Attrs, again.Attrs, err)
+				}
+			}
+			if e, err := ParseSyncEnd(r.Attrs); err == nil {
+				again, _, err := NextSyncRecord(e.Append(nil))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if e2, err := ParseSyncEnd(again.Attrs); err != nil || e2 != e {
+					t.Fatalf("%+v, then %+v, %v", e, e2, err)
+				}
 			}
 		}
 	})

@@ -22,8 +22,11 @@ const (
 	MaxSyncRanges = 32
 	// SyncBuckets is how many buckets the digests of tables are taken by.
 	SyncBuckets = 1024
-	// MaxSyncWords is how many buckets' words fit into one record of a batch, whose head has 8 bytes.
-	MaxSyncWords = (MaxSyncRecords - 8 - 2) / syncWordLen
+	// SyncRecordHead is the length of a record's head, MaxSyncRecord that of the longest record, padding included.
+	SyncRecordHead = 2 + 1 + 1 + 1 + 3
+	MaxSyncRecord  = 1024
+	// MaxSyncWords is how many buckets' words one record tells.
+	MaxSyncWords = (MaxSyncRecord - SyncRecordHead - 2) / syncWordLen
 )
 
 // SyncKind says what a part of a SYNC body is. ONLY APPEND: the numbers are the protocol. Zero ends the list of parts.
@@ -259,13 +262,21 @@ type SyncAnswer struct {
 	Records uint32
 }
 
-// Records of the bulk lane that are no entries of a table: their Table, in the record's head, is one of these.
+// Records of the bulk lane that are no entries of a table: their Table is one of these. Tables below SyncTableWords are package
+// record's.
 const (
 	// SyncTableWords is a record whose attributes are words: ParseSyncWords.
-	SyncTableWords = 16
+	SyncTableWords uint8 = 16
 	// SyncTableEnd is the last record of a log: ParseSyncEnd.
-	SyncTableEnd = 17
+	SyncTableEnd uint8 = 17
 )
+
+// SyncRecord is a record as far as this package looks at it.
+type SyncRecord struct {
+	Table uint8
+	// Bytes is the whole record, Attrs what is behind its head, without padding. Both point into the batch.
+	Bytes, Attrs []byte
+}
 
 // SyncWord is one bucket of a tally.
 type SyncWord struct {
@@ -317,6 +328,8 @@ const (
 	flagStatusCurrent  = 1
 	flagStatusStopping = 2
 	flagStatusEvicted  = 4
+
+	recordNew = 1 // the op of records that are about themselves
 
 	flagEndComplete = 1
 

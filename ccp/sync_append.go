@@ -85,21 +85,39 @@ func (a SyncAnswer) Append(b []byte) []byte {
 	return endTLV(b, at)
 }
 
-// AppendSyncWords appends the attributes of a record of SyncTableWords: the words of the buckets from first on, MaxSyncWords at most.
+// AppendSyncWords appends a record of SyncTableWords, 12 bytes long and 12 more for each word: the words of the buckets
+// from first on, MaxSyncWords at most.
 func AppendSyncWords(b []byte, first int, words []SyncWord) []byte {
+	b, at := beginRecord(b, SyncTableWords)
 	b = binary.BigEndian.AppendUint16(b, uint16(first))
 	for _, w := range words {
 		b = binary.BigEndian.AppendUint64(b, w.Xor)
 		b = binary.BigEndian.AppendUint32(b, w.Count)
 	}
-	return b
+	return endRecord(b, at)
 }
 
-// Append appends the attributes of a record of SyncTableEnd.
+// Append appends a record of SyncTableEnd: 24 bytes.
 func (e SyncEnd) Append(b []byte) []byte {
+	b, at := beginRecord(b, SyncTableEnd)
 	b = binary.BigEndian.AppendUint64(b, e.Position)
 	b = binary.BigEndian.AppendUint32(b, e.Records)
-	return append(b, flag(e.Complete, flagEndComplete))
+	return endRecord(append(b, flag(e.Complete, flagEndComplete)), at)
+}
+
+// beginRecord appends a record's head and returns where the record begins; endRecord completes it.
+func beginRecord(b []byte, table uint8) ([]byte, int) {
+	at := len(b)
+	return append(b, 0, 0, table, recordNew, 0, 0, 0, 0), at
+}
+
+func endRecord(b []byte, at int) []byte {
+	n := len(b) - at
+	binary.BigEndian.PutUint16(b[at:], uint16(n))
+	for range -n & 3 {
+		b = append(b, 0)
+	}
+	return b
 }
 
 // append appends the value of a HELLO's TLV.

@@ -2,7 +2,10 @@
 
 package ccp
 
-import "fmt"
+import (
+	"encoding/binary"
+	"fmt"
+)
 
 // The methods of SyncPart read its value. Each wants a part of its own kind; errors wrap ErrMalformed and the result is zero then.
 
@@ -141,6 +144,20 @@ func (p SyncPart) Answer() (SyncAnswer, error) {
 		return SyncAnswer{}, err
 	}
 	return s, nil
+}
+
+// NextSyncRecord takes the first record off a batch's Records, or off what the last call left of it; an empty b has none, which is
+// for the caller to see. Only its head is looked at. The error wraps ErrMalformed.
+func NextSyncRecord(b []byte) (r SyncRecord, rest []byte, err error) {
+	if len(b) < SyncRecordHead {
+		return SyncRecord{}, nil, fmt.Errorf("%w: %d bytes after the last record", ErrMalformed, len(b))
+	}
+	n := int(binary.BigEndian.Uint16(b))
+	padded := n + -n&3
+	if n < SyncRecordHead || padded > MaxSyncRecord || padded > len(b) {
+		return SyncRecord{}, nil, fmt.Errorf("%w: record of %d bytes, %d are left", ErrMalformed, n, len(b))
+	}
+	return SyncRecord{Table: b[2], Bytes: b[:padded:padded], Attrs: b[SyncRecordHead:n:n]}, b[padded:], nil
 }
 
 // ParseSyncWords reads the attributes of a record of SyncTableWords into words, and returns the range of buckets that it told.

@@ -94,29 +94,42 @@ func TestSyncGolden(t *testing.T) {
 
 func TestSyncRecordsGolden(t *testing.T) {
 	b := AppendSyncWords(nil, 1022, []SyncWord{{0x0102030405060708, 0x11121314}, {0x2122232425262728, 2}})
-	if want := unhex(t, "03fe 0102030405060708 11121314 2122232425262728 00000002"); string(b) != string(want) {
-		t.Fatalf("words %x", b)
+	e := SyncEnd{Position: 0x0102030405060708, Records: 9, Complete: true}
+	b = e.Append(b)
+	want := unhex(t, `
+		0022 10 01 00 000000 03fe 0102030405060708 11121314 2122232425262728 00000002 0000
+		0015 11 01 00 000000 0102030405060708 00000009 01 000000`)
+	if string(b) != string(want) {
+		t.Fatalf("encoded\n%x\nwant\n%x", b, want)
+	}
+	r, rest, err := NextSyncRecord(b)
+	if err != nil || r.Table != SyncTableWords || len(r.Bytes) != 36 {
+		t.Fatalf("%+v, %v", r, err)
 	}
 	var words [SyncBuckets]SyncWord
-	first, end, err := ParseSyncWords(b, &words)
+	first, end, err := ParseSyncWords(r.Attrs, &words)
 	if err != nil || first != 1022 || end != 1024 || words[1022] != (SyncWord{0x0102030405060708, 0x11121314}) || words[1023].Count != 2 {
 		t.Fatalf("words of %d to %d, %v: %v", first, end, err, words[1022:])
+	}
+	r, rest, err = NextSyncRecord(rest)
+	if err != nil || r.Table != SyncTableEnd || len(rest) != 0 {
+		t.Fatalf("%+v, %x, %v", r, rest, err)
+	}
+	if back, err := ParseSyncEnd(append(r.Attrs, 7)); err != nil || back != e {
+		t.Fatalf("end %+v, %v", back, err)
+	}
+	if _, err := ParseSyncEnd(r.Attrs[:12]); !errors.Is(err, ErrMalformed) {
+		t.Errorf("short end: %v", err)
 	}
 	for _, bad := range []string{"", "00", "0000 01", "03ff" + strings.Repeat("00", 24), "ffff" + strings.Repeat("00", 12)} {
 		if _, _, err := ParseSyncWords(unhex(t, bad), &words); !errors.Is(err, ErrMalformed) {
 			t.Errorf("words %s: %v", bad, err)
 		}
 	}
-	e := SyncEnd{Position: 0x0102030405060708, Records: 9, Complete: true}
-	b = e.Append(nil)
-	if want := unhex(t, "0102030405060708 00000009 01"); string(b) != string(want) {
-		t.Fatalf("end %x", b)
-	}
-	if back, err := ParseSyncEnd(append(b, 7)); err != nil || back != e {
-		t.Fatalf("end %+v, %v", back, err)
-	}
-	if _, err := ParseSyncEnd(b[:12]); !errors.Is(err, ErrMalformed) {
-		t.Errorf("short end: %v", err)
+	for _, bad := range []string{"", "0008 10 01 00 0000", "0007 10 01 00 000000", "0009 10 01 00 000000 01", "0401" + strings.Repeat("00", 1100)} {
+		if _, _, err := NextSyncRecord(unhex(t, bad)); !errors.Is(err, ErrMalformed) {
+			t.Errorf("record %s: %v", bad, err)
+		}
 	}
 }
 
@@ -203,8 +216,8 @@ func TestSyncFits(t *testing.T) {
 	if n := len(d.s.Seal(nil, Header{Type: TypeSync}, plain)); n != MaxFrameLen {
 		t.Fatalf("%d bytes, a frame has %d", n, MaxFrameLen)
 	}
-	if n := len(AppendSyncWords(nil, 0, make([]SyncWord, MaxSyncWords))); n+8 > MaxSyncRecords || n+8+syncWordLen <= MaxSyncRecords {
-		t.Fatalf("%d bytes of words, a batch has room for %d", n, MaxSyncRecords)
+	if n := len(AppendSyncWords(nil, 0, make([]SyncWord, MaxSyncWords))); n > MaxSyncRecord || n+syncWordLen <= MaxSyncRecord {
+		t.Fatalf("%d bytes of words, a record has %d", n, MaxSyncRecord)
 	}
 	if n := len(SyncAck{Ranges: make([]SyncRange, 99)}.Append(nil)); n != 20+16*MaxSyncRanges {
 		t.Fatalf("an acknowledgement of %d bytes", n)

@@ -177,14 +177,14 @@ func TestWiresharkOpensSync(t *testing.T) {
 	delta := ccp.SyncStatus{Role: ccp.SyncOwner, Current: true, Evicted: true, Term: 7, Entries: 5, Digest: 0xd1}.Append(nil)
 	delta = ccp.SyncBatch{Lane: ccp.LaneDelta, Log: 0xa1, Sequence: 12, Floor: 3, Records: bytes.Join([][]byte{
 		record(1, 1, 2, []byte{1, 2, 3, 4, 5}),
-		record(4, 0, 0, []byte{0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0, 7}),
+		record(4, 1, 0, []byte{0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0, 7}),
 	}, nil)}.Append(delta)
 	delta = ccp.SyncAck{Lane: ccp.LaneBulk, Log: 9, Next: 40, Ranges: []ccp.SyncRange{{First: 42, Last: 44}, {First: 50, Last: 50}}}.Append(delta)
 	delta = ccp.SyncCredit{Log: 9, Limit: 1 << 20}.Append(delta)
 
 	bulk := ccp.SyncBatch{Lane: ccp.LaneBulk, Log: 2, Sequence: 1, Floor: 1, Records: bytes.Join([][]byte{
-		record(ccp.SyncTableWords, 0, 0, ccp.AppendSyncWords(nil, 1022, []ccp.SyncWord{{Xor: 0xe1, Count: 3}, {Xor: 0xe2, Count: 4}})),
-		record(ccp.SyncTableEnd, 0, 0, ccp.SyncEnd{Position: 99, Records: 8, Complete: true}.Append(nil)),
+		ccp.AppendSyncWords(nil, 1022, []ccp.SyncWord{{Xor: 0xe1, Count: 3}, {Xor: 0xe2, Count: 4}}),
+		ccp.SyncEnd{Position: 99, Records: 8, Complete: true}.Append(nil),
 	}, nil)}.Append(nil)
 	request := &ccp.SyncRequest{Log: 3, Want: ccp.SyncWantRepair, Through: 77, Limit: 65536}
 	request.Buckets.Add(1)
@@ -203,7 +203,7 @@ func TestWiresharkOpensSync(t *testing.T) {
 	got := dissect(t, [][]byte{ether(sealedSync(delta)), ether(sealedSync(bulk)), ether(sealed)}, "-o", fmt.Sprintf("holdfast.key:%x", key[:]))
 	expectFields(t, "delta", got[0], map[string]string{
 		"type": "18", "seal.status": "1", "sync.role": "1", "sync.current": "1", "sync.stopping": "0", "sync.evicted": "1", "term": "7",
-		"sync.entries": "5", "sync.digest": "0x00000000000000d1", "batch": "12", "floor": "3", "record.table": "1 4", "record.op": "1 0",
+		"sync.entries": "5", "sync.digest": "0x00000000000000d1", "batch": "12", "floor": "3", "record.table": "1 4", "record.op": "1 1",
 		"record.family": "2 0", "record.attributes": "01:02:03:04:05", "mark.entries": "6", "mark.digest": "0x0000000000000007",
 		"lane": "0 1 2 2", "next": "40", "range.first": "42 50", "range.last": "44 50", "limit": "1048576",
 	})
