@@ -18,7 +18,7 @@ import (
 // ErrWouldBlock is TryRecv's answer while no frame is waiting.
 var ErrWouldBlock error = unix.EAGAIN
 
-// Conn is a raw Ethernet socket on one interface. Send, Recv and Close may be called concurrently with each other.
+// Conn is a raw Ethernet socket on one interface. Send, Recv, their batches and Close may be called concurrently with each other.
 //
 // While the interface is down, Send gives an error and one Recv may give ENETDOWN; the socket stays good and carries frames again
 // when the interface comes up. An interface that is deleted takes its socket with it: every call gives ENXIO or ENODEV.
@@ -28,15 +28,18 @@ type Conn struct {
 	vlan    uint16
 	ether   uint16
 
-	sending sync.Mutex
-	tx      int                    // the socket to send by: fd, until that is registered with the poller
-	head    [ethLen + vlanLen]byte // Ethernet header of the next frame
-	out     [][]byte               // head and frame, kept so that sending allocates nothing
+	sending  sync.Mutex
+	tx       int                    // the socket to send by: fd, until that is registered with the poller
+	head     [ethLen + vlanLen]byte // Ethernet header of the next frame
+	out      [][]byte               // head and frame, kept so that sending allocates nothing
+	outBatch *messages              // SendBatch's, for the same reason; nil before the first
 
 	receiving sync.Mutex
 	in        [][]byte // Ethernet header and the caller's buffer
 	inHead    [ethLen]byte
 	read      func(fd uintptr) bool // tryRead, kept for the same reason
+	inBatch   *messages             // RecvBatch's, nil before the first
+	readBatch func(fd uintptr) bool
 	n         int
 	err       error
 
@@ -87,6 +90,9 @@ func dial(ifindex int, etherType uint16, f Filter) (_ *Conn, err error) {
 	if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1); err != nil {
 		return nil, fmt.Errorf("ignore outgoing packets: %w", err)
 	}
+	if f.Class == Sync {
+		makeRoom(fd)
+	}
 	if f.Class != Any {
 		group := Group(f.Cluster)
 		mreq := unix.PacketMreq{Ifindex: int32(ifindex), Type: unix.PACKET_MR_MULTICAST, Alen: 6}
@@ -117,6 +123,23 @@ func dial(ifindex int, etherType uint16, f Filter) (_ *Conn, err error) {
 	c.read = c.tryRead
 	c.SetSource([6]byte(ll.Addr[:6]))
 	return c, nil
+}
+
+// Room for Sync frames: at 20,000 a second some 100 ms of them while the daemon is not at its desk, and what a burst of
+// retransmissions queues on the way out. The kernel counts 2 to 4 KiB for a frame.
+const (
+	syncReceive = 8 << 20
+	syncSend    = 2 << 20
+)
+
+// makeRoom gives a socket room for many frames, beyond what the system's limits allow if this process may.
+func makeRoom(fd int) {
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, syncReceive) != nil {
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, syncReceive) // as much as the limit is
+	}
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, syncSend) != nil {
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, syncSend)
+	}
 }
 
 func hton(v uint16) uint16 { return binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, v)) }

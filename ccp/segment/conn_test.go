@@ -27,7 +27,7 @@ const (
 var namespaces int
 
 // newNS makes a namespace that ends with the test.
-func newNS(t *testing.T) netns.NsHandle {
+func newNS(t testing.TB) netns.NsHandle {
 	t.Helper()
 	namespaces++
 	name := fmt.Sprintf("hfse%d-%d", os.Getpid(), namespaces)
@@ -65,7 +65,7 @@ type end struct {
 }
 
 // cable makes two namespaces joined by a veth pair that is up.
-func cable(t *testing.T) (a, b end) {
+func cable(t testing.TB) (a, b end) {
 	t.Helper()
 	labtest.Require(t)
 	a.ns, b.ns = newNS(t), newNS(t)
@@ -86,7 +86,7 @@ func cable(t *testing.T) (a, b end) {
 }
 
 // await returns when the interface can send: the kernel gives it a queue only some time after its carrier.
-func (e *end) await(t *testing.T) {
+func (e *end) await(t testing.TB) {
 	t.Helper()
 	updates, done := make(chan netlink.LinkUpdate), make(chan struct{})
 	defer func() {
@@ -110,13 +110,13 @@ func (e *end) await(t *testing.T) {
 	}
 }
 
-func (e *end) up(t *testing.T, name string) {
+func (e *end) up(t testing.TB, name string) {
 	t.Helper()
 	e.set(t, name, (*netlink.Handle).LinkSetUp)
 }
 
 // set does something to the interface and looks up what it is.
-func (e *end) set(t *testing.T, name string, do func(*netlink.Handle, netlink.Link) error) {
+func (e *end) set(t testing.TB, name string, do func(*netlink.Handle, netlink.Link) error) {
 	t.Helper()
 	h, err := netlink.NewHandleAt(e.ns)
 	if err != nil {
@@ -133,7 +133,7 @@ func (e *end) set(t *testing.T, name string, do func(*netlink.Handle, netlink.Li
 	e.index, e.mac = link.Attrs().Index, [6]byte(link.Attrs().HardwareAddr)
 }
 
-func (e *end) dial(t *testing.T, f Filter) *Conn {
+func (e *end) dial(t testing.TB, f Filter) *Conn {
 	t.Helper()
 	var c *Conn
 	var err error
@@ -196,6 +196,10 @@ func TestConn(t *testing.T) {
 		{"own frames are not received", testOwnFramesAreNotReceived},
 		{"deadline and close unblock", testDeadlineAndCloseUnblock},
 		{"pulse path", testPulsePath},
+		{"batches", testBatches},
+		{"batches allocate nothing", testBatchesAllocateNothing},
+		{"batch of another size", testBatchSizes},
+		{"lost frames are counted", testLost},
 		{"dial refuses", testDialRefuses},
 		{"interface down and up", testDownAndUp},
 	} {
@@ -209,7 +213,7 @@ func testUnicastMulticastBroadcast(t *testing.T, a, b end) {
 		t.Fatalf("source % x, the interface has % x", out.Source(), a.mac)
 	}
 	for i, dst := range [][6]byte{b.mac, Group(testCluster), Broadcast} {
-		f := frame(1, byte(16+i), testCluster)
+		f := frame(1, []byte{16, 17, 19}[i], testCluster)
 		send(t, out, f, dst)
 		expect(t, in, f, a)
 	}
@@ -241,6 +245,9 @@ func testFilter(t *testing.T, a, b end) {
 		other  byte
 	}{
 		{"sealed", Sealed, 200, 4},
+		{"sealed, not state synchronisation", Sealed, 17, 18},
+		{"state synchronisation", Sync, 18, 17},
+		{"state synchronisation, not what comes after it", Sync, 18, 19},
 		{"gate replies", GateReplies, 4, 16},
 		{"gate replies to probes", GateReplies, 2, 17},
 	} {

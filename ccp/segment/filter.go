@@ -16,10 +16,12 @@ type Class uint8
 const (
 	// GateReplies are the answers of gates (REPLY, YIELD-REPLY): the pulse's.
 	GateReplies Class = iota + 1
-	// Sealed are the daemons' frames (types from 16 on).
+	// Sealed are the daemons' frames (types from 16 on), but for Sync's.
 	Sealed
 	// Any is every frame of the EtherType whatever it holds, for captures and tests; the socket joins no multicast group.
 	Any
+	// Sync are the frames of state synchronisation (SYNC). The socket has room for many.
+	Sync
 )
 
 // Filter says which frames a socket receives. All other frames are refused by the kernel before they are queued.
@@ -44,6 +46,7 @@ const (
 	maxCapture = 1 << 16      // as much of the packet as there is
 
 	firstSealed   = 16
+	typeSync      = 18
 	typeReply     = 2
 	typeYieldRep  = 4
 	headerVersion = 1
@@ -81,9 +84,9 @@ func (f Filter) program(etherType uint16) ([]bpf.RawInstruction, error) {
 	switch f.Class {
 	case Any:
 		return bpf.Assemble(resolve(p))
-	case GateReplies, Sealed:
+	case GateReplies, Sealed, Sync:
 	default:
-		return nil, fmt.Errorf("segment: filter class %d: want GateReplies, Sealed or Any", f.Class)
+		return nil, fmt.Errorf("segment: filter class %d: want GateReplies, Sealed, Sync or Any", f.Class)
 	}
 	p = append(p, bpf.LoadExtension{Num: bpf.ExtLen})
 	refuseUnless(bpf.JumpGreaterOrEqual, minLen)
@@ -92,9 +95,13 @@ func (f Filter) program(etherType uint16) ([]bpf.RawInstruction, error) {
 	p = append(p, bpf.LoadAbsolute{Off: atCluster, Size: 2})
 	refuseUnless(bpf.JumpEqual, uint32(f.Cluster))
 	p = append(p, bpf.LoadAbsolute{Off: atType, Size: 1})
-	if f.Class == Sealed {
+	switch f.Class {
+	case Sealed:
 		refuseUnless(bpf.JumpGreaterOrEqual, firstSealed)
-	} else {
+		refuseUnless(bpf.JumpNotEqual, typeSync)
+	case Sync:
+		refuseUnless(bpf.JumpEqual, typeSync)
+	default:
 		p = append(p, bpf.JumpIf{Cond: bpf.JumpEqual, Val: typeReply, SkipTrue: 1})
 		refuseUnless(bpf.JumpEqual, typeYieldRep)
 	}
