@@ -24,6 +24,12 @@ func (k ClusterKey) Fingerprint(cluster uint16) uint64 {
 	return binary.BigEndian.Uint64(k.derive(binary.BigEndian.AppendUint16([]byte("name "), cluster), 8))
 }
 
+// TallyKey derives the key of the hashes that cluster's members compare their tables by: who sees a digest learns nothing from it, and
+// nobody outside can make connections whose hashes collide.
+func (k ClusterKey) TallyKey(cluster uint16) [16]byte {
+	return [16]byte(k.derive(binary.BigEndian.AppendUint16([]byte("tally "), cluster), 16))
+}
+
 // sealKey derives the AES-256 key that the given incarnation of member source seals its frames with.
 func (k ClusterKey) sealKey(cluster uint16, source uint8, incarnation uint64) []byte {
 	info := binary.BigEndian.AppendUint16([]byte("seal "), cluster)

@@ -125,6 +125,7 @@
 //	gate key     16 bytes  "gate " cluster id [2]byte
 //	seal key     32 bytes  "seal " cluster id [2]byte, source [1]byte, incarnation of its daemon [8]byte
 //	fingerprint   8 bytes  "name " cluster id [2]byte
+//	tally key    16 bytes  "tally " cluster id [2]byte, of the hashes that tables are compared by
 //
 // A daemon draws a random incarnation whenever it starts, so no two lives seal under one key, and a life never uses a sequence
 // twice. A key file holds one key or, while the cluster moves from one to the next, two, each with its number. Keys with numbers that
