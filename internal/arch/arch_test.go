@@ -31,6 +31,8 @@ var pure = map[string][]string{
 	"members":          {"members/device", "members/gate"},
 	"members/sim":      {"members", "members/device", "members/gate", "members/liveness"},
 
+	"dataplane/conntrack/record": nil,
+
 	"internal/monitor/verdict": nil,
 }
 

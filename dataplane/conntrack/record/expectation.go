@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package record
+
+import "encoding/binary"
+
+const (
+	knownExpectation = 1<<ctaExpectMaster | 1<<ctaExpectTuple | 1<<ctaExpectMask | 1<<ctaExpectTimeout | 1<<ctaExpectHelpName |
+		1<<ctaExpectFlags | 1<<ctaExpectClass | 1<<ctaExpectNAT | 1<<ctaExpectFn
+	knownExpectationDelete = 1<<ctaExpectMaster | 1<<ctaExpectTuple | 1<<ctaExpectMask
+)
+
+// Bounds of what an expectation says: NF_CT_EXPECT_PERMANENT and NF_CT_EXPECT_INACTIVE (one of user space's helper is that helper's on
+// that machine), NF_CT_MAX_EXPECT_CLASSES.
+const (
+	expectFlags   = 0x3
+	expectClasses = 4
+)
+
+func appendExpectation(dst []byte, r Record, b []byte) ([]byte, error) {
+	var a raw
+	known := uint64(knownExpectation)
+	if r.Op == OpDelete {
+		known = knownExpectationDelete
+	}
+	if err := a.collect(b, known); err != nil {
+		return dst, err
+	}
+	for _, typ := range [...]uint16{ctaExpectTuple, ctaExpectMask, ctaExpectMaster} {
+		if a[typ] == nil {
+			return dst, Refusal{ReasonMissing, typ}
+		}
+		var t tuple
+		reason := t.parse(r.Family, a.value(int(typ)))
+		if reason == ReasonNone && t.zoned {
+			reason = ReasonZone
+		}
+		if reason != ReasonNone {
+			return dst, Refusal{reason, typ}
+		}
+		dst = appendBytes(dst, typ|nlaNested, a.value(int(typ)))
+	}
+	if r.Op == OpDelete {
+		return dst, nil
+	}
+	if seconds, ok := a.number(ctaExpectTimeout); ok {
+		dst = appendU32(dst, ctaExpectTimeout, min(max(seconds, 1), CopyTimeout))
+	}
+	if flags, ok := a.number(ctaExpectFlags); ok {
+		dst = appendU32(dst, ctaExpectFlags, flags&expectFlags)
+	}
+	if class, ok := a.number(ctaExpectClass); ok {
+		if class >= expectClasses {
+			return dst, Refusal{ReasonExpectation, ctaExpectClass}
+		}
+		dst = appendU32(dst, ctaExpectClass, class)
+	}
+	for _, n := range [...]struct {
+		typ  uint16
+		size int
+	}{{ctaExpectHelpName, helperNameLen}, {ctaExpectFn, functionNameLen}} {
+		if a[n.typ] == nil {
+			continue
+		}
+		if reason := nameReason(a.value(int(n.typ)), n.size); reason != ReasonNone {
+			return dst, Refusal{reason, n.typ}
+		}
+		dst = appendBytes(dst, n.typ, a.value(int(n.typ)))
+	}
+	if a[ctaExpectNAT] != nil {
+		if reason := expectNAT(r.Family, a.value(ctaExpectNAT)); reason != ReasonNone {
+			return dst, Refusal{reason, ctaExpectNAT}
+		}
+		dst = appendBytes(dst, ctaExpectNAT|nlaNested, a.value(ctaExpectNAT))
+	}
+	return dst, nil
+}
+
+// expectNAT checks CTA_EXPECT_NAT: a direction, which the kernel uses as an index, and a tuple.
+func expectNAT(family uint8, b []byte) Reason {
+	seen := 0
+	for len(b) > 0 {
+		typ, value, rest, ok := next(b)
+		if !ok {
+			return ReasonStructure
+		}
+		bit := 1 << (typ & 3)
+		switch {
+		case typ == ctaExpectNATDir:
+			if len(value) != 4 {
+				return ReasonSize
+			}
+			if binary.BigEndian.Uint32(value) > 1 {
+				return ReasonExpectation
+			}
+		case typ&^nlaNested == ctaExpectNATTuple:
+			var t tuple
+			if r := t.parse(family, value); r != ReasonNone {
+				return r
+			}
+			if t.zoned {
+				return ReasonZone
+			}
+		default:
+			return ReasonUnknown
+		}
+		if seen&bit != 0 {
+			return ReasonDuplicate
+		}
+		seen |= bit
+		b = rest
+	}
+	if seen != 1<<ctaExpectNATDir|1<<ctaExpectNATTuple {
+		return ReasonMissing
+	}
+	return ReasonNone
+}

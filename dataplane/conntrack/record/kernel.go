@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package record
+
+import "encoding/binary"
+
+// What a record says goes to the kernel in different words for an entry that is to be created, changed or deleted. These functions expect
+// what FromMessage made or Checker took, tables 1 and 2 only, and pass on nothing else.
+
+// AppendCreate appends the attributes by which the kernel creates the entry (IPCTNL_MSG_CT_NEW or IPCTNL_MSG_EXP_NEW with NLM_F_CREATE):
+// all, with two changes for a connection. EXPECTED leaves the status: the kernel sets it by the master, and refuses it (EBUSY) otherwise.
+// And TCP without a state, as an update that was about something else and a dump of an offloaded connection have it, gets the state
+// that its status tells, because TCP in state NONE drops answers.
+//
+// The kernel refuses it with EEXIST where either tuple is taken, with ENOENT where the master is missing, with EOPNOTSUPP where the helper is
+// (AppendOrphan leaves both out). An expectation gets the time-out of its helper's policy whatever is said here: follow it with
+// AppendUpdate where that matters.
+func (r Record) AppendCreate(dst []byte) []byte { return r.appendCreate(dst, true) }
+
+// AppendOrphan is AppendCreate without master and helper: what can still be created where those are missing.
+func (r Record) AppendOrphan(dst []byte) []byte { return r.appendCreate(dst, false) }
+
+func (r Record) appendCreate(dst []byte, kin bool) []byte {
+	if r.Table != TableConnections {
+		return append(dst, r.Attrs...)
+	}
+	var orig tuple
+	var status uint32
+	stateless := true
+	for b := r.Attrs; len(b) > 0; {
+		typ, value, rest, ok := next(b)
+		if !ok {
+			break
+		}
+		switch typ &= nlaTypeMask; {
+		case typ == ctaTupleOrig:
+			_ = orig.parse(r.Family, value)
+		case typ == ctaStatus && len(value) == 4:
+			status = binary.BigEndian.Uint32(value)
+			dst = appendU32(dst, ctaStatus, status&^statusExpected)
+			b = rest
+			continue
+		case typ == ctaProtoinfo:
+			stateless = false
+		case !kin && (typ == ctaHelp || typ == ctaTupleMaster):
+			b = rest
+			continue
+		}
+		dst = append(dst, b[:len(b)-len(rest)]...)
+		b = rest
+	}
+	if stateless && orig.proto == protoTCP {
+		t := tcpState{state: tcpSynSent}
+		switch {
+		case status&statusAssured != 0:
+			t.state = tcpEstablished
+		case status&statusSeenReply != 0:
+			t.state = tcpSynReceived
+		}
+		dst = t.append(dst)
+	}
+	return dst
+}
+
+// AppendUpdate appends the attributes by which the kernel changes an existing entry (the same messages without NLM_F_CREATE): without NAT
+// and master, which it refuses (EOPNOTSUPP), without the helper, which it can only confirm, and without the reply tuple, which it would not
+// compare. Of an expectation only the time-out changes.
+//
+// The kernel refuses it with EBUSY where the copy has a status that the record lacks (ASSURED, SEEN_REPLY), or one of the two says EXPECTED
+// and the other not: then the copy is another connection's, and is to be deleted and created.
+func (r Record) AppendUpdate(dst []byte) []byte {
+	known := uint64(1<<ctaTupleOrig | 1<<ctaStatus | 1<<ctaTimeout | 1<<ctaProtoinfo | 1<<ctaMark | 1<<ctaSeqAdjOrig | 1<<ctaSeqAdjReply |
+		1<<ctaZone | 1<<ctaLabels | 1<<ctaSynproxy)
+	if r.Table == TableExpectations {
+		known = 1<<ctaExpectMaster | 1<<ctaExpectTuple | 1<<ctaExpectMask | 1<<ctaExpectTimeout
+	}
+	return r.appendOnly(dst, known)
+}
+
+// AppendDelete appends the attributes by which the kernel finds the entry to delete (IPCTNL_MSG_CT_DELETE, IPCTNL_MSG_EXP_DELETE): tuple and
+// zone. They do for IPCTNL_MSG_CT_GET too. It never appends nothing for a record that Checker took: a DELETE without a tuple flushes
+// the table.
+func (r Record) AppendDelete(dst []byte) []byte {
+	if r.Table == TableExpectations {
+		return r.appendOnly(dst, 1<<ctaExpectTuple)
+	}
+	return r.appendOnly(dst, 1<<ctaTupleOrig|1<<ctaZone)
+}
+
+// AppendMaster appends the attributes by which the kernel finds an expectation's master (IPCTNL_MSG_CT_GET).
+//
+// Who replicates needs it: a helper that changes the length of what it translates (FTP through NAT) makes the kernel adjust sequence
+// numbers, and of that no event tells. It happens where an expectation begins; so when one does, its master is to be read again and sent
+// as an update. Without that the master's connection stands still after a hand-over.
+func (r Record) AppendMaster(dst []byte) []byte {
+	if r.Table != TableExpectations {
+		return dst
+	}
+	at := len(dst)
+	if dst = r.appendOnly(dst, 1<<ctaExpectMaster); len(dst) > at {
+		binary.LittleEndian.PutUint16(dst[at+2:], ctaTupleOrig|nlaNested)
+	}
+	return dst
+}
+
+// appendOnly appends the attributes whose types are in the set known.
+func (r Record) appendOnly(dst []byte, known uint64) []byte {
+	for b := r.Attrs; len(b) > 0; {
+		typ, _, rest, ok := next(b)
+		if !ok {
+			break
+		}
+		if known&(1<<(typ&nlaTypeMask)) != 0 {
+			dst = append(dst, b[:len(b)-len(rest)]...)
+		}
+		b = rest
+	}
+	return dst
+}
