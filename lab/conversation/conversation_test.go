@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package conversation
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/holdfast-project/holdfast/internal/labtest"
+	"github.com/holdfast-project/holdfast/lab/netns"
+	"github.com/holdfast-project/holdfast/lab/reset"
+	"github.com/holdfast-project/holdfast/lab/ruleset"
+	"github.com/holdfast-project/holdfast/lab/topology"
+)
+
+// stand is a topology whose first member filters and routes, without cluster software.
+type stand struct {
+	lab            *topology.Lab
+	gateway        *netns.NS
+	client, server *topology.Node
+}
+
+func build(t *testing.T) stand {
+	t.Helper()
+	labtest.Require(t, "nft", "conntrack", "ip")
+	spec := topology.DefaultSpec("conversation", 2)
+	spec.Router = "fw1"
+	lab, err := topology.Build(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := lab.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	s := stand{lab, lab.Nodes[0].NS, lab.OfKind(topology.Client)[0], lab.OfKind(topology.Server)[0]}
+	// What members get from the cluster: its addresses, and no picking up of connections in the middle.
+	s.on(t, "ip", "addr", "add", "10.1.0.1/16", "dev", "ext")
+	s.on(t, "ip", "addr", "add", "fd00:0:0:1::1/64", "dev", "ext", "nodad")
+	if err := s.gateway.Sysctl("netfilter/nf_conntrack_tcp_loose", "0"); err != nil {
+		t.Fatal(err)
+	}
+	if err := ruleset.Load(s.gateway, ruleset.Stateful); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// on runs a command on the gateway.
+func (s stand) on(t *testing.T, args ...string) {
+	t.Helper()
+	if out, err := output(s.gateway, args...); err != nil {
+		t.Fatalf("%v: %v: %s", args, err, out)
+	}
+}
+
+func (s stand) everything() []Config {
+	vip4, vip6 := netip.MustParseAddr("10.1.0.1"), netip.MustParseAddr("fd00:0:0:1::1")
+	var out []Config
+	add := func(c Config) {
+		c.Size, c.Over, c.Hold = 400_000, 200*time.Millisecond, 50*time.Millisecond
+		out = append(out, c)
+	}
+	for _, k := range []Kind{SSH, Download, UDP, OneWay, Stream, Ping, FTP} {
+		for _, family := range []int{4, 6} {
+			add(Config{Kind: k, Family: family, Client: s.client, Server: s.server})
+			add(Config{Kind: k, Family: family, Client: s.server, Server: s.client}) // as the gateway's address
+			if k != Ping {
+				to := map[int]netip.Addr{4: vip4, 6: vip6}[family]
+				add(Config{Kind: k, Family: family, Client: s.client, Server: s.server, To: netip.AddrPortFrom(to, 0)})
+			}
+		}
+	}
+	return out
+}
+
+func begin(t *testing.T, configs []Config) *Group {
+	t.Helper()
+	g, err := Start(t.Context(), configs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := g.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	await(t, 20*time.Second, g.Begun)
+	return g
+}
+
+func await(t *testing.T, d time.Duration, ok func() bool) {
+	t.Helper()
+	deadline, tick := time.After(d), time.NewTicker(10*time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-deadline:
+			return // what is missing shows in what the test looks at
+		case <-tick.C:
+		}
+	}
+}
+
+// TestEveryKindLives talks in every way, family and translation through the ruleset, also when nothing new may begin any more.
+func TestEveryKindLives(t *testing.T) {
+	s := build(t)
+	w, err := reset.Start(t.Context(), s.lab)
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	g := begin(t, s.everything())
+	if err := ruleset.Load(s.gateway, ruleset.CloseNew); err != nil {
+		t.Fatal(err)
+	}
+	from := time.Now()
+	before := g.Window(from, from)
+	await(t, 10*time.Second, func() bool {
+		for i, r := range g.Window(from, time.Now()) {
+			if !r.Finished && r.Exchanges < before[i].Exchanges+2 {
+				return false
+			}
+		}
+		return true
+	})
+	for i, r := range g.Window(from, time.Now()) {
+		if !r.Alive || !r.Begun || !r.Finished && r.Exchanges < before[i].Exchanges+2 {
+			t.Errorf("%+v", r)
+		}
+	}
+	if err := g.Stop(); err != nil {
+		t.Error(err)
+	}
+	if err := w.Stop(); err != nil {
+		t.Error(err)
+	}
+	resets, missed := w.Window(begun, time.Now())
+	for _, r := range resets {
+		if r.Gateway {
+			t.Errorf("a gateway's reset: %s", r)
+		}
+	}
+	if missed > 0 {
+		t.Errorf("%d frames were not seen", missed)
+	}
+}
+
+// TestForgottenConnectionsDie empties the gateway's table: nothing may live on that has no entry, or the laboratory proves nothing.
+// One-way datagrams that are not translated need none.
+func TestForgottenConnectionsDie(t *testing.T) {
+	s := build(t)
+	configs := s.everything()
+	for i := range configs {
+		if configs[i].Kind == Download {
+			configs[i].Size, configs[i].Over = 1<<30, time.Minute
+		}
+	}
+	g := begin(t, configs)
+	if err := ruleset.Load(s.gateway, ruleset.CloseNew); err != nil {
+		t.Fatal(err)
+	}
+	s.on(t, "conntrack", "-F")
+	alive := func() (names []string) {
+		for _, r := range g.Window(time.Now(), time.Now()) {
+			if r.Alive && !(r.Kind == OneWay && strings.HasSuffix(r.Name, "client1>server1")) {
+				names = append(names, r.Name+" "+r.Why)
+			}
+		}
+		return names
+	}
+	await(t, 8*time.Second, func() bool { return len(alive()) == 0 })
+	if names := alive(); len(names) > 0 {
+		t.Errorf("alive: %s", strings.Join(names, ", "))
+	}
+}

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ruleset
+
+import (
+	"bytes"
+	_ "embed" // of the rules
+	"fmt"
+	"os/exec"
+	"strings"
+
+	"github.com/holdfast-project/holdfast/lab/netns"
+)
+
+// Stateful is the laboratory's usual ruleset: default drop, stateful, invalid packets dropped, the gateway's external addresses
+// as source for what comes from inside and as destination for the server, and the helper of FTP.
+//
+//go:embed stateful.nft
+var Stateful string
+
+// CloseNew is what empties the chain of Stateful that lets connections begin.
+const CloseNew = "flush chain inet gateway new\n"
+
+// Load loads rules into a namespace in one transaction.
+func Load(ns *netns.NS, rules string) error {
+	cmd := exec.Command("nft", "-f", "-")
+	var out bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(rules), &out, &out
+	err := netns.Start(netns.Place{Net: ns}, cmd)
+	if err == nil {
+		err = cmd.Wait()
+	}
+	if err != nil {
+		return fmt.Errorf("load a ruleset on %s: %w: %s", ns.Name(), err, bytes.TrimSpace(out.Bytes()))
+	}
+	return nil
+}
