@@ -80,7 +80,7 @@ func (t *Table) ask(w *work, index int32, r record.Record) {
 			at := len(b)
 			b = t.without(b, w.drop, r.AppendUpdate)
 			if status := find(b[at:], ctaStatus); len(status) == 4 {
-				binary.BigEndian.PutUint32(status, binary.BigEndian.Uint32(status)|w.keep)
+				binary.BigEndian.PutUint32(status, binary.BigEndian.Uint32(status)&^statusExpected|w.keep)
 			}
 			return b
 		})

@@ -124,7 +124,31 @@ func (a *raw) appendState(dst []byte, proto uint8) ([]byte, error) {
 	if dst, err = a.flat(dst, ctaSeqAdjReply, 3); err != nil {
 		return dst, err
 	}
+	if a.zeros(ctaSynproxy) {
+		return dst, nil
+	}
 	return a.flat(dst, ctaSynproxy, 3)
+}
+
+// zeros reports whether the attributes within an attribute all have the value zero. The kernel gives every connection that it creates for
+// ctnetlink the values of a SYN proxy, which say nothing until one sets them: a copy's record would be longer than the original's.
+func (a *raw) zeros(typ uint16) bool {
+	if a[typ] == nil {
+		return false
+	}
+	for b := a.value(int(typ)); len(b) > 0; {
+		_, value, rest, ok := next(b)
+		if !ok {
+			return false
+		}
+		for _, c := range value {
+			if c != 0 {
+				return false
+			}
+		}
+		b = rest
+	}
+	return true
 }
 
 // appendKinship appends a connection's helper and master.
