@@ -3,31 +3,15 @@
 package record
 
 func (c *Checker) expectation(r Record, a *raw) error {
-	var expected, mask, master tuple
-	for _, e := range [...]struct {
-		typ uint16
-		t   *tuple
-	}{{ctaExpectTuple, &expected}, {ctaExpectMask, &mask}, {ctaExpectMaster, &master}} {
-		reason := e.t.parse(r.Family, a.value(int(e.typ)))
-		if reason == ReasonNone && e.t.zoned {
-			reason = ReasonZone
-		}
-		if reason != ReasonNone {
-			return Refusal{reason, e.typ}
-		}
-	}
-	if mask.proto != expected.proto {
-		return Refusal{ReasonProtocol, ctaExpectMask}
-	}
-	// The kernel keeps of a mask only what it says of the source; of the destination it compares all.
-	if mask.dst != full(r.Family) || mask.dst == (address{}) || mask.ports && mask.dstPort != 0xffff {
-		return Refusal{ReasonExpectation, ctaExpectMask}
+	var e expected
+	if err := e.parse(r.Family, a); err != nil {
+		return err
 	}
 	// A source that is not compared is zero.
-	if expected.dst.kind(r.Family) != kindUnicast || expected.src != (address{}) && expected.src.kind(r.Family) != kindUnicast {
+	if e.tuple.dst.kind(r.Family) != kindUnicast || e.tuple.src != (address{}) && e.tuple.src.kind(r.Family) != kindUnicast {
 		return Refusal{ReasonAddress, ctaExpectTuple}
 	}
-	if reason := unlikely(r.Family, &master); reason != ReasonNone {
+	if reason := unlikely(r.Family, &e.master); reason != ReasonNone {
 		return Refusal{reason, ctaExpectMaster}
 	}
 	if r.Op == OpDelete {

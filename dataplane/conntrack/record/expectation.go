@@ -26,18 +26,11 @@ func appendExpectation(dst []byte, r Record, b []byte) ([]byte, error) {
 	if err := a.collect(b, known); err != nil {
 		return dst, err
 	}
+	var e expected
+	if err := e.parse(r.Family, &a); err != nil {
+		return dst, err
+	}
 	for _, typ := range [...]uint16{ctaExpectTuple, ctaExpectMask, ctaExpectMaster} {
-		if a[typ] == nil {
-			return dst, Refusal{ReasonMissing, typ}
-		}
-		var t tuple
-		reason := t.parse(r.Family, a.value(int(typ)))
-		if reason == ReasonNone && t.zoned {
-			reason = ReasonZone
-		}
-		if reason != ReasonNone {
-			return dst, Refusal{reason, typ}
-		}
 		dst = appendBytes(dst, typ|nlaNested, a.value(int(typ)))
 	}
 	if r.Op == OpDelete {
@@ -74,6 +67,36 @@ func appendExpectation(dst []byte, r Record, b []byte) ([]byte, error) {
 		dst = appendBytes(dst, ctaExpectNAT|nlaNested, a.value(ctaExpectNAT))
 	}
 	return dst, nil
+}
+
+// expected are the three tuples of an expectation.
+type expected struct{ tuple, mask, master tuple }
+
+// parse reads them, and checks what does not depend on the addresses.
+func (e *expected) parse(family uint8, a *raw) error {
+	for _, p := range [...]struct {
+		typ uint16
+		t   *tuple
+	}{{ctaExpectTuple, &e.tuple}, {ctaExpectMask, &e.mask}, {ctaExpectMaster, &e.master}} {
+		if a[p.typ] == nil {
+			return Refusal{ReasonMissing, p.typ}
+		}
+		reason := p.t.parse(family, a.value(int(p.typ)))
+		if reason == ReasonNone && p.t.zoned {
+			reason = ReasonZone
+		}
+		if reason != ReasonNone {
+			return Refusal{reason, p.typ}
+		}
+	}
+	// The kernel keeps of a mask only what it says of the source; of the destination it compares all.
+	switch {
+	case e.mask.proto != e.tuple.proto || e.mask.ports != e.tuple.ports:
+		return Refusal{ReasonProtocol, ctaExpectMask}
+	case e.mask.dst != full(family), e.mask.ports && e.mask.dstPort != 0xffff:
+		return Refusal{ReasonExpectation, ctaExpectMask}
+	}
+	return nil
 }
 
 // expectNAT checks CTA_EXPECT_NAT: a direction, which the kernel uses as an index, and a tuple.

@@ -31,8 +31,8 @@ func NewHasher(key [16]byte) *Hasher {
 // Identify computes the identity of a record of table 1 or 2, whatever its op. It reads no more than it needs and is no substitute for
 // Checker. Errors are Refusals.
 func (h *Hasher) Identify(r Record) (Identity, error) {
-	p, reason := pairOf(r)
-	if reason != ReasonNone {
+	var p pair
+	if reason := p.parse(r); reason != ReasonNone {
 		return Identity{}, Refusal{Reason: reason}
 	}
 	return h.identify(r, &p), nil
@@ -74,18 +74,18 @@ func (t *tuple) hash(s *sip, family uint8) int {
 // tuples of a connection have its zone.
 type pair struct{ orig, reply, mask tuple }
 
-// pairOf reads the tuples of a record.
-func pairOf(r Record) (p pair, reason Reason) {
+// parse reads the tuples of a record.
+func (p *pair) parse(r Record) Reason {
 	if r.Family != IPv4 && r.Family != IPv6 {
-		return p, ReasonFamily
+		return ReasonFamily
 	}
 	switch r.Table {
 	case TableConnections:
-		return p, p.connection(r)
+		return p.connection(r)
 	case TableExpectations:
-		return p, p.expectation(r)
+		return p.expectation(r)
 	}
-	return p, ReasonTable
+	return ReasonTable
 }
 
 func (p *pair) connection(r Record) Reason {
@@ -239,8 +239,8 @@ func (p *pair) expectation(r Record) Reason {
 
 // Original returns the original tuple of a connection, or the tuple that an expectation waits for.
 func Original(r Record) (Tuple, error) {
-	p, reason := pairOf(r)
-	if reason != ReasonNone {
+	var p pair
+	if reason := p.parse(r); reason != ReasonNone {
 		return Tuple{}, Refusal{Reason: reason}
 	}
 	return p.orig.public(r.Family), nil
@@ -248,8 +248,8 @@ func Original(r Record) (Tuple, error) {
 
 // Reply returns the reply tuple of a connection as packets have it, translated; or the original tuple of an expectation's master.
 func Reply(r Record) (Tuple, error) {
-	p, reason := pairOf(r)
-	if reason != ReasonNone {
+	var p pair
+	if reason := p.parse(r); reason != ReasonNone {
 		return Tuple{}, Refusal{Reason: reason}
 	}
 	return p.reply.public(r.Family), nil

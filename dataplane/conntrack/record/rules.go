@@ -135,7 +135,7 @@ func (r Rules) Compile() *Judge {
 			continue
 		}
 		a := addressOf(p.Addr())
-		j.special[address{hi: a.hi | uint64(1)<<(32-p.Bits()) - 1}] |= markBroadcast
+		j.special[address{hi: a.hi | (uint64(1)<<(32-p.Bits()) - 1)}] |= markBroadcast
 	}
 	for _, s := range r.Services {
 		j.lookup[s.Protocol] = true
@@ -154,8 +154,8 @@ func (j *Judge) set(a netip.Addr, m mark) {
 
 // Judge judges one record of table 1 or 2; a delete is judged as what it ends was.
 func (j *Judge) Judge(r Record) Verdict {
-	p, reason := pairOf(r)
-	if reason != ReasonNone {
+	var p pair
+	if reason := p.parse(r); reason != ReasonNone {
 		return Verdict{Skip: SkipMalformed}
 	}
 	return j.judge(r, &p)

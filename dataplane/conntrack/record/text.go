@@ -36,12 +36,12 @@ func Text(r Record) string {
 	default:
 		return fmt.Sprintf("%s %s, %d bytes", r.Table, r.Op, len(r.Attrs))
 	}
-	p, reason := pairOf(r)
-	if reason != ReasonNone {
+	var p pair
+	if reason := p.parse(r); reason != ReasonNone {
 		return fmt.Sprintf("%s %s, %d bytes, unreadable (%s)", r.Table, r.Op, len(r.Attrs), reason)
 	}
 	var a raw
-	_ = a.collect(r.Attrs, ^uint64(0)) // pairOf has walked it
+	_ = a.collect(r.Attrs, ^uint64(0)) // parse has walked it
 	var b strings.Builder
 	name := protocols[p.orig.proto]
 	if name == "" {
