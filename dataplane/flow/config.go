@@ -86,7 +86,8 @@ type ReceiverConfig struct {
 
 // BulkConfig says how a BulkSender behaves. The zero value of every field but Session means its default.
 type BulkConfig struct {
-	// Session numbers this transfer: the receiver's choice, never used before between the two. Not zero.
+	// Session numbers this transfer: the receiver's choice, never used before between the two. Not zero. A request for it that comes again
+	// after it was done must not begin it again.
 	Session uint64
 	// Payload is the most bytes one batch carries.
 	Payload int

@@ -100,6 +100,10 @@ func (s *Sender) SetPeer(now int64, id uint8, incarnation uint64) {
 // include has a peer get everything from here on.
 func (s *Sender) include(now int64, p *peer) {
 	// What waits was added before, and the peer must not miss what is merged with it: it gets all of it.
+	if s.silence {
+		s.log.burn()
+		s.silence = false
+	}
 	p.evicted = false
 	p.restart(now, s.log.next)
 	p.announce, p.interval, p.told = now, announceFast, s.log.next
@@ -117,11 +121,15 @@ func (s *Sender) RemovePeer(id uint8) {
 // gone drops what nobody waits for any more.
 func (s *Sender) gone() {
 	if !s.heard() {
+		s.silence = s.silence || s.queue.items > 0
 		s.n.Unheard += uint64(s.queue.items)
 		s.queue.reset()
 	}
 	s.trim()
 }
+
+// confirmed says whether the peer has acknowledged the floor it was told.
+func (p *peer) confirmed() bool { return !p.evicted && p.announce == never }
 
 // announced notes that the peer is told its floor.
 func (p *peer) announced(now int64, floor uint64) {
@@ -222,7 +230,7 @@ func (s *Sender) Events(dst []Event) []Event {
 func (s *Sender) Peers(now int64, dst []PeerState) []PeerState {
 	for _, p := range s.peers {
 		st := PeerState{ID: p.id, Incarnation: p.incarnation, Evicted: p.evicted, Reason: p.reason,
-			Confirmed: p.announce == never, Acked: p.una - 1, RoundTrip: p.rtt.smooth}
+			Confirmed: p.confirmed(), Acked: p.una - 1, RoundTrip: p.rtt.smooth}
 		if !p.evicted {
 			s.backlog(now, p, &st)
 		}

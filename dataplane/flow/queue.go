@@ -77,23 +77,21 @@ func (q *queue) add(now int64, it Item) {
 	case old.class == Delete && it.Class == Delete:
 		q.n.Coalesced++
 	case old.class == Delete:
-		// Both are sent: what a peer has of the key may have ended up differing from what is created now in more than can be changed.
+		// Both are sent: what a peer has of the key may differ from what is created now in more than can be changed.
 		q.push(now, it, it.Class == News)
+	case it.Class == News:
+		// The deletion between was lost. Both are sent: what was created since may need what the first has given up.
+		q.push(now, it, false)
 	case it.Class == Delete && old.fresh && old.number > q.solid && !q.keepDeletes:
 		q.n.Annulled += 2
 		q.remove(at)
 	case it.Class == Delete:
 		// At its own place, not the earlier one's: an item between may need the key to exist.
-		q.n.Coalesced++
-		q.remove(at)
+		if old.class != News || old.fresh {
+			q.n.Coalesced++
+			q.remove(at)
+		}
 		q.push(now, it, false)
-	case it.Class == News:
-		// The deletion between was lost. At its own place: an item between may delete what stood in its way.
-		q.n.Coalesced++
-		fresh := old.fresh
-		solid := old.number <= q.solid
-		q.remove(at)
-		q.push(now, it, fresh && !solid)
 	default:
 		// At the earlier one's place: an item between may need the key to exist.
 		q.n.Coalesced++

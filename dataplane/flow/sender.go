@@ -22,8 +22,10 @@ type Sender struct {
 	hurry  uint64  // the number of the last entry that does not wait for company
 	asked  int64   // when Next was called last
 	lenity int64   // nobody is evicted for being late before
-	events []Event
-	n      SenderCounters
+	// silence: something was dropped because nobody was there, and so has no sequence that a peer could miss.
+	silence bool
+	events  []Event
+	n       SenderCounters
 }
 
 // NewSender returns a sender without peers. The error wraps ErrConfig.
@@ -57,6 +59,7 @@ func (s *Sender) Add(now int64, it Item) error {
 	s.n.Added++
 	if !s.heard() {
 		s.n.Unheard++
+		s.silence = true
 		return nil
 	}
 	held := s.held()
@@ -101,10 +104,11 @@ func (s *Sender) Position(now int64) uint64 {
 // Newest returns the sequence of the last batch made, 0 if there is none.
 func (s *Sender) Newest() uint64 { return s.log.next - 1 }
 
-// Settled says whether the peer has acknowledged everything that was added. It is false for one that is evicted or not known.
+// Settled says whether the peer has acknowledged everything that was added. It is false for one that is evicted, not known, or has not
+// answered since it joined.
 func (s *Sender) Settled(id uint8) bool {
 	p := s.peer(id)
-	return p != nil && !p.evicted && p.una == s.log.next && s.queue.items == 0
+	return p != nil && !p.evicted && p.confirmed() && p.una == s.log.next && s.queue.items == 0
 }
 
 // cut makes a batch of what waits.
