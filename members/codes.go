@@ -120,6 +120,25 @@ const (
 	CodeCommandDone
 )
 
+// Codes of state synchronisation, which the machine knows nothing of.
+const (
+	_ Code = 800 + iota
+	// CodeSyncOK, CodeSyncAtRisk and CodeSyncOff: connections live on after a hand-over; some may not, the reason says why; none does.
+	CodeSyncOK
+	CodeSyncAtRisk
+	CodeSyncOff
+	// CodeFullSyncBegun and CodeFullSyncDone: this member receives the connections of the one that serves, and has received them.
+	CodeFullSyncBegun
+	CodeFullSyncDone
+	// CodeSyncEventsLost: the kernel had more to tell than there was room for; what is missing is repaired.
+	CodeSyncEventsLost
+	// CodeSyncEvicted and CodeSyncReturned: another member is too slow to be waited for, and takes part again.
+	CodeSyncEvicted
+	CodeSyncReturned
+	// CodeSyncRepaired: this member's table was found to differ from the owner's, and is equal again.
+	CodeSyncRepaired
+)
+
 var codeNames = map[Code]string{
 	CodeState: "state", CodeActive: "active", CodeAdopted: "adopted", CodeYielded: "yielded",
 	CodeAttention: "attention", CodeAttentionEnded: "attention-ended", CodeDown: "down",
@@ -138,6 +157,9 @@ var codeNames = map[Code]string{
 	CodeSinkFailed: "sink-failed", CodeSinkWell: "sink-well",
 	CodeHistoryFailed: "history-failed", CodeHistoryWell: "history-well", CodeOverrun: "overrun",
 	CodeCommandFailed: "command-failed", CodeCommandDone: "command-done",
+	CodeSyncOK: "sync-ok", CodeSyncAtRisk: "sync-at-risk", CodeSyncOff: "sync-off", CodeFullSyncBegun: "full-sync-begun",
+	CodeFullSyncDone: "full-sync-done", CodeSyncEventsLost: "sync-events-lost", CodeSyncEvicted: "sync-evicted",
+	CodeSyncReturned: "sync-returned", CodeSyncRepaired: "sync-repaired",
 }
 
 // String returns the code's stable name.

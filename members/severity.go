@@ -34,7 +34,8 @@ func (c Code) Severity() Severity {
 	case CodeConflict, CodeIsolated, CodeVIPStranger, CodeVIPAnswered, CodeAttention, CodeLeaseLost:
 		return SeverityError
 	case CodePeerLost, CodeDown, CodeDeviceProblem, CodeLinkDown, CodePeerInterface, CodeUndecided, CodeDamped, CodeClaimRefused,
-		CodeMarginThin, CodeSinkFailed, CodeHistoryFailed, CodeOverrun, CodeCommandFailed:
+		CodeMarginThin, CodeSinkFailed, CodeHistoryFailed, CodeOverrun, CodeCommandFailed,
+		CodeSyncAtRisk, CodeSyncOff, CodeSyncEventsLost, CodeSyncEvicted:
 		return SeverityWarning
 	}
 	return SeverityInfo

@@ -20,6 +20,7 @@ cphaprob [-l | -i[a] | -e] list        critical devices in problem; -l, -ia: all
                                        -i: in problem, built-in ones too; -e: all
                                        that are not built in
 cphaprob show_failover                 hand-overs
+cphaprob [-reset] syncstat             state synchronisation; -reset: count anew
 cphaprob -d NAME -t SEC -s STATUS [-p] register
 cphaprob -f FILE [-p] register         lines "NAME SEC STATUS"
 cphaprob -d NAME -s STATUS report
@@ -43,6 +44,7 @@ func (a *app) cphaconfCommand() *cobra.Command {
 // cpha is a command line of cphaprob, whose flags are words with one dash in any place.
 type cpha struct {
 	all, persistent bool
+	reset           bool
 	list            string // "", l, i, ia, e
 	device, status  string
 	file            string
@@ -67,6 +69,8 @@ func parseCpha(args []string) (cpha, error) {
 			c.all = true
 		case "-l", "-i", "-ia", "-e":
 			c.list = arg[1:]
+		case "-reset":
+			c.reset = true
 		case "-p":
 			c.persistent = true
 		case "--socket":
@@ -134,6 +138,8 @@ func cphaprob(ctx context.Context, a *app, name string, args []string) error {
 	case "show_failover":
 		v, err := client.Failovers(ctx)
 		return a.cphaPage(err, func(p *page) { cphaFailovers(p, v) })
+	case "syncstat":
+		return a.cphaSync(ctx, client, c.reset)
 	case "register", "report", "unregister":
 		return a.cphaDevice(ctx, client, c)
 	case "", "help":
@@ -142,6 +148,20 @@ func cphaprob(ctx context.Context, a *app, name string, args []string) error {
 	default:
 		return &usageError{fmt.Errorf("cphaprob %s is not known here\n%s", c.command, cphaprobUsage)}
 	}
+}
+
+// cphaSync shows state synchronisation, or sets its counters to zero.
+func (a *app) cphaSync(ctx context.Context, client *control.Client, reset bool) error {
+	if reset {
+		_, err := client.ResetSync(ctx)
+		return err
+	}
+	s, err := client.Sync(ctx)
+	if err != nil {
+		return err
+	}
+	v, err := client.SyncStats(ctx)
+	return a.cphaPage(err, func(p *page) { cphaSync(p, s, v) })
 }
 
 // cphaDevice changes critical devices.

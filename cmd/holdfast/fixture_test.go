@@ -89,8 +89,36 @@ func edge() *controltest.Backend {
 			Peers: []control.WhyNot{{Member: "gw-a", State: "LOST", Why: "silent on all interfaces for 3m", Facts: []string{"gate: answered 180031.0 ms ago"}},
 				{Member: "gw-c", State: "DOWN", Why: "admin down", Facts: []string{"device admin-down: problem, taken down by the operator", "gate: answered 3.2 ms ago",
 					"daemon: last HELLO 43 ms ago, version v0.9, protocol 1, another configuration"}}}},
+		SyncV: control.Sync{Member: "gw-b", Status: "at risk", Reason: "gw-a is not waited for", Role: "owner", Owner: "gw-b", Current: true, Held: 4,
+			Members: []control.SyncMember{
+				{ID: 0, Name: "gw-a", Role: "copy", Current: true, Entries: 48_211, Digest: "77aa00112233445f", Connected: true, Evicted: true, Unacked: 1204, LagMs: 2040, HeardMs: 2031},
+				{ID: 1, Name: "gw-b", Local: true, Role: "owner", Current: true, Entries: 50_017, Digest: "0011223344556677", Expectations: 2, SetElements: 31, Connected: true, Equal: true},
+				{ID: 2, Name: "gw-c", Role: "copy", Entries: 20_480, Digest: "8899aabbccddeeff", Connected: true, HeardMs: 1.2,
+					Serving: &control.SyncProgress{Running: true, Full: true, Peer: "gw-c", Stage: "receiving", Buckets: 1024, Done: 20_480, Total: 50_017, Tries: 2, TookMs: 410}},
+				{ID: 3, Name: "gw-d", Role: "off", HeardMs: -1},
+			},
+			Interfaces: syncInterfaces, Services: []string{"tcp/53 never", "udp/53 never", "tcp/80 after 3s"}, Sets: []string{"inet filter blocked"}},
+		SyncStatsV: control.SyncStats{Member: "gw-b", Since: before(3 * time.Hour), Status: "at risk", Reason: "gw-a is not waited for", RecordRate: 2100, InjectRate: 0, FlushMs: 1,
+			Interfaces: syncInterfaces, Groups: map[string]map[string]uint64{
+				"risk":     {"events-lost": 0, "batches-lost": 0, "evictions": 1, "refreshes-dropped": 17, "differences": 0},
+				"sent":     {"events": 1_200_300, "records": 900_100, "new": 300_000, "updates": 310_000, "deletes": 290_100, "coalesced": 5_000, "annihilated": 120, "batches": 61_000, "retransmitted": 44},
+				"received": {"records": 0, "batches": 0, "duplicates": 0, "gaps": 0, "requested": 0}, "applied": {"created": 0, "updated": 0, "deleted": 0, "absent": 0},
+				"reconciled":      {"marks": 0, "dumps": 1, "served": 20_480, "repairs": 0, "full-syncs": 0},
+				"queues":          {"records": 3, "records-peak": 4_100, "log-bytes": 1_048_576, "log-bytes-limit": 67_108_864, "inject": 0, "inject-peak": 0},
+				"refused-records": {}, "dropped-frames": {"replay": 2}, "kernel-errors": {}, "skipped-events": {"multicast": 90, "own-address": 411}}},
+		SyncVerifyV: control.SyncVerify{Member: "gw-b", Reports: []control.SyncReport{
+			{Peer: "gw-a", Local: 50_017, Remote: 48_211, Buckets: 3, OnlyLocal: 2, Different: 1, TookMs: 412,
+				Examples: []string{"only here: tcp 6 src=10.0.0.5 dst=198.51.100.7 sport=40001 dport=443", "only here: udp 17 src=10.0.0.6 dst=198.51.100.8 sport=5000 dport=53", "different: tcp 6 src=10.0.0.7 dst=198.51.100.7 sport=40002 dport=22"}},
+			{Peer: "gw-c", Equal: true, Local: 50_017, Remote: 50_017, TookMs: 390}, {Peer: "gw-d", Error: "it is not connected"}}},
 		CountersV: control.Counters{Member: "gw-b", Groups: map[string]map[string]uint64{"gate": {"arp-answered": 12, "forged": 0}, "drops": {"replay": 3}}},
 		ReloadV: control.ReloadResult{Refused: []control.Change{{Path: "id", From: "7", To: "8", Reason: "all members must change it in the same moment"}},
 			Applied: []control.Change{}},
 	}
+}
+
+// syncInterfaces carry state synchronisation.
+var syncInterfaces = []control.SyncInterface{
+	{Name: "sync", Up: true, Heard: []string{"gw-a", "gw-c"}, SentBytes: 812_345_678, SentFrames: 610_000, ReceivedBytes: 4_096, ReceivedFrames: 12, SentRate: 310_000,
+		ReceivedRate: 900, PeakRate: 12_000_000, SpeedMbit: 1000},
+	{Name: "sync2", Error: "no device eth7", Heard: []string{}},
 }

@@ -23,7 +23,12 @@ type Desired struct {
 	// NAPIDevices are the devices by which others hear us, those without VIPs too; nil means the Interfaces. A device that does not
 	// exist is passed over.
 	NAPIDevices []string
+	// Sysctls are further settings of the network namespace, put back by Restore like all others.
+	Sysctls []Sysctl
 }
+
+// Sysctl is one setting: a path below /proc/sys/net that exists, and its value as the kernel shows it.
+type Sysctl struct{ Path, Value string }
 
 // Interface is what is wanted for one cluster interface.
 type Interface struct {

@@ -54,6 +54,9 @@ func plan(d Desired, index func(name string) (int, bool)) []wish {
 	for g := range groups {
 		p.add(wish{item: g})
 	}
+	for _, s := range d.Sysctls {
+		p.sysctl("", 0, s.Path, s.Value)
+	}
 	slices.SortStableFunc(p.wishes, func(a, b wish) int { return order[a.Kind] - order[b.Kind] })
 	return p.wishes
 }

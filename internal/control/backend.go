@@ -17,6 +17,9 @@ type Backend interface {
 	Timers(context.Context) (Timers, error)
 	Why(context.Context) (Why, error)
 	Counters(context.Context) (Counters, error)
+	// Sync says how state synchronisation is, SyncStats counts what it does.
+	Sync(context.Context) (Sync, error)
+	SyncStats(context.Context) (SyncStats, error)
 
 	// Failover starts a forced hand-over and returns when it is done or has been refused.
 	Failover(context.Context, FailoverRequest) (Result, error)
@@ -30,6 +33,10 @@ type Backend interface {
 	ManyDevices(context.Context, DevicesRequest) (Result, error)
 	// Freeze stops voluntary moves in the cluster, or allows them again.
 	Freeze(context.Context, FreezeRequest) (Result, error)
+	// ResetSync sets the counters of state synchronisation to zero.
+	ResetSync(context.Context) (Result, error)
+	// VerifySync compares this member's connection table with that of one other member, or all, entry by entry.
+	VerifySync(context.Context, SyncVerifyRequest) (SyncVerify, error)
 	// Reload reads cluster.yaml again and applies it if everything in it can change live.
 	Reload(context.Context) (ReloadResult, error)
 	// Stop leaves the cluster gracefully, removes the gate and ends the daemon.

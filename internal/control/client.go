@@ -32,7 +32,7 @@ const (
 )
 
 // waits are the paths of orders that are answered when they have been carried out.
-var waits = map[string]bool{"failover": true, "failover/reset": true, "admin": true, "reload": true, "stop": true, "restart": true}
+var waits = map[string]bool{"failover": true, "failover/reset": true, "admin": true, "reload": true, "sync/verify": true, "stop": true, "restart": true}
 
 // Client asks one member. It is a Backend itself. Safe for concurrent use. A call fails when the daemon takes no connection within 3 s,
 // or does not begin to answer within 10 s; within 65 s if it is an order that waits.
@@ -101,6 +101,24 @@ func (c *Client) Why(ctx context.Context) (v Why, err error) { return v, c.get(c
 // Counters implements Backend.
 func (c *Client) Counters(ctx context.Context) (v Counters, err error) {
 	return v, c.get(ctx, "counters", &v)
+}
+
+// Sync implements Backend.
+func (c *Client) Sync(ctx context.Context) (v Sync, err error) { return v, c.get(ctx, "sync", &v) }
+
+// SyncStats implements Backend.
+func (c *Client) SyncStats(ctx context.Context) (v SyncStats, err error) {
+	return v, c.get(ctx, "sync/stats", &v)
+}
+
+// ResetSync implements Backend.
+func (c *Client) ResetSync(ctx context.Context) (v Result, err error) {
+	return v, c.post(ctx, "sync/reset", nil, &v)
+}
+
+// VerifySync implements Backend.
+func (c *Client) VerifySync(ctx context.Context, r SyncVerifyRequest) (v SyncVerify, err error) {
+	return v, c.post(ctx, "sync/verify", r, &v)
 }
 
 // Failover implements Backend.

@@ -36,7 +36,7 @@ func client(t *testing.T, b control.Backend) (*control.Client, *control.Events) 
 // TestAnswersArriveWhole sends a filled value of every kind through a real socket: what the backend says is what the client gets.
 func TestAnswersArriveWhole(t *testing.T) {
 	b := &controltest.Backend{}
-	for _, v := range []any{&b.StateV, &b.InterfacesV, &b.DevicesV, &b.VIPsV, &b.FailoversV, &b.TimersV, &b.WhyV, &b.CountersV, &b.ReloadV} {
+	for _, v := range []any{&b.StateV, &b.InterfacesV, &b.DevicesV, &b.VIPsV, &b.FailoversV, &b.TimersV, &b.WhyV, &b.CountersV, &b.ReloadV, &b.SyncV, &b.SyncStatsV, &b.SyncVerifyV} {
 		fill(reflect.ValueOf(v).Elem())
 	}
 	c, _ := client(t, b)
@@ -55,6 +55,9 @@ func TestAnswersArriveWhole(t *testing.T) {
 		{"why", func() (any, error) { return c.Why(ctx) }, b.WhyV},
 		{"counters", func() (any, error) { return c.Counters(ctx) }, b.CountersV},
 		{"reload", func() (any, error) { return c.Reload(ctx) }, b.ReloadV},
+		{"sync", func() (any, error) { return c.Sync(ctx) }, b.SyncV},
+		{"sync stats", func() (any, error) { return c.SyncStats(ctx) }, b.SyncStatsV},
+		{"sync verify", func() (any, error) { return c.VerifySync(ctx, control.SyncVerifyRequest{Member: "a"}) }, b.SyncVerifyV},
 	} {
 		got, err := k.got()
 		if err != nil {

@@ -44,6 +44,8 @@ type Metrics struct {
 	rtt                          *rtts
 	renewalWorst, pulseWorst     *worst
 	softirqWorst                 *worst
+
+	sync syncSeries
 }
 
 // New returns the metrics of s in a registry of their own, every fixed series already there with value 0, so that a first failover
@@ -65,6 +67,7 @@ func New(s Source) *Metrics {
 	m.members(gauge, counter)
 	m.configuration(s, gauge, counter)
 	m.wire(reg)
+	m.synchronisation(gauge, reg)
 	reg.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),

@@ -84,6 +84,16 @@ func busy() *Metrics {
 	m.SetNotifications("syslog udp://192.0.2.9:514", 11, 2, 5)
 	m.SetNotifications("syslog udp://gone:514", 1, 0, 0)
 	m.ForgetNotifications("syslog udp://gone:514")
+	m.SetSync(Sync{Status: "at-risk", Role: "copy", Current: true, LagRecords: 12, Lag: 4 * time.Millisecond, Held: 3,
+		Members:    map[string]SyncMember{"gw-b": {Entries: 1000, Equal: true}, "gw-a": {Entries: 1012, Unacked: 7, Lag: 2 * time.Millisecond, Evicted: true}},
+		Interfaces: map[string]SyncInterface{"sync": {Up: true, SentBytes: 5, SentFrames: 1, ReceivedBytes: 4000, ReceivedFrames: 9}},
+		FullSync:   SyncProgress{Running: true, Done: 400, Total: 1000},
+		Counters: map[string]map[string]uint64{"risk": {"events-lost": 2, "batches-lost": 1, "evictions": 1, "differences": 3},
+			"sent": {"events": 50, "new": 20, "updates": 10, "deletes": 5, "batches": 4, "retransmitted": 2},
+			"received": {"records": 900, "batches": 30, "duplicates": 6, "gaps": 1}, "applied": {"created": 700, "absent": 2},
+			"reconciled": {"repairs": 1, "full-syncs": 1, "repaired": 400, "removed": 8, "served": 0, "dumps": 2},
+			"queues":     {"records": 11, "inject": 13, "log-bytes": 4096, "log-bytes-limit": 1 << 20}, "refused-records": {"zone": 1},
+			"dropped-frames": {"replay": 2}, "kernel-errors": {"EINVAL": 3}, "skipped-events": {"multicast": 4}}})
 	return m
 }
 

@@ -122,7 +122,7 @@ func (n *node) gateVIPs() []bpf.VIP {
 
 func (n *node) desired() link.Desired {
 	// One above the pulse: what delivers the frames must not wait for what waits for them.
-	d := link.Desired{NAPIPriority: min(n.cfg.CCP.Priority+1, 99), NAPIDevices: []string{}}
+	d := link.Desired{NAPIPriority: min(n.cfg.CCP.Priority+1, 99), NAPIDevices: []string{}, Sysctls: trackingSettings(n.cfg.Sync)}
 	for _, p := range n.ports {
 		if p.Monitored && p.index != 0 {
 			d.NAPIDevices = append(d.NAPIDevices, p.device)
@@ -209,7 +209,7 @@ func (n *node) machineConfig() members.Config {
 		},
 		Digest: n.cfg.Digest(), Mode: string(n.cfg.Mode), Version: build.ProtocolVersion(), Capabilities: capabilities,
 		MinVersion: build.OldestProtocolVersion(),
-		FlapBudget: n.cfg.Flap.Budget, FlapWindow: n.cfg.Flap.Window, Weights: n.cfg.Devices.Weights,
+		WaitSync:   n.cfg.Sync.Enabled, FlapBudget: n.cfg.Flap.Budget, FlapWindow: n.cfg.Flap.Window, Weights: n.cfg.Devices.Weights,
 	}
 	if c.FlapBudget == 0 { // damping is off
 		c.FlapBudget = math.MaxInt32

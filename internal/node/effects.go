@@ -37,6 +37,7 @@ func (n *node) perform(now int64, e members.Effect) {
 	switch e := e.(type) {
 	case members.Revoke:
 		n.serve.lease, n.serve.announce, n.serve.openedBy = members.Lease{}, false, 0
+		n.sync.disown()
 		n.announcer.Withdraw(e.Group)
 		err = n.pulse.Drop(e.Group)
 	case members.SendYield:
@@ -48,10 +49,10 @@ func (n *node) perform(now int64, e members.Effect) {
 		if !n.serve.open {
 			n.serve.openedBy = now
 		}
-		err = n.pulse.Lease(e.Group, e.Term, e.Alone)
+		err = n.lease(now, e)
 	case members.SetAlone:
 		n.serve.lease.Alone = e.Alone
-		if term := n.serve.lease.Term; term != 0 { // lost meanwhile: the machine hears of it next
+		if term := n.serve.lease.Term; term != 0 && n.sync.opening == nil { // lost meanwhile: the machine hears of it next
 			err = n.pulse.Lease(e.Group, term, e.Alone)
 		}
 	case members.Announce:

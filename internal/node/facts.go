@@ -23,6 +23,7 @@ func (n *node) facts(now int64, v members.View) []string {
 	}
 	facts = append(facts, fmt.Sprintf("gate: %s, fence term %d granted to %s, %s", lease, s.FenceTerm,
 		cmp.Or(n.name(s.Grantee), "nobody"), opened(s.Serving, s.Forward)))
+	facts = append(facts, n.syncFacts()...)
 	facts = append(facts, n.claimFacts(now, v.Claim)...)
 	for _, f := range freezeTexts(n.freezes(now)) {
 		facts = append(facts, "freeze: "+f)

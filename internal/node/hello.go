@@ -25,6 +25,7 @@ func (w *wire) toWire(m members.Hello) ccp.Hello {
 		Weight: uint32(m.Weight), Omitted: m.Omitted,
 		Budget: ccp.Budget{Left: m.Budget.Left, Limit: m.Budget.Limit, DampedMs: millis(m.Budget.Damped)},
 		BootID: w.bootID, Load: w.load(), Keys: w.ring.Statement(), Stopping: m.Stopping || w.n.due.stop != 0,
+		Sync: w.n.syncView(),
 	}
 	if m.Mode == "ha" {
 		h.Mode = ccp.ModeHA

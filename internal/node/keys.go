@@ -55,6 +55,9 @@ func (n *node) followRing() error {
 		}
 	}
 	n.wire.opener.SetKeys(held...)
+	if n.sync.plane != nil {
+		n.sync.plane.Rekey(ringKeys(held), use.Number)
+	}
 	if n.wire.sealer == nil {
 		n.wire.sealer = ccp.NewSealer(use.Key, use.Number, n.cfg.ID, n.local.Self.ID, n.wire.incarnation)
 	}

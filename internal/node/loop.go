@@ -116,6 +116,14 @@ func (n *node) loop(ctx context.Context) error {
 			what = "monitor"
 			woke = bpf.Boottime()
 			n.monitorReport(r)
+		case <-n.sync.plane.Changes():
+			what = "state synchronisation"
+			woke = bpf.Boottime()
+			n.syncChanged()
+		case <-n.sync.opening:
+			what = "state synchronisation"
+			woke = bpf.Boottime()
+			n.tableReady(false)
 		case e := <-n.commands.ended:
 			what = "command"
 			woke = bpf.Boottime()
@@ -144,7 +152,7 @@ func (n *node) loop(ctx context.Context) error {
 func (n *node) untilDue() time.Duration {
 	now := bpf.Boottime()
 	at := n.due.state
-	for _, t := range []int64{n.wakeAt, n.due.watchdog, n.due.stop, n.due.lingered, n.due.quiet} {
+	for _, t := range []int64{n.wakeAt, n.due.watchdog, n.due.stop, n.due.lingered, n.due.quiet, n.sync.openBy} {
 		if t != 0 && t < at {
 			at = t
 		}
@@ -160,6 +168,9 @@ func (n *node) tick() {
 		n.step(members.Tick{})
 	}
 	n.listened(now)
+	if n.sync.openBy != 0 && now >= n.sync.openBy {
+		n.tableReady(true)
+	}
 	if now >= n.due.state {
 		n.due.state, n.due.early = now+int64(wordEvery+wordSlack), now+int64(wordEvery-wordSlack)
 		n.pulse.Word()
@@ -169,7 +180,8 @@ func (n *node) tick() {
 		if (!n.serve.open || n.serve.announce) && n.words.Serving(gateway, now)&gate.Answer != 0 {
 			n.gateOpened(gateway) // an event that came while the gate was closed for a moment did not show it
 		}
-		n.step(n.gateState(gateway))
+		n.followSync(now)
+		n.step(n.syncReady([]members.Event{n.gateState(gateway)})...)
 		for _, p := range n.ports {
 			if p.Monitored && !p.carrier {
 				n.lookAtLink(p)
@@ -255,7 +267,7 @@ func (n *node) pulseDied(died pulse.Died) error {
 	n.stats = pulse.Stats{}
 	p.Word()
 	n.words.SetRestarting(0)
-	if l := n.serve.lease; l.Term != 0 {
+	if l := n.serve.lease; l.Term != 0 && n.sync.opening == nil {
 		return p.Lease(l.Group, l.Term, l.Alone)
 	}
 	return nil

@@ -96,6 +96,7 @@ type node struct {
 	silent    map[[2]uint8]bool                // by peer and slot: dead by the pulse's rule
 	judges    [members.MaxMembers]margin.Judge // of each member's margins
 	cpu       cpuLoad
+	sync      syncing
 }
 
 // port is one interface of this member.
@@ -270,6 +271,9 @@ func (n *node) open() error {
 	if err := n.loadKeys(keys); err != nil {
 		return err
 	}
+	if err := n.openSync(); err != nil {
+		return err
+	}
 	n.forgetQuiet()
 	for _, p := range n.ports {
 		n.findDevice(p)
@@ -353,6 +357,7 @@ func (n *node) start() (stop context.CancelFunc) {
 	in("notifications", n.notify.Serve)
 	in("monitors", n.monitors.Serve)
 	in("routing commands", n.commands.serve)
+	in("state synchronisation", n.serveSync)
 	n.wire.start(in)
 	return stop
 }

@@ -31,6 +31,7 @@ func (n *node) publish(now int64) {
 		n.metrics.SetSilence(n.name(key[0]), n.ports[key[1]].Name, time.Duration(now-h.At))
 	}
 	n.publishMonitors()
+	n.publishSync(now)
 	n.publishCounters()
 	n.judgeMargins(now)
 }

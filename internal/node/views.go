@@ -286,6 +286,9 @@ func (n *node) warnings() []string {
 	if state := n.rotation(); state != "" {
 		w = append(w, state)
 	}
+	if text := n.syncWarning(); text != "" {
+		w = append(w, text)
+	}
 	return w
 }
 

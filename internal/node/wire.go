@@ -238,9 +238,13 @@ func (w *wire) received(f frame) {
 		w.dropped[ccp.DropMalformed]++
 		return
 	}
+	old := w.told[from]
 	w.told[from] = &h
 	w.n.heardKeys(from, opened.Header.Key, h.Keys)
 	w.n.step(members.HelloReceived{From: from, Iface: f.slot, Hello: fromWire(opened.Header.Incarnation, &h)})
+	if old == nil || old.Sync.Incarnation != h.Sync.Incarnation || old.Sync.Role != h.Sync.Role || old.Sync.Current != h.Sync.Current || old.Term != h.Term {
+		w.n.followSync(now)
+	}
 }
 
 // sendHello sends a HELLO to every peer: on every interface what is new, and on one in turn what is not.

@@ -25,6 +25,9 @@ type Backend struct {
 	WhyV        control.Why
 	CountersV   control.Counters
 	ReloadV     control.ReloadResult
+	SyncV       control.Sync
+	SyncStatsV  control.SyncStats
+	SyncVerifyV control.SyncVerify
 	Err         error // if set, the answer to everything
 
 	mu       sync.Mutex
@@ -75,6 +78,21 @@ func (b *Backend) Why(context.Context) (control.Why, error) { return b.WhyV, b.E
 
 // Counters implements control.Backend.
 func (b *Backend) Counters(context.Context) (control.Counters, error) { return b.CountersV, b.Err }
+
+// Sync implements control.Backend.
+func (b *Backend) Sync(context.Context) (control.Sync, error) { return b.SyncV, b.Err }
+
+// SyncStats implements control.Backend.
+func (b *Backend) SyncStats(context.Context) (control.SyncStats, error) { return b.SyncStatsV, b.Err }
+
+// ResetSync implements control.Backend.
+func (b *Backend) ResetSync(context.Context) (control.Result, error) { return b.did("sync reset") }
+
+// VerifySync implements control.Backend.
+func (b *Backend) VerifySync(_ context.Context, r control.SyncVerifyRequest) (control.SyncVerify, error) {
+	_, err := b.did("sync verify %s", r.Member)
+	return b.SyncVerifyV, err
+}
 
 // Failover implements control.Backend.
 func (b *Backend) Failover(_ context.Context, r control.FailoverRequest) (control.Result, error) {

@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/holdfast-project/holdfast/bpf"
+	"github.com/holdfast-project/holdfast/ccp"
+	"github.com/holdfast-project/holdfast/dataplane/link"
+	"github.com/holdfast-project/holdfast/internal/config"
+	"github.com/holdfast-project/holdfast/internal/statesync"
+	"github.com/holdfast-project/holdfast/members"
+)
+
+// Bounds of what a hand-over waits for.
+const (
+	// applyWithin is how long the gate stays closed at most for records that have come in to get into the kernel's table. Half of it is more
+	// than a full queue takes.
+	applyWithin = 50 * time.Millisecond
+	// flushWithin is how long an order that hands over waits at most for the others to have all records.
+	flushWithin = 50 * time.Millisecond
+)
+
+// syncing is the node's end of the sync plane: the plane itself runs beside the loop, which tells it roles and peers and reads its states.
+type syncing struct {
+	plane *statesync.Plane
+	state statesync.State  // as read last
+	told  statesync.Config // what the plane was given last
+	peers []statesync.Peer // likewise
+	owner uint32           // term under which the plane was told that this member is the owner, 0: it is not
+	said  members.SyncReady
+
+	opening <-chan struct{} // closed once the table has all that came in: the lease waits for it; nil if none does
+	openBy  int64           // until when at the latest
+
+	meters meters
+	news   syncNews
+}
+
+// openSync makes the sync plane. Its sockets are opened by its task.
+func (n *node) openSync() error {
+	c := n.syncConfig()
+	held, use := n.wire.ring.Held(), n.wire.ring.Use()
+	c.Keys, c.UseKey = ringKeys(held), use.Number
+	plane, err := statesync.New(c, n.log)
+	if err != nil {
+		return fmt.Errorf("state synchronisation: %w", err)
+	}
+	c.Keys, c.UseKey = nil, 0 // they go their own way
+	n.sync.plane, n.sync.told = plane, c
+	n.sync.state = plane.State()
+	return nil
+}
+
+// ringKeys are the keys that a keyring holds.
+func ringKeys(held []ccp.Key) []ccp.Key { return slices.Clone(held) }
+
+// serveSync runs the plane. A member whose plane has given up goes on serving, and says that a hand-over would break connections.
+func (n *node) serveSync(ctx context.Context) error {
+	if err := n.sync.plane.Serve(ctx); err != nil && ctx.Err() == nil {
+		n.log.Error("state synchronisation has ended", "error", err)
+	}
+	return nil
+}
+
+// syncConfig is what the plane is to do by the configuration and the devices that there are.
+func (n *node) syncConfig() statesync.Config {
+	c := statesync.Config{
+		Cluster: n.cfg.ID, Self: n.local.Self.ID, EtherType: n.cfg.CCP.EtherType, Members: uint8(len(n.cfg.Members)),
+		Disabled: !n.cfg.Sync.Enabled, FullSyncRate: n.cfg.Sync.FullSyncRate, Buffer: n.cfg.Sync.Buffer,
+		Services: syncServices(n.cfg.Sync.Services),
+	}
+	for _, s := range n.cfg.Sync.Sets {
+		c.Sets = append(c.Sets, s.String())
+	}
+	for _, p := range n.ports {
+		if n.cfg.Sync.Enabled && p.Role.Sync() && p.Monitored && p.index != 0 {
+			c.Interfaces = append(c.Interfaces, statesync.Interface{Name: p.Name, Index: p.index, MAC: p.mac, Up: p.carrier && p.fault == ""})
+		}
+	}
+	c.Own, c.Virtual, c.Networks = syncAddresses(n.cfg)
+	return c
+}
+
+// syncServices translates the rules of the configuration.
+func syncServices(rules []config.SyncService) []statesync.Service {
+	var all []statesync.Service
+	for _, r := range rules {
+		s := statesync.Service{Name: r.String(), Protocol: r.Protocol, From: r.First, To: r.Last, Never: r.Never, After: r.After}
+		if r.First == 0 {
+			s.To = 65535 // all, and what has no ports counts as 0
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+// syncAddresses are the members' own addresses, the cluster's, and the networks of both: what ends at a member itself, or is meant for
+// everybody, is nothing that another member could go on with.
+func syncAddresses(c *config.Cluster) (own, virtual []netip.Addr, networks []netip.Prefix) {
+	for _, m := range c.Members {
+		for _, i := range c.Interfaces {
+			for _, a := range m.Interfaces[i.Name].Addresses {
+				own = append(own, a.Addr())
+				networks = append(networks, a.Masked())
+			}
+		}
+	}
+	for _, i := range c.Interfaces {
+		for _, v := range i.VIPs {
+			virtual = append(virtual, v.Addr)
+			networks = append(networks, v.Prefix.Masked())
+		}
+		if i.LinkLocal.IsValid() {
+			virtual = append(virtual, i.LinkLocal)
+		}
+	}
+	slices.SortFunc(networks, comparePrefixes)
+	return own, virtual, slices.Compact(networks)
+}
+
+func comparePrefixes(a, b netip.Prefix) int {
+	if c := a.Addr().Compare(b.Addr()); c != 0 {
+		return c
+	}
+	return a.Bits() - b.Bits()
+}
+
+// followSync tells the plane what has changed around it, and the machine what has changed in it. It costs little: the loop calls it with
+// each tick and with each HELLO that says something new of state synchronisation.
+func (n *node) followSync(now int64) {
+	s := &n.sync
+	if c := n.syncConfig(); !reflect.DeepEqual(c, s.told) {
+		s.told = c
+		held, use := n.wire.ring.Held(), n.wire.ring.Use()
+		c.Keys, c.UseKey = ringKeys(held), use.Number
+		if err := s.plane.Reconfigure(c); err != nil {
+			n.log.Error("reconfigure state synchronisation", "error", err)
+		}
+	}
+	if p := n.syncPeers(now); !slices.Equal(p, s.peers) {
+		s.peers = p
+		s.plane.SetPeers(p)
+	}
+	var echoes [ccp.MaxMembers]statesync.Echo
+	for id, e := range n.wire.gates {
+		echoes[id] = statesync.Echo{Incarnation: e.incarnation, Stamp: e.stamp}
+	}
+	s.plane.SetEchoes(echoes)
+}
+
+// syncPeers is what the HELLOs say of the others. One that is not heard any more has no plane.
+func (n *node) syncPeers(now int64) []statesync.Peer {
+	v := n.machine.View(now)
+	peers := make([]statesync.Peer, 0, len(n.local.Peers))
+	for _, m := range n.local.Peers {
+		p := statesync.Peer{ID: m.ID}
+		told, state := n.wire.told[m.ID], v.Members[m.ID].State
+		if told != nil && state != members.StateLost && time.Duration(now-n.wire.newest[m.ID].at) < 10*n.cfg.Timers.Hello {
+			p.Incarnation, p.Role, p.Current = told.Sync.Incarnation, syncRole(told.Sync.Role), told.Sync.Current
+			p.Term, p.Load = told.Term, told.Load.CPUPermille/50*50 // a change of less than 5 % is no news
+			p.Fit = state == members.StateStandby || serves(state)
+		}
+		peers = append(peers, p)
+	}
+	return peers
+}
+
+func syncRole(r ccp.SyncRole) statesync.Role {
+	switch r {
+	case ccp.SyncOwner:
+		return statesync.RoleOwner
+	case ccp.SyncCopy:
+		return statesync.RoleCopy
+	default:
+		return statesync.RoleOff
+	}
+}
+
+// syncChanged takes a new state of the plane.
+func (n *node) syncChanged() {
+	before := n.sync.state
+	n.sync.state = n.sync.plane.State()
+	now := bpf.Boottime()
+	events := n.syncReady(nil)
+	s := n.sync.state
+	if before.Role != s.Role || before.Current != s.Current || (before.Status == statesync.StatusAtRisk) != (s.Status == statesync.StatusAtRisk) {
+		if err := n.wire.sendHello(now); err != nil { // what the others' tables are to be is their business too
+			n.log.Debug("tell of state synchronisation", "error", err)
+		}
+	}
+	if len(events) > 0 {
+		n.step(events...)
+	}
+	if before.Status == statesync.StatusOff && s.Status != statesync.StatusOff {
+		_ = n.applyHost() // connection tracking is loaded now, and has settings
+	}
+}
+
+// syncReady appends to batch what the machine is to know of this member's table, if that is news.
+func (n *node) syncReady(batch []members.Event) []members.Event {
+	r, known := readiness(n.sync.state, n.ownerTold(), n.name)
+	if !known || r == n.sync.said {
+		return batch
+	}
+	n.sync.said = r
+	return append(batch, r)
+}
+
+// ownerTold is what the member that serves says of its state synchronisation, nil if that is not known, or it is this one.
+func (n *node) ownerTold() *ccp.SyncView {
+	active := n.machine.View(bpf.Boottime()).Active
+	if int(active) >= len(n.wire.told) || n.wire.told[active] == nil {
+		return nil
+	}
+	return &n.wire.told[active].Sync
+}
+
+// readiness says whether this member has the connections of the one that serves. It is not known while the plane knows of no owner: then
+// what was said last stays, since an owner that has just died had connections that a member lacks which had not received them all. A
+// server that does not synchronise has nothing to wait for, and a plane that does not run nothing to wait with.
+func readiness(s statesync.State, owner *ccp.SyncView, name func(uint8) string) (r members.SyncReady, known bool) {
+	none := owner != nil && (owner.Incarnation == 0 || owner.Role == ccp.SyncOff)
+	switch {
+	case s.Incarnation == 0, none:
+		return members.SyncReady{Ready: true}, true
+	case s.Current && s.Owner == ccp.Nobody:
+		return r, false
+	case s.Current:
+		return members.SyncReady{Ready: true}, true
+	}
+	return members.SyncReady{Reason: progressText(s.FullSync, name)}, true
+}
+
+// progressText says in words how far the full sync is, in steps that are worth telling.
+func progressText(p statesync.Progress, name func(uint8) string) string {
+	from := ""
+	if p.Peer != ccp.Nobody && name(p.Peer) != "" {
+		from = " from " + name(p.Peer)
+	}
+	switch {
+	case !p.Running:
+		return "waits for a full sync" + from
+	case p.Total < 1000 || p.Done == 0:
+		return "full sync" + from + " is running"
+	}
+	return fmt.Sprintf("full sync%s: %d %% of about %s connections", from, min(p.Done*10/p.Total*10, 100), rounded(p.Total))
+}
+
+// rounded writes a number with two significant digits: a text that changes with each packet is news with each packet.
+func rounded(v uint64) string {
+	unit := uint64(1)
+	for v/unit >= 100 {
+		unit *= 10
+	}
+	return fmt.Sprint(v / unit * unit)
+}
+
+// syncView is what HELLOs say of the plane.
+func (n *node) syncView() ccp.SyncView {
+	s := &n.sync.state
+	v := ccp.SyncView{Incarnation: s.Incarnation, Role: ccp.SyncOff, Current: s.Current, AtRisk: s.Status == statesync.StatusAtRisk,
+		Entries: uint32(min(s.Entries, 1<<32-1)), Digest: s.Digest, Sequence: s.Delta}
+	switch s.Role {
+	case statesync.RoleOwner:
+		v.Role = ccp.SyncOwner
+	case statesync.RoleCopy:
+		v.Role = ccp.SyncCopy
+	}
+	for _, p := range s.Peers {
+		v.LagRecords, v.LagMs = max(v.LagRecords, uint32(min(p.Unacked, 1<<32-1))), max(v.LagMs, millis(p.Lag))
+	}
+	return v
+}
+
+// own tells the plane that this member is the owner from now on, and returns a channel that is closed once the kernel's table has all
+// that came in.
+func (s *syncing) own(term uint32) <-chan struct{} {
+	if s.owner == term {
+		return s.opening // nil, or what is waited for already
+	}
+	s.owner = term
+	return s.plane.SetRole(true, term)
+}
+
+// disown ends that.
+func (s *syncing) disown() {
+	s.opening, s.openBy = nil, 0
+	if s.owner != 0 {
+		s.owner = 0
+		s.plane.SetRole(false, 0)
+	}
+}
+
+// lease has the pulse renew the lease, which opens the gate: the table first, then forwarding, then announcements.
+func (n *node) lease(now int64, e members.Lease) error {
+	applied := n.sync.own(e.Term)
+	if applied == nil || n.serve.open {
+		return n.pulse.Lease(e.Group, e.Term, e.Alone)
+	}
+	select {
+	case <-applied:
+		n.sync.opening = nil
+		return n.pulse.Lease(e.Group, e.Term, e.Alone)
+	default:
+	}
+	if n.sync.opening == nil {
+		n.sync.openBy = now + int64(applyWithin)
+	}
+	n.sync.opening = applied
+	return nil
+}
+
+// tableReady opens the gate that has waited for the table.
+func (n *node) tableReady(late bool) {
+	if n.sync.opening == nil {
+		return
+	}
+	n.sync.opening, n.sync.openBy = nil, 0
+	if late {
+		n.log.Warn("the gate opens before all records that came in are in the connection table", "waited", applyWithin)
+	}
+	if l := n.serve.lease; l.Term != 0 {
+		if err := n.pulse.Lease(l.Group, l.Term, l.Alone); err != nil {
+			n.log.Error("cannot do what the state machine wants", "effect", "members.Lease", "error", err)
+		}
+	}
+}
+
+// flushSync waits until the others have all of this member's records, before it is told to hand over. It runs beside the loop.
+func (n *node) flushSync(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, flushWithin)
+	defer cancel()
+	_ = n.sync.plane.Flush(ctx) // what is not out by then comes behind
+}
+
+// trackingSettings are those of connection tracking that synchronisation needs.
+func trackingSettings(s config.Sync) []link.Sysctl {
+	if !s.Enabled {
+		return nil
+	}
+	// The default, 2, never tells of the end of entries that are older than the listener.
+	all := []link.Sysctl{{Path: "netfilter/nf_conntrack_events", Value: "1"}}
+	if !s.TCPLoose {
+		// A connection in the middle that no member knows must not be picked up: it would get another translation.
+		all = append(all, link.Sysctl{Path: "netfilter/nf_conntrack_tcp_loose", Value: "0"})
+	}
+	return slices.DeleteFunc(all, func(s link.Sysctl) bool { // connection tracking may be a module that is not loaded yet
+		_, err := os.Stat("/proc/sys/net/" + s.Path)
+		return err != nil
+	})
+}
