@@ -236,3 +236,26 @@ func TestManageForwarding(t *testing.T) {
 }
 
 func contains(s, part string) bool { return strings.Contains(s, part) }
+
+// TestSysctls: settings that are no interface's, here of connection tracking, are set, and put back when they are no longer desired.
+func TestSysctls(t *testing.T) {
+	member, _ := segment(t)
+	const path = "netfilter/nf_conntrack_tcp_loose"
+	value := func() string { return strings.TrimSpace(member.Run("cat", "/proc/sys/net/"+path)) }
+	member.Run("sh", "-c", "echo 1 > /proc/sys/net/"+path)
+	d := desired()
+	d.Sysctls = []Sysctl{{Path: path, Value: "0"}}
+	h := apply(t, member, filepath.Join(t.TempDir(), "host.json"), d)
+	if value() != "0" {
+		t.Errorf("%s is %s after Apply", path, value())
+	}
+	member.Do(func() error { return h.Apply(desired()) })
+	if value() != "1" {
+		t.Errorf("%s is %s when it is no longer desired", path, value())
+	}
+	member.Do(func() error { return h.Apply(d) })
+	restore(t, member, h)
+	if value() != "1" {
+		t.Errorf("%s is %s after Restore", path, value())
+	}
+}
