@@ -4,6 +4,7 @@ package conntrack
 
 import (
 	"fmt"
+	"os"
 
 	"golang.org/x/sys/unix"
 
@@ -27,7 +28,7 @@ func (t *Table) Apply(rs []record.Record, out []Outcome) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed {
-		return fmt.Errorf("conntrack: apply: %w", unix.EBADF)
+		return os.ErrClosed
 	}
 	t.work, t.found = t.work[:0], t.found[:0]
 	for i := range rs {

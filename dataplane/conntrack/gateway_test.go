@@ -192,7 +192,7 @@ func (g *gateway) outcomes(t testing.TB, rs ...record.Record) []Outcome {
 func (g *gateway) listing(t testing.TB, args ...string) []string {
 	t.Helper()
 	var lines []string
-	for line := range strings.Lines(g.Run("conntrack", append([]string{"-L", "-o", "labels"}, args...)...)) {
+	for line := range strings.Lines(g.Run("conntrack", append(append([]string{"-L"}, args...), "-o", "labels")...)) {
 		if !strings.Contains(line, "src=") {
 			continue
 		}

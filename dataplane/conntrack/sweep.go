@@ -4,6 +4,7 @@ package conntrack
 
 import (
 	"context"
+	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -93,7 +94,7 @@ func (t *Table) setTimeouts(requests []byte, s *SweepStats) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed {
-		return unix.EBADF
+		return os.ErrClosed
 	}
 	before := s.Gone + s.Refused
 	sent := 0
