@@ -160,6 +160,8 @@
 //	16 sync          incarnation of the sync plane [8]byte, role [1]byte, flags [1]byte: 1 current, 2 at risk; entries [4]byte and
 //	                 digest [8]byte of the tally; of the peer furthest behind: records not acknowledged, ms since the oldest, [4]byte
 //	                 each; newest sequence of the delta lane [8]byte
+//	17 flush         number of a question to the member that serves, from the one that is about to take over by order [4]byte: let
+//	                 everybody have what you know of connections; number of the last question that the sender has answered so [4]byte
 //
 //	state: 1 INIT 2 READY 3 STANDBY 4 ACTIVE 5 ACTIVE(!) 6 DOWN 7 LOST    status: 1 ok 2 init 3 problem
 //	mode: 1 ha 2 load sharing, multicast 3 load sharing, unicast          recovery: 1 maintain-current 2 highest-priority

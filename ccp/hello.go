@@ -127,6 +127,9 @@ type Hello struct {
 	Keys   KeyStatement
 	// Sync is the sender's state synchronisation.
 	Sync SyncView
+	// FlushAsk is the number of a question of a sender that is about to take over: that the target let everybody have what it knows of
+	// connections; 0 for none. Flushed is the last question that the sender has answered so, 0 for none.
+	FlushAsk, Flushed uint32
 }
 
 // AgeNever is an age in ms of what never happened, and what longer ages saturate below.
@@ -207,6 +210,7 @@ const (
 	tlvKeys         = 14
 	tlvWeight       = 15
 	tlvSync         = 16
+	tlvFlush        = 17
 )
 
 // Flags in TLVs, and lengths of the values and entries of this version. Values may grow at their end.
@@ -238,4 +242,5 @@ const (
 	bootIDLen       = 16
 	keyEntryLen     = 1 + 8
 	weightLen       = 4 + 1
+	flushLen        = 4 + 4
 )

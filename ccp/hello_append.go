@@ -86,11 +86,17 @@ func (h *Hello) Append(b []byte) []byte {
 	b = append(b, byte(min(int(h.Omitted)+omitted, 255)))
 	b = endTLV(b, at)
 
-	if h.Sync == (SyncView{}) {
+	if h.Sync != (SyncView{}) {
+		b, at = beginTLV(b, tlvSync)
+		b = endTLV(h.Sync.append(b), at)
+	}
+	if h.FlushAsk == 0 && h.Flushed == 0 {
 		return b
 	}
-	b, at = beginTLV(b, tlvSync)
-	return endTLV(h.Sync.append(b), at)
+	b, at = beginTLV(b, tlvFlush)
+	b = be.AppendUint32(b, h.FlushAsk)
+	b = be.AppendUint32(b, h.Flushed)
+	return endTLV(b, at)
 }
 
 func flag(set bool, bit byte) byte {

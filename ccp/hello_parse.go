@@ -27,7 +27,7 @@ func ParseHello(body []byte) (Hello, error) {
 var leastLen = [...]int{
 	tlvState: stateLen, tlvView: 1, tlvInterfaces: 1, tlvDevices: 1, tlvPolicy: policyLen, tlvConfig: configLen, tlvMode: modeLen,
 	tlvVersion: versionLen, tlvCapabilities: capabilitiesLen, tlvLoad: loadLen, tlvForced: forcedLen, tlvBudget: budgetLen,
-	tlvBootID: bootIDLen, tlvKeys: 1, tlvWeight: weightLen, tlvSync: syncLen,
+	tlvBootID: bootIDLen, tlvKeys: 1, tlvWeight: weightLen, tlvSync: syncLen, tlvFlush: flushLen,
 }
 
 func (h *Hello) parseTLV(typ uint16, value []byte) error {
@@ -78,6 +78,8 @@ func (h *Hello) parseTLV(typ uint16, value []byte) error {
 		h.Weight, h.Omitted = r.u32(), r.u8()
 	case tlvSync:
 		h.Sync = parseSyncView(r)
+	case tlvFlush:
+		h.FlushAsk, h.Flushed = r.u32(), r.u32()
 	}
 	return nil
 }

@@ -33,6 +33,7 @@ func fullHello() Hello {
 			Incarnation: 0xf1f2f3f4f5f6f7f8, Role: SyncCopy, Current: true, AtRisk: true, Entries: 0x10203040, Digest: 0x1020304050607080,
 			LagRecords: 0x11213141, LagMs: 0x12223242, Sequence: 0x1323334353637383,
 		},
+		FlushAsk: 0x14243444, Flushed: 0x15253545,
 	}
 	for i := range h.View {
 		h.View[i] = MemberView{State: State(i), AgeMs: uint32(0x90 + i), HelloAgeMs: uint32(0xa0 + i)}
@@ -71,7 +72,8 @@ func TestHelloGolden(t *testing.T) {
 		000d 0010 d0d1d2d3d4d5d6d7d8d9dadbdcdddedf
 		000e 0013 01 01 7172737475767778 02 8182838485868788
 		000f 0005 e1e2e3e4 e5
-		0010 0026 f1f2f3f4f5f6f7f8 02 03 10203040 1020304050607080 11213141 12223242 1323334353637383`)
+		0010 0026 f1f2f3f4f5f6f7f8 02 03 10203040 1020304050607080 11213141 12223242 1323334353637383
+		0011 0008 14243444 15253545`)
 	if string(b) != string(want) {
 		t.Fatalf("encoded\n%x\nwant\n%x", b, want)
 	}
@@ -86,7 +88,7 @@ func TestHelloGolden(t *testing.T) {
 // TestHelloFits fills every list and text beyond its bound: echo list and HELLO must still go into one frame.
 func TestHelloFits(t *testing.T) {
 	long := strings.Repeat("x", 300)
-	h := Hello{Build: long, Keys: KeyStatement{Held: [2]KeyName{{1, 1}, {2, 2}}}, Sync: SyncView{Role: SyncCopy}}
+	h := Hello{Build: long, Keys: KeyStatement{Held: [2]KeyName{{1, 1}, {2, 2}}}, Sync: SyncView{Role: SyncCopy}, Flushed: 1}
 	for range 40 {
 		h.Interfaces = append(h.Interfaces, InterfaceView{Slot: 1})
 		h.Devices = append(h.Devices, DeviceView{Name: long, Status: DeviceProblem, Reason: long})
@@ -163,7 +165,7 @@ func TestParseHelloSkipsAndRefuses(t *testing.T) {
 		{"padding only", "00000000", &zero},
 		{"an unknown TLV", "7fff 0002 abcd 0007 0002 0709", &mode},
 		{"a forced hand-over of an older sender", "000b 000d 03 00000002 0000000000000005", &older},
-		{"an unknown TLV right behind the last known one", "0011 0000 0007 0002 0709", &mode},
+		{"an unknown TLV right behind the last known one", "0012 0000 0007 0002 0709", &mode},
 		{"a value that has grown", "0007 0004 0709 abcd", &mode},
 		{"entries that have grown", "0002 0017 0b 01 00000002 00000003 eeee 04 00000005 00000006 eeee", &views},
 		{"a byte after the entries", "0002 0014 09 01 00000002 00000003 04 00000005 00000006 ff", &views},

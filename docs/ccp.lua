@@ -385,6 +385,8 @@ field("sync.entries", "uint32", "Entries")
 field("sync.digest", "uint64", "Digest", base.HEX)
 field("sync.lag_records", "uint32", "Lag (records)")
 field("sync.lag", "uint32", "Lag (ms)")
+field("sync.flush_ask", "uint32", "Asks to flush")
+field("sync.flushed", "uint32", "Has flushed")
 field("sync.newest", "uint64", "Newest sequence of the delta lane")
 field("part", "none", "Part")
 field("part.unknown", "bytes", "Unknown part")
@@ -578,6 +580,7 @@ local tlvs = {
     for _, name in ipairs({ "current", "at_risk" }) do t:add(f["sync." .. name], v(9, 1)) end
     add_fields(t, v(10, 28), { { "sync.entries", 4 }, { "sync.digest", 8 }, { "sync.lag_records", 4 }, { "sync.lag", 4 }, { "sync.newest", 8 } })
   end },
+  [17] = { "flush", 8, function(v, t) add_fields(t, v, { { "sync.flush_ask", 4 }, { "sync.flushed", 4 } }) end },
 }
 
 local function hello(body, tree)

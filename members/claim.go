@@ -85,7 +85,11 @@ func (m *Machine) advance() {
 		c.asked = false // whom the questions did not cover
 	}
 	if !c.asked {
-		if held := m.held(); held != "" {
+		held := m.held()
+		if held == "" {
+			held = m.flushHeld()
+		}
+		if held != "" {
 			m.hold(held)
 			return
 		}

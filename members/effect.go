@@ -75,6 +75,10 @@ type AskNeighbours struct{ Iface uint8 }
 // probes is reported as Heard whatever it says.
 type Query struct{}
 
+// Flush asks for all that this serving member knows of connections to be with the other members. Flushed with the same ID is due when
+// they have it; it need not come.
+type Flush struct{ ID uint32 }
+
 // SendHello sends a HELLO (see Machine.Hello) to all peers now: on all interfaces if it says anything new.
 type SendHello struct{}
 
@@ -113,6 +117,7 @@ func (Announce) effect()      {}
 func (AskVIP) effect()        {}
 func (AskNeighbours) effect() {}
 func (Query) effect()         {}
+func (Flush) effect()         {}
 func (SendHello) effect()     {}
 func (StoreTerm) effect()     {}
 func (Record) effect()        {}

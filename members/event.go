@@ -258,6 +258,9 @@ type SyncReady struct {
 	Reason string
 }
 
+// Flushed says that what Flush with this ID has asked for is done.
+type Flushed struct{ ID uint32 }
+
 // Restart says that this daemon is about to be replaced by another that adopts the gate: nothing moves.
 type Restart struct{}
 
@@ -281,5 +284,6 @@ func (Admin) event()           {}
 func (PulseHealth) event()     {}
 func (PolicyReady) event()     {}
 func (SyncReady) event()       {}
+func (Flushed) event()         {}
 func (Restart) event()         {}
 func (Stop) event()            {}

@@ -45,6 +45,11 @@ type Hello struct {
 	Budget Budget
 	// Stopping is set by a daemon that ends for good.
 	Stopping bool
+	// FlushAsk is the number of a question, 0 if there is none: the sender is about to take over by order, and asks the one that serves
+	// to let everybody have its connections first. Flushed is the last question that the sender has answered so, and Flushes says that
+	// it can.
+	FlushAsk, Flushed uint32
+	Flushes           bool
 	// Restarting is set by a daemon that is about to be replaced or to adopt.
 	Restarting bool
 }

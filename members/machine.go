@@ -44,6 +44,7 @@ type Machine struct {
 	stopAt     int64 // when a stopping member closes, relieved or not
 	recovery   recovery
 	sync       syncing
+	flush      flushing
 	comparison comparison
 	weighed    weighing // what sum was reckoned from
 	sum        int      // of the own problems' weights
@@ -229,6 +230,8 @@ func (m *Machine) learn(ev Event) {
 		m.policyReady(e.Ready)
 	case SyncReady:
 		m.sync.ready, m.sync.reason = e.Ready, e.Reason
+	case Flushed:
+		m.flush.answered, m.helloSoon = e.ID, true
 	case Restart:
 		m.restarting, m.helloSoon = true, true
 	case Stop:
@@ -307,12 +310,14 @@ func rank(e Effect) int {
 		return 7
 	case Query:
 		return 8
-	case SendHello:
+	case Flush:
 		return 9
-	case StoreTerm:
+	case SendHello:
 		return 10
-	case Record:
+	case StoreTerm:
 		return 11
+	case Record:
+		return 12
 	}
-	return 12
+	return 13
 }

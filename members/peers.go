@@ -274,6 +274,7 @@ func (m *Machine) helloReceived(e *HelloReceived) {
 	}
 	m.sawTerm(e.Hello.Term)
 	m.learnForce(&e.Hello)
+	m.learnFlush(e.Hello.FlushAsk)
 	p.frozen = 0
 	if e.Hello.Frozen > 0 {
 		p.frozen = m.now + int64(min(e.Hello.Frozen, MaxFreeze))

@@ -24,6 +24,7 @@ func (m *Machine) Hello(now int64) Hello {
 	if m.freeze > now {
 		h.Frozen = time.Duration(m.freeze - now)
 	}
+	h.FlushAsk, h.Flushed = m.flushAsked(), m.flush.answered
 	left, refill := m.budget()
 	h.Budget = Budget{Left: uint8(min(left, 255)), Limit: uint8(min(m.cfg.FlapBudget, 255))}
 	if refill > now {

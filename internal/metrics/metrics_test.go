@@ -89,7 +89,7 @@ func busy() *Metrics {
 		Interfaces: map[string]SyncInterface{"sync": {Up: true, SentBytes: 5, SentFrames: 1, ReceivedBytes: 4000, ReceivedFrames: 9}},
 		FullSync:   SyncProgress{Running: true, Done: 400, Total: 1000},
 		Counters: map[string]map[string]uint64{"risk": {"events-lost": 2, "batches-lost": 1, "evictions": 1, "differences": 3},
-			"sent": {"events": 50, "new": 20, "updates": 10, "deletes": 5, "batches": 4, "retransmitted": 2},
+			"sent":     {"events": 50, "new": 20, "updates": 10, "deletes": 5, "batches": 4, "retransmitted": 2},
 			"received": {"records": 900, "batches": 30, "duplicates": 6, "gaps": 1}, "applied": {"created": 700, "absent": 2},
 			"reconciled": {"repairs": 1, "full-syncs": 1, "repaired": 400, "removed": 8, "served": 0, "dumps": 2},
 			"queues":     {"records": 11, "inject": 13, "log-bytes": 4096, "log-bytes-limit": 1 << 20}, "refused-records": {"zone": 1},

@@ -63,6 +63,8 @@ func (n *node) perform(now int64, e members.Effect) {
 		n.askNeighbours(e.Iface, now)
 	case members.Query:
 		err = n.pulse.Query()
+	case members.Flush:
+		n.flush(e.ID)
 	case members.SendHello:
 		err = n.wire.sendHello(now)
 	case members.StoreTerm:

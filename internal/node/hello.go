@@ -25,7 +25,7 @@ func (w *wire) toWire(m members.Hello) ccp.Hello {
 		Weight: uint32(m.Weight), Omitted: m.Omitted,
 		Budget: ccp.Budget{Left: m.Budget.Left, Limit: m.Budget.Limit, DampedMs: millis(m.Budget.Damped)},
 		BootID: w.bootID, Load: w.load(), Keys: w.ring.Statement(), Stopping: m.Stopping || w.n.due.stop != 0,
-		Sync: w.n.syncView(),
+		Sync: w.n.syncView(), FlushAsk: m.FlushAsk, Flushed: m.Flushed,
 	}
 	if m.Mode == "ha" {
 		h.Mode = ccp.ModeHA
@@ -78,6 +78,7 @@ func fromWire(incarnation uint64, h *ccp.Hello) members.Hello {
 		ForcedTo: h.Forced.To, ForcedFor: time.Duration(h.Forced.ForMs) * time.Millisecond, ForcedID: h.Forced.ID, ForcedDone: h.Forced.Done,
 		Weight: int(h.Weight), Omitted: h.Omitted,
 		Frozen: time.Duration(h.FrozenMs) * time.Millisecond, Restarting: h.Restarting, Stopping: h.Stopping,
+		FlushAsk: h.FlushAsk, Flushed: h.Flushed, Flushes: h.Sync.Role == ccp.SyncOwner,
 		Budget: members.Budget{Left: h.Budget.Left, Limit: h.Budget.Limit, Damped: time.Duration(h.Budget.DampedMs) * time.Millisecond},
 	}
 	if h.Mode == ccp.ModeHA {

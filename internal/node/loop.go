@@ -120,6 +120,10 @@ func (n *node) loop(ctx context.Context) error {
 			what = "state synchronisation"
 			woke = bpf.Boottime()
 			n.syncChanged()
+		case id := <-n.sync.flushed:
+			what = "state synchronisation"
+			woke = bpf.Boottime()
+			n.step(members.Flushed{ID: id})
 		case <-n.sync.opening:
 			what = "state synchronisation"
 			woke = bpf.Boottime()

@@ -37,6 +37,8 @@ type syncing struct {
 	owner uint32           // term under which the plane was told that this member is the owner, 0: it is not
 	said  members.SyncReady
 
+	flushed chan uint32 // questions that have been answered
+
 	opening <-chan struct{} // closed once the table has all that came in: the lease waits for it; nil if none does
 	openBy  int64           // until when at the latest
 
@@ -54,7 +56,7 @@ func (n *node) openSync() error {
 		return fmt.Errorf("state synchronisation: %w", err)
 	}
 	c.Keys, c.UseKey = nil, 0 // they go their own way
-	n.sync.plane, n.sync.told = plane, c
+	n.sync.plane, n.sync.told, n.sync.flushed = plane, c, make(chan uint32, 1)
 	n.sync.state = plane.State()
 	return nil
 }
@@ -332,6 +334,18 @@ func (n *node) tableReady(late bool) {
 			n.log.Error("cannot do what the state machine wants", "effect", "members.Lease", "error", err)
 		}
 	}
+}
+
+// flush lets the others have all of this member's records, beside the loop, and says so when they do.
+func (n *node) flush(id uint32) {
+	n.tasks.start(task{name: "flush", run: func(ctx context.Context) error {
+		n.flushSync(ctx)
+		select {
+		case n.sync.flushed <- id:
+		default: // another question has come since
+		}
+		return nil
+	}})
 }
 
 // flushSync waits until the others have all of this member's records, before it is told to hand over. It runs beside the loop.

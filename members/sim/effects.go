@@ -35,6 +35,8 @@ func (n *node) step(w *World, events ...members.Event) {
 			n.askNeighbours(w, e.Iface)
 		case members.Query:
 			n.pulse.order(w, n, order{kind: ordQuery})
+		case members.Flush: // which takes longer than it is waited for, now and then
+			w.push(event{at: w.now + w.rng.n(int64(60*time.Millisecond)), kind: evReady, node: n.id, epoch: n.epoch, frame: int32(e.ID)})
 		case members.SendHello:
 			n.sendHello(w)
 		case members.StoreTerm:
@@ -109,6 +111,7 @@ func (n *node) gateState(w *World, now int64) members.GateState {
 // sendHello sends a HELLO to all peers on all interfaces.
 func (n *node) sendHello(w *World) {
 	h := n.machine.Hello(n.local(w.now))
+	h.Flushes = n.flushes
 	n.helloNo++
 	for to := range w.nodes {
 		for i := range w.cfg.Interfaces {

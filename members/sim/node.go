@@ -47,6 +47,7 @@ type node struct {
 	capabilities       uint64
 	digest             byte
 	noPolicy, noSync   bool // taken away by a fault
+	flushes            bool // it answers questions for its connections
 	reporters          []reporter
 	failbacks          []int64 // when it took over by itself since its daemon started
 	frozenAt, unfrozen int64   // global: the operator's order to freeze, and when it ends
@@ -117,7 +118,9 @@ func (n *node) startDaemon(w *World) {
 	n.epoch++
 	n.inc = w.rng.next()
 	n.inbox, n.wakeSet, n.wordAt = n.inbox[:0], 0, now
-	n.machine = members.New(w.config(n), members.Boot{Now: now, Incarnation: n.inc, StoredTerm: n.stored,
+	cfg := w.config(n)
+	n.flushes = cfg.WaitSync
+	n.machine = members.New(cfg, members.Boot{Now: now, Incarnation: n.inc, StoredTerm: n.stored,
 		Gate: n.gateState(w, now), AdminDown: n.admin})
 	n.pulse.start(w, n)
 	for i := range w.cfg.Interfaces {
@@ -139,13 +142,16 @@ func (n *node) startReadiness(w *World) {
 	}
 }
 
-// ready says whether the policy or the connection table is there.
+// ready says whether the policy or the connection table is there, or that the others have what there is of it.
 func (n *node) ready(w *World, what int32) {
-	if what == 0 {
+	switch what {
+	case 0:
 		n.post(w, members.PolicyReady{Ready: !n.noPolicy})
-		return
+	case 1:
+		n.post(w, members.SyncReady{Ready: !n.noSync})
+	default: // numbers of questions are greater
+		n.post(w, members.Flushed{ID: uint32(what)})
 	}
-	n.post(w, members.SyncReady{Ready: !n.noSync})
 }
 
 // post puts an event into the main loop's inbox.

@@ -26,7 +26,7 @@ const (
 	evFault                   // a planned fault begins or ends
 	evStart                   // a daemon starts
 	evReport                  // a reporter of a critical device looks
-	evReady                   // policy (0) or connection table (1) are there
+	evReady                   // policy (0) or connection table (1) are there, or flushed
 )
 
 func (a *event) before(b *event) bool { return a.at < b.at || a.at == b.at && a.seq < b.seq }
