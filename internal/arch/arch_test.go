@@ -58,6 +58,7 @@ var forbidden = []struct{ from, to, why string }{
 	{"bpf", "ccp/segment", "adapters do not know each other: they meet in the node"},
 	{"dataplane", "bpf", "adapters do not know each other: they meet in the node"},
 	{"dataplane", "ccp", "adapters do not know each other: they meet in the node"},
+	{"dataplane/nftset", "dataplane/flow", "what is urgent and what may be dropped is the sync plane's to say: it translates"},
 	{"members", "ccp", "wire types are not the machine's types: the node translates"},
 	{"ccp", "members", "wire types are not the machine's types: the node translates"},
 	{"internal/config", "members", "the configuration is not the machine's: the node translates"},

@@ -1,0 +1,540 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package nftset
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+
+	"github.com/holdfast-project/holdfast/dataplane/conntrack/record"
+	"github.com/holdfast-project/holdfast/internal/labtest"
+)
+
+// ruleset has a set of each kind that the package claims to know.
+const ruleset = `
+table inet filter {
+	counter seen { }
+	chain good { }
+	chain bad { }
+	set blocked { type ipv4_addr; flags timeout; }
+	set half-hour { type ipv6_addr; flags timeout, dynamic; timeout 30m; }
+	set forever { type inet_service; }
+	set pairs { type ipv4_addr . inet_proto . inet_service; flags timeout; }
+	set names { type ifname; }
+	set ranges { type ipv4_addr; flags interval, timeout; }
+	set blocks { type ipv4_addr . inet_service; flags interval; }
+	set counted { type ipv4_addr; flags dynamic, timeout; counter; }
+	set clients { type ipv4_addr; flags dynamic, timeout; timeout 1m; }
+	map marks { type ipv4_addr : mark; flags timeout; }
+	map verdicts { type inet_service : verdict; }
+	map objects { type ipv4_addr : counter; }
+	chain out { type filter hook output priority 0; add @clients { ip daddr limit rate over 10/second burst 5 packets }; }
+}`
+
+var setNames = []string{
+	"blocked", "half-hour", "forever", "pairs", "names", "ranges", "blocks", "counted", "clients", "marks", "verdicts", "objects",
+}
+
+// member is a network namespace with the ruleset in it.
+type member struct {
+	t    *testing.T
+	name string
+	ns   netns.NsHandle
+}
+
+var namespaces int
+
+// onThread runs f on a thread that is never used again.
+func onThread(f func()) {
+	done := make(chan struct{})
+	go func() {
+		runtime.LockOSThread()
+		defer close(done)
+		f()
+	}()
+	<-done
+}
+
+func newMember(t *testing.T, rules string) *member {
+	t.Helper()
+	labtest.Require(t, "nft", "ip")
+	namespaces++
+	m := &member{t: t, name: fmt.Sprintf("hfns%d-%d", os.Getpid(), namespaces)}
+	onThread(func() { m.ns, _ = netns.NewNamed(m.name) })
+	if !m.ns.IsOpen() {
+		t.Fatalf("make namespace %s", m.name)
+	}
+	t.Cleanup(func() {
+		m.ns.Close()
+		if err := netns.DeleteNamed(m.name); err != nil {
+			t.Errorf("delete namespace %s: %v", m.name, err)
+		}
+	})
+	h, err := netlink.NewHandleAt(m.ns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	lo, err := h.LinkByName("lo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.LinkSetUp(lo); err != nil {
+		t.Fatal(err)
+	}
+	m.nft(rules)
+	return m
+}
+
+// within runs f on a thread in the namespace.
+func (m *member) within(f func() error) {
+	m.t.Helper()
+	var err error
+	onThread(func() {
+		if err = netns.Set(m.ns); err == nil {
+			err = f()
+		}
+	})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+func (m *member) run(name string, args ...string) string {
+	m.t.Helper()
+	out, err := exec.Command("ip", append([]string{"netns", "exec", m.name, name}, args...)...).CombinedOutput()
+	if err != nil {
+		m.t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+func (m *member) nft(script string) {
+	m.t.Helper()
+	m.run("nft", script)
+}
+
+func (m *member) reader(sets ...string) *Reader {
+	m.t.Helper()
+	var r *Reader
+	m.within(func() (err error) {
+		r, err = NewReader(inFilter(m.t, sets), 100)
+		return err
+	})
+	m.t.Cleanup(func() { _ = r.Close() })
+	return r
+}
+
+func (m *member) applier(sets ...string) *Applier {
+	m.t.Helper()
+	var a *Applier
+	m.within(func() (err error) {
+		a, err = NewApplier(inFilter(m.t, sets))
+		return err
+	})
+	m.t.Cleanup(func() { _ = a.Close() })
+	return a
+}
+
+// inFilter names sets of the table of the ruleset, all if none is named.
+func inFilter(t *testing.T, names []string) []Set {
+	t.Helper()
+	if len(names) == 0 {
+		names = setNames
+	}
+	var sets []Set
+	for _, n := range names {
+		s, err := ParseSet("inet filter " + n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sets = append(sets, s)
+	}
+	return sets
+}
+
+// elements is what nft says of a set: its elements as JSON, without their expiries, and those apart.
+func (m *member) elements(set string) (elems []string, expires map[string]float64) {
+	m.t.Helper()
+	kind := "set"
+	if slices.Contains([]string{"marks", "verdicts", "objects"}, set) {
+		kind = "map"
+	}
+	var parsed struct {
+		Nftables []map[string]map[string]any
+	}
+	text := m.run("nft", "-j", "list", kind, "inet", "filter", set)
+	if err := json.Unmarshal([]byte(text), &parsed); err != nil {
+		m.t.Fatalf("%v in %s", err, text)
+	}
+	expires = map[string]float64{}
+	for _, o := range parsed.Nftables {
+		list, _ := o[kind]["elem"].([]any)
+		for _, e := range list {
+			var left any
+			left = strip(e, left)
+			b, err := json.Marshal(e)
+			if err != nil {
+				m.t.Fatal(err)
+			}
+			elems = append(elems, string(b))
+			if f, ok := left.(float64); ok {
+				expires[string(b)] = f
+			}
+		}
+	}
+	slices.Sort(elems)
+	return elems, expires
+}
+
+// strip removes the expiry from an element and returns it.
+func strip(v, left any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		if e, ok := v["expires"]; ok {
+			left = e
+			delete(v, "expires")
+		}
+		for _, child := range v {
+			left = strip(child, left)
+		}
+	case []any:
+		for _, child := range v {
+			left = strip(child, left)
+		}
+	}
+	return left
+}
+
+// same compares the named sets of two members as nft lists them; expiries may differ by 2 s, and by slack seconds more.
+func same(t *testing.T, a, b *member, slack float64, sets ...string) {
+	t.Helper()
+	if len(sets) == 0 {
+		sets = setNames
+	}
+	for _, set := range sets {
+		x, left := a.elements(set)
+		y, copied := b.elements(set)
+		if !slices.Equal(x, y) {
+			t.Errorf("%s: on the owner\n%s\non the copy\n%s", set, strings.Join(x, "\n"), strings.Join(y, "\n"))
+		}
+		for e, l := range left {
+			if c := copied[e]; c > l+2 || c < l-2-slack {
+				t.Errorf("%s: %s expires in %v s on the owner, in %v s on the copy", set, e, l, c)
+			}
+		}
+	}
+}
+
+const second = int64(1e9)
+
+// poll reads, and returns the records, which live on.
+func poll(t *testing.T, r *Reader, now int64, full bool) (rs []record.Record, changes []Change) {
+	t.Helper()
+	err := r.Poll(now, full, func(c Change) {
+		c.Record.Attrs = slices.Clone(c.Record.Attrs)
+		rs, changes = append(rs, c.Record), append(changes, c)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rs, changes
+}
+
+func apply(t *testing.T, a *Applier, now int64, rs []record.Record) {
+	t.Helper()
+	var wire []byte
+	for _, r := range rs {
+		wire = r.Append(wire)
+	}
+	var back []record.Record
+	for len(wire) > 0 {
+		r, rest, err := record.Parse(wire)
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, wire = append(back, r), rest
+	}
+	if err := a.Apply(now, back); err != nil {
+		t.Fatal(err)
+	}
+	if n := a.Counts().Refused; n != [Reasons]uint64{} {
+		t.Fatalf("refused: %v, %v", n, a.Statuses())
+	}
+}
+
+const everything = `
+add element inet filter blocked { 192.0.2.1 timeout 1h, 192.0.2.2 timeout 1d expires 20h, 192.0.2.3, 192.0.2.4 comment "by hand" }
+add element inet filter half-hour { 2001:db8::1, 2001:db8::2 timeout 10m, 2001:db8::3 expires 20m }
+add element inet filter forever { 22, 443 comment "web" }
+add element inet filter pairs { 192.0.2.1 . tcp . 80 timeout 1h, 192.0.2.1 . udp . 53 }
+add element inet filter names { "eth0", "wan0" }
+add element inet filter ranges { 10.0.0.0/8, 192.0.2.1-192.0.2.9 timeout 1h, 192.0.2.10, 198.51.100.0/24, 240.0.0.0/4 }
+add element inet filter blocks { 10.0.0.0/8 . 80-90, 192.0.2.1-192.0.2.9 . 443 }
+add element inet filter counted { 192.0.2.1 counter packets 7 bytes 700 timeout 1h, 192.0.2.2 }
+add element inet filter clients { 192.0.2.1 limit rate over 10/second burst 5 packets, 192.0.2.2 limit rate over 10/second burst 5 packets expires 40s }
+add element inet filter marks { 192.0.2.1 timeout 1h : 7, 192.0.2.2 : 8, * : 77 }
+add element inet filter verdicts { 22 : accept, 23 : drop, 80 : jump good, 81 : goto bad, 82 : return }
+add element inet filter objects { 192.0.2.1 : "seen" }
+`
+
+// TestCopies: what nft lists on the owner it lists on the copy, and what changes there changes here.
+func TestCopies(t *testing.T) {
+	a, b := newMember(t, ruleset), newMember(t, ruleset)
+	a.nft(everything)
+	r, c := a.reader(), b.applier()
+	rs, _ := poll(t, r, 0, true)
+	apply(t, c, 0, rs)
+	same(t, a, b, 0)
+	if rs, _ := poll(t, r, second, false); len(rs) != 0 {
+		t.Errorf("%d records although nothing changed: %v", len(rs), rs[0])
+	}
+
+	a.nft(`
+add element inet filter blocked { 192.0.2.9 timeout 5h }
+delete element inet filter blocked { 192.0.2.1, 192.0.2.3 }
+delete element inet filter pairs { 192.0.2.1 . tcp . 80 }
+delete element inet filter marks { 192.0.2.2 }
+add element inet filter marks { 192.0.2.2 : 9 }
+delete element inet filter verdicts { 23 }
+add element inet filter verdicts { 23 : jump bad }
+delete element inet filter ranges { 192.0.2.1-192.0.2.9 }
+add element inet filter ranges { 192.0.2.1-192.0.2.7 }
+delete element inet filter blocks { 10.0.0.0/8 . 80-90 }
+delete element inet filter names { "eth0" }
+flush set inet filter half-hour
+delete element inet filter counted { 192.0.2.2 }
+`)
+	for i := range int64(2) { // what is gone is told when it was missed twice
+		rs, _ := poll(t, r, (2+i)*second, false)
+		apply(t, c, (2+i)*second, rs)
+	}
+	same(t, a, b, 0)
+	if rs, _ := poll(t, r, 4*second, false); len(rs) != 0 {
+		t.Errorf("%d records although nothing changed", len(rs))
+	}
+}
+
+// TestRulesAdd: elements that only the kernel knows of.
+func TestRulesAdd(t *testing.T) {
+	a, b := newMember(t, ruleset), newMember(t, ruleset)
+	r, c := a.reader("clients"), b.applier("clients")
+	poll(t, r, 0, false)
+	a.run("bash", "-c", "for i in 1 2 3 4 5; do echo >/dev/udp/127.0.0.$i/9; done")
+	rs, changes := poll(t, r, second, false)
+	if len(rs) != 5 || changes[0].Key == changes[1].Key || changes[0].Refresh {
+		t.Fatalf("told of %d elements: %v", len(rs), changes)
+	}
+	apply(t, c, second, rs)
+	same(t, a, b, 0, "clients")
+	if s := c.Statuses(); len(s) != 1 || s[0].Elements != 5 || s[0].Err != nil {
+		t.Errorf("status %v", s)
+	}
+}
+
+// TestExpiries: an expiry that moves is told when it has moved far enough; what expires by itself is not told.
+func TestExpiries(t *testing.T) {
+	a, b := newMember(t, ruleset), newMember(t, ruleset)
+	a.nft("add element inet filter blocked { 192.0.2.1 timeout 80s }; add element inet filter marks { 192.0.2.2 timeout 20s : 1 }")
+	r, c := a.reader("blocked"), b.applier("blocked")
+	rs, _ := poll(t, r, 0, false)
+	apply(t, c, 0, rs)
+	same(t, a, b, 0, "blocked")
+	// The time that the Reader is told is the test's: nine seconds later the element is found to expire when it did.
+	if rs, _ := poll(t, r, 9*second, false); len(rs) != 0 {
+		t.Errorf("%d records of an expiry that moved by less than an eighth of 80 s", len(rs))
+	}
+	rs, changes := poll(t, r, 11*second, false)
+	if len(rs) != 1 || rs[0].Op != record.OpUpdate || changes[0].Refresh {
+		t.Errorf("%d records of an expiry that moved by 11 s", len(rs))
+	}
+	apply(t, c, 11*second, rs)
+
+	r = a.reader("marks")
+	if rs, _ := poll(t, r, 0, false); len(rs) != 1 {
+		t.Fatalf("%d records", len(rs))
+	}
+	a.nft("delete element inet filter marks { 192.0.2.2 }")
+	for range 3 {
+		if rs, _ := poll(t, r, 20*second, false); len(rs) != 0 {
+			t.Errorf("%d records of an element that was to expire by then", len(rs))
+		}
+	}
+}
+
+// TestExpressions: the state of an element's expressions is told now and then, as what may be lost.
+func TestExpressions(t *testing.T) {
+	a, b := newMember(t, ruleset), newMember(t, ruleset)
+	a.nft("add element inet filter counted { 192.0.2.1 counter packets 1 bytes 100 }")
+	r, c := a.reader("counted"), b.applier("counted")
+	rs, _ := poll(t, r, 0, false)
+	apply(t, c, 0, rs)
+	a.nft(`delete element inet filter counted { 192.0.2.1 }
+add element inet filter counted { 192.0.2.1 counter packets 2 bytes 200 }`)
+	if rs, _ := poll(t, r, 9*second, false); len(rs) != 0 {
+		t.Errorf("%d records of a counter within %d s", len(rs), RefreshEvery/second)
+	}
+	rs, changes := poll(t, r, 10*second, false)
+	if len(rs) != 1 || !changes[0].Refresh {
+		t.Fatalf("%d records of a counter: %v", len(rs), changes)
+	}
+	apply(t, c, 10*second, rs)
+	same(t, a, b, 0, "counted")
+}
+
+// TestRoundsHeal: what was lost on the way, and what somebody changed on the copy.
+func TestRoundsHeal(t *testing.T) {
+	a, b := newMember(t, ruleset), newMember(t, ruleset)
+	a.nft(everything)
+	r, c := a.reader(), b.applier()
+	rs, _ := poll(t, r, 0, true)
+	apply(t, c, 0, rs)
+	b.nft(`flush set inet filter blocked
+delete element inet filter ranges { 10.0.0.0/8 }
+add element inet filter ranges { 172.16.0.0/12 }
+add element inet filter forever { 8080 }
+delete element inet filter marks { 192.0.2.1 }
+add element inet filter marks { 192.0.2.1 : 99 }`)
+	rs, _ = poll(t, r, second, true)
+	apply(t, c, second, rs)
+	same(t, a, b, 0)
+	if n := c.Counts().Healed; n < 8 {
+		t.Errorf("%d changes healed", n)
+	}
+
+	// A deletion that no record tells of.
+	a.nft("delete element inet filter blocked { 192.0.2.4 }")
+	poll(t, r, 2*second, false)
+	if rs, _ := poll(t, r, 3*second, false); len(rs) != 1 {
+		t.Fatalf("%d records", len(rs))
+	}
+	rs, _ = poll(t, r, 4*second, true)
+	apply(t, c, 4*second, rs[1:]) // not even all of the round
+	if x, _ := b.elements("blocked"); len(x) != 4 {
+		t.Errorf("a round that came in part has left %d elements of 4", len(x))
+	}
+	rs, _ = poll(t, r, 5*second, true)
+	apply(t, c, 5*second, rs)
+	same(t, a, b, 0)
+
+	// A copy's daemon that starts anew knows nothing of what its kernel has.
+	c = b.applier()
+	b.nft("add element inet filter blocked { 203.0.113.9 }")
+	rs, _ = poll(t, r, 6*second, true)
+	apply(t, c, 6*second, rs)
+	same(t, a, b, 0)
+}
+
+// TestAbsentSets: a ruleset that is loaded anew, on either side.
+func TestAbsentSets(t *testing.T) {
+	a, b := newMember(t, ruleset), newMember(t, ruleset)
+	a.nft("add element inet filter blocked { 192.0.2.1 timeout 1h }; add element inet filter forever { 1 }")
+	b.nft("delete set inet filter blocked")
+	r, c := a.reader("blocked", "forever"), b.applier("blocked", "forever")
+	rs, _ := poll(t, r, 0, true)
+	if err := c.Apply(0, rs); err != nil {
+		t.Fatal(err)
+	}
+	same(t, a, b, 0, "forever")
+	if s := c.Statuses(); !errors.Is(s[0].Err, ErrAbsent) || s[1].Err != nil {
+		t.Errorf("without the set: %v", s)
+	}
+	b.nft("add set inet filter blocked { type ipv4_addr; flags timeout; }")
+	rs, _ = poll(t, r, second, true)
+	if err := c.Apply(second, rs); err != nil {
+		t.Fatal(err)
+	}
+	same(t, a, b, 0, "blocked")
+	if s := c.Statuses(); s[0].Err != nil {
+		t.Errorf("with the set: %v", s)
+	}
+
+	// While the owner has no set, nobody knows what is in it.
+	a.nft("delete set inet filter blocked")
+	var told int
+	for i := range int64(3) {
+		if err := r.Poll((2+i)*second, i == 1, func(ch Change) {
+			if strings.Contains(string(ch.Record.Attrs), "blocked") {
+				told++
+			}
+		}); !errors.Is(err, ErrAbsent) {
+			t.Errorf("poll of a set that is gone: %v", err)
+		}
+	}
+	if told != 0 {
+		t.Errorf("%d records of a set that is gone", told)
+	}
+}
+
+// TestForeignSets: no record touches a set that this member's configuration does not name.
+func TestForeignSets(t *testing.T) {
+	a, b := newMember(t, ruleset), newMember(t, ruleset)
+	a.nft(everything)
+	r, c := a.reader(), b.applier("forever")
+	rs, _ := poll(t, r, 0, true)
+	if err := c.Apply(0, rs); err != nil {
+		t.Fatal(err)
+	}
+	if n := c.Counts(); n.Refused[ReasonSet] != uint64(len(rs)-3) || n.Added != 2 {
+		t.Errorf("of %d records: %+v", len(rs), n)
+	}
+	for _, set := range setNames {
+		if x, _ := b.elements(set); len(x) != 0 && set != "forever" {
+			t.Errorf("%s has %v", set, x)
+		}
+	}
+}
+
+// TestKernelRefuses: an element that does not fit its set costs itself only.
+func TestKernelRefuses(t *testing.T) {
+	a := newMember(t, ruleset)
+	other := strings.Replace(ruleset, "set forever { type inet_service; }", "set forever { type ipv6_addr; }", 1)
+	b := newMember(t, other)
+	a.nft(everything)
+	r, c := a.reader(), b.applier()
+	rs, _ := poll(t, r, 0, true)
+	if err := c.Apply(0, rs); err != nil {
+		t.Fatal(err)
+	}
+	if n := c.Counts().Refused; n[ReasonKernel] == 0 {
+		t.Errorf("counts %+v", c.Counts())
+	}
+	same(t, a, b, 0, slices.DeleteFunc(slices.Clone(setNames), func(s string) bool { return s == "forever" })...)
+	if s := c.Statuses(); s[2].Err == nil || s[1].Err != nil {
+		t.Errorf("statuses %v", s)
+	}
+}
+
+// TestManyElements: more than one message of a dump, and more than one transaction.
+func TestManyElements(t *testing.T) {
+	a, b := newMember(t, ruleset), newMember(t, ruleset)
+	var list []string
+	for i := range 20000 {
+		list = append(list, fmt.Sprintf("10.%d.%d.%d timeout 1h", i>>16, i>>8&255, i&255))
+	}
+	file := t.TempDir() + "/elements"
+	if err := os.WriteFile(file, []byte("add element inet filter blocked { "+strings.Join(list, ", ")+" }"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a.run("nft", "-f", file)
+	r, c := a.reader("blocked"), b.applier("blocked")
+	rs, _ := poll(t, r, 0, true)
+	if len(rs) != 20001 {
+		t.Fatalf("%d records", len(rs))
+	}
+	apply(t, c, 0, rs)
+	if n := c.Counts(); n.Added != 20000 || n.Healed != 0 {
+		t.Errorf("%+v", n)
+	}
+	same(t, a, b, 0, "blocked")
+}
