@@ -110,9 +110,9 @@ func protocolName(number uint8) string {
 // String is the rule as an operator reads it: "tcp/80 after 3s".
 func (s SyncService) String() string {
 	what := protocolName(s.Protocol)
-	switch {
-	case s.First == 0:
-	case s.First == s.Last:
+	switch s.First {
+	case 0:
+	case s.Last:
 		what += fmt.Sprintf("/%d", s.First)
 	default:
 		what += fmt.Sprintf("/%d-%d", s.First, s.Last)

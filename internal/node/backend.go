@@ -126,7 +126,6 @@ func (b *backend) Failover(ctx context.Context, r control.FailoverRequest) (cont
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	b.n.flushSync(ctx)
 	v, err := b.orderAndWait(ctx, members.Admin{Kind: members.AdminForceTo, Target: target, For: time.Duration(r.For)},
 		func(v members.View) bool { return v.Active == target || v.ForcedTo != target })
 	if r.For == 0 || err != nil || v.Active != target {
@@ -177,9 +176,6 @@ func (b *backend) Admin(ctx context.Context, r control.AdminRequest) (control.Re
 	}
 	waiting, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	if !r.Up {
-		b.n.flushSync(ctx)
-	}
 	v, err := b.orderAndWait(waiting, members.Admin{Kind: order}, func(v members.View) bool {
 		return r.Up || v.State == members.StateDown || v.State == members.StateActiveAttention
 	})
@@ -222,7 +218,6 @@ func (b *backend) Reload(ctx context.Context) (control.ReloadResult, error) {
 
 // Stop implements control.Backend.
 func (b *backend) Stop(ctx context.Context) (control.Result, error) {
-	b.n.flushSync(ctx)
 	if _, err := ask(ctx, b.n, func(int64) (struct{}, error) { b.n.beginStop(); return struct{}{}, nil }); err != nil {
 		return control.Result{}, err
 	}

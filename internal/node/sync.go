@@ -24,7 +24,7 @@ const (
 	// applyWithin is how long the gate stays closed at most for records that have come in to get into the kernel's table. Half of it is more
 	// than a full queue takes.
 	applyWithin = 50 * time.Millisecond
-	// flushWithin is how long an order that hands over waits at most for the others to have all records.
+	// flushWithin is how long a member that takes over by order waits at most for the others to have all records (members.Flush).
 	flushWithin = 50 * time.Millisecond
 )
 
@@ -336,23 +336,21 @@ func (n *node) tableReady(late bool) {
 	}
 }
 
-// flush lets the others have all of this member's records, beside the loop, and says so when they do.
+// flush lets the others have all of this member's records, beside the loop, and says so when they do. What is not out in time comes
+// behind.
 func (n *node) flush(id uint32) {
 	n.tasks.start(task{name: "flush", run: func(ctx context.Context) error {
-		n.flushSync(ctx)
+		ctx, cancel := context.WithTimeout(ctx, flushWithin)
+		defer cancel()
+		if err := n.sync.plane.Flush(ctx); err != nil {
+			return nil // whoever asked waits no longer than this has
+		}
 		select {
 		case n.sync.flushed <- id:
-		default: // another question has come since
+		case <-ctx.Done():
 		}
 		return nil
 	}})
-}
-
-// flushSync waits until the others have all of this member's records, before it is told to hand over. It runs beside the loop.
-func (n *node) flushSync(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, flushWithin)
-	defer cancel()
-	_ = n.sync.plane.Flush(ctx) // what is not out by then comes behind
 }
 
 // trackingSettings are those of connection tracking that synchronisation needs.

@@ -42,7 +42,6 @@ type syncNews struct {
 	began   bool
 	status  statesync.Status // that they know
 	seen    statesync.Status // at the last look: a state that lasts is told, not a moment's
-	reason  string
 	running bool // a full sync of this member
 	lost    uint64
 	diff    uint64
@@ -51,7 +50,7 @@ type syncNews struct {
 }
 
 // reset forgets counters that begin at zero again.
-func (s *syncNews) reset() { s.lost, s.diff, s.repairs = 0, 0, 0 }
+func (k *syncNews) reset() { k.lost, k.diff, k.repairs = 0, 0, 0 }
 
 // publishSync shows the plane's state and counters once a second, and tells what has happened.
 func (n *node) publishSync(now int64) {
@@ -67,36 +66,14 @@ func (n *node) publishSync(now int64) {
 
 // take compares state and counters with what is known already, and returns what is news.
 func (k *syncNews) take(s statesync.State, c statesync.Stats, name func(uint8) string) []members.Record {
-	var all []members.Record
-	tell := func(code members.Code, peer uint8, format string, args ...any) {
-		all = append(all, members.Record{Code: code, Peer: peer, Reason: fmt.Sprintf(format, args...)})
-	}
-	if s.Status == k.seen && s.Status != k.status {
-		switch {
-		case s.Status == statesync.StatusOK:
-			tell(members.CodeSyncOK, members.Nobody, "state synchronisation is OK")
-		case s.Status == statesync.StatusAtRisk:
-			tell(members.CodeSyncAtRisk, members.Nobody, "state synchronisation is at risk: %s", s.Reason)
-		case k.began:
-			tell(members.CodeSyncOff, members.Nobody, "state synchronisation is off: %s", s.Reason)
-		}
-		k.status, k.began = s.Status, true
-	}
-	k.seen = s.Status
-	if f := s.FullSync; f.Full && f.Running != k.running {
-		if k.running = f.Running; f.Running {
-			tell(members.CodeFullSyncBegun, f.Peer, "a full sync from %s has begun: about %d connections", name(f.Peer), f.Total)
-		} else if s.Current {
-			tell(members.CodeFullSyncDone, f.Peer, "the full sync from %s is done: %d connections, %d stale ones removed", name(f.Peer), f.Done, f.Removed)
-		}
-	}
+	all := append(k.takeStatus(s), k.takeFullSync(s, name)...)
 	if c.EventsLost > k.lost {
-		tell(members.CodeSyncEventsLost, members.Nobody, "the kernel has lost events %d times: their room was full (%d bytes); what is missing is found and repaired",
-			c.EventsLost-k.lost, c.EventBuffer)
+		all = append(all, told(members.CodeSyncEventsLost, members.Nobody,
+			"the kernel has lost events %d times: their room was full (%d bytes); what is missing is found and repaired", c.EventsLost-k.lost, c.EventBuffer))
 	}
 	if c.Repairs > k.repairs && c.Differences > k.diff {
-		tell(members.CodeSyncRepaired, s.Owner, "this member's table differed from %s's, and was repaired: %d buckets, %d records, %d stale ones removed",
-			name(s.Owner), s.FullSync.Buckets, s.FullSync.Done, s.FullSync.Removed)
+		all = append(all, told(members.CodeSyncRepaired, s.Owner, "this member's table differed from %s's, and was repaired: %d buckets, %d records, %d stale ones removed",
+			name(s.Owner), s.FullSync.Buckets, s.FullSync.Done, s.FullSync.Removed))
 		k.diff = c.Differences
 	}
 	k.lost, k.repairs = c.EventsLost, c.Repairs
@@ -105,12 +82,55 @@ func (k *syncNews) take(s statesync.State, c statesync.Stats, name func(uint8) s
 			continue
 		}
 		if k.evicted[p.ID] = p.Evicted; p.Evicted {
-			tell(members.CodeSyncEvicted, p.ID, "%s is too slow, or away: it is not waited for, and gets a repair when it is back", name(p.ID))
+			all = append(all, told(members.CodeSyncEvicted, p.ID, "%s is too slow, or away: it is not waited for, and gets a repair when it is back", name(p.ID)))
 		} else {
-			tell(members.CodeSyncReturned, p.ID, "%s takes part in state synchronisation again", name(p.ID))
+			all = append(all, told(members.CodeSyncReturned, p.ID, "%s takes part in state synchronisation again", name(p.ID)))
 		}
 	}
 	return all
+}
+
+// told is an event that changes no member's state.
+func told(code members.Code, peer uint8, format string, args ...any) members.Record {
+	return members.Record{Code: code, Peer: peer, Reason: fmt.Sprintf(format, args...)}
+}
+
+// takeStatus tells of a status that has lasted from one look to the next.
+func (k *syncNews) takeStatus(s statesync.State) []members.Record {
+	lasts := s.Status == k.seen
+	k.seen = s.Status
+	if !lasts || s.Status == k.status {
+		return nil
+	}
+	began := k.began
+	k.status, k.began = s.Status, true
+	switch s.Status {
+	case statesync.StatusOK:
+		return []members.Record{told(members.CodeSyncOK, members.Nobody, "state synchronisation is OK")}
+	case statesync.StatusAtRisk:
+		return []members.Record{told(members.CodeSyncAtRisk, members.Nobody, "state synchronisation is at risk: %s", s.Reason)}
+	default:
+		if !began { // off at the start is nothing that has happened
+			return nil
+		}
+		return []members.Record{told(members.CodeSyncOff, members.Nobody, "state synchronisation is off: %s", s.Reason)}
+	}
+}
+
+// takeFullSync tells of the beginning and the end of a full sync.
+func (k *syncNews) takeFullSync(s statesync.State, name func(uint8) string) []members.Record {
+	f := s.FullSync
+	if !f.Full || f.Running == k.running {
+		return nil
+	}
+	k.running = f.Running
+	switch {
+	case f.Running:
+		return []members.Record{told(members.CodeFullSyncBegun, f.Peer, "a full sync from %s has begun: about %d connections", name(f.Peer), f.Total)}
+	case s.Current:
+		return []members.Record{told(members.CodeFullSyncDone, f.Peer, "the full sync from %s is done: %d connections, %d stale ones removed", name(f.Peer), f.Done, f.Removed)}
+	}
+	return nil
 }
 
 // syncMetrics translates state and counters for the metrics.

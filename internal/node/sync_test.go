@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"fmt"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/holdfast-project/holdfast/ccp"
+	"github.com/holdfast-project/holdfast/internal/config"
+	"github.com/holdfast-project/holdfast/internal/statesync"
+	"github.com/holdfast-project/holdfast/members"
+)
+
+func names(id uint8) string {
+	if id > 2 {
+		return ""
+	}
+	return [...]string{"gw-a", "gw-b", "gw-c"}[id]
+}
+
+// TestReadiness: what the machine is told of the own table, by the plane's state and by what the server says of its own.
+func TestReadiness(t *testing.T) {
+	owner, off := &ccp.SyncView{Incarnation: 7, Role: ccp.SyncOwner}, &ccp.SyncView{Incarnation: 7, Role: ccp.SyncOff}
+	waiting := statesync.Progress{Peer: ccp.Nobody}
+	for _, k := range []struct {
+		name   string
+		s      statesync.State
+		server *ccp.SyncView
+		want   members.SyncReady
+		known  bool
+	}{
+		{"the plane does not run", statesync.State{}, owner, members.SyncReady{Ready: true}, true},
+		{"the server has none", statesync.State{Incarnation: 1, Owner: ccp.Nobody, FullSync: waiting}, &ccp.SyncView{}, members.SyncReady{Ready: true}, true},
+		{"the server has it switched off", statesync.State{Incarnation: 1, Owner: ccp.Nobody, FullSync: waiting}, off, members.SyncReady{Ready: true}, true},
+		{"no owner is known", statesync.State{Incarnation: 1, Current: true, Owner: ccp.Nobody, FullSync: waiting}, nil, members.SyncReady{}, false},
+		{"a copy has all", statesync.State{Incarnation: 1, Current: true, Role: statesync.RoleCopy, Owner: 0}, owner, members.SyncReady{Ready: true}, true},
+		{"a copy waits", statesync.State{Incarnation: 1, Role: statesync.RoleCopy, Owner: 0, FullSync: waiting}, owner, members.SyncReady{Reason: "waits for a full sync"}, true},
+		{"a copy of few receives", statesync.State{Incarnation: 1, Role: statesync.RoleCopy, FullSync: statesync.Progress{Running: true, Peer: 0, Done: 3, Total: 5}}, owner,
+			members.SyncReady{Reason: "full sync from gw-a is running"}, true},
+		{"a copy of many receives", statesync.State{Incarnation: 1, Role: statesync.RoleCopy, FullSync: statesync.Progress{Running: true, Peer: 2, Done: 234_567, Total: 512_345}}, owner,
+			members.SyncReady{Reason: "full sync from gw-c: 40 % of about 510000 connections"}, true},
+		{"more came than was expected", statesync.State{Incarnation: 1, Role: statesync.RoleCopy, FullSync: statesync.Progress{Running: true, Peer: 2, Done: 9000, Total: 1000}}, owner,
+			members.SyncReady{Reason: "full sync from gw-c: 100 % of about 1000 connections"}, true},
+	} {
+		if got, known := readiness(k.s, k.server, names); got != k.want || known != k.known {
+			t.Errorf("%s: %+v, %v; want %+v, %v", k.name, got, known, k.want, k.known)
+		}
+	}
+}
+
+// TestSyncRoles holds the plane's roles and the wire's together.
+func TestSyncRoles(t *testing.T) {
+	for role, want := range map[statesync.Role]ccp.SyncRole{statesync.RoleOff: ccp.SyncOff, statesync.RoleOwner: ccp.SyncOwner, statesync.RoleCopy: ccp.SyncCopy} {
+		n := &node{sync: syncing{state: statesync.State{Role: role}}}
+		if got := n.syncView().Role; got != want || syncRole(got) != role {
+			t.Errorf("%v becomes %v, and that %v", role, got, syncRole(got))
+		}
+	}
+	if got := syncRole(77); got != statesync.RoleOff {
+		t.Errorf("an unknown role becomes %v", got)
+	}
+}
+
+func TestSyncView(t *testing.T) {
+	n := &node{sync: syncing{state: statesync.State{Incarnation: 9, Role: statesync.RoleOwner, Status: statesync.StatusAtRisk, Current: true, Entries: 1 << 40, Digest: 5, Delta: 77,
+		Peers: []statesync.PeerState{{ID: 1, Unacked: 12, Lag: 3 * time.Millisecond}, {ID: 2, Unacked: 5, Lag: 40 * time.Millisecond}}}}}
+	want := ccp.SyncView{Incarnation: 9, Role: ccp.SyncOwner, Current: true, AtRisk: true, Entries: 1<<32 - 1, Digest: 5, LagRecords: 12, LagMs: 40, Sequence: 77}
+	if got := n.syncView(); got != want {
+		t.Errorf("got %+v\nwant %+v", got, want)
+	}
+}
+
+// TestCountsAreNoNews: a HELLO goes everywhere for what is new, and the number of connections is never the same.
+func TestCountsAreNoNews(t *testing.T) {
+	said := func(v ccp.SyncView) string { return string(appendLasting(nil, &ccp.Hello{Sync: v})) }
+	base := ccp.SyncView{Incarnation: 9, Role: ccp.SyncCopy, Current: true}
+	other := base
+	other.Entries, other.Digest, other.LagRecords, other.LagMs, other.Sequence = 1, 2, 3, 4, 5
+	if said(base) != said(other) {
+		t.Error("counts are news")
+	}
+	for i, v := range []ccp.SyncView{{Incarnation: 8, Role: ccp.SyncCopy, Current: true}, {Incarnation: 9, Role: ccp.SyncOwner, Current: true},
+		{Incarnation: 9, Role: ccp.SyncCopy}, {Incarnation: 9, Role: ccp.SyncCopy, Current: true, AtRisk: true}} {
+		if said(base) == said(v) {
+			t.Errorf("change %d is no news", i)
+		}
+	}
+}
+
+func TestSyncServices(t *testing.T) {
+	got := syncServices([]config.SyncService{{Protocol: 6, First: 80, Last: 81, After: 3 * time.Second}, {Protocol: 1, Never: true}})
+	want := []statesync.Service{{Name: "tcp/80-81 after 3s", Protocol: 6, From: 80, To: 81, After: 3 * time.Second}, {Name: "icmp never", Protocol: 1, To: 65535, Never: true}}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v\nwant %+v", got, want)
+	}
+}
+
+// TestSyncAddresses: own addresses of all members, the cluster's, and the networks of both, each once.
+func TestSyncAddresses(t *testing.T) {
+	data, err := os.ReadFile("../../deploy/cluster.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Parse("cluster.yaml", data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, virtual, networks := syncAddresses(c)
+	text := fmt.Sprint(own, virtual, networks)
+	for _, want := range []string{"192.0.2.2 ", "10.99.0.3 ", "2001:db8:2::3", "203.0.113.10", "fe80::1", "203.0.113.8/29", "10.0.0.0/24", "2001:db8:1::/64"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %s in %s", want, text)
+		}
+	}
+	for i := range networks {
+		if i > 0 && networks[i] == networks[i-1] {
+			t.Errorf("%v is there twice", networks[i])
+		}
+	}
+	if strings.Contains(text, "192.0.2.80") {
+		t.Error("a proxied address belongs to a host behind the gateway")
+	}
+}
+
+// TestSyncNews: operators hear of a status that lasts, of full syncs, losses, evictions and repairs, each once.
+func TestSyncNews(t *testing.T) {
+	var k syncNews
+	var s statesync.State
+	var c statesync.Stats
+	s.Owner = 0
+	said := func() string {
+		var all []string
+		for _, r := range k.take(s, c, names) {
+			all = append(all, r.Code.String()+": "+r.Reason)
+		}
+		return strings.Join(all, "\n")
+	}
+	for i, step := range []struct {
+		change func()
+		want   string
+	}{
+		{func() { s.Reason = "not started" }, ""},
+		{func() {}, ""}, // off at the start is nothing that has happened
+		{func() { s.Status, s.Reason = statesync.StatusAtRisk, "full sync running" }, ""},
+		{func() { s.FullSync = statesync.Progress{Full: true, Running: true, Peer: 0, Total: 5000} },
+			"sync-at-risk: state synchronisation is at risk: full sync running\nfull-sync-begun: a full sync from gw-a has begun: about 5000 connections"},
+		{func() { s.FullSync.Running, s.FullSync.Done, s.FullSync.Removed, s.Current = false, 5003, 2, true },
+			"full-sync-done: the full sync from gw-a is done: 5003 connections, 2 stale ones removed"},
+		{func() { s.Status, s.Reason = statesync.StatusOK, "" }, ""},
+		{func() {}, "sync-ok: state synchronisation is OK"},
+		{func() { s.Status = statesync.StatusAtRisk }, ""}, // a moment
+		{func() { s.Status = statesync.StatusOK }, ""},
+		{func() {}, ""},
+		{func() { c.EventsLost, c.EventBuffer = 2, 4096 },
+			"sync-events-lost: the kernel has lost events 2 times: their room was full (4096 bytes); what is missing is found and repaired"},
+		{func() {
+			c.Differences, c.Repairs, s.FullSync = 1, 1, statesync.Progress{Peer: 0, Buckets: 3, Done: 40, Removed: 1}
+		}, "sync-repaired: this member's table differed from gw-a's, and was repaired: 3 buckets, 40 records, 1 stale ones removed"},
+		{func() { s.Peers = []statesync.PeerState{{ID: 2, Evicted: true}} },
+			"sync-evicted: gw-c is too slow, or away: it is not waited for, and gets a repair when it is back"},
+		{func() { s.Peers = []statesync.PeerState{{ID: 2}} }, "sync-returned: gw-c takes part in state synchronisation again"},
+		{func() { s.Status, s.Reason = statesync.StatusOff, "no sync interface is up" }, ""},
+		{func() {}, "sync-off: state synchronisation is off: no sync interface is up"},
+	} {
+		step.change()
+		if got := said(); got != step.want {
+			t.Errorf("step %d:\n got %q\nwant %q", i, got, step.want)
+		}
+	}
+}
+
+func TestInterfaceRates(t *testing.T) {
+	var m meters
+	for i, bytes := range []uint64{0, 1000, 3000, 3000, 0} { // the last after a reset
+		m.sample(int64(i+1)*1e9, statesync.InterfaceState{Name: "sync", SentBytes: bytes, ReceivedBytes: bytes / 2})
+	}
+	if v := m.of["sync"]; v.sent != 0 || v.received != 0 || v.peak != 3000 {
+		t.Errorf("%+v", v)
+	}
+}
