@@ -53,6 +53,29 @@ func (g *Group) Enter(a *syscall.SysProcAttr) {
 	}
 }
 
+// CPU returns the processor time of all that has run in the group so far, those included that have ended: in user space, in the
+// kernel on their behalf, and in interrupts that came while they ran (cpu.stat, usage_usec). It fails for the nil Group.
+func (g *Group) CPU() (time.Duration, error) {
+	if g == nil {
+		return 0, fmt.Errorf("control group: processor time is not known: %w", errNone)
+	}
+	file := filepath.Join(g.path, "cpu.stat")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(text)) {
+		if value, found := strings.CutPrefix(strings.TrimSpace(line), "usage_usec "); found {
+			us, err := strconv.ParseInt(value, 10, 64)
+			if err != nil {
+				return 0, fmt.Errorf("%s: %w", file, err)
+			}
+			return time.Duration(us) * time.Microsecond, nil
+		}
+	}
+	return 0, fmt.Errorf("%s: no usage_usec in it", file)
+}
+
 // Remove kills what is left in the group and in those below it, and removes them.
 func (g *Group) Remove() error {
 	if g == nil {

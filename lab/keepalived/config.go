@@ -3,12 +3,14 @@
 package keepalived
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"path/filepath"
 	"strings"
 	"time"
 
+	"github.com/holdfast-project/holdfast/lab/machine"
 	"github.com/holdfast-project/holdfast/lab/topology"
 )
 
@@ -22,6 +24,11 @@ type Options struct {
 	Advert time.Duration
 	// RealTime gives it its real-time scheduling and memory locking.
 	RealTime bool
+	// Notify returns the command that a member's keepalived runs when its sync group has got a new state, with one more word for it:
+	// primary, backup or fault. nil runs none.
+	Notify func(member string) string
+	// Beside starts what else runs on a machine, each time that it has booted, before keepalived starts there. nil starts nothing.
+	Beside func(ctx context.Context, m *machine.Machine) error
 }
 
 // group is the name of the sync group.
@@ -50,6 +57,9 @@ func Config(lab *topology.Lab, o Options, n *topology.Node) string {
 		line("  vrrp_rt_priority 50")
 		line("  vrrp_no_swap")
 	}
+	if o.Notify != nil {
+		line("  script_user root")
+	}
 	line("}")
 	var names []string
 	var instances strings.Builder
@@ -70,6 +80,11 @@ func Config(lab *topology.Lab, o Options, n *topology.Node) string {
 		line("    %s", name)
 	}
 	line("  }")
+	if o.Notify != nil {
+		for _, word := range [][2]string{{"notify_master", "primary"}, {"notify_backup", "backup"}, {"notify_fault", "fault"}} {
+			line("  %s %q", word[0], o.Notify(n.Name)+" "+word[1])
+		}
+	}
 	line("}")
 	b.WriteString(instances.String())
 	return b.String()

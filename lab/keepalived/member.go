@@ -108,6 +108,11 @@ func (m *member) boot(ctx context.Context) error {
 	if err := m.machine.Boot(); err != nil {
 		return err
 	}
+	if m.opts.Beside != nil {
+		if err := m.opts.Beside(ctx, m.machine); err != nil {
+			return fmt.Errorf("member %s: %w", m.name, err)
+		}
+	}
 	return m.start(ctx)
 }
 

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,6 +19,48 @@ import (
 type Process struct {
 	PID  int
 	Args []string
+}
+
+// CPU returns the processor time that everything on the machine has used since its boot, ended processes included. It needs cgroup v2.
+func (m *Machine) CPU() (time.Duration, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.booted {
+		return 0, fmt.Errorf("machine %s: processor time: the machine is off", m.node.Name)
+	}
+	used, err := m.group.CPU()
+	if err != nil {
+		return 0, fmt.Errorf("machine %s: %w", m.node.Name, err)
+	}
+	return used, nil
+}
+
+// PeakMemory returns the most memory in bytes that the machine's present processes have had resident, each at its own time (VmHWM),
+// summed up. What they share counts for each of them.
+func (m *Machine) PeakMemory() (int64, error) {
+	procs, err := m.Processes()
+	if err != nil {
+		return 0, err
+	}
+	var sum int64
+	for _, p := range procs {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID))
+		if err != nil {
+			continue // gone meanwhile
+		}
+		for line := range strings.Lines(string(text)) {
+			value, found := strings.CutPrefix(line, "VmHWM:")
+			if !found {
+				continue
+			}
+			kb, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")), 10, 64)
+			if err != nil {
+				return 0, fmt.Errorf("machine %s: /proc/%d/status: %w", m.node.Name, p.PID, err)
+			}
+			sum += kb << 10
+		}
+	}
+	return sum, nil
 }
 
 // Processes lists the machine's processes without its init, oldest first as far as numbers tell.

@@ -31,6 +31,8 @@ type Record struct {
 	Socket  string    `json:"socket,omitempty"` // by which an open laboratory takes orders
 	Dir     string    `json:"dir"`
 	Running bool      `json:"-"`
+	// Host is what settings of the machine were before this laboratory raised them.
+	Host map[HostSetting]int `json:"host,omitempty"`
 }
 
 // Entry is this process's laboratory.
@@ -55,12 +57,8 @@ func Open(root, what string) (*Entry, error) {
 	id := "hfl" + strconv.Itoa(os.Getpid())
 	e := &Entry{Record{ID: id, PID: os.Getpid(), Start: start, What: what, Since: time.Now(), Dir: filepath.Join(root, id)}, root}
 	e.Socket = filepath.Join(e.Dir, "lab.sock")
-	text, err := json.MarshalIndent(e.Record, "", "  ")
-	if err != nil {
-		return nil, err
-	}
 	// The record comes first: a directory without one would never be swept.
-	if err := os.WriteFile(e.record(), append(text, '\n'), 0o600); err != nil {
+	if err := e.write(); err != nil {
 		return nil, err
 	}
 	if err := os.Mkdir(e.Dir, 0o700); err != nil {
@@ -71,9 +69,12 @@ func Open(root, what string) (*Entry, error) {
 
 func (e *Entry) record() string { return filepath.Join(e.root, e.ID+".json") }
 
-// Close removes the directory and the record.
+// Close restores what was raised, and removes the directory and the record.
 func (e *Entry) Close() error {
-	return errors.Join(os.RemoveAll(e.Dir), os.Remove(e.record()))
+	return locked(e.root, func() error {
+		all, err := List(e.root)
+		return errors.Join(err, restore(e.Record, all), os.RemoveAll(e.Dir), os.Remove(e.record()))
+	})
 }
 
 // List returns all records, of running and of killed laboratories.
@@ -105,8 +106,13 @@ func List(root string) ([]Record, error) {
 	return out, nil
 }
 
-// Sweep removes what killed laboratories left, and returns their records.
-func Sweep(root string) ([]Record, error) {
+// Sweep removes what killed laboratories left, restores what they raised, and returns their records.
+func Sweep(root string) (swept []Record, err error) {
+	err = locked(root, func() error { swept, err = sweep(root); return err })
+	return swept, err
+}
+
+func sweep(root string) ([]Record, error) {
 	all, err := List(root)
 	if err != nil {
 		return nil, err
@@ -117,7 +123,7 @@ func Sweep(root string) ([]Record, error) {
 		if r.Running {
 			continue
 		}
-		errs = append(errs, killMarked(r.PID), cgroup.Sweep(r.PID), os.RemoveAll(r.Dir))
+		errs = append(errs, killMarked(r.PID), cgroup.Sweep(r.PID), os.RemoveAll(r.Dir), restore(r, all))
 		if err := os.Remove(filepath.Join(root, r.ID+".json")); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)
 		}

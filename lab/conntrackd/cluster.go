@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package conntrackd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/holdfast-project/holdfast/lab/keepalived"
+	"github.com/holdfast-project/holdfast/lab/machine"
+	"github.com/holdfast-project/holdfast/lab/topology"
+)
+
+// Options say how the two are configured.
+type Options struct {
+	// Name is the system's name in reports; "" makes conntrackd or conntrackd-direct.
+	Name string
+	// Dir is an existing directory for configurations, logs and sockets, of a short path.
+	Dir string
+	// Advert is keepalived's advertisement interval.
+	Advert time.Duration
+	// Direct puts entries straight into the backup's kernel instead of a cache of its own that is committed at a takeover.
+	Direct bool
+}
+
+// Cluster is keepalived and conntrackd on both members of a topology. It is a machine.System and safe for concurrent use.
+type Cluster struct {
+	*keepalived.Cluster
+	opts Options
+}
+
+var _ machine.System = (*Cluster)(nil)
+
+// New writes the members' configurations; they are off until Boot. Close must be called in any case.
+func New(lab *topology.Lab, o Options) (*Cluster, error) {
+	if o.Name == "" {
+		o.Name = "conntrackd"
+		if o.Direct {
+			o.Name = "conntrackd-direct"
+		}
+	}
+	dir, err := filepath.Abs(o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	o.Dir = dir
+	for _, n := range lab.OfKind(topology.Member) {
+		if err := writeFiles(lab, o, n); err != nil {
+			return nil, err
+		}
+	}
+	c := &Cluster{opts: o}
+	c.Cluster, err = keepalived.New(lab, keepalived.Options{
+		Name: o.Name, Dir: o.Dir, Advert: o.Advert, RealTime: true, Beside: c.start,
+		Notify: func(member string) string { return o.path(member, "primary-backup.sh") },
+	})
+	return c, err
+}
+
+// pollEvery is how often a daemon that starts is asked whether it answers.
+const pollEvery = 5 * time.Millisecond
+
+// start starts conntrackd on a machine and waits until it answers.
+func (c *Cluster) start(ctx context.Context, m *machine.Machine) error {
+	member := m.Node().Name
+	path, err := exec.LookPath("conntrackd")
+	if err != nil {
+		return fmt.Errorf("%w: install Debian's package conntrackd", err)
+	}
+	for _, file := range []string{"conntrackd.lock", "conntrackd.ctl"} { // what a machine without power left
+		if err := os.Remove(c.opts.path(member, file)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	out, err := os.OpenFile(c.opts.path(member, "conntrackd.out"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	defer out.Close() // the daemon has its own
+	cmd := exec.Command(path, "-C", c.opts.path(member, "conntrackd.conf"))
+	cmd.Stdout, cmd.Stderr = out, out
+	run, err := m.Start(cmd)
+	if err != nil {
+		return err
+	}
+	for {
+		_, err := c.Stats(member)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-run.Done():
+			return fmt.Errorf("conntrackd ended: %w: see %s", run.Wait(), out.Name())
+		case <-ctx.Done():
+			return fmt.Errorf("conntrackd does not answer: %w", err)
+		case <-time.After(pollEvery):
+		}
+	}
+}
+
+// Direct tells whether entries go straight into the backup's kernel.
+func (c *Cluster) Direct() bool { return c.opts.Direct }
+
+// Command runs conntrackd as a client on a member ("-c" commits) and returns when that has ended.
+func (c *Cluster) Command(ctx context.Context, member string, args ...string) error {
+	m, err := c.Machine(member)
+	if err != nil {
+		return err
+	}
+	path, err := exec.LookPath("conntrackd")
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command(path, append([]string{"-C", c.opts.path(member, "conntrackd.conf")}, args...)...)
+	run, err := m.Start(cmd)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-run.Done():
+		if err := run.Wait(); err != nil {
+			return fmt.Errorf("member %s: conntrackd %v: %w", member, args, err)
+		}
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("member %s: conntrackd %v: %w", member, args, ctx.Err())
+	}
+}
+
+// AtRest tells whether no script of keepalived's runs on a member, and none is about to: the last one was for this state.
+func (c *Cluster) AtRest(member, state string) bool {
+	text, err := os.ReadFile(c.opts.path(member, "script.log"))
+	if err != nil {
+		return false
+	}
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	return slices.Equal(strings.Fields(lines[len(lines)-1])[1:], []string{"done", state})
+}
