@@ -16,7 +16,6 @@ import (
 
 	"github.com/holdfast-project/holdfast/internal/control"
 	"github.com/holdfast-project/holdfast/lab/members"
-	"github.com/holdfast-project/holdfast/lab/report"
 	"github.com/holdfast-project/holdfast/lab/topology"
 )
 
@@ -300,13 +299,4 @@ func (c *loaded) close() error {
 		errs = append(errs, os.RemoveAll(c.dir))
 	}
 	return errors.Join(errs...)
-}
-
-// WriteMetrics writes the rows as one table for a person, a line for each system and metric.
-func (r Result) WriteMetrics(w io.Writer, s report.Style) error {
-	table := report.Table{Columns: []string{"case", "system", "metric", "n", "median", "worst"}}
-	for _, row := range r.Rows {
-		table.Add(false, row.Case, row.System, row.Metric, fmt.Sprint(row.N), fmt.Sprintf("%.2f", row.Median), fmt.Sprintf("%.2f", row.Worst))
-	}
-	return table.Write(w, s)
 }

@@ -38,7 +38,7 @@ func Failover(ctx context.Context, cfg Config) (Result, error) {
 	}
 	began := time.Now()
 	r := &run{cfg: cfg, result: Result{
-		Benchmark: "failover", Started: began.Round(0), Host: thisHost(), Rounds: cfg.Rounds, Stress: cfg.Stress.String(),
+		Benchmark: benchFailover, Started: began.Round(0), Host: thisHost(), Rounds: cfg.Rounds, Stress: cfg.Stress.String(),
 	}}
 	for round := 1; round <= cfg.Rounds && ctx.Err() == nil; round++ {
 		for i := range cfg.Systems {
@@ -127,7 +127,7 @@ func (r *run) on(ctx context.Context, round int, s System, spec topology.Spec, f
 	if ctx.Err() != nil {
 		return
 	}
-	stand, err := r.open(ctx, s, spec, observe.Options{Priority: senderPriority})
+	stand, err := open(ctx, r.cfg.Dir, s, spec, observe.Options{Priority: senderPriority}, nil)
 	if err == nil {
 		err = errors.Join(fn(ctx, stand.stage, round, s), stand.close())
 	}

@@ -55,12 +55,26 @@ type Trial struct {
 	Unsettled string  `json:"unsettled,omitempty"`
 }
 
+// Measure is one measurement of a benchmark whose cases have different figures.
+type Measure struct {
+	Round  int    `json:"round"`
+	Case   string `json:"case"`
+	System string `json:"system"`
+	// Values are the figures by metric.
+	Values map[string]float64 `json:"values"`
+	// Note says what a reader of the figures should know; "" if there is nothing.
+	Note string `json:"note,omitempty"`
+}
+
 // Failure is a trial that could not be made.
 type Failure struct {
 	Round  int    `json:"round"`
 	System string `json:"system"`
 	Error  string `json:"error"`
 }
+
+// benchFailover is the benchmark whose results have tables of their own.
+const benchFailover = "failover"
 
 // Result is the outcome of a benchmark; its rows are what others compare, its trials what they come from.
 type Result struct {
@@ -72,6 +86,7 @@ type Result struct {
 	Stress    string    `json:"stress"`
 	Rows      []Row     `json:"rows"`
 	Trials    []Trial   `json:"trials"`
+	Measures  []Measure `json:"measures,omitempty"`
 	Failures  []Failure `json:"failures,omitempty"`
 }
 
@@ -172,6 +187,9 @@ func encode(w io.Writer, v any) error {
 
 // WriteText writes the rows as tables for a person, one for each case.
 func (r Result) WriteText(w io.Writer, s report.Style) error {
+	if r.Benchmark != benchFailover {
+		return r.WriteMetrics(w, s)
+	}
 	type key struct{ name, system, metric string }
 	rows := map[key]Row{}
 	var order []key
@@ -211,6 +229,9 @@ func (r Result) WriteText(w io.Writer, s report.Style) error {
 
 // WriteMarkdown writes the rows as one table in Markdown, a line for each case and system.
 func (r Result) WriteMarkdown(w io.Writer) error {
+	if r.Benchmark != benchFailover {
+		return r.markdownMetrics(w)
+	}
 	p := func(format string, a ...any) error { _, err := fmt.Fprintf(w, format, a...); return err }
 	errs := []error{
 		p("%d rounds on %d processors, Linux %s, %s (load %.1f before)\n\n", r.Rounds, r.Host.CPUs, r.Host.Kernel, r.Started.Format("2006-01-02"), r.Host.Load),

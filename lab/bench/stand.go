@@ -21,8 +21,9 @@ type stand struct {
 	undo  []func() error // the last one first
 }
 
-// open builds a topology, boots a system on it and observes it. On error nothing is left.
-func (r *run) open(ctx context.Context, s System, spec topology.Spec, o observe.Options) (_ *stand, err error) {
+// open builds a topology, boots a system on it and observes it; its files go into a directory below within. prepare, if it is not
+// nil, gets the topology before the system boots. On error nothing is left.
+func open(ctx context.Context, within string, s System, spec topology.Spec, o observe.Options, prepare func(*topology.Lab) error) (_ *stand, err error) {
 	sd := &stand{}
 	defer func() {
 		if err != nil {
@@ -34,7 +35,12 @@ func (r *run) open(ctx context.Context, s System, spec topology.Spec, o observe.
 		return nil, err
 	}
 	sd.later("close topology", lab.Close)
-	dir, err := os.MkdirTemp(r.cfg.Dir, "b")
+	if prepare != nil {
+		if err := prepare(lab); err != nil {
+			return nil, err
+		}
+	}
+	dir, err := os.MkdirTemp(within, "b")
 	if err != nil {
 		return nil, err
 	}

@@ -35,9 +35,9 @@ func (r *run) stress(ctx context.Context, name string) {
 		if ctx.Err() != nil {
 			break
 		}
-		sd, err := r.open(ctx, s, stressSpec(name, i, r.cfg.Members), observe.Options{
+		sd, err := open(ctx, r.cfg.Dir, s, stressSpec(name, i, r.cfg.Members), observe.Options{
 			Priority: senderPriority, Rate: max(1, stressRate/len(systems)), Every: stressEvery,
-		})
+		}, nil)
 		if err != nil {
 			r.failed(1, s, err)
 			continue
