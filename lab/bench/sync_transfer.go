@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"github.com/holdfast-project/holdfast/lab/topology"
 )
 
 // settleAcks is how long after the last record the two may still talk about it; that time is counted as theirs too.
@@ -79,7 +77,9 @@ func (sd *syncStand) bothCPU() (active, standby time.Duration, err error) {
 	return active, standby, err
 }
 
-func perRecord(d time.Duration, n int) float64 { return float64(d) / float64(time.Microsecond) / float64(n) }
+func perRecord(d time.Duration, n int) float64 {
+	return float64(d) / float64(time.Microsecond) / float64(n)
+}
 
 // commit puts what the standby has in a cache into its kernel and adds what it cost; it does nothing where there is no cache.
 func (sd *syncStand) commit(ctx context.Context, want int, values map[string]float64, n int) error {
@@ -152,64 +152,52 @@ func (sd *syncStand) fullSync(ctx context.Context, n, rate int) (Measure, error)
 	return m, err
 }
 
-// join boots the standby and waits until it has n connections, in its kernel or in a cache. first is when it had the first ones of
-// them.
-func (sd *syncStand) join(ctx context.Context, n int) (first, end time.Time, err error) {
-	type counted struct {
-		first, end time.Time
-		got        int
-		err        error
-	}
-	done := make(chan counted, 1)
-	booted := make(chan error, 1)
-	go func() {
-		bounded, cancel := context.WithTimeout(ctx, bootWithin)
-		defer cancel()
-		err := sd.stage.System.PowerOn(bounded, sd.standby.Name)
-		if err == nil {
-			err = sd.stage.Faults.Replug(sd.standby.Name)
-		}
-		if err == nil {
-			err = prepareMember(sd.standby)
-		}
-		booted <- err
-	}()
-	go func() {
-		var c counted
-		// It has a kernel, or answers, only some time after its boot began.
-		for c.first.IsZero() && c.err == nil {
-			if m, err := sd.stage.System.Machine(sd.standby.Name); err != nil {
-				c.err = err
-			} else if m.Booted() {
-				if got, err := sd.held(); err == nil && got >= max(1, n/1000) {
-					c.first = time.Now()
-				}
-			}
-			c.err = errors.Join(c.err, wait(ctx, countEvery/4))
-		}
-		if c.err == nil {
-			c.end, c.got, c.err = await(ctx, n, sd.held)
-		}
-		done <- c
-	}()
-	bounded := time.NewTimer(joinWithin)
-	defer bounded.Stop()
-	if err := <-booted; err != nil {
-		return first, end, err
-	}
-	select {
-	case c := <-done:
-		if c.err == nil && c.got < n {
-			c.err = fmt.Errorf("%s knows %d of %d connections", sd.standby.Name, c.got, n)
-		}
-		return c.first, c.end, c.err
-	case <-bounded.C:
-		return first, end, fmt.Errorf("%s knows nothing of %d connections after %v", sd.standby.Name, n, joinWithin)
-	}
-}
-
 // joinWithin bounds the time until a member that boots has got all connections.
 const joinWithin = 2 * time.Minute
 
-// tuplesOf is for the case that looks at single connections.
-var _ = topology.Member
+// join boots the standby and waits until it has n connections, in its kernel or in a cache. first is when it had the first thousandth
+// of them.
+func (sd *syncStand) join(ctx context.Context, n int) (first, end time.Time, err error) {
+	ctx, cancel := context.WithTimeout(ctx, joinWithin)
+	defer cancel()
+	booted := make(chan error, 1)
+	go func() {
+		err := sd.stage.System.PowerOn(ctx, sd.standby.Name)
+		if err == nil {
+			err = sd.stage.Faults.Replug(sd.standby.Name)
+		}
+		booted <- err
+	}()
+	first, end, err = sd.arrival(ctx, n)
+	if berr := <-booted; berr != nil {
+		return first, end, errors.Join(berr, err)
+	}
+	if err != nil {
+		return first, end, err
+	}
+	return first, end, prepareMember(sd.standby)
+}
+
+// arrival waits until the standby, which boots, has its first and then all of n connections.
+func (sd *syncStand) arrival(ctx context.Context, n int) (first, end time.Time, err error) {
+	m, err := sd.stage.System.Machine(sd.standby.Name)
+	if err != nil {
+		return first, end, err
+	}
+	for first.IsZero() {
+		if m.Booted() { // before that it has no kernel to ask
+			// Its software may not answer yet.
+			if got, err := sd.held(); err == nil && got >= max(1, n/1000) {
+				first = time.Now()
+			}
+		}
+		if err := wait(ctx, countEvery/4); err != nil {
+			return first, end, fmt.Errorf("%s knows nothing of %d connections: %w", sd.standby.Name, n, err)
+		}
+	}
+	end, got, err := await(ctx, n, sd.held)
+	if err == nil && got < n {
+		err = fmt.Errorf("%s knows %d of %d connections", sd.standby.Name, got, n)
+	}
+	return first, end, err
+}

@@ -10,8 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/holdfast-project/holdfast/lab/keepalived"
@@ -106,11 +104,23 @@ func (c *Cluster) start(ctx context.Context, m *machine.Machine) error {
 	}
 }
 
-// Direct tells whether entries go straight into the backup's kernel.
-func (c *Cluster) Direct() bool { return c.opts.Direct }
+// Cached returns how many connections of the other member a member has in its external cache; ok is false when it has none, because
+// they are in its kernel.
+func (c *Cluster) Cached(member string) (n int, ok bool, err error) {
+	if c.opts.Direct {
+		return 0, false, nil
+	}
+	s, err := c.Stats(member)
+	return s.External, true, err
+}
 
-// Command runs conntrackd as a client on a member ("-c" commits) and returns when that has ended.
-func (c *Cluster) Command(ctx context.Context, member string, args ...string) error {
+// Commit puts a member's external cache into its kernel, and returns when that is done.
+func (c *Cluster) Commit(ctx context.Context, member string) error {
+	return c.command(ctx, member, "-c")
+}
+
+// command runs conntrackd as a client on a member ("-c" commits) and returns when that has ended.
+func (c *Cluster) command(ctx context.Context, member string, args ...string) error {
 	m, err := c.Machine(member)
 	if err != nil {
 		return err
@@ -133,14 +143,4 @@ func (c *Cluster) Command(ctx context.Context, member string, args ...string) er
 	case <-ctx.Done():
 		return fmt.Errorf("member %s: conntrackd %v: %w", member, args, ctx.Err())
 	}
-}
-
-// AtRest tells whether no script of keepalived's runs on a member, and none is about to: the last one was for this state.
-func (c *Cluster) AtRest(member, state string) bool {
-	text, err := os.ReadFile(c.opts.path(member, "script.log"))
-	if err != nil {
-		return false
-	}
-	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
-	return slices.Equal(strings.Fields(lines[len(lines)-1])[1:], []string{"done", state})
 }
