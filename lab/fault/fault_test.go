@@ -105,15 +105,15 @@ func (w *wire) must(err error) {
 
 func TestCutIsOneWay(t *testing.T) {
 	w := newWire(t, 2)
-	w.must(w.Drop("fw1", "ext", fault.From, 1, 0))
+	w.must(w.Drop("fw1", "ext", fault.From, fault.Loss{Probability: 1}))
 	if got := w.got("fw1", 10); got["fw2"] != 0 || got["client1"] != 0 {
 		t.Errorf("frames from fw1 arrived: %v", got)
 	}
 	if got := w.got("fw2", 10); got["fw1"] != 10 {
 		t.Errorf("frames to fw1: %v, want all 10", got)
 	}
-	w.must(w.Drop("fw1", "ext", fault.From, 0, 0))
-	w.must(w.Drop("fw1", "ext", fault.To, 1, 0))
+	w.must(w.Drop("fw1", "ext", fault.From, fault.Loss{Probability: 0}))
+	w.must(w.Drop("fw1", "ext", fault.To, fault.Loss{Probability: 1}))
 	if got := w.got("fw1", 10); got["fw2"] != 10 {
 		t.Errorf("frames from fw1: %v, want all 10", got)
 	}
@@ -129,11 +129,11 @@ func TestCutIsOneWay(t *testing.T) {
 
 func TestCutOfOneEtherType(t *testing.T) {
 	w := newWire(t, 2)
-	w.must(w.Drop("fw1", "ext", fault.From, 1, 0x88b5))
+	w.must(w.Drop("fw1", "ext", fault.From, fault.Loss{Probability: 1, EtherType: 0x88b5}))
 	if got := w.got("fw1", 10); got["fw2"] != 10 {
 		t.Errorf("another EtherType was cut: %v", got)
 	}
-	w.must(w.Drop("fw1", "ext", fault.From, 1, testType))
+	w.must(w.Drop("fw1", "ext", fault.From, fault.Loss{Probability: 1, EtherType: testType}))
 	if got := w.got("fw1", 10); got["fw2"] != 0 {
 		t.Errorf("the EtherType was not cut: %v", got)
 	}
@@ -141,7 +141,7 @@ func TestCutOfOneEtherType(t *testing.T) {
 
 func TestLossIsAFifth(t *testing.T) {
 	w := newWire(t, 2)
-	w.must(w.Drop("fw1", "ext", fault.From, 0.2, 0))
+	w.must(w.Drop("fw1", "ext", fault.From, fault.Loss{Probability: 0.2}))
 	const sent = 2000
 	// Five standard deviations of a binomial of 2000 and 0.2 are 89.
 	if got := w.got("fw1", sent)["fw2"]; got < 1511 || got > 1689 {
@@ -187,7 +187,7 @@ func TestSplit(t *testing.T) {
 
 func TestHarmOutlivesBoot(t *testing.T) {
 	w := newWire(t, 2)
-	w.must(w.Drop("fw1", "ext", fault.To, 1, 0))
+	w.must(w.Drop("fw1", "ext", fault.To, fault.Loss{Probability: 1}))
 	w.must(w.lab.Renew("fw1"))
 	w.must(w.Replug("fw1"))
 	fw1, err := w.lab.Node("fw1")

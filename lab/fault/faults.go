@@ -63,10 +63,22 @@ func (f *Faults) Close() error {
 	return errors.Join(errs...)
 }
 
-// Drop loses frames of a node on a segment with the given probability; 1 is a cut, 0 ends it. A non-zero etherType limits it
-// to that one (0x88b5: the cluster's own protocol is silent while its addresses still answer).
-func (f *Faults) Drop(node, segment string, d Direction, probability float64, etherType uint16) error {
-	return f.change(node, segment, d, func(h *bpf.Harm) { h.Loss, h.EtherType = probability, etherType })
+// Loss says which frames are lost.
+type Loss struct {
+	// Probability is from 0 (nothing is lost any more) to 1 (a cut).
+	Probability float64
+	// EtherType limits it to that one if it is not 0 (0x88b5: the cluster's own protocol is silent while its addresses still
+	// answer), FrameType to frames of that type of the cluster's protocol.
+	EtherType uint16
+	FrameType uint8
+}
+
+// Drop loses frames of a node on a segment.
+func (f *Faults) Drop(node, segment string, d Direction, l Loss) error {
+	if l.FrameType != 0 {
+		l.EtherType = ccpEtherType
+	}
+	return f.change(node, segment, d, func(h *bpf.Harm) { h.Loss, h.EtherType, h.FrameType = l.Probability, l.EtherType, l.FrameType })
 }
 
 // Duplicate sends a node's frames on a segment twice with the given probability; 0 ends it.

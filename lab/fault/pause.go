@@ -33,7 +33,7 @@ func (f *Faults) silence(s machine.System, member string, probability float64) e
 	}
 	var errs []error
 	for _, p := range n.Ports {
-		errs = append(errs, f.Drop(member, p.Segment, Both, probability, 0))
+		errs = append(errs, f.Drop(member, p.Segment, Both, Loss{Probability: probability}))
 	}
 	return errors.Join(errs...)
 }

@@ -35,6 +35,10 @@ type Options struct {
 	Extra string
 	// Interfaces has YAML added to interfaces by segment: "monitored: false".
 	Interfaces map[string][]string
+	// Ruleset is nftables text that every member loads when it boots, before its daemon starts; "" is none.
+	Ruleset string
+	// Sysctls are set when a member boots, below /proc/sys/net: "netfilter/nf_conntrack_udp_timeout".
+	Sysctls map[string]string
 	// Builds names the members that are not of ThisBuild at first.
 	Builds map[string]Build
 }

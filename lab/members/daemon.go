@@ -20,6 +20,7 @@ import (
 
 	"github.com/holdfast-project/holdfast/internal/control"
 	"github.com/holdfast-project/holdfast/lab/machine"
+	"github.com/holdfast-project/holdfast/lab/ruleset"
 )
 
 // Member is one member: a machine and the daemon on it. It is safe for concurrent use.
@@ -104,7 +105,24 @@ func (m *Member) boot() error {
 	if err := m.machine.Boot(); err != nil {
 		return err
 	}
+	if err := m.prepare(); err != nil {
+		return fmt.Errorf("member %s: %w", m.name, err)
+	}
 	return m.start()
+}
+
+// prepare does what a machine's own services do before the daemon starts.
+func (m *Member) prepare() error {
+	ns := m.machine.Node().NS
+	for _, key := range sorted(m.opts.Sysctls) {
+		if err := ns.Sysctl(key, m.opts.Sysctls[key]); err != nil {
+			return err
+		}
+	}
+	if m.opts.Ruleset == "" {
+		return nil
+	}
+	return ruleset.Load(ns, m.opts.Expand(m.opts.Ruleset))
 }
 
 // awaitEnd waits until the daemon has ended.

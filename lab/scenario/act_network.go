@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/holdfast-project/holdfast/ccp"
 	"github.com/holdfast-project/holdfast/lab/fault"
 )
 
@@ -76,6 +77,7 @@ type drop struct {
 	direction     fault.Direction
 	probability   float64
 	etherType     uint16
+	frames        ccp.Type // 0: all
 }
 
 func (a drop) run(_ context.Context, r *runner) error {
@@ -86,13 +88,18 @@ func (a drop) run(_ context.Context, r *runner) error {
 	if err := r.faults.Prepare(a.node); err != nil {
 		return err
 	}
+	if a.frames != 0 {
+		what = fmt.Sprintf("%s frames", a.frames)
+	}
 	if a.probability > 0 {
 		r.harm(a.node, "%.0f%% of %s %s it lost on %s", a.probability*100, what, a.direction, a.segment)
 	} else {
 		r.heal(a.node, "nothing is lost any more on %s", a.segment)
 	}
 	return r.eachSegment(a.node, a.segment, func(segment string) error {
-		return r.faults.Drop(a.node, segment, a.direction, a.probability, a.etherType)
+		return r.faults.Drop(a.node, segment, a.direction, fault.Loss{
+			Probability: a.probability, EtherType: a.etherType, FrameType: uint8(a.frames),
+		})
 	})
 }
 

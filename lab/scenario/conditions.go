@@ -129,6 +129,36 @@ var conditions = map[string]func(*parser, *words) condition{
 	},
 	"history": func(p *parser, w *words) condition { return history{p.member(w), w.compare(false)} },
 
+	"conversations": func(_ *parser, w *words) condition { return talksCondition(w) },
+	"ftp-holding":   func(*parser, *words) condition { return holding{} },
+	"gateway-resets": func(_ *parser, w *words) condition {
+		return gatewayResets{w.compare(false)}
+	},
+	"tables": func(_ *parser, w *words) condition {
+		w.must("equal")
+		return tablesEqual{}
+	},
+	"entries": func(p *parser, w *words) condition {
+		w.must("on")
+		return entries{p.member(w), w.compare(false)}
+	},
+	"sync": func(p *parser, w *words) condition {
+		s := syncIs{member: p.member(w)}
+		w.must("==")
+		s.status, s.reason = w.oneOf("status", "ok", "at-risk", "off"), w.phrase()
+		return s
+	},
+	"verified": func(p *parser, w *words) condition {
+		v := verified{member: p.member(w)}
+		w.must("==")
+		v.equal = w.oneOf("result", "equal", "different") == "equal"
+		return v
+	},
+	"memory": func(p *parser, w *words) condition { return memory{p.member(w), w.compare(false)} },
+	"churn": func(_ *parser, w *words) condition {
+		return churned{w.oneOf("word", churnWords...), w.compare(false)}
+	},
+
 	"lost":             func(_ *parser, w *words) condition { return udp{"lost", w.compare(false)} },
 	"duplicated":       func(_ *parser, w *words) condition { return udp{"duplicated", w.compare(false)} },
 	"gap":              func(_ *parser, w *words) condition { return udp{"gap", w.compare(true)} },

@@ -33,6 +33,10 @@
 //	  boot later fw3               # these members are off at first
 //	  interface sync monitored: false   # a line of YAML for the interface of a segment
 //	  version fw3 next             # this member's daemon is holdfastd-next
+//	  ruleset stateful             # members load package ruleset's rules at boot, before their daemons start
+//	  ruleset                      # or nftables text of the scenario's own, indented further; both are added up
+//	    table inet more { ... }
+//	  sysctl netfilter/nf_conntrack_udp_timeout 4   # members set it at boot; below /proc/sys/net
 //	  yaml                         # more of cluster.yaml: all lines that are indented further, as they are
 //	    devices: {weights: {disk: 3}}
 //
@@ -41,6 +45,11 @@
 //	  udp 1000 v4 priority 20      # one family only; SCHED_FIFO priority of the senders
 //	  tcp                          # a stream beside it
 //	  probe                        # ask for VIPs by ARP and ND on every cluster segment, record who answers
+//	  conversation ssh             # a connection that lives from the step converse on; see package conversation for the kinds
+//	  conversation ftp v6 from server1 to client1 hold 2s
+//	  conversation udp to vip times 20              # to the gateway's address on the client's segment, for a DNAT rule
+//	  conversation download size 1GB over 20s       # compared byte by byte
+//	  conversation everything      # each kind over IPv4 and IPv6: straight, from server1 to client1, and from client1 to vip
 //
 //	steps
 //	  start-from fw1               # the cluster is at rest and fw1 serves
@@ -68,12 +77,16 @@
 //	admin down M [permanent], admin up M
 //	unplug N SEG [node|switch], plug ...     pull the cable at one end, at the switch if not said
 //	switch-down SEG [stagger D], switch-up SEG [stagger D]
-//	cut N SEG|all from|to|both [ethertype 0x88b5], uncut N SEG|all
-//	lose N SEG|all from|to|both 20%          0% ends it
+//	cut N SEG|all from|to|both [ethertype 0x88b5|ccp TYPE], uncut N SEG|all
+//	lose N SEG|all from|to|both 20% [ccp TYPE]   0% ends it; TYPE is that of a frame of CCP, like sync or hello
 //	duplicate N SEG|all from|to|both 50%
 //	split SEG|all A,B | C,D                  nodes of different groups do not hear each other
 //	join SEG|all
 //	flood SEG garbage|replay RATE            frames a second, from a station on the segment, until flood-stop SEG
+//	converse [within D]                      begin the conversations, wait until each has had an exchange, and mark
+//	no-new-connections                       from now on members that are on forward only what their tables know
+//	churn RATE [udp|tcp] [v6] [from N] [to N|vip] [answer] [close] [count N]   new connections a second, until count or
+//	churn-stop                               the end of all of them; see package churn
 //	stress ARGUMENTS, stress-stop            stress-ng
 //	pause M, resume M                        the whole machine; see package fault
 //	clock-step D                             the host's wall clock, only if allowed
@@ -106,6 +119,18 @@
 //	lost OP N, gap OP D, duplicated OP N     of the UDP traffic since the mark; gap: the longest of all flows
 //	tcp-gap OP D                             the longest stop of the TCP stream since the mark
 //	tcp-resets OP N                          its connections that ended before they should
+//	conversations alive|finished OP N [KIND] how many; "== all": as many as there are
+//	conversations gap OP D [KIND]            the longest stop of any since the mark
+//	conversations lost OP N [KIND]           datagrams that did not come, over the whole run
+//	ftp-holding                              every FTP client has agreed on a data connection and not opened it yet
+//	gateway-resets OP N                      RSTs that members made since the mark; see package reset
+//	churn opened|answered|unanswered|closed|skipped|rate OP N   of all churns of the run together
+//	tables equal                             all members that are on have the connections and expectations of the one that serves,
+//	                                         in the same state, as the conntrack command lists them
+//	entries on M OP N                        how many of these a member has
+//	sync M == ok|at-risk|off [TEXT]          what a member says of synchronisation; TEXT occurs in the reason
+//	verified M == equal|different            what "holdfast sync verify" says on M
+//	memory M OP N                            resident memory of its daemon in MiB
 //	answers-by-two OP N, dual OP D           VIPs answered by two members, how many probes and for how long
 //	forwarded-by-two OP N                    packets that left through two members
 //	served-by M                              M answered all the latest probes

@@ -11,9 +11,11 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/holdfast-project/holdfast/lab/conversation"
 	"github.com/holdfast-project/holdfast/lab/pcap"
 	"github.com/holdfast-project/holdfast/lab/prober"
 	"github.com/holdfast-project/holdfast/lab/report"
+	"github.com/holdfast-project/holdfast/lab/reset"
 	"github.com/holdfast-project/holdfast/lab/topology"
 	"github.com/holdfast-project/holdfast/lab/traffic"
 )
@@ -25,6 +27,8 @@ type instruments struct {
 	probers []*prober.Prober
 	watches []*prober.Watch
 	records map[string]*pcap.Recorder // by segment
+	talks   *conversation.Group       // once they have begun
+	resets  *reset.Watch
 }
 
 // settle is how long after the end of a window its traffic is judged: what is still under way is not lost.
@@ -59,6 +63,13 @@ func (r *runner) startTraffic(ctx context.Context) error {
 		if err := r.startStreams(ctx, clients[0], servers[0]); err != nil {
 			return err
 		}
+	}
+	if len(t.Talks) > 0 {
+		w, err := reset.Start(ctx, r.lab)
+		if err != nil {
+			return err
+		}
+		r.resets = w
 	}
 	if !t.Probe {
 		return nil
@@ -149,6 +160,12 @@ func (r *runner) stopTraffic() error {
 		_, err := w.Stop()
 		errs = append(errs, err)
 	}
+	if r.talks != nil {
+		errs = append(errs, r.talks.Stop())
+	}
+	if r.resets != nil {
+		errs = append(errs, r.resets.Stop())
+	}
 	return errors.Join(errs...)
 }
 
@@ -194,6 +211,8 @@ type Details struct {
 	TCP     *traffic.StreamReport  `json:"tcp,omitempty"`
 	Probers []prober.Report        `json:"probers,omitempty"`
 	Forward []prober.ForwardReport `json:"forward,omitempty"`
+	Talks   []conversation.Report  `json:"conversations,omitempty"`
+	Resets  []reset.Reset          `json:"resets,omitempty"`
 }
 
 // details are the measurements since the last mark.
@@ -216,6 +235,12 @@ func (r *runner) details() Details {
 	}
 	for _, w := range r.watches {
 		d.Forward = append(d.Forward, w.Window(r.marked, now))
+	}
+	if r.talks != nil {
+		d.Talks = r.talks.Window(r.marked, now)
+	}
+	if r.resets != nil {
+		d.Resets, _ = r.resets.Window(r.marked, now)
 	}
 	return d
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/holdfast-project/holdfast/lab/members"
+	"github.com/holdfast-project/holdfast/lab/ruleset"
 	"github.com/holdfast-project/holdfast/lab/topology"
 )
 
@@ -53,9 +54,10 @@ type parser struct {
 	sc       *Scenario
 	line     int
 	block    string
-	segments bool // the file names its own
-	yaml     int  // how far the open yaml paragraph's first word is indented, plus 1; 0: none is open
-	below    int  // how far that paragraph's first line is
+	segments bool    // the file names its own
+	open     *string // what the open paragraph's lines are added to
+	yaml     int     // how far that paragraph's first word is indented, plus 1; 0: none is open
+	below    int     // how far that paragraph's first line is
 	errs     []error
 	refs     []reference
 }
@@ -66,28 +68,28 @@ type reference struct {
 	kind, name string
 }
 
-// paragraph takes a line of YAML, which goes on while lines are indented further than the word that began it. It is taken as it is
-// but for the indentation of its first line: here a # and a colon are YAML's.
+// paragraph takes a line of YAML or of rules, which go on while lines are indented further than the word that began them. It is
+// taken as it is but for the indentation of its first line: here a # and a colon are not ours.
 func (p *parser) paragraph(line string) bool {
 	indent := len(line) - len(strings.TrimLeft(line, " "))
-	if p.yaml == 0 {
-		if p.block == "cluster" && strings.TrimSpace(line) == "yaml" {
-			p.yaml, p.below = indent+1, 0
-			return true
-		}
-		return false
-	}
-	if strings.TrimSpace(line) == "" {
+	if p.yaml > 0 && strings.TrimSpace(line) == "" {
 		return true
 	}
 	if indent < p.yaml {
 		p.yaml = 0
+	}
+	if p.yaml == 0 {
+		into := map[string]*string{"yaml": &p.sc.Cluster.YAML, "ruleset": &p.sc.Cluster.Ruleset}[strings.TrimSpace(line)]
+		if p.block == "cluster" && into != nil {
+			p.yaml, p.below, p.open = indent+1, 0, into
+			return true
+		}
 		return false
 	}
 	if p.below == 0 {
 		p.below = indent
 	}
-	p.sc.Cluster.YAML += strings.TrimRight(line[min(indent, p.below):], " ") + "\n"
+	*p.open += strings.TrimRight(line[min(indent, p.below):], " ") + "\n"
 	return true
 }
 
@@ -206,13 +208,22 @@ func (p *parser) cluster(w *words) {
 		}
 		name := p.member(w)
 		c.Builds[name] = build(w)
+	case "ruleset":
+		w.must("stateful")
+		c.Ruleset += ruleset.Stateful
+	case "sysctl":
+		name := w.next("name below net, like netfilter/nf_conntrack_udp_timeout")
+		if c.Sysctls == nil {
+			c.Sysctls = map[string]string{}
+		}
+		c.Sysctls[name] = w.next("value")
 	case "boot":
 		w.must("later")
 		for w.more() {
 			c.Later = append(c.Later, p.member(w))
 		}
 	default:
-		bad("cluster has no %q: profile, recovery, transport, attach, timer, vmac, neighbours, interface, version, boot, yaml", word)
+		bad("cluster has no %q: profile, recovery, transport, attach, timer, vmac, neighbours, interface, version, boot, ruleset, sysctl, yaml", word)
 	}
 	w.end()
 }
@@ -239,8 +250,10 @@ func (p *parser) traffic(w *words) {
 		t.TCP = true
 	case "probe":
 		t.Probe = true
+	case "conversation":
+		p.talk(w)
 	default:
-		bad("traffic has no %q: udp, tcp, probe", word)
+		bad("traffic has no %q: udp, tcp, probe, conversation", word)
 	}
 	w.end()
 }

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/holdfast-project/holdfast/lab/ruleset"
 )
 
 var rewrite = flag.Bool("rewrite", false, "write the golden files instead of comparing with them")
@@ -76,6 +78,18 @@ func TestParseRefusesReferencesToNothing(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v, want %q", text, err, want)
 		}
+	}
+}
+
+func TestParagraphsFollowEachOther(t *testing.T) {
+	text := "cluster\n ruleset stateful\n ruleset\n  table inet a {\n  }\n yaml\n  a: 1\n\n ruleset\n  table inet b {}\n vmac false\nsteps\n mark\n"
+	sc, err := Parse(strings.NewReader(text), "x.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := sc.Cluster
+	if want := ruleset.Stateful + "table inet a {\n}\ntable inet b {}\n"; c.Ruleset != want || c.YAML != "a: 1\n" || !c.NoVMAC {
+		t.Errorf("ruleset %q, yaml %q", c.Ruleset, c.YAML)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/holdfast-project/holdfast/lab/churn"
 	"github.com/holdfast-project/holdfast/lab/fault"
 	"github.com/holdfast-project/holdfast/lab/members"
 	"github.com/holdfast-project/holdfast/lab/report"
@@ -64,6 +65,8 @@ type runner struct {
 	faults   *fault.Faults
 	instruments
 	floods    map[string]*fault.Flood
+	churns    map[string]*churn.Run
+	churned   []churn.Report // of those that have ended
 	stressing *fault.Stress
 	helpers   helpers
 	stepped   time.Duration // by how much the wall clock was moved
@@ -83,7 +86,7 @@ func (r *runner) setUp(ctx context.Context) (err error) {
 		return err
 	}
 	r.faults = fault.New(r.lab)
-	r.floods = map[string]*fault.Flood{}
+	r.floods, r.churns = map[string]*fault.Flood{}, map[string]*churn.Run{}
 	r.add(report.Event{Kind: report.Note, Text: fmt.Sprintf("topology of %d members and %d segments is up", r.sc.Spec.Members, len(r.sc.Spec.Segments))})
 	dir := filepath.Join(r.opts.Dir, r.sc.Name)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -112,6 +115,7 @@ func ClusterOptions(sc *Scenario, binary, dir string) members.Options {
 	return members.Options{
 		Binary: binary, Dir: dir, Profile: c.Profile, Recovery: c.Recovery, Transport: c.Transport, Attach: c.Attach,
 		Timers: c.Timers, NoVMAC: c.NoVMAC, NoNeighbours: c.NoNeighbours, Extra: c.YAML, Interfaces: c.Interfaces, Builds: c.Builds,
+		Ruleset: c.Ruleset, Sysctls: c.Sysctls,
 	}
 }
 
@@ -178,6 +182,9 @@ func (r *runner) tearDown() error {
 	var errs []error
 	for segment := range r.floods {
 		errs = append(errs, r.stopFlood(segment))
+	}
+	for name := range r.churns {
+		errs = append(errs, r.stopChurn(name))
 	}
 	errs = append(errs, r.stopStress(), r.stopTraffic(), r.restoreClock(), r.helpers.close())
 	if r.cluster != nil {

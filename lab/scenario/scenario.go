@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/holdfast-project/holdfast/lab/conversation"
 	"github.com/holdfast-project/holdfast/lab/members"
 	"github.com/holdfast-project/holdfast/lab/topology"
 )
@@ -30,6 +31,8 @@ type Cluster struct {
 	Later                                []string // members that are off at first
 	YAML                                 string   // more lines of cluster.yaml
 	Interfaces                           map[string][]string
+	Ruleset                              string            // nftables text that members load at boot
+	Sysctls                              map[string]string // that members set at boot
 	Builds                               map[string]members.Build
 }
 
@@ -40,6 +43,18 @@ type Traffic struct {
 	Priority int
 	TCP      bool
 	Probe    bool
+	Talks    []Talk
+}
+
+// Talk is a line of conversations.
+type Talk struct {
+	Kind        conversation.Kind
+	Six, ViaVIP bool
+	From, To    string // nodes
+	Times       int
+	Size        int64
+	Over, Every time.Duration
+	Hold        time.Duration
 }
 
 // Step is one line of the steps.

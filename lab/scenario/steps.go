@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/holdfast-project/holdfast/ccp"
 	"github.com/holdfast-project/holdfast/internal/control"
 	"github.com/holdfast-project/holdfast/lab/fault"
 	"github.com/holdfast-project/holdfast/lab/machine"
@@ -78,15 +79,20 @@ var verbs = map[string]func(*parser, *words) action{
 	},
 	"switch-up": func(p *parser, w *words) action { return switchPower{p.segment(w), stagger(w), true} },
 	"cut": func(p *parser, w *words) action {
-		c := drop{p.node(w), p.segment(w), direction(w), 1, 0}
+		c := drop{node: p.node(w), segment: p.segment(w), direction: direction(w), probability: 1}
 		if w.take("ethertype") {
 			c.etherType = uint16(w.hex("EtherType", 0xffff))
 		}
+		c.frames = frameType(w)
 		return c
 	},
-	"uncut": func(p *parser, w *words) action { return drop{p.node(w), p.segment(w), fault.Both, 0, 0} },
+	"uncut": func(p *parser, w *words) action {
+		return drop{node: p.node(w), segment: p.segment(w), direction: fault.Both}
+	},
 	"lose": func(p *parser, w *words) action {
-		return drop{p.node(w), p.segment(w), direction(w), w.percent("loss"), 0}
+		d := drop{node: p.node(w), segment: p.segment(w), direction: direction(w), probability: w.percent("loss")}
+		d.frames = frameType(w)
+		return d
 	},
 	"duplicate": func(p *parser, w *words) action {
 		return duplicate{p.node(w), p.segment(w), direction(w), w.percent("duplication")}
@@ -97,7 +103,19 @@ var verbs = map[string]func(*parser, *words) action{
 	"flood": func(p *parser, w *words) action {
 		return flood{p.oneSegment(w), w.oneOf("kind", "garbage", "replay"), w.number("frames a second", 1, 1_000_000)}
 	},
-	"flood-stop":  func(p *parser, w *words) action { return floodStop{p.oneSegment(w)} },
+	"flood-stop": func(p *parser, w *words) action { return floodStop{p.oneSegment(w)} },
+	"churn":      func(p *parser, w *words) action { return p.churnStep(w) },
+	"churn-stop": func(*parser, *words) action { return churnStop{} },
+
+	"converse": func(_ *parser, w *words) action {
+		c := converse{within: conversePatience}
+		if w.take("within") {
+			c.within = w.duration("time")
+		}
+		return c
+	},
+	"no-new-connections": func(*parser, *words) action { return closeNew{} },
+
 	"stress":      func(_ *parser, w *words) action { return stress{strings.Fields(w.all())} },
 	"stress-stop": func(*parser, *words) action { return stressStop{} },
 	"pause":       func(p *parser, w *words) action { return pause{p.member(w), false} },
@@ -210,6 +228,23 @@ func end(w *words) fault.End {
 		return fault.AtSwitch
 	}
 	return fault.End(w.oneOf("end of the cable", "node", "switch"))
+}
+
+// frameType takes "ccp TYPE", if it is next: frames of that type only.
+func frameType(w *words) ccp.Type {
+	if !w.take("ccp") {
+		return 0
+	}
+	var names []string
+	for _, t := range []ccp.Type{ccp.TypeProbe, ccp.TypeReply, ccp.TypeYield, ccp.TypeYieldReply, ccp.TypeHello, ccp.TypeSync} {
+		if t.String() == w.peek() {
+			w.next("type")
+			return t
+		}
+		names = append(names, t.String())
+	}
+	bad("%q: one of %s", w.next("type of frame"), strings.Join(names, ", "))
+	return 0
 }
 
 func direction(w *words) fault.Direction {
