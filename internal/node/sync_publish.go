@@ -42,7 +42,7 @@ type syncNews struct {
 	began   bool
 	status  statesync.Status // that they know
 	seen    statesync.Status // at the last look: a state that lasts is told, not a moment's
-	running bool // a full sync of this member
+	running bool             // a full sync of this member
 	lost    uint64
 	diff    uint64
 	repairs uint64
