@@ -204,6 +204,10 @@ const (
 	SyncWantRepair SyncWant = 2
 	// SyncWantNothing gives up the request before.
 	SyncWantNothing SyncWant = 3
+	// SyncWantFresh asks any member for the words of all buckets, from a dump made for it; they belong to no position.
+	SyncWantFresh SyncWant = 4
+	// SyncWantRead asks any member for the records of some buckets, to be looked at and not applied.
+	SyncWantRead SyncWant = 5
 )
 
 // SyncBitmap has a bit for each bucket: bit i%8 of byte i/8.

@@ -269,7 +269,7 @@ local recoveries = { [1] = "maintain-current", [2] = "highest-priority" }
 local verdicts = { [0] = "not checked", "good", "bad" }
 local roles = { [0] = "unknown", "owner", "copy", "off" }
 local lanes = { [0] = "none", "delta", "bulk" }
-local wants = { "words", "repair", "nothing" }
+local wants = { "words", "repair", "nothing", "fresh words", "read" }
 local answers = { "accepted", "busy", "unfit" }
 local tables = { "connections", "expectations", "set elements", "digest mark", [16] = "words", [17] = "end" }
 local ops = { [0] = "none", "new", "update", "delete" }

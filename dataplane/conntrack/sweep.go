@@ -16,6 +16,9 @@ type SweepOptions struct {
 	Timeouts Timeouts
 	// Copy is the time-out that copies were given.
 	Copy time.Duration
+	// Lengthen does the reverse, after a hand-over: what would end before half of the copies' time-out gets all of it, because no packet
+	// refreshes it here any more.
+	Lengthen bool
 	// Chunk is DumpOptions.Chunk: waiting in it paces the sweep.
 	Chunk func(entries int) error
 }
@@ -72,6 +75,9 @@ func (o *SweepOptions) due(m Message) (time.Duration, bool) {
 		return 0, false
 	}
 	left := time.Duration(number(find(m.Payload[nfgenLen:], ctaTimeout))) * time.Second
+	if o.Lengthen {
+		return o.Copy, left < o.Copy/2
+	}
 	if to < o.Copy {
 		return to, left > to
 	}
