@@ -4,86 +4,341 @@ package statesync
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-project/holdfast/ccp"
+	"github.com/holdfast-project/holdfast/dataplane/conntrack"
+	"github.com/holdfast-project/holdfast/dataplane/conntrack/record"
+	"github.com/holdfast-project/holdfast/dataplane/flow"
 )
 
 // Plane is the sync plane of one member. All methods may be called from any goroutine.
+//
+// One lock guards everything that decides: lanes, tallies, roles, the asker. It is held for microseconds: goroutines that wait for the
+// kernel (the event reader, the frame readers, the injector, the dumper) do that without it.
 type Plane struct {
-	cfg Config
-	log *slog.Logger
+	log     *slog.Logger
+	inc     uint64
+	within  func(func() error) error
+	changes chan struct{}
+	kick    chan struct{} // the timer is to look again
+
+	mu      sync.Mutex
+	cfg     Config
+	group   *errgroup.Group // nil unless serving
+	ctx     context.Context //nolint:containedctx // the group's own, for tasks that begin later
+	sealer  *ccp.Sealer
+	opener  *ccp.Opener
+	hasher  *record.Hasher
+	judge   *record.Judge
+	checker record.Checker
+	sender  *flow.Sender
+	peers   [ccp.MaxMembers]peer
+	ports   []*port
+	echoes  [ccp.MaxMembers]Echo
+
+	events *conntrack.Events
+	table  *conntrack.Table
+
+	role      Role
+	term      uint32
+	roleAt    int64
+	knowPeers bool // SetPeers was called
+
+	tally     *record.Tally
+	tallyGood bool   // it is what the table holds
+	made      uint64 // how often it was made from a dump
+	keyAt     int64
+	asker     *asker
+	held      held
+	marks     marks
+	inject    injector
+	jobs      jobs
+	frames    frames
+	drain     drain
+	own       ownKeys
+
+	verify verify
+	words  words
+
+	former      uint8 // the owner before a takeover, whose last news still count
+	formerUntil int64
+	stopping    bool
+
+	now      int64 // of the batch of events that is being taken
+	eventBuf []byte
+	wireBuf  []byte
+	scratch  []byte
+	flowed   []flow.Range
+
+	armed      int64 // when the timer goroutine looks next
+	showAt     int64
+	problem    string // of reading the own table
+	refusedAt  int64  // when the kernel refused a record last
+	refusedWhy string
+	shown      shown
+	stats      Stats
+	skipped    [record.Skips]uint64
+	refused    map[string]uint64
+	errnos     map[string]uint64
+	dropped    [ccp.DropReasons]uint64
+	expected   int64 // expectations that were created, less those that went
+	rates      rates
+	lost       int64 // when events were lost last
 }
 
 // New makes a plane. It opens nothing yet: Serve does. The error names what in c cannot be.
 func New(c Config, log *slog.Logger) (*Plane, error) {
-	if c.Self >= ccp.MaxMembers {
-		return nil, errors.New("statesync: member number out of range")
+	if err := c.check(); err != nil {
+		return nil, err
 	}
-	return &Plane{cfg: c, log: log}, nil
+	p := &Plane{
+		log: log, inc: random(), within: c.Within, changes: make(chan struct{}, 1), kick: make(chan struct{}, 1),
+		cfg: c, tally: record.NewTally(), asker: newAsker(), role: RoleCopy, armed: never,
+		former: ccp.Nobody, showAt: never, refusedAt: never, scratch: make([]byte, 0, ccp.MaxPlainLen),
+		refused: map[string]uint64{}, errnos: map[string]uint64{},
+	}
+	if p.within == nil {
+		p.within = func(f func() error) error { return f() }
+	}
+	use := c.key()
+	p.sealer = ccp.NewSealer(use.Key, use.Number, c.Cluster, c.Self, p.inc)
+	p.opener = ccp.NewOpener(c.Cluster, c.Self, p.inc, c.Keys...)
+	p.hasher = record.NewHasher(use.Key.TallyKey(c.Cluster))
+	p.judge = c.rules().Compile()
+	p.stats.Since = time.Now()
+	p.inject.wake = make(chan struct{}, 1)
+	p.jobs.init()
+	p.drain.init()
+	var err error
+	p.sender, err = flow.NewSender(flow.SenderConfig{Log: p.inc, Payload: ccp.MaxSyncRecords, Created: nowCreates})
+	if err != nil {
+		return nil, fmt.Errorf("statesync: %w", err)
+	}
+	for i := range p.peers {
+		p.peers[i].init(uint8(i))
+	}
+	return p, nil
 }
+
+// nowCreates makes a record that has taken the place of a NEW one say that it is new. The op is the fourth byte of its head.
+func nowCreates(data []byte) {
+	if len(data) > 3 {
+		data[3] = byte(record.OpNew)
+	}
+}
+
+func (c *Config) check() error {
+	switch {
+	case c.Self >= ccp.MaxMembers || c.Self >= c.Members || c.Members > ccp.MaxMembers:
+		return fmt.Errorf("statesync: member %d of %d: want numbers from 0, of %d members at most", c.Self, c.Members, ccp.MaxMembers)
+	case len(c.Keys) == 0:
+		return errors.New("statesync: no cluster key")
+	case c.key().Number == 0:
+		return fmt.Errorf("statesync: key %d is to be used and not among those held", c.UseKey)
+	}
+	return nil
+}
+
+// key is the one to seal under.
+func (c *Config) key() ccp.Key {
+	for _, k := range c.Keys {
+		if k.Number == c.UseKey {
+			return k
+		}
+	}
+	return ccp.Key{}
+}
+
+// rules are the configuration's as package record has them.
+func (c *Config) rules() record.Rules {
+	return record.Rules{Own: slices.Clone(c.Own), Virtual: slices.Clone(c.Virtual), Networks: slices.Clone(c.Networks), Services: c.services()}
+}
+
+func (c *Config) services() (list []record.Service) {
+	for _, s := range c.Services {
+		protocols := []uint8{s.Protocol}
+		if s.Protocol == 0 {
+			protocols = []uint8{unix.IPPROTO_TCP, unix.IPPROTO_UDP}
+		}
+		for _, proto := range protocols {
+			one := record.Service{Protocol: proto, Never: s.Never, After: s.After}
+			if s.From != 0 || s.To != 0 {
+				one.Ports = []record.PortRange{{First: s.From, Last: s.To}}
+			}
+			list = append(list, one)
+		}
+	}
+	return list
+}
+
+func random() uint64 {
+	for {
+		var b [8]byte
+		if _, err := rand.Read(b[:]); err != nil {
+			panic("statesync: no randomness: " + err.Error())
+		}
+		if n := binary.BigEndian.Uint64(b[:]); n != 0 {
+			return n
+		}
+	}
+}
+
+// boottime is the clock of everything here.
+func boottime() int64 {
+	var ts unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts) // cannot fail for a clock that every kernel has
+	return ts.Nano()
+}
+
+func nanoseconds(n int64) time.Duration { return time.Duration(max(0, n)) }
 
 // Serve opens the sockets and runs the plane until ctx ends. What fails is tried again and shown in State; the error is for what
 // cannot be mended (nil when ctx ended).
-func (p *Plane) Serve(ctx context.Context) error { <-ctx.Done(); return nil }
+func (p *Plane) Serve(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	p.mu.Lock()
+	if p.group != nil {
+		p.mu.Unlock()
+		return errors.New("statesync: served already")
+	}
+	p.group, p.ctx = group, ctx
+	p.mu.Unlock()
+	if err := p.openKernel(); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	p.openPorts()
+	p.jobs.ownTally = true
+	p.mu.Unlock()
+	group.Go(func() error { return p.readEvents(ctx) })
+	group.Go(func() error { return p.runInjector(ctx) })
+	group.Go(func() error { return p.runDumper(ctx) })
+	group.Go(func() error { return p.runTimer(ctx) })
+	group.Go(func() error {
+		<-ctx.Done()
+		p.close()
+		return nil
+	})
+	err := group.Wait()
+	if errors.Is(err, context.Canceled) {
+		err = nil
+	}
+	return err
+}
+
+func (p *Plane) openKernel() error {
+	return p.within(func() error {
+		table, err := conntrack.Open()
+		if err != nil {
+			return fmt.Errorf("statesync: %w", err)
+		}
+		table.Displaced = p.displaced
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		buffer := p.cfg.Buffer
+		if buffer == 0 {
+			buffer = DefaultBuffer
+		}
+		events, err := conntrack.Listen(conntrack.ListenOptions{
+			Buffer: buffer, Ignore: []uint32{table.PortID()}, Services: p.cfg.services(), Expectations: true,
+		})
+		if err != nil {
+			table.Close()
+			return fmt.Errorf("statesync: %w", err)
+		}
+		p.table, p.events = table, events
+		return nil
+	})
+}
+
+func (p *Plane) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.sayGoodbye()
+	p.events.Close()
+	for _, port := range p.ports {
+		port.close()
+	}
+	p.table.Close()
+}
 
 // Incarnation is the random number of this life of the plane, for HELLO.
-func (p *Plane) Incarnation() uint64 { return 0 }
-
-// SetRole tells whether this member is the owner (its gate serves), and under which term. The channel is closed once everything that
-// had come in before has been applied to the kernel's table: a new owner opens its gate after that (wait a few ms at most).
-func (p *Plane) SetRole(owner bool, term uint32) <-chan struct{} {
-	done := make(chan struct{})
-	close(done)
-	return done
-}
-
-// SetPeers tells all that the HELLOs say of the other members.
-func (p *Plane) SetPeers(peers []Peer) {}
-
-// SetEchoes tells the newest stamps of the peers' gates, by member; ten times a second is often enough.
-func (p *Plane) SetEchoes(echoes [ccp.MaxMembers]Echo) {}
-
-// Rekey replaces the keys: held are those that frames are taken under, use the number of the one to seal under.
-func (p *Plane) Rekey(held []ccp.Key, use uint8) {}
-
-// Reconfigure takes another configuration; interfaces that stay keep their sockets. Cluster, Self and Within must not change.
-func (p *Plane) Reconfigure(c Config) error { return nil }
-
-// Flush returns when all events up to now have been sent and every peer that is not evicted has acknowledged them, or ctx ends.
-func (p *Plane) Flush(ctx context.Context) error { return nil }
+func (p *Plane) Incarnation() uint64 { return p.inc }
 
 // Changes has an element whenever State has changed in a way that others should hear of: status, role, owner, current.
-func (p *Plane) Changes() <-chan struct{} { return nil }
+func (p *Plane) Changes() <-chan struct{} { return p.changes }
 
-// State returns what the plane knows now.
-func (p *Plane) State() State { return State{} }
-
-// Stats returns the counters.
-func (p *Plane) Stats() Stats { return Stats{} }
-
-// ResetStats sets the counters to zero.
-func (p *Plane) ResetStats() {}
-
-// Report is the result of Verify.
-type Report struct {
-	Peer uint8
-	// Entries on this member and on the peer, at about the same time.
-	Local, Remote uint64
-	// Buckets that differed, of 1024.
-	Buckets int
-	// OnlyLocal, OnlyRemote and Different are entries, one line each as conntrack -L shows them; at most 100 of each kind, Counted
-	// says how many there were. What changed while it was looked at is looked at again before it counts.
-	OnlyLocal, OnlyRemote, Different []string
-	Counted                          [3]uint64
-	Took                             float64 // seconds
+// SetEchoes tells the newest stamps of the peers' gates, by member; ten times a second is often enough.
+func (p *Plane) SetEchoes(echoes [ccp.MaxMembers]Echo) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.echoes = echoes
 }
 
-// Equal says that no difference was found.
-func (r Report) Equal() bool { return r.Counted == [3]uint64{} }
+// Rekey replaces the keys: held are those that frames are taken under, use the number of the one to seal under.
+func (p *Plane) Rekey(held []ccp.Key, use uint8) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	before := p.cfg.key()
+	p.cfg.Keys, p.cfg.UseKey = slices.Clone(held), use
+	p.opener.SetKeys(held...)
+	after := p.cfg.key()
+	if after.Number == 0 || after == before {
+		return
+	}
+	p.sealer.Rekey(after.Key, after.Number)
+	// Identities are keyed too: every tally is made anew, and nothing is compared until the others have had time to do the same.
+	p.hasher = record.NewHasher(after.Key.TallyKey(p.cfg.Cluster))
+	p.keyAt = boottime()
+	p.doubtTally()
+}
 
-// Verify compares this member's table with a peer's for real: both are dumped, and entry by entry compared where buckets differ.
-func (p *Plane) Verify(ctx context.Context, peer uint8) (Report, error) {
-	return Report{}, errors.New("statesync: not connected")
+// doubtTally has the own tally made anew.
+func (p *Plane) doubtTally() {
+	p.tallyGood = false
+	p.jobs.ownTally = true
+	p.jobs.signal()
+}
+
+// Reconfigure takes another configuration; interfaces that stay keep their sockets. Cluster, Self and Within must not change.
+func (p *Plane) Reconfigure(c Config) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c.Cluster != p.cfg.Cluster || c.Self != p.cfg.Self {
+		return fmt.Errorf("statesync: cluster %d, member %d cannot become cluster %d, member %d", p.cfg.Cluster, p.cfg.Self, c.Cluster, c.Self)
+	}
+	c.Within, c.Keys, c.UseKey = p.cfg.Within, p.cfg.Keys, p.cfg.UseKey
+	same := slices.Equal(c.Own, p.cfg.Own) && slices.Equal(c.Virtual, p.cfg.Virtual) && slices.Equal(c.Networks, p.cfg.Networks) &&
+		slices.Equal(c.Services, p.cfg.Services)
+	p.cfg = c
+	if !same {
+		p.judge = c.rules().Compile()
+		p.held.Clear()
+		p.doubtTally()
+		if p.events != nil {
+			if err := p.events.SetFilter([]uint32{p.table.PortID()}, c.services()); err != nil {
+				return fmt.Errorf("statesync: %w", err)
+			}
+		}
+	}
+	if p.group != nil {
+		p.openPorts()
+	}
+	p.forgetPeers()
+	p.review(boottime())
+	return nil
 }

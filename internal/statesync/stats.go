@@ -13,6 +13,7 @@ type Stats struct {
 	EventsSkipped map[string]uint64 // not synchronised, by reason
 	EventsLost    uint64            // times that the kernel said it had lost some (ENOBUFS)
 	EventBuffer   uint64            // bytes of the event socket's buffer
+	EventQueue    uint64            // of them in use
 
 	// Of the delta lane, as owner.
 	Records       uint64 // put into the lane
@@ -38,13 +39,15 @@ type Stats struct {
 	Gaps            uint64 // times that a batch was missing
 	Requested       uint64 // retransmissions asked for
 	Lost            uint64 // batches given up
+	Unwanted        uint64 // batches of members whose table does not count
+	Overflowed      uint64 // batches not taken for want of room, which come again
 	Refused         map[string]uint64
 	Dropped         map[string]uint64 // frames, by reason of ccp
 
 	// Of injection.
 	Created, Updated, Deleted, Absent uint64
 	Errors                            map[string]uint64 // refused by the kernel, by errno
-	InjectQueue                       uint64            // records
+	InjectQueue                       uint64            // bytes of records that wait for the kernel
 	PeakInjectQueue                   uint64
 
 	// Of reconciliation.

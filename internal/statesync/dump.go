@@ -1,0 +1,516 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package statesync
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/holdfast-project/holdfast/ccp"
+	"github.com/holdfast-project/holdfast/dataplane/conntrack"
+	"github.com/holdfast-project/holdfast/dataplane/conntrack/record"
+)
+
+// Times of the dumper.
+const (
+	// oldAudit is how often the own table is dumped while it has entries from before the plane's start: the kernel may say nothing of
+	// their end. It is stretched so that dumps take a hundredth of the time at most.
+	oldAudit = 10 * time.Second
+	// audit is how often it is dumped otherwise.
+	audit = 10 * time.Minute
+	// drainLimit is how long to wait for the event reader to have read everything.
+	drainLimit = 2 * time.Second
+	// sweepRate is how many entries a second a sweep looks at.
+	sweepRate = 500_000
+	// chunk is how many entries of a dump are dealt with under the lock at once.
+	chunk = 128
+)
+
+// jobs is what the dumper is to do. There is one dumper: the kernel's table is never read twice at once.
+type jobs struct {
+	wake     chan struct{}
+	roomFor  chan struct{} // a peer has taken something
+	ownTally bool
+	remove   bool
+	sweep    bool
+	lengthen bool
+	verify   func(context.Context)
+
+	old      keySet // entries from before the start
+	oldKnown bool
+	auditAt  time.Time
+}
+
+func (j *jobs) init() {
+	j.wake, j.roomFor = make(chan struct{}, 1), make(chan struct{}, 1)
+}
+
+// signal wakes the dumper.
+func (j *jobs) signal() {
+	select {
+	case j.wake <- struct{}{}:
+	default:
+	}
+}
+
+// room tells a dump that waits for a peer to look again.
+func (j *jobs) room() {
+	select {
+	case j.roomFor <- struct{}{}:
+	default:
+	}
+}
+
+// drain lets the dumper wait until all events up to now have been read.
+type drain struct {
+	wanted bool
+	done   chan struct{}
+}
+
+func (d *drain) init() { d.done = make(chan struct{}, 1) }
+
+// runDumper does the jobs, one after the other.
+func (p *Plane) runDumper(ctx context.Context) error {
+	timer := time.NewTimer(audit)
+	defer timer.Stop()
+	for {
+		for {
+			job := p.nextJob()
+			if job == nil || ctx.Err() != nil {
+				break
+			}
+			if err := job(ctx); err != nil && ctx.Err() == nil {
+				p.log.Warn("reading the connection table", "error", err)
+				p.mu.Lock()
+				p.problem = err.Error()
+				p.mu.Unlock()
+				select { // the kernel may be short of something
+				case <-ctx.Done():
+				case <-time.After(time.Second):
+				}
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-p.jobs.wake:
+		case <-timer.C:
+			p.mu.Lock()
+			p.jobs.ownTally = true
+			p.mu.Unlock()
+		}
+		p.mu.Lock()
+		wait := time.Until(p.jobs.auditAt)
+		p.mu.Unlock()
+		timer.Reset(max(wait, time.Second))
+	}
+}
+
+// nextJob takes the most urgent job off the list.
+func (p *Plane) nextJob() func(context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	j := &p.jobs
+	switch {
+	case j.ownTally:
+		j.ownTally = false
+		return p.makeTally
+	case j.remove:
+		j.remove = false
+		return p.removeStale
+	case p.unserved():
+		return p.serveDump
+	case j.sweep:
+		j.sweep = false
+		return p.sweep
+	case j.lengthen:
+		j.lengthen = false
+		return p.lengthen
+	}
+	return nil
+}
+
+// dumpOwn reads the connections of the own table that are synchronised, and hands them over in chunks, under the lock; the records are
+// good until each returns.
+func (p *Plane) dumpOwn(ctx context.Context, o conntrack.DumpOptions, each func(now int64, rs []record.Record, ids []record.Identity) error) error {
+	p.mu.Lock()
+	hasher, judge := p.hasher, p.judge
+	p.mu.Unlock()
+	var rs []record.Record
+	var ids []record.Identity
+	buf := make([]byte, 0, (chunk+1)*record.MaxLen)
+	entries := uint64(0)
+	hand := func() error {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		err := each(boottime(), rs, ids)
+		rs, ids, buf = rs[:0], ids[:0], buf[:0]
+		return err
+	}
+	err := p.table.Dump(ctx, o, func(m conntrack.Message) error {
+		entries++
+		r, err := record.FromMessage(buf, m.Type, m.Flags, m.Payload)
+		if err != nil {
+			return nil //nolint:nilerr // an entry that cannot be told is not synchronised either
+		}
+		if judge.Judge(r).Skip != record.SkipNone {
+			return nil
+		}
+		id, err := hasher.Identify(r)
+		if err != nil {
+			return nil //nolint:nilerr // as above
+		}
+		buf = buf[:len(buf)+len(r.Attrs)]
+		rs, ids = append(rs, r), append(ids, id)
+		if len(rs) < chunk {
+			return nil
+		}
+		return hand()
+	})
+	if err == nil && len(rs) > 0 {
+		err = hand()
+	}
+	p.mu.Lock()
+	p.stats.Dumps++
+	p.stats.DumpEntries += entries
+	p.mu.Unlock()
+	return err
+}
+
+// errLostMeanwhile says that a dump is worth nothing, because events were lost while it went on.
+var errLostMeanwhile = errors.New("statesync: events were lost during the dump")
+
+// makeTally makes the own tally anew from a dump.
+func (p *Plane) makeTally(ctx context.Context) error {
+	began := time.Now()
+	usage, err := p.table.Count()
+	if err != nil {
+		p.again()
+		return err
+	}
+	p.mu.Lock()
+	p.tally.BeginDump(int(usage.Entries))
+	lostBefore := p.stats.EventsLost
+	hasher := p.hasher
+	var old keySet
+	p.mu.Unlock()
+	err = p.dumpOwn(ctx, conntrack.DumpOptions{}, func(_ int64, _ []record.Record, ids []record.Identity) error {
+		for _, id := range ids {
+			if p.held.Has(id.Key) {
+				continue
+			}
+			p.tally.Seen(id)
+			if !p.jobs.oldKnown || p.jobs.old.Has(id.Key) {
+				old.Add(id.Key)
+			}
+		}
+		return nil
+	})
+	if err == nil {
+		err = p.drainEvents(ctx)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err == nil && (p.stats.EventsLost != lostBefore || hasher != p.hasher) {
+		err = errLostMeanwhile
+	}
+	if err != nil {
+		p.tally.AbandonDump()
+		p.jobs.ownTally = true
+		return err
+	}
+	now := boottime()
+	wrong := p.tally.EndDump()
+	if p.tallyGood && len(wrong) > 0 {
+		p.log.Debug("the own tally was wrong", "buckets", len(wrong))
+		p.asker.lost(false)
+	}
+	p.jobs.old, p.jobs.oldKnown = old, true
+	next := audit
+	if old.Len() > 0 {
+		next = max(oldAudit, 100*time.Since(began))
+	}
+	p.jobs.auditAt = time.Now().Add(next)
+	p.tallyGood, p.problem = true, ""
+	p.made++
+	p.do(now, p.asker.ownMade(now))
+	for i := range p.peers {
+		if s := p.peers[i].serving; s.active() && s.fresh && !s.fed {
+			s.fresh = false
+			p.serveWords(now, &p.peers[i])
+		}
+	}
+	p.review(now)
+	return nil
+}
+
+func (p *Plane) again() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.jobs.ownTally = true
+}
+
+// drainEvents returns when all events that the kernel had until now have been dealt with.
+func (p *Plane) drainEvents(ctx context.Context) error {
+	p.mu.Lock()
+	p.drain.wanted = true
+	select {
+	case <-p.drain.done:
+	default:
+	}
+	p.mu.Unlock()
+	// A reader that waits is woken; one that works looks by itself.
+	if err := p.events.SetReadDeadline(time.Now()); err != nil {
+		return err
+	}
+	select {
+	case <-p.drain.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(drainLimit):
+		return errors.New("statesync: events come faster than they are read")
+	}
+}
+
+// unserved says whether a peer waits for records.
+func (p *Plane) unserved() bool {
+	for i := range p.peers {
+		if p.peers[i].unserved() {
+			return true
+		}
+	}
+	return false
+}
+
+func (q *peer) unserved() bool {
+	s := q.serving
+	return s.active() && !s.dumping && (s.request.Want == ccp.SyncWantRepair || s.request.Want == ccp.SyncWantRead)
+}
+
+// serveDump sends the records that peers asked for: one dump for all that wait.
+func (p *Plane) serveDump(ctx context.Context) error {
+	var wanted ccp.SyncBitmap
+	var list []*serving
+	p.mu.Lock()
+	for i := range p.peers {
+		if q := &p.peers[i]; q.unserved() {
+			q.serving.dumping = true
+			list = append(list, q.serving)
+			for b := range wanted {
+				wanted[b] |= q.serving.request.Buckets[b]
+			}
+		}
+	}
+	limit := pace{perSecond: int64(p.cfg.FullSyncRate)}
+	if limit.perSecond == 0 {
+		limit.perSecond = DefaultFullSyncRate
+	}
+	p.mu.Unlock()
+	var buf []byte
+	var wait int64
+	type offer struct {
+		bucket, at, end int
+	}
+	var offers []offer
+	take := func(now int64, rs []record.Record, ids []record.Identity) error {
+		for i, r := range rs {
+			if p.held.Has(ids[i].Key) || r.Table == record.TableConnections && !wanted.Has(ids[i].Bucket()) {
+				continue
+			}
+			bucket := ids[i].Bucket()
+			if r.Table == record.TableExpectations {
+				bucket = -1
+			}
+			at := len(buf)
+			buf = r.Append(buf)
+			offers = append(offers, offer{bucket, at, len(buf)})
+		}
+		return nil
+	}
+	send := func(int) error {
+		for _, o := range offers {
+			if err := p.offer(ctx, list, o.bucket, buf[o.at:o.end]); err != nil {
+				return err
+			}
+		}
+		now := boottime()
+		wait = limit.take(now, len(offers))
+		offers, buf = offers[:0], buf[:0]
+		p.mu.Lock()
+		p.transmit(now)
+		p.rearm(now)
+		p.mu.Unlock()
+		return pause(ctx, wait)
+	}
+	err := p.dumpOwn(ctx, conntrack.DumpOptions{Chunk: send}, take)
+	if err == nil {
+		err = send(0)
+	}
+	if err == nil {
+		err = p.dumpOwn(ctx, conntrack.DumpOptions{Expectations: true, Chunk: send}, take)
+	}
+	if err == nil {
+		err = send(0)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := boottime()
+	for i := range p.peers {
+		q := &p.peers[i]
+		s := q.serving
+		if !s.active() || !s.dumping || s.fed {
+			continue
+		}
+		// What the dump did not tell, and no change up to here was about, is not in the table.
+		if err != nil || !p.finish(now, q, ccp.SyncEnd{Position: p.sender.Position(now), Complete: true}) {
+			p.stopServing(now, q)
+		}
+	}
+	p.review(now)
+	return err
+}
+
+func pause(ctx context.Context, ns int64) error {
+	if ns <= 0 {
+		return ctx.Err()
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(time.Duration(ns)):
+		return nil
+	}
+}
+
+// offer gives a record to all who want its bucket (-1: to all), and waits for those without credit.
+func (p *Plane) offer(ctx context.Context, list []*serving, bucket int, data []byte) error {
+	var done uint32
+	for {
+		p.mu.Lock()
+		now := boottime()
+		waiting := false
+		for i, s := range list {
+			if done&(1<<i) != 0 || !s.active() || bucket >= 0 && !s.request.Buckets.Has(bucket) {
+				continue
+			}
+			// The end must fit too.
+			if s.bulk.Room() < uint64(len(data))+64 {
+				if s.bulk.Silent(now) > servedTimeout {
+					p.giveUp(now, s)
+					continue
+				}
+				waiting = true
+				continue
+			}
+			if _, err := s.bulk.Offer(now, data); err != nil {
+				p.log.Error("offer a record", "error", err)
+			}
+			done |= 1 << i
+			s.records++
+			p.stats.Served++
+		}
+		if waiting {
+			p.transmit(now)
+			p.rearm(now)
+		}
+		p.mu.Unlock()
+		if !waiting {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-p.jobs.roomFor:
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// giveUp ends what is being sent to a peer that takes nothing.
+func (p *Plane) giveUp(now int64, s *serving) {
+	for i := range p.peers {
+		if p.peers[i].serving == s {
+			p.log.Warn("a member takes nothing of what it asked for", "member", i)
+			p.stopServing(now, &p.peers[i])
+		}
+	}
+}
+
+// removeStale deletes what the source does not have.
+func (p *Plane) removeStale(ctx context.Context) error {
+	var gone uint64
+	var buf []byte
+	err := p.dumpOwn(ctx, conntrack.DumpOptions{}, func(_ int64, rs []record.Record, ids []record.Identity) error {
+		buf = buf[:0]
+		for i, r := range rs {
+			if p.asker.stale(ids[i].Key, ids[i].Bucket()) {
+				r.Op = record.OpDelete
+				buf = r.Append(buf)
+				gone++
+			}
+		}
+		if len(buf) > 0 {
+			p.inject.put(lot{kind: lotStale}, buf)
+		}
+		return nil
+	})
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err != nil {
+		p.jobs.remove = p.asker.stage == stageRemoving
+		return err
+	}
+	p.whenApplied(func(now int64) {
+		if p.asker.stage != stageRemoving {
+			return
+		}
+		p.asker.removed(now, gone)
+		p.stats.Repairs++
+		p.stats.Removed += gone
+		p.log.Info("copied what differed", "member", p.asker.source, "entries", p.asker.last.Done, "stale", gone,
+			"ms", p.asker.last.Took.Milliseconds())
+	})
+	return nil
+}
+
+// sweep gives entries that carry the copies' time-out that of their protocol, after a takeover.
+func (p *Plane) sweep(ctx context.Context) error { return p.sweepAs(ctx, false) }
+
+// lengthen gives all entries the copies' time-out, after a hand-over: no packet refreshes them here any more, and they must not expire.
+func (p *Plane) lengthen(ctx context.Context) error { return p.sweepAs(ctx, true) }
+
+func (p *Plane) sweepAs(ctx context.Context, long bool) error {
+	o := conntrack.SweepOptions{Copy: record.CopyTimeout * time.Second, Lengthen: long}
+	if err := p.within(func() (err error) { o.Timeouts, err = conntrack.ReadTimeouts(); return err }); err != nil {
+		return err
+	}
+	limit := pace{perSecond: sweepRate}
+	before := 0
+	changed := errors.New("role changed")
+	o.Chunk = func(entries int) error {
+		p.mu.Lock()
+		over := (p.role == RoleOwner) == long
+		p.mu.Unlock()
+		if over {
+			return changed
+		}
+		wait := limit.take(boottime(), entries-before)
+		before = entries
+		return pause(ctx, wait)
+	}
+	began := boottime()
+	s, err := p.table.Sweep(ctx, o)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stats.Swept += uint64(s.Set)
+	if errors.Is(err, changed) {
+		return nil
+	}
+	if err == nil {
+		p.log.Info("set the time-outs of connections after a change of role", "role", p.role.String(), "entries", s.Seen, "set", s.Set,
+			"ms", (boottime()-began)/1e6)
+	}
+	return err
+}

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package statesync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/holdfast-project/holdfast/dataplane/conntrack"
+	"github.com/holdfast-project/holdfast/dataplane/conntrack/record"
+	"github.com/holdfast-project/holdfast/dataplane/flow"
+)
+
+// How the reader gathers events. What is alone goes at once; the more there are, the longer it waits for company, so that what waking up,
+// reading and sealing cost is shared.
+const (
+	// gather is how many events a wake-up should bring.
+	gather = 6
+	// gatherMost is how long in ns to wait for them at most, and gatherLeast below what it is not worth it.
+	gatherMost  = 1e6
+	gatherLeast = 50e3
+	// rateFor is over what time in ns the rate of events is measured.
+	rateFor = 10e6
+)
+
+// readEvents takes what the kernel says of its table.
+func (p *Plane) readEvents(ctx context.Context) error {
+	batch := conntrack.NewBatch()
+	p.eventBuf = make([]byte, 0, 2*record.MaxLen)
+	take := p.event
+	for {
+		err := p.events.Read(batch)
+		began := boottime()
+		switch {
+		case errors.Is(err, os.ErrClosed):
+			return nil
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			if err := p.events.SetReadDeadline(time.Time{}); err != nil {
+				return nil //nolint:nilerr // closed
+			}
+		case err != nil && !errors.Is(err, conntrack.ErrLost):
+			return fmt.Errorf("statesync: %w", err)
+		}
+		p.mu.Lock()
+		if errors.Is(err, conntrack.ErrLost) {
+			p.lostEvents(began)
+		}
+		p.now = began
+		batch.Each(take)
+		if p.role == RoleOwner && batch.Len() > 0 {
+			p.sender.Flush()
+			p.transmit(began)
+		}
+		p.looked()
+		wait := p.rates.events(began, batch.Len())
+		p.rearm(began)
+		p.mu.Unlock()
+		if wait -= boottime() - began; wait > gatherLeast && ctx.Err() == nil {
+			// The runtime's timers are in whole milliseconds.
+			ts := unix.NsecToTimespec(wait)
+			_ = unix.Nanosleep(&ts, nil)
+		}
+	}
+}
+
+// lostEvents notes that the kernel had more events than its buffer holds.
+func (p *Plane) lostEvents(now int64) {
+	if now-p.lost > 1e9 {
+		p.log.Warn("events of the connection table were lost: the table is read anew", "buffer", p.cfg.Buffer)
+	}
+	p.lost = now
+	p.stats.EventsLost++
+	p.asker.lost(false)
+	p.doubtTally()
+}
+
+// looked tells the dumper, if it waits for that, that all events have been read.
+func (p *Plane) looked() {
+	if !p.drain.wanted {
+		return
+	}
+	if s, err := p.events.Stats(); err == nil && s.Queued > 0 {
+		return
+	}
+	p.drain.wanted = false
+	select {
+	case p.drain.done <- struct{}{}:
+	default:
+	}
+}
+
+// event takes one message, at p.now.
+func (p *Plane) event(m conntrack.Message) {
+	p.stats.Events++
+	r, err := record.FromMessage(p.eventBuf[:0], m.Type, m.Flags, m.Payload)
+	if err != nil {
+		p.skipped[record.SkipMalformed]++
+		return
+	}
+	v := p.judge.Judge(r)
+	if v.Skip != record.SkipNone {
+		p.skipped[v.Skip]++
+		return
+	}
+	id, err := p.hasher.Identify(r)
+	if err != nil {
+		p.skipped[record.SkipMalformed]++
+		return
+	}
+	if r.Table == record.TableExpectations {
+		p.expectation(r, id)
+		return
+	}
+	if p.role != RoleOwner {
+		// A copy's own events keep its tally right. The owner's will say what is to be.
+		switch r.Op {
+		case record.OpNew:
+			p.tally.Add(id)
+		case record.OpDelete:
+			p.tally.Remove(id)
+			p.asker.lost(false) // it went by itself, or was flushed: the next difference is real
+		}
+		return
+	}
+	p.ownEvent(r, id, v.After)
+}
+
+// ownEvent is an event of the owner's: others are to hear of it.
+func (p *Plane) ownEvent(r record.Record, id record.Identity, after time.Duration) {
+	p.own.add(p.now, id.Key)
+	class := flow.Change
+	switch r.Op {
+	case record.OpNew:
+		if after > 0 {
+			p.held.Put(id.Key, id.Print, p.now+int64(after), p.wire(r))
+			return
+		}
+		p.tally.Add(id)
+		p.stats.News++
+		class = flow.News
+	case record.OpDelete:
+		if p.held.Drop(id.Key) {
+			return
+		}
+		p.tally.Remove(id)
+		p.stats.Deletes++
+		class = flow.Delete
+	default:
+		if p.held.Has(id.Key) {
+			p.held.Update(id.Key, p.wire(r))
+			return
+		}
+		p.stats.Updates++
+	}
+	p.send(class, id.Key, p.wire(r))
+}
+
+// expectation is an event of an expectation; they have time-outs of their own everywhere and are not in the tally.
+func (p *Plane) expectation(r record.Record, id record.Identity) {
+	class := flow.News
+	if r.Op == record.OpDelete {
+		class = flow.Delete
+		p.expected--
+	} else {
+		p.expected++
+	}
+	if p.role != RoleOwner {
+		return
+	}
+	p.send(class, id.Key, p.wire(r))
+}
+
+// wire is the record as it travels, in memory that the next call reuses.
+func (p *Plane) wire(r record.Record) []byte {
+	p.wireBuf = r.Append(p.wireBuf[:0])
+	return p.wireBuf
+}
+
+// send adds a record to the delta lane.
+func (p *Plane) send(class flow.Class, key uint64, data []byte) {
+	p.stats.Records++
+	p.rates.recorded++
+	if err := p.sender.Add(p.now, flow.Item{Key: key, Class: class, Data: data}); err != nil {
+		p.log.Error("a record that cannot be sent", "error", err)
+	}
+}
+
+// matured sends the connections that were held back long enough.
+func (p *Plane) matured(now int64) {
+	for {
+		e := p.held.Due(now)
+		if e == nil {
+			return
+		}
+		if p.role == RoleOwner {
+			p.now = now
+			p.tally.Add(record.Identity{Key: e.key, Print: e.print})
+			p.stats.News++
+			e.data[3] = byte(record.OpNew)
+			p.send(flow.News, e.key, e.data)
+			p.sender.Flush()
+		}
+	}
+}
+
+// ownKeys are the connections that a new owner's own events were about in its first seconds: what the former owner still says of them is
+// older.
+type ownKeys struct {
+	until int64
+	keys  keySet
+}
+
+func (o *ownKeys) add(now int64, key uint64) {
+	if now < o.until {
+		o.keys.Add(key)
+	} else if o.until != 0 {
+		o.until = 0
+		o.keys.Clear()
+	}
+}
+
+func (o *ownKeys) has(key uint64) bool { return o.until != 0 && o.keys.Has(key) }
+
+// rates are measured over the last second, and over the last moment for the reader.
+type rates struct {
+	since            int64
+	count            int64
+	perSecond        int64
+	recorded         uint64
+	injected         uint64
+	at               int64
+	records, injects float64
+}
+
+// events counts n events at now and returns for how many ns to wait for more.
+func (r *rates) events(now int64, n int) int64 {
+	r.count += int64(n)
+	if d := now - r.since; d >= rateFor {
+		r.perSecond = r.count * 1e9 / d
+		r.count, r.since = 0, now
+	}
+	// Below a thousand a second every one goes by itself: it costs little in all.
+	if r.perSecond < 1000 || n == 0 {
+		return 0
+	}
+	return min(gather*1e9/r.perSecond, gatherMost)
+}
+
+// second takes stock, once a second at most.
+func (r *rates) second(now int64) {
+	d := now - r.at
+	if d < 1e9 {
+		return
+	}
+	r.records, r.injects = float64(r.recorded)*1e9/float64(d), float64(r.injected)*1e9/float64(d)
+	r.recorded, r.injected, r.at = 0, 0, now
+}

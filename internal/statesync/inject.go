@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package statesync
+
+import (
+	"context"
+
+	"github.com/holdfast-project/holdfast/ccp"
+	"github.com/holdfast-project/holdfast/dataplane/conntrack"
+	"github.com/holdfast-project/holdfast/dataplane/conntrack/record"
+)
+
+// Bounds of the injector.
+const (
+	// applyAtOnce is how many records go to the kernel by one call.
+	applyAtOnce = 256
+	// injectBytes is how many bytes of records may wait: what comes beyond is not acknowledged, and so comes again.
+	injectBytes = 8 << 20
+)
+
+// lotKind says what is to be done with the records of a lot.
+type lotKind uint8
+
+const (
+	// lotDelta are changes from the member whose table counts: all are applied.
+	lotDelta lotKind = iota + 1
+	// lotNews are changes from the member whose table counted until a moment ago: what is new there, and unknown here, is kept.
+	lotNews
+	// lotBulk is what was asked for.
+	lotBulk
+	// lotStale are deletions of what the source does not have.
+	lotStale
+	// lotDo is something to do when everything before it has been applied.
+	lotDo
+)
+
+// lot is some records that came together, or something to be done in between.
+type lot struct {
+	kind  lotKind
+	peer  uint8
+	bound uint64 // the peer's incarnation
+	log   uint64
+	seq   uint64
+	n     int // bytes in the queue
+	do    func(now int64)
+}
+
+// injector is the queue of what is to be applied to the kernel's table, and the one who does it. Others only put.
+type injector struct {
+	wake chan struct{}
+	lots []lot
+	data []byte
+	peak uint64
+	busy bool // between taking lots off the queue and having applied them
+
+	// The injector's own.
+	rs      []record.Record
+	ids     []record.Identity
+	out     []conntrack.Outcome
+	gone    []record.Identity // entries that made way, of the Apply under way
+	scratch []byte
+}
+
+// full says that nothing more should be taken in for now.
+func (j *injector) full() bool { return len(j.data) > injectBytes }
+
+// put queues a copy of the records.
+func (j *injector) put(l lot, records []byte) {
+	l.n = len(records)
+	j.data = append(j.data, records...)
+	j.lots = append(j.lots, l)
+	j.peak = max(j.peak, uint64(len(j.data)))
+	select {
+	case j.wake <- struct{}{}:
+	default:
+	}
+}
+
+// runInjector applies what is queued.
+func (p *Plane) runInjector(ctx context.Context) error {
+	var lots []lot
+	var data []byte
+	j := &p.inject
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-j.wake:
+		}
+		p.mu.Lock()
+		lots, j.lots = j.lots, lots[:0]
+		data, j.data = j.data, data[:0]
+		j.busy = true
+		p.mu.Unlock()
+		rest := data
+		for i := range lots {
+			l := &lots[i]
+			p.injectLot(l, rest[:l.n])
+			rest = rest[l.n:]
+			lots[i].do = nil
+		}
+		p.apply()
+		now := boottime()
+		p.mu.Lock()
+		j.busy = false
+		for i := range lots {
+			p.applied(now, &lots[i])
+		}
+		if cap(data) > 4*injectBytes {
+			data = nil
+		}
+		p.review(now)
+		p.mu.Unlock()
+	}
+}
+
+// injectLot prepares the records of a lot, and applies what the batch for the kernel has no room for.
+func (p *Plane) injectLot(l *lot, data []byte) {
+	j := &p.inject
+	if l.kind == lotDo {
+		p.apply()
+		p.mu.Lock()
+		l.do(boottime())
+		p.mu.Unlock()
+		return
+	}
+	first := len(j.rs)
+	for len(data) > 0 {
+		var head ccp.SyncRecord
+		var err error
+		if head, data, err = ccp.NextSyncRecord(data); err != nil {
+			p.refuse("frame of the record")
+			break
+		}
+		switch {
+		case record.Table(head.Table) == record.TableConnections || record.Table(head.Table) == record.TableExpectations:
+			r, _, err := record.Parse(head.Bytes)
+			if err == nil {
+				err = p.checker.Check(r)
+			}
+			if err != nil {
+				p.refuse(record.ReasonOf(err).String())
+				continue
+			}
+			id, err := p.identify(r)
+			if err != nil {
+				p.refuse(record.ReasonOf(err).String())
+				continue
+			}
+			j.rs, j.ids = append(j.rs, r), append(j.ids, id)
+		default:
+			p.choose(l, first)
+			p.apply()
+			first = 0
+			p.special(l, head)
+		}
+	}
+	p.choose(l, first)
+	if len(j.rs) >= applyAtOnce {
+		p.apply()
+	}
+}
+
+// identify reads the hasher under the lock, which only Rekey changes.
+func (p *Plane) identify(r record.Record) (record.Identity, error) {
+	p.mu.Lock()
+	h := p.hasher
+	p.mu.Unlock()
+	return h.Identify(r)
+}
+
+func (p *Plane) refuse(why string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.refused[why]++
+}
+
+// choose leaves out, of the records from first on, those that are not to be applied.
+func (p *Plane) choose(l *lot, first int) {
+	j := &p.inject
+	if first >= len(j.rs) {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	kept := first
+	for i := first; i < len(j.rs); i++ {
+		if !p.chosen(l, j.rs[i], j.ids[i]) {
+			continue
+		}
+		j.rs[kept], j.ids[kept] = j.rs[i], j.ids[i]
+		kept++
+	}
+	j.rs, j.ids = j.rs[:kept], j.ids[:kept]
+}
+
+// chosen says whether a record of lot l is to be applied.
+func (p *Plane) chosen(l *lot, r record.Record, id record.Identity) bool {
+	switch l.kind {
+	case lotDelta:
+		p.stats.Received++
+		// After a takeover in between, one's own events are newer.
+		if p.role == RoleOwner && p.own.has(id.Key) {
+			return false
+		}
+		if l.peer == p.asker.source && p.asker.tracking() {
+			p.asker.touch(id.Key)
+		}
+	case lotNews:
+		p.stats.Received++
+		return r.Op == record.OpNew && !p.own.has(id.Key)
+	case lotBulk:
+		if l.log == p.verify.session {
+			p.verify.listed(r, id)
+			return false
+		}
+		if l.log != p.asker.session || p.asker.source != l.peer {
+			return false
+		}
+		p.stats.Upserts++
+		if r.Table == record.TableExpectations {
+			return true
+		}
+		return p.asker.list(id.Key)
+	case lotStale:
+		return p.asker.stale(id.Key, id.Bucket())
+	}
+	if v := p.judge.Judge(r); v.Skip != record.SkipNone {
+		p.refused["rule: "+v.Skip.String()]++
+		return false
+	}
+	return true
+}
+
+// displaced is called while Apply runs, for an entry that made way.
+func (p *Plane) displaced(m conntrack.Message) {
+	j := &p.inject
+	r, err := record.FromMessage(j.scratch[:0], m.Type, m.Flags, m.Payload)
+	if err != nil {
+		return
+	}
+	if id, err := p.identify(r); err == nil && r.Table == record.TableConnections {
+		j.gone = append(j.gone, id)
+	}
+}
+
+// apply gives the prepared records to the kernel, and counts what became of them.
+func (p *Plane) apply() {
+	j := &p.inject
+	if len(j.rs) == 0 {
+		return
+	}
+	for len(j.out) < len(j.rs) {
+		j.out = append(j.out, conntrack.Outcome{})
+	}
+	out := j.out[:len(j.rs)]
+	j.gone = j.gone[:0]
+	if j.scratch == nil {
+		j.scratch = make([]byte, 0, 2*record.MaxLen)
+	}
+	err := p.table.Apply(j.rs, out)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err != nil {
+		p.log.Warn("records were not applied", "records", len(j.rs), "error", err)
+		p.errnos["socket"] += uint64(len(j.rs))
+		p.doubtTally()
+		j.rs, j.ids = j.rs[:0], j.ids[:0]
+		return
+	}
+	for _, id := range j.gone {
+		p.tally.Remove(id)
+	}
+	for i, o := range out {
+		p.count(j.rs[i], j.ids[i], o)
+	}
+	p.rates.injected += uint64(len(j.rs))
+	j.rs, j.ids = j.rs[:0], j.ids[:0]
+}
+
+// count takes note of one record's outcome.
+func (p *Plane) count(r record.Record, id record.Identity, o conntrack.Outcome) {
+	connection := r.Table == record.TableConnections
+	switch o.Result {
+	case conntrack.Created, conntrack.Replaced:
+		p.stats.Created++
+		if connection {
+			p.tally.Add(id)
+		} else {
+			p.expected++
+		}
+	case conntrack.Updated:
+		p.stats.Updated++
+	case conntrack.Deleted:
+		p.stats.Deleted++
+		if connection {
+			p.tally.Remove(id)
+		} else {
+			p.expected--
+		}
+	case conntrack.Absent, conntrack.Superseded:
+		p.stats.Absent++
+	case conntrack.Refused:
+		p.errnos[o.Errno.Error()]++
+		p.refusedAt = boottime()
+		p.refusedWhy = o.Errno.Error()
+	}
+}
+
+// special deals with records that are no entries of the connection tables; everything before them is applied.
+func (p *Plane) special(l *lot, head ccp.SyncRecord) {
+	now := boottime()
+	switch {
+	case record.Table(head.Table) == record.TableMarks && l.kind == lotDelta:
+		r, _, err := record.Parse(head.Bytes)
+		if err != nil {
+			p.refuse(record.ReasonOf(err).String())
+			return
+		}
+		sum, err := record.ParseMark(r)
+		if err != nil {
+			p.refuse(record.ReasonOf(err).String())
+			return
+		}
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.compare(now, l, sum)
+	case record.Table(head.Table) == record.TableMarks:
+	case head.Table == ccp.SyncTableWords && l.kind == lotBulk:
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if w := p.wordsFor(l); w != nil {
+			if _, _, err := ccp.ParseSyncWords(head.Attrs, &w.theirs); err != nil {
+				p.refused["words"]++
+			}
+		}
+	case head.Table == ccp.SyncTableEnd && l.kind == lotBulk:
+		end, err := ccp.ParseSyncEnd(head.Attrs)
+		if err != nil {
+			p.refuse("end")
+			return
+		}
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.ended(now, l, end)
+	default:
+		p.refuse("table")
+	}
+}
+
+// applied takes note that a lot is in the kernel's table.
+func (p *Plane) applied(now int64, l *lot) {
+	q := &p.peers[l.peer]
+	if q.bound != l.bound {
+		return
+	}
+	switch l.kind {
+	case lotDelta, lotNews:
+		q.through = l.seq
+	case lotBulk:
+		q.bulkIn.Consumed(now, l.n)
+	}
+	if l.peer == p.asker.source && q.through != 0 {
+		p.do(now, p.asker.applied(now, q.through))
+	}
+}
+
+// whenApplied runs do, under the lock, when everything queued so far has been applied.
+func (p *Plane) whenApplied(do func(now int64)) { p.inject.put(lot{kind: lotDo, do: do}, nil) }

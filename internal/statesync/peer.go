@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package statesync
+
+import (
+	"math"
+
+	"github.com/holdfast-project/holdfast/ccp"
+	"github.com/holdfast-project/holdfast/dataplane/conntrack/record"
+	"github.com/holdfast-project/holdfast/dataplane/flow"
+)
+
+// Times in ns.
+const (
+	// greetFast and greetSlow are how often a peer that is not bound is greeted, in its first second and later.
+	greetFast = 100e6
+	greetSlow = 1e9
+	greetFor  = 1e9
+	// statusAgain and statusTimes: a status that changed is said so often again, since frames may be lost.
+	statusAgain = 100e6
+	statusTimes = 3
+	// linger is for how long after a change of owner the former one's new connections still count: its gate forwards what is on its way.
+	linger = 5e9
+)
+
+// peer is another member.
+type peer struct {
+	id   uint8
+	told Peer // by the node; ID is Nobody before
+
+	bound        uint64 // incarnation whose frames are bound, 0 for none
+	status       ccp.SyncStatus
+	heard        int64 // when the last bound frame came
+	lastSequence uint64
+	through      uint64          // batches of its delta lane that are applied
+	macs         map[int][6]byte // by ifindex
+
+	receiver *flow.Receiver
+	bulkIn   *flow.BulkReceiver
+	serving  *serving // what this member sends to it
+
+	greetAt, greetSince int64
+	statusAt            int64
+	statusLeft          int
+	request             *ccp.SyncRequest // due to it
+	answer              *ccp.SyncAnswer
+
+	evicted  bool
+	mark     record.Sum
+	marked   bool
+	equal    bool
+	compared bool
+}
+
+func (q *peer) init(id uint8) {
+	*q = peer{id: id, told: Peer{ID: ccp.Nobody}, macs: map[int][6]byte{}, greetAt: never, statusAt: never, heard: math.MinInt64 / 2}
+}
+
+// rebind forgets what belongs to another life of the peer.
+func (q *peer) rebind(incarnation uint64) {
+	q.bound = incarnation
+	q.status = ccp.SyncStatus{}
+	q.receiver, _ = flow.NewReceiver(flow.ReceiverConfig{})
+	q.bulkIn, _ = flow.NewBulkReceiver(flow.ReceiverConfig{Credit: bulkCredit})
+	q.serving, q.request, q.answer, q.through = nil, nil, nil, 0
+	q.marked, q.equal, q.compared, q.evicted = false, false, false, false
+	q.greetAt = never
+}
+
+// bulkCredit is how many bytes of a full sync may be on their way.
+const bulkCredit = 2 << 20
+
+// isOwner says whether the peer says that its table counts.
+func (q *peer) isOwner() bool { return q.bound != 0 && q.status.Role == ccp.SyncOwner }
+
+// SetPeers tells all that the HELLOs say of the other members.
+func (p *Plane) SetPeers(list []Peer) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := boottime()
+	p.knowPeers = true
+	var there [ccp.MaxMembers]bool
+	for _, t := range list {
+		if t.ID >= p.cfg.Members || t.ID == p.cfg.Self {
+			continue
+		}
+		there[t.ID] = true
+		q := &p.peers[t.ID]
+		before := q.told
+		q.told = t
+		// HELLO may know of a role that the peer's own frames have not told yet, or that got lost.
+		if q.bound != 0 && q.bound == t.Incarnation && t.Role != before.Role {
+			q.status.Role, q.status.Term, q.status.Current = wireRole(t.Role), t.Term, t.Current
+		}
+		if t.Incarnation != 0 && t.Incarnation != q.bound && (q.greetAt == never || before.Incarnation != t.Incarnation) {
+			q.greetAt, q.greetSince = now, now
+		}
+	}
+	for i := range p.peers {
+		if !there[i] {
+			p.peers[i].told = Peer{ID: ccp.Nobody}
+			p.peers[i].greetAt = never
+		}
+	}
+	p.review(now)
+}
+
+func wireRole(r Role) ccp.SyncRole {
+	switch r {
+	case RoleOwner:
+		return ccp.SyncOwner
+	case RoleCopy:
+		return ccp.SyncCopy
+	}
+	return ccp.SyncOff
+}
+
+func roleOf(r ccp.SyncRole) Role {
+	switch r {
+	case ccp.SyncOwner:
+		return RoleOwner
+	case ccp.SyncCopy:
+		return RoleCopy
+	}
+	return RoleOff
+}
+
+// forgetPeers removes those that are not configured any more.
+func (p *Plane) forgetPeers() {
+	for i := range p.peers {
+		if q := &p.peers[i]; uint8(i) >= p.cfg.Members && (q.bound != 0 || q.told.ID != ccp.Nobody) {
+			p.sender.RemovePeer(uint8(i))
+			q.init(uint8(i))
+		}
+	}
+}
+
+// source is the member whose table this one copies: the owner with the highest term, Nobody for an owner itself.
+func (p *Plane) source() uint8 {
+	if p.role == RoleOwner || p.cfg.Disabled {
+		return ccp.Nobody
+	}
+	best := ccp.Nobody
+	for i := range p.peers {
+		if q := &p.peers[i]; q.isOwner() && (best == ccp.Nobody || q.status.Term > p.peers[best].status.Term) {
+			best = uint8(i)
+		}
+	}
+	return best
+}
+
+// review draws the conclusions from what is new about roles and peers, sends what is due, and says so if the state changed.
+func (p *Plane) review(now int64) {
+	if p.group != nil {
+		p.follow(now)
+		p.transmit(now)
+	}
+	p.show(now)
+	p.rearm(now)
+}
+
+// follow turns to the member whose table counts now.
+func (p *Plane) follow(now int64) {
+	source := p.source()
+	if source == ccp.Nobody && p.role == RoleCopy {
+		// Until another one says that it serves, the former owner's table is what counts.
+		if old := p.asker.source; old != ccp.Nobody && p.peers[old].bound != 0 && p.peers[old].status.Role != ccp.SyncOff {
+			return
+		}
+	}
+	if source == p.asker.source {
+		return
+	}
+	if old := p.asker.source; old != ccp.Nobody {
+		p.peers[old].equal, p.peers[old].compared = false, false
+	}
+	p.do(now, p.asker.setSource(now, source))
+	if source != ccp.Nobody {
+		p.log.Info("copying the table of another member", "member", source, "term", p.peers[source].status.Term)
+	}
+	p.do(now, p.asker.tick(now))
+}

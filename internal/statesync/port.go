@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package statesync
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+
+	"github.com/holdfast-project/holdfast/ccp"
+	"github.com/holdfast-project/holdfast/ccp/segment"
+)
+
+// port is an interface that carries sync frames.
+type port struct {
+	Interface
+	conn  *segment.Conn
+	batch []segment.Frame
+	err   string
+	heard [ccp.MaxMembers]int64 // by member: when an authentic frame came in
+
+	sentBytes, sentFrames, receivedBytes, receivedFrames uint64
+	failed                                               uint64
+}
+
+func (t *port) close() {
+	if t.conn != nil {
+		t.conn.Close()
+		t.conn = nil
+	}
+}
+
+// openPorts makes the open sockets those of the configuration.
+func (p *Plane) openPorts() {
+	before := p.ports
+	p.ports = nil
+	for _, i := range p.cfg.Interfaces {
+		var t *port
+		for k, old := range before {
+			if old != nil && old.Name == i.Name && old.Index == i.Index {
+				t, before[k] = old, nil
+			}
+		}
+		if t == nil {
+			t = &port{}
+		}
+		if t.conn != nil && t.MAC != i.MAC {
+			t.conn.SetSource(i.MAC)
+		}
+		t.Interface = i
+		if t.conn == nil && i.Index != 0 {
+			p.open(t)
+		}
+		p.ports = append(p.ports, t)
+	}
+	for _, old := range before {
+		if old != nil {
+			old.close()
+		}
+	}
+}
+
+func (p *Plane) open(t *port) {
+	err := p.within(func() (err error) {
+		t.conn, err = segment.Dial(t.Index, p.cfg.EtherType, segment.Filter{Class: segment.Sync, Cluster: p.cfg.Cluster})
+		if err != nil {
+			return err
+		}
+		// The first call that may wait opens a second socket, which must be in this namespace too.
+		return t.conn.SetReadDeadline(time.Time{})
+	})
+	if err != nil {
+		t.conn, t.err = nil, err.Error()
+		p.log.Warn("sync interface without a socket", "interface", t.Name, "error", err)
+		return
+	}
+	t.err = ""
+	conn, ctx := t.conn, p.ctx
+	p.group.Go(func() error { return p.readFrames(ctx, t, conn) })
+}
+
+// readFrames takes in what arrives on one interface.
+func (p *Plane) readFrames(ctx context.Context, t *port, conn *segment.Conn) error {
+	in := make([]segment.Frame, segment.BatchLen)
+	for i := range in {
+		in[i].Bytes = make([]byte, 0, frameRoom)
+	}
+	for {
+		n, err := conn.RecvBatch(in)
+		switch {
+		case errors.Is(err, os.ErrClosed):
+			return nil
+		case err != nil:
+			// The interface is down or gone; the node tells when there is another.
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(100 * time.Millisecond):
+			}
+			continue
+		}
+		p.received(t, in[:n])
+	}
+}

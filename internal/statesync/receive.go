@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package statesync
+
+import (
+	"github.com/holdfast-project/holdfast/ccp"
+	"github.com/holdfast-project/holdfast/ccp/segment"
+	"github.com/holdfast-project/holdfast/dataplane/flow"
+)
+
+// received takes in the frames that one interface had.
+func (p *Plane) received(t *port, in []segment.Frame) {
+	now := boottime()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, f := range in {
+		t.receivedFrames++
+		t.receivedBytes += uint64(len(f.Bytes))
+		p.takeFrame(now, t, f.MAC, f.Bytes)
+	}
+	p.review(now)
+}
+
+// takeFrame opens one frame and does what its parts say.
+func (p *Plane) takeFrame(now int64, t *port, src [6]byte, frame []byte) {
+	opened, drop := p.opener.Open(now, frame, p.scratch)
+	if drop != ccp.DropNone {
+		p.dropped[drop]++
+		if drop == ccp.DropReplay || drop == ccp.DropOld {
+			p.heardTwin(now, t, frame)
+		}
+		return
+	}
+	h := opened.Header
+	if h.Source >= p.cfg.Members || h.Type != ccp.TypeSync {
+		p.dropped[ccp.DropSource]++
+		return
+	}
+	q := &p.peers[h.Source]
+	if opened.Introduce {
+		q.say(now, 1)
+	}
+	// An unbound frame may be a recording: it changes nothing.
+	if !opened.Bound {
+		return
+	}
+	if q.bound != h.Incarnation {
+		p.bind(now, q, h.Incarnation)
+	}
+	if q.macs[t.Index] != src {
+		q.macs[t.Index] = src
+	}
+	q.heard, t.heard[h.Source], q.lastSequence = now, now, h.Sequence
+	for rest := opened.Body; ; {
+		var part ccp.SyncPart
+		var err error
+		if part, rest, err = ccp.NextSync(rest); err == nil {
+			if part.Kind == 0 {
+				return
+			}
+			err = p.takePart(now, q, part)
+		}
+		if err != nil {
+			p.dropped[ccp.DropMalformed]++
+			return
+		}
+	}
+}
+
+// heardTwin notes that an interface works, from a frame that another one had first. That it is authentic was proved there: the window
+// knows its sequence. A recording may say so too, and then shows as heard what is not; nothing is decided by it.
+func (p *Plane) heardTwin(now int64, t *port, frame []byte) {
+	if h, err := ccp.ParseHeader(frame); err == nil && h.Source < ccp.MaxMembers && p.peers[h.Source].bound == h.Incarnation &&
+		uint64(now)-p.peers[h.Source].lastSequence < uint64(1e12) {
+		t.heard[h.Source] = now
+	}
+}
+
+// bind begins anew with a peer that was started again, or is heard for the first time.
+func (p *Plane) bind(now int64, q *peer, incarnation uint64) {
+	p.log.Info("state synchronisation with another member begins", "member", q.id)
+	q.rebind(incarnation)
+	p.sender.SetPeer(now, q.id, incarnation)
+	q.say(now, statusTimes)
+	if p.asker.source == q.id {
+		// What it said before is void, and so is what was asked.
+		p.do(now, p.asker.setSource(now, ccp.Nobody))
+	}
+}
+
+func (p *Plane) takePart(now int64, q *peer, part ccp.SyncPart) error {
+	switch part.Kind {
+	case ccp.SyncStatusPart:
+		s, err := part.Status()
+		if err != nil {
+			return err
+		}
+		p.takeStatus(now, q, s)
+	case ccp.SyncBatchPart:
+		b, err := part.Batch()
+		if err != nil {
+			return err
+		}
+		p.takeBatch(now, q, b)
+	case ccp.SyncAckPart:
+		a, err := part.Ack(p.frames.ranges)
+		if err != nil {
+			return err
+		}
+		got := flow.Ack{Lane: flow.Lane(a.Lane), Log: a.Log, Next: a.Next, Ranges: p.flowRanges(a.Ranges)}
+		if a.Lane == ccp.LaneDelta {
+			p.sender.Acked(now, q.id, q.bound, got)
+		} else if q.serving != nil && q.serving.bulk != nil {
+			q.serving.bulk.Acked(now, got)
+			p.servedSome(now, q)
+		}
+	case ccp.SyncGapPart:
+		g, err := part.Gap(p.frames.ranges)
+		if err != nil {
+			return err
+		}
+		got := flow.Gap{Lane: flow.Lane(g.Lane), Log: g.Log, Missing: p.flowRanges(g.Ranges)}
+		if g.Lane == ccp.LaneDelta {
+			p.sender.Requested(now, q.id, q.bound, got)
+		} else if q.serving != nil && q.serving.bulk != nil {
+			q.serving.bulk.Requested(now, got)
+		}
+	case ccp.SyncCreditPart:
+		c, err := part.Credit()
+		if err != nil {
+			return err
+		}
+		if q.serving != nil && q.serving.bulk != nil {
+			q.serving.bulk.Credit(now, flow.Credit{Log: c.Log, Limit: c.Limit})
+			p.servedSome(now, q)
+		}
+	case ccp.SyncRequestPart:
+		r, err := part.Request()
+		if err != nil {
+			return err
+		}
+		p.takeRequest(now, q, r)
+	case ccp.SyncAnswerPart:
+		a, err := part.Answer()
+		if err != nil {
+			return err
+		}
+		p.takeAnswer(now, q, a)
+	}
+	return nil
+}
+
+func (p *Plane) flowRanges(list []ccp.SyncRange) []flow.Range {
+	p.flowed = p.flowed[:0]
+	for _, r := range list {
+		p.flowed = append(p.flowed, flow.Range(r))
+	}
+	return p.flowed
+}
+
+// takeStatus takes what a peer says of itself.
+func (p *Plane) takeStatus(now int64, q *peer, s ccp.SyncStatus) {
+	before := q.status
+	q.status = s
+	if s.Role != before.Role || s.Term != before.Term || s.Current != before.Current {
+		p.log.Debug("a member's part in state synchronisation", "member", q.id, "role", s.Role.String(), "term", s.Term, "current", s.Current)
+	}
+	if s.Evicted && !before.Evicted && q.id == p.asker.source {
+		p.asker.lost(true)
+	}
+}
+
+// takeBatch puts a batch where it belongs in its lane, and what that brings to light into the injector's queue.
+func (p *Plane) takeBatch(now int64, q *peer, b ccp.SyncBatch) {
+	if b.Sequence != 0 && p.inject.full() {
+		p.stats.Overflowed++ // not acknowledged, so it comes again
+		return
+	}
+	in := flow.Batch{Lane: flow.Lane(b.Lane), Log: b.Log, Sequence: b.Sequence, Floor: b.Floor, Payload: b.Records}
+	if b.Lane == ccp.LaneBulk {
+		got := q.bulkIn.Receive(now, in)
+		if got.Verdict == flow.Taken {
+			p.asker.progress(now, b.Log)
+			p.verify.progress(now, b.Log)
+		}
+		for _, r := range got.Ready {
+			p.inject.put(lot{kind: lotBulk, peer: q.id, bound: q.bound, log: r.Log, seq: r.Sequence}, r.Payload)
+		}
+		return
+	}
+	if b.Log != q.bound {
+		p.dropped[ccp.DropMalformed]++ // a delta lane's log is its sender's incarnation
+		return
+	}
+	got := q.receiver.Receive(now, in)
+	if got.Missed > 0 {
+		p.missed(now, q, got.Missed)
+	}
+	p.deliver(now, q, got.Ready)
+}
+
+// missed notes that changes will never come: only a repair makes it good.
+func (p *Plane) missed(now int64, q *peer, batches uint64) {
+	p.stats.Lost += batches
+	if q.id == p.asker.source {
+		p.log.Warn("changes of another member's table were lost, its table is copied anew where it differs", "member", q.id, "batches", batches)
+		p.asker.lost(true)
+		p.do(now, p.asker.tick(now))
+	}
+}
+
+// deliver hands batches of changes, in order, to the injector, if they are to be applied at all.
+func (p *Plane) deliver(now int64, q *peer, ready []flow.Batch) {
+	for _, b := range ready {
+		if b.Sequence == 0 {
+			continue
+		}
+		p.stats.ReceivedBatches++
+		kind := lotNews
+		switch {
+		case q.id == p.asker.source:
+			kind = lotDelta
+		case q.id != p.former || now > p.formerUntil:
+			p.stats.Unwanted++
+			continue
+		}
+		p.inject.put(lot{kind: kind, peer: q.id, bound: q.bound, log: b.Log, seq: b.Sequence}, b.Payload)
+	}
+}

@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package statesync
+
+import (
+	"maps"
+	"time"
+
+	"github.com/holdfast-project/holdfast/ccp"
+	"github.com/holdfast-project/holdfast/dataplane/conntrack/record"
+	"github.com/holdfast-project/holdfast/dataplane/flow"
+)
+
+// Times in ns.
+const (
+	// heardFor is for how long an interface counts as one on which a member is heard.
+	heardFor = 15e9
+	// lossShown is for how long lost events and refused records are said.
+	lossShown = 10e9
+)
+
+// shown is what Changes was told of last.
+type shown struct {
+	status  Status
+	reason  string
+	role    Role
+	owner   uint8
+	current bool
+}
+
+// current says whether this member's table is fit to serve with.
+func (p *Plane) current() bool {
+	if p.role == RoleOwner || p.cfg.Disabled || p.cfg.Members < 2 {
+		return true
+	}
+	if p.asker.current {
+		return true
+	}
+	return p.knowPeers && p.asker.source == ccp.Nobody && !p.ownerTold()
+}
+
+// ownerTold says whether a HELLO names an owner that may not be bound yet.
+func (p *Plane) ownerTold() bool {
+	for i := range p.peers {
+		if t := p.peers[i].told; t.ID != ccp.Nobody && t.Role == RoleOwner {
+			return true
+		}
+	}
+	return false
+}
+
+// show tells Changes if there is something to tell.
+func (p *Plane) show(now int64) {
+	status, reason := p.health(now).judge()
+	s := shown{status, reason, p.role, p.asker.source, p.current()}
+	p.showAt = never
+	if status == StatusAtRisk && (now-p.lost < lossShown && p.lost != 0 || now-p.refusedAt < lossShown) {
+		p.showAt = now + lossShown/10
+	}
+	if s == p.shown {
+		return
+	}
+	if s.status != p.shown.status || s.current != p.shown.current {
+		p.log.Info("state synchronisation", "status", status.String(), "reason", reason, "current", s.current)
+	}
+	if s.current != p.shown.current {
+		p.tellAll(now)
+	}
+	p.shown = s
+	select {
+	case p.changes <- struct{}{}:
+	default:
+	}
+}
+
+func (p *Plane) health(now int64) health {
+	h := health{disabled: p.cfg.Disabled, members: int(p.cfg.Members), interfaces: p.interfaces(now), role: p.role, current: p.current(),
+		owner: p.asker.source != ccp.Nobody, syncing: p.asker.stage != stageIdle, kernel: p.problem,
+		lostEvents: p.lost != 0 && now-p.lost < lossShown || p.lost != 0 && !p.tallyGood,
+		backlog:    float64(len(p.inject.data)) / injectBytes,
+	}
+	if now-p.refusedAt < lossShown && p.refusedAt != never {
+		h.refused = p.refusedWhy
+	}
+	for i := range p.peers {
+		q := &p.peers[i]
+		if q.bound != 0 && q.status.Role != ccp.SyncOff {
+			h.peers++
+			h.awaited++
+		} else if q.told.ID != ccp.Nobody && q.told.Incarnation != 0 && q.told.Role != RoleOff {
+			h.awaited++
+		}
+		if q.evicted {
+			h.evicted = append(h.evicted, q.id)
+		}
+		if q.serving.active() && q.serving.request.Want == ccp.SyncWantRepair && q.serving.progress.Full {
+			h.serving = append(h.serving, q.id)
+		}
+	}
+	if s := p.asker.source; s != ccp.Nobody {
+		h.unequal = p.peers[s].compared && !p.peers[s].equal && (p.asker.differs >= doubtDiffers || p.asker.stage != stageIdle)
+	}
+	h.backlog = max(h.backlog, float64(p.sender.Held())/flow.DefaultBytes)
+	return h
+}
+
+func (p *Plane) interfaces(now int64) []InterfaceState {
+	list := make([]InterfaceState, 0, len(p.cfg.Interfaces))
+	for _, t := range p.ports {
+		s := InterfaceState{Name: t.Name, Up: t.Up, Error: t.err, SentBytes: t.sentBytes, SentFrames: t.sentFrames,
+			ReceivedBytes: t.receivedBytes, ReceivedFrames: t.receivedFrames}
+		for m, at := range t.heard {
+			if at != 0 && now-at < heardFor {
+				s.Heard = append(s.Heard, uint8(m))
+			}
+		}
+		list = append(list, s)
+	}
+	if p.group == nil {
+		for _, i := range p.cfg.Interfaces {
+			list = append(list, InterfaceState{Name: i.Name, Up: i.Up})
+		}
+	}
+	return list
+}
+
+// State returns what the plane knows now.
+func (p *Plane) State() State {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := boottime()
+	sum := p.tally.Sum()
+	s := State{Role: p.role, Term: p.term, Owner: p.asker.source, Current: p.current(), Incarnation: p.inc,
+		Entries: uint64(max(0, sum.Entries)), Digest: sum.Xor, Expectations: uint64(max(0, p.expected)), Delta: p.sender.Newest(), Held: p.held.Len(),
+		Interfaces: p.interfaces(now), FullSync: p.asker.progressNow(now)}
+	s.Status, s.Reason = p.health(now).judge()
+	if p.role == RoleOwner {
+		s.Owner = p.cfg.Self
+	}
+	if p.cfg.Disabled {
+		s.Role = RoleOff
+	}
+	lanes := p.sender.Peers(now, nil)
+	for i := range p.peers {
+		q := &p.peers[i]
+		if uint8(i) == p.cfg.Self || uint8(i) >= p.cfg.Members {
+			continue
+		}
+		s.Peers = append(s.Peers, p.peerState(now, q, lanes))
+	}
+	if src := p.asker.source; src != ccp.Nobody && p.peers[src].receiver != nil {
+		batches, missing := p.peers[src].receiver.Held(now)
+		s.LagRecords, s.Lag = uint64(batches+len(p.inject.lots)), nanoseconds(missing)
+	}
+	return s
+}
+
+func (p *Plane) peerState(now int64, q *peer, lanes []flow.PeerState) PeerState {
+	s := PeerState{ID: q.id, Bound: q.bound != 0, Heard: -1}
+	if q.told.ID != ccp.Nobody {
+		s.Role, s.Term, s.Current = q.told.Role, q.told.Term, q.told.Current
+	}
+	if q.bound == 0 {
+		return s
+	}
+	s.Role, s.Term, s.Current = roleOf(q.status.Role), q.status.Term, q.status.Current
+	s.Entries, s.Digest, s.Equal, s.Evicted = uint64(q.status.Entries), q.status.Digest, q.compared && q.equal, q.evicted
+	if q.marked && q.id == p.asker.source {
+		s.Entries, s.Digest = uint64(max(0, q.mark.Entries)), q.mark.Xor
+	}
+	s.Heard = nanoseconds(now - q.heard)
+	for _, l := range lanes {
+		if l.ID == q.id && p.role == RoleOwner {
+			s.Unacked, s.Lag = uint64(l.Items), nanoseconds(l.Lag)
+		}
+	}
+	if v := q.serving; v != nil {
+		s.Serving = v.progress
+		s.Serving.Done = v.records
+		if v.active() {
+			s.Serving.Took = nanoseconds(now - v.began)
+		}
+	}
+	return s
+}
+
+// Stats returns the counters.
+func (p *Plane) Stats() Stats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.rates.second(boottime())
+	s := p.stats
+	s.EventsSkipped, s.Dropped = map[string]uint64{}, map[string]uint64{}
+	for i, n := range p.skipped {
+		if n > 0 {
+			s.EventsSkipped[record.Skip(i).String()] = n
+		}
+	}
+	for i, n := range p.dropped {
+		if n > 0 {
+			s.Dropped[ccp.DropReason(i).String()] = n
+		}
+	}
+	s.Refused, s.Errors = maps.Clone(p.refused), maps.Clone(p.errnos)
+	if p.events != nil {
+		if e, err := p.events.Stats(); err == nil {
+			s.EventBuffer, s.EventQueue = uint64(e.Size), uint64(e.Queued)
+		}
+	}
+	n := p.sender.Counters()
+	s.Coalesced, s.Annihilated, s.DroppedFresh = n.Coalesced, n.Annulled, n.Refreshes
+	s.Batches, s.Retransmitted, s.Evictions = n.Batches, n.Requested+n.TimedOut, n.Evictions
+	s.PeakQueue, s.PeakLog = uint64(n.PeakItems), uint64(n.PeakBytes)
+	s.Log, s.LogSize = uint64(p.sender.Held()), flow.DefaultBytes
+	for i := range p.peers {
+		if r := p.peers[i].receiver; r != nil {
+			c := r.Counters()
+			s.Duplicates += c.Duplicates
+			s.Gaps += c.Gaps
+			s.Requested += c.Requests
+		}
+	}
+	s.InjectQueue, s.PeakInjectQueue = uint64(len(p.inject.data)), p.inject.peak
+	s.Repairs = p.asker.completed
+	s.RecordRate, s.InjectRate = p.rates.records, p.rates.injects
+	return s
+}
+
+// ResetStats sets the counters to zero.
+func (p *Plane) ResetStats() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stats = Stats{Since: time.Now()}
+	p.marks.added = 0
+	p.skipped, p.dropped = [record.Skips]uint64{}, [ccp.DropReasons]uint64{}
+	clear(p.refused)
+	clear(p.errnos)
+	p.sender.ResetCounters()
+	p.inject.peak = 0
+	p.asker.completed = 0
+	for i := range p.peers {
+		if r := p.peers[i].receiver; r != nil {
+			r.ResetCounters()
+			p.peers[i].bulkIn.ResetCounters()
+		}
+	}
+	for _, t := range p.ports {
+		t.sentBytes, t.sentFrames, t.receivedBytes, t.receivedFrames, t.failed = 0, 0, 0, 0, 0
+	}
+}

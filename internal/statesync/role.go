@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package statesync
+
+import (
+	"context"
+	"time"
+
+	"github.com/holdfast-project/holdfast/ccp"
+)
+
+// SetRole tells whether this member is the owner (its gate serves), and under which term. The channel is closed once everything that
+// had come in before has been applied to the kernel's table: a new owner opens its gate after that (wait a few ms at most).
+func (p *Plane) SetRole(owner bool, term uint32) <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	done := make(chan struct{})
+	now := boottime()
+	role := RoleCopy
+	if owner {
+		role = RoleOwner
+	}
+	changed := role != p.role
+	if changed || term != p.term {
+		p.role, p.term, p.roleAt = role, term, now
+		p.tellAll(now)
+	}
+	switch {
+	case changed && owner:
+		p.takeOver(now)
+	case changed:
+		p.stepBack(now)
+	}
+	p.review(now)
+	if p.group == nil || len(p.inject.lots) == 0 && !p.inject.busy {
+		close(done)
+		return done
+	}
+	p.whenApplied(func(int64) { close(done) })
+	return done
+}
+
+// takeOver makes a copy the table that counts. What is held behind a gap is applied: whoever could fill it is gone, or has said all.
+func (p *Plane) takeOver(now int64) {
+	p.former, p.formerUntil = p.asker.source, now+linger
+	p.own = ownKeys{until: now + linger}
+	if q := p.asker.source; q != ccp.Nobody && p.peers[q].bound != 0 {
+		ready, missed := p.peers[q].receiver.Drain(now)
+		p.stats.Lost += missed
+		for _, b := range ready {
+			p.stats.ReceivedBatches++
+			p.inject.put(lot{kind: lotDelta, peer: q, bound: p.peers[q].bound, log: b.Log, seq: b.Sequence}, b.Payload)
+		}
+	}
+	p.do(now, p.asker.setSource(now, ccp.Nobody))
+	p.asker.current = true
+	p.jobs.ownTally, p.jobs.sweep, p.jobs.lengthen = true, true, false
+	p.marks.at = 0
+	p.jobs.signal()
+	p.log.Info("this member's table counts now", "term", p.term, "entries", p.tally.Sum().Entries)
+}
+
+// stepBack makes the table a copy.
+func (p *Plane) stepBack(now int64) {
+	p.held.Clear()
+	p.former, p.formerUntil = ccp.Nobody, 0
+	p.jobs.lengthen, p.jobs.sweep = true, false
+	p.jobs.signal()
+	for i := range p.peers {
+		if s := p.peers[i].serving; s.active() && s.request.Want <= ccp.SyncWantRepair {
+			p.stopServing(now, &p.peers[i])
+		}
+	}
+	p.log.Info("this member's table is a copy now", "term", p.term)
+}
+
+// Flush returns when all events up to now have been sent and every peer that is not evicted has acknowledged them, or ctx ends.
+func (p *Plane) Flush(ctx context.Context) error {
+	p.mu.Lock()
+	serving := p.group != nil && p.ctx.Err() == nil
+	p.mu.Unlock()
+	if !serving {
+		return nil
+	}
+	if err := p.drainEvents(ctx); err != nil {
+		return err
+	}
+	ticker := time.NewTicker(500 * time.Microsecond)
+	defer ticker.Stop()
+	for {
+		if p.settled() {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C:
+		}
+	}
+}
+
+// settled says whether all peers that are waited for have everything.
+func (p *Plane) settled() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.sender.Flush()
+	p.transmit(boottime())
+	for i := range p.peers {
+		if q := &p.peers[i]; q.bound != 0 && !q.evicted && !p.sender.Settled(q.id) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package statesync
+
+import (
+	"github.com/holdfast-project/holdfast/ccp"
+	"github.com/holdfast-project/holdfast/dataplane/flow"
+)
+
+// serving is what one peer asked for, and how far it has got.
+type serving struct {
+	request  ccp.SyncRequest
+	bulk     *flow.BulkSender
+	answer   ccp.SyncAnswer
+	began    int64
+	ended    int64 // when all was acknowledged, 0 before
+	records  uint64
+	dumping  bool // the dumper has begun with it
+	fed      bool // everything was offered
+	fresh    bool // waits for the own tally to be made anew
+	progress Progress
+}
+
+// active says whether something is still to be sent.
+func (s *serving) active() bool { return s != nil && s.ended == 0 }
+
+// servedTimeout is how long in ns a peer may take nothing of what it asked for.
+const servedTimeout = 10e9
+
+// takeRequest takes what a peer asks for.
+func (p *Plane) takeRequest(now int64, q *peer, r ccp.SyncRequest) {
+	if s := q.serving; s != nil && r.Log <= s.request.Log {
+		switch {
+		case r.Log < s.request.Log:
+		case r.Want == ccp.SyncWantNothing:
+			p.stopServing(now, q)
+		case s.answer.Result != 0:
+			answer := s.answer
+			q.answer = &answer // it did not hear it
+		}
+		return
+	}
+	if r.Want == ccp.SyncWantNothing {
+		return
+	}
+	p.stopServing(now, q)
+	result := p.mayServe(q, r.Want)
+	if result != ccp.SyncAccepted {
+		q.answer = &ccp.SyncAnswer{Log: r.Log, Result: result}
+		return
+	}
+	bulk, err := flow.NewBulkSender(now, flow.BulkConfig{Session: r.Log, Payload: ccp.MaxSyncRecords})
+	if err != nil {
+		p.log.Error("serve another member", "member", q.id, "error", err)
+		return
+	}
+	bulk.Credit(now, flow.Credit{Log: r.Log, Limit: r.Limit})
+	s := &serving{request: r, bulk: bulk, began: now, answer: ccp.SyncAnswer{Log: r.Log, Result: ccp.SyncAccepted}}
+	q.serving = s
+	switch r.Want {
+	case ccp.SyncWantWords:
+		p.serveWords(now, q)
+	case ccp.SyncWantFresh:
+		s.fresh = true
+		p.jobs.ownTally = true
+		p.jobs.signal()
+	case ccp.SyncWantRepair, ccp.SyncWantRead:
+		buckets, entries := p.wanted(&r.Buckets)
+		s.answer.Records = uint32(min(entries, 1<<32-1))
+		s.progress = Progress{Running: true, Full: buckets == ccp.SyncBuckets, Peer: q.id, Stage: "sending", Buckets: buckets, Total: entries}
+		p.log.Info("sending records that another member asked for", "member", q.id, "buckets", buckets, "entries", entries)
+		// From before the dump to the end of the session a deletion must not vanish with a creation that the dump may have told.
+		p.sender.KeepDeletes(true)
+		p.jobs.signal()
+	}
+	answer := s.answer
+	q.answer = &answer
+}
+
+// mayServe says whether what is wanted can be had here.
+func (p *Plane) mayServe(q *peer, want ccp.SyncWant) ccp.SyncResult {
+	switch want {
+	case ccp.SyncWantWords, ccp.SyncWantRepair:
+		switch {
+		case p.role != RoleOwner:
+			return ccp.SyncUnfit
+		case !p.tallyGood || q.evicted:
+			return ccp.SyncBusy
+		}
+	case ccp.SyncWantFresh, ccp.SyncWantRead:
+	default:
+		return ccp.SyncUnfit
+	}
+	return ccp.SyncAccepted
+}
+
+// wanted counts buckets, and about how many entries they have.
+func (p *Plane) wanted(m *ccp.SyncBitmap) (buckets int, entries uint64) {
+	words := p.tally.Words()
+	for i := range words {
+		if m.Has(i) {
+			buckets++
+			entries += uint64(words[i].Count)
+		}
+	}
+	return buckets, entries
+}
+
+// serveWords sends the words of the tally, as they are at a mark that is made for it.
+func (p *Plane) serveWords(now int64, q *peer) {
+	s := q.serving
+	if s.request.Want == ccp.SyncWantWords {
+		p.mark(now)
+	}
+	end := ccp.SyncEnd{Position: p.sender.Position(now), Complete: true}
+	words := p.tally.Words()
+	var list [ccp.SyncBuckets]ccp.SyncWord
+	for i, w := range words {
+		list[i] = ccp.SyncWord{Xor: w.Xor, Count: w.Count}
+	}
+	buf := make([]byte, 0, ccp.MaxSyncRecord)
+	for i := 0; i < len(list); i += ccp.MaxSyncWords {
+		buf = ccp.AppendSyncWords(buf[:0], i, list[i:min(i+ccp.MaxSyncWords, len(list))])
+		if ok, err := s.bulk.Offer(now, buf); !ok || err != nil {
+			p.stopServing(now, q) // no honest asker gives so little credit
+			return
+		}
+	}
+	p.finish(now, q, end)
+}
+
+// finish offers the end of a session.
+func (p *Plane) finish(now int64, q *peer, end ccp.SyncEnd) bool {
+	s := q.serving
+	end.Records = uint32(min(s.records, 1<<32-1))
+	if ok, err := s.bulk.Offer(now, end.Append(make([]byte, 0, 64))); !ok || err != nil {
+		return false
+	}
+	s.bulk.Close()
+	s.fed = true
+	return true
+}
+
+// servedSome looks whether a session is over, after an acknowledgement or a credit.
+func (p *Plane) servedSome(now int64, q *peer) {
+	s := q.serving
+	if s.active() && s.fed && s.bulk.Done() {
+		p.stopServing(now, q)
+	}
+	p.jobs.room()
+}
+
+// stopServing ends what is being sent to q, whether it is complete or not.
+func (p *Plane) stopServing(now int64, q *peer) {
+	s := q.serving
+	if !s.active() {
+		return
+	}
+	s.ended = now
+	s.progress.Running, s.progress.Took = false, nanoseconds(now-s.began)
+	s.progress.Stage = "done"
+	if !s.fed || !s.bulk.Done() {
+		s.progress.Stage = "given up"
+	}
+	s.bulk = nil
+	p.jobs.room()
+	for i := range p.peers {
+		if o := p.peers[i].serving; o.active() && o.request.Want == ccp.SyncWantRepair {
+			return
+		}
+	}
+	p.sender.KeepDeletes(false)
+}

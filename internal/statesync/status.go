@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package statesync
+
+import (
+	"fmt"
+	"strings"
+)
+
+// health is what the status is judged by.
+type health struct {
+	disabled   bool
+	members    int // configured
+	interfaces []InterfaceState
+	peers      int // bound
+	awaited    int // that should be bound, because their HELLOs say that they synchronise
+	role       Role
+	current    bool
+	owner      bool // one is known
+	syncing    bool // a full sync of this member is under way
+	serving    []uint8
+	evicted    []uint8
+	lostEvents bool // within the last lossShown, or not repaired yet
+	kernel     string
+	refused    string
+	backlog    float64 // share of what may wait, 0..1
+	unequal    bool    // the last comparison found a difference
+}
+
+// backlogRisk is the share of the buffers in use from which on the status says so.
+const backlogRisk = 0.8
+
+// judge says in a word, and in words, how state synchronisation is. It is pure.
+func (h health) judge() (Status, string) {
+	up := 0
+	var down []string
+	for _, i := range h.interfaces {
+		if i.Up && i.Error == "" {
+			up++
+		} else {
+			down = append(down, i.Name)
+		}
+	}
+	switch {
+	case h.disabled:
+		return StatusOff, "disabled by configuration"
+	case h.members < 2:
+		return StatusOff, "a cluster of one member"
+	case len(h.interfaces) == 0:
+		return StatusOff, "no interface has the role sync or cluster+sync"
+	case up == 0:
+		return StatusOff, "no sync interface is up: " + strings.Join(down, ", ")
+	case h.kernel != "":
+		return StatusAtRisk, h.kernel
+	case h.peers == 0 && h.awaited == 0:
+		return StatusOff, "alone: no other member synchronises"
+	}
+	var why []string
+	if h.peers < h.awaited {
+		why = append(why, fmt.Sprintf("%d of %d members not reached on a sync interface", h.awaited-h.peers, h.awaited))
+	}
+	for _, m := range h.evicted {
+		why = append(why, fmt.Sprintf("member %d does not keep up", m))
+	}
+	if !h.current && h.owner {
+		why = append(why, "full sync running")
+	} else if h.syncing && h.unequal {
+		why = append(why, "repair running")
+	} else if h.unequal {
+		why = append(why, "the copy differs from the owner's table")
+	}
+	for _, m := range h.serving {
+		why = append(why, fmt.Sprintf("full sync of member %d running", m))
+	}
+	if h.lostEvents {
+		why = append(why, "events of the kernel were lost")
+	}
+	if h.refused != "" {
+		why = append(why, "the kernel refuses records: "+h.refused)
+	}
+	if h.backlog > backlogRisk {
+		why = append(why, fmt.Sprintf("backlog at %.0f %%", 100*h.backlog))
+	}
+	if len(down) > 0 {
+		why = append(why, fmt.Sprintf("only %d of %d sync interfaces up: %s is down", up, len(h.interfaces), strings.Join(down, ", ")))
+	}
+	if len(why) == 0 {
+		return StatusOK, ""
+	}
+	return StatusAtRisk, strings.Join(why, "; ")
+}
