@@ -251,13 +251,7 @@ func bindings(family uint8, p *pair, a *raw) error {
 			return Refusal{reason, typ}
 		}
 		before := p.reply
-		src, dst := a.value(int(typ)), []byte(nil)
-		if typ == ctaNATDst {
-			src, dst = nil, src
-		}
-		if reason := p.translate(family, src, dst); reason != ReasonNone {
-			return Refusal{reason, typ}
-		}
+		p.bind(typ, &b)
 		if p.reply == before {
 			return Refusal{ReasonNAT, typ}
 		}

@@ -166,6 +166,7 @@ func TestHostile(t *testing.T) {
 		{"addresses that run over", connection, orig(nest(ctaTupleIP, []byte{8, 0, 1, 0}), ports), ReasonStructure},
 		{"a protocol that runs over", connection, orig(ip, nest(ctaTupleProto, []byte{8, 0, 1, 0})), ReasonStructure},
 		{"a tuple that runs over", connection, orig(ip, []byte{12, 0, 2, 0}), ReasonStructure},
+		{"a reply tuple that is half", ended, func(b []byte) []byte { return with(b, ctaTupleReply, nest(ctaTupleReply, ports)) }, ReasonMissing},
 		{"something else in a tuple", connection, orig(ip, ports, u32(4, 1)), ReasonUnknown},
 		{"something else in a protocol", connection, orig(ip, nest(ctaTupleProto, u8(1, 6), u16(2, 1), u16(3, 1), u8(10, 1))), ReasonUnknown},
 		{"a port twice", connection, orig(ip, nest(ctaTupleProto, u8(1, 6), u16(2, 1), u16(2, 1), u16(3, 1))), ReasonDuplicate},

@@ -128,31 +128,37 @@ func (p *pair) connection(r Record) Reason {
 	return p.translate(r.Family, src, dst)
 }
 
-// translate applies the bindings to the reply tuple, as the kernel will.
+// translate applies the bindings to the reply tuple in the kernel's order.
 func (p *pair) translate(family uint8, src, dst []byte) Reason {
 	var b binding
 	if dst != nil {
 		if reason := b.parse(family, dst); reason != ReasonNone {
 			return reason
 		}
-		p.reply.src = b.addr
-		if b.ported {
-			p.reply.srcPort = b.port // of ICMP the identifier, which source NAT may change once more
-		}
+		p.bind(ctaNATDst, &b)
 	}
 	if src != nil {
 		if reason := b.parse(family, src); reason != ReasonNone {
 			return reason
 		}
-		p.reply.dst = b.addr
-		switch {
-		case b.ported && p.reply.icmp:
-			p.reply.srcPort = b.port
-		case b.ported:
-			p.reply.dstPort = b.port
-		}
+		p.bind(ctaNATSrc, &b)
 	}
 	return ReasonNone
+}
+
+// bind applies one binding. An ICMP identifier is changed by both, and source NAT has the last word.
+func (p *pair) bind(typ uint16, b *binding) {
+	addr, port := &p.reply.dst, &p.reply.dstPort
+	if typ == ctaNATDst {
+		addr, port = &p.reply.src, &p.reply.srcPort
+	}
+	if p.reply.icmp {
+		port = &p.reply.srcPort
+	}
+	*addr = b.addr
+	if b.ported {
+		*port = b.port
+	}
 }
 
 // binding is CTA_NAT_SRC or CTA_NAT_DST.

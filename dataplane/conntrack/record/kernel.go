@@ -12,15 +12,10 @@ import "encoding/binary"
 // And TCP without a state, as an update that was about something else and a dump of an offloaded connection have it, gets the state
 // that its status tells, because TCP in state NONE drops answers.
 //
-// The kernel refuses it with EEXIST where either tuple is taken, with ENOENT where the master is missing, with EOPNOTSUPP where the helper is
-// (AppendOrphan leaves both out). An expectation gets the time-out of its helper's policy whatever is said here: follow it with
+// The kernel refuses it with EEXIST where either tuple is taken, with ENOENT where the master is missing, with EOPNOTSUPP where the helper is.
+// An expectation gets the time-out of its helper's policy whatever is said here: follow it with
 // AppendUpdate where that matters.
-func (r Record) AppendCreate(dst []byte) []byte { return r.appendCreate(dst, true) }
-
-// AppendOrphan is AppendCreate without master and helper: what can still be created where those are missing.
-func (r Record) AppendOrphan(dst []byte) []byte { return r.appendCreate(dst, false) }
-
-func (r Record) appendCreate(dst []byte, kin bool) []byte {
+func (r Record) AppendCreate(dst []byte) []byte {
 	if r.Table != TableConnections {
 		return append(dst, r.Attrs...)
 	}
@@ -42,9 +37,6 @@ func (r Record) appendCreate(dst []byte, kin bool) []byte {
 			continue
 		case typ == ctaProtoinfo:
 			stateless = false
-		case !kin && (typ == ctaHelp || typ == ctaTupleMaster):
-			b = rest
-			continue
 		}
 		dst = append(dst, b[:len(b)-len(rest)]...)
 		b = rest

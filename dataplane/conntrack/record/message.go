@@ -7,10 +7,10 @@ import "encoding/binary"
 // Types of ctnetlink's messages that become records (NFNL_SUBSYS_CTNETLINK, NFNL_SUBSYS_CTNETLINK_EXP; NEW and DELETE), and the flags
 // by which events and dumps differ.
 const (
-	msgConnectionNew     = 1<<8 | 0
-	msgConnectionDelete  = 1<<8 | 2
-	msgExpectationNew    = 2<<8 | 0
-	msgExpectationDelete = 2<<8 | 2
+	msgConnectionNew     = 0x0100
+	msgConnectionDelete  = 0x0102
+	msgExpectationNew    = 0x0200
+	msgExpectationDelete = 0x0202
 
 	nlmMulti  = 0x2
 	nlmCreate = 0x400

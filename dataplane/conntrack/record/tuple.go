@@ -122,9 +122,6 @@ func (t *tuple) parse(family uint8, b []byte) Reason {
 			return ReasonUnknown
 		}
 	}
-	if ip == nil || proto == nil {
-		return ReasonMissing
-	}
 	if r := t.parseIP(family, ip); r != ReasonNone {
 		return r
 	}
