@@ -20,6 +20,7 @@ func TestBrokenProtocolIsFound(t *testing.T) {
 		}, 50},
 		{"the sender retransmits only on request", func(o *simOptions) {
 			o.before = func(w *world) {
+				w.snd.lenity = never // nor evicts, which would heal it
 				for _, p := range w.snd.peers {
 					p.timer = never
 				}
@@ -61,13 +62,6 @@ func TestBrokenProtocolIsFound(t *testing.T) {
 				}
 			}
 		}, 100},
-		{"the sender takes more than the credit", func(o *simOptions) {
-			o.before = func(w *world) {
-				for _, s := range w.sessions {
-					s.s.limit = 1 << 40
-				}
-			}
-		}, 50},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			for seed := uint64(1); seed <= tc.runs; seed++ {

@@ -6,8 +6,8 @@ import "fmt"
 
 // BulkSender is the sending end of one session on the bulk lane. Create it with NewBulkSender; it is not safe for concurrent use.
 //
-// It takes items only as far as the receiver's credit goes ([BulkSender.Offer]), so that neither end holds more than the credit, however large the table. An
-// outage costs time only: it goes on where it was. Nobody is evicted here; how long to wait for a silent receiver is the caller's question.
+// It takes items only as far as the receiver's credit goes, and no more than two windows ahead of what is acknowledged ([BulkSender.Offer]): what
+// either end holds is bounded, however large the table. An outage costs time only: it goes on where it was. Nobody is evicted here; how long to wait for a silent receiver is the caller's question.
 type BulkSender struct {
 	cfg BulkConfig
 	log log
@@ -38,7 +38,8 @@ func NewBulkSender(now int64, cfg BulkConfig) (*BulkSender, error) {
 // Session returns the session's number, as configured.
 func (s *BulkSender) Session() uint64 { return s.cfg.Session }
 
-// Offer takes an item's data, and copies it, if the receiver's credit allows; false: it does not, try again after Credit. Errors: ErrTooLong, ErrEmpty.
+// Offer takes an item's data, and copies it, if the receiver's credit and the window allow; false: they do not, try
+// again after Credit or Acked. Errors: ErrTooLong, ErrEmpty.
 // After Close it takes nothing.
 func (s *BulkSender) Offer(now int64, data []byte) (bool, error) {
 	switch {
@@ -50,6 +51,8 @@ func (s *BulkSender) Offer(now int64, data []byte) (bool, error) {
 		return false, fmt.Errorf("%w: %d bytes, a batch carries %d", ErrTooLong, len(data), s.cfg.Payload)
 	case s.closed:
 		return false, nil
+	case s.log.len() >= 2*s.cfg.Window:
+		return false, nil // acknowledgements are late or lost: they come, or are asked for
 	case s.offered+uint64(len(data)) > s.limit:
 		if s.announce == never {
 			s.announce, s.interval = now+announceFast, announceFast
@@ -71,7 +74,7 @@ func (s *BulkSender) Offer(now int64, data []byte) (bool, error) {
 
 // Room returns how many more bytes Offer takes now.
 func (s *BulkSender) Room() uint64 {
-	if s.closed {
+	if s.closed || s.log.len() >= 2*s.cfg.Window {
 		return 0
 	}
 	return s.limit - s.offered

@@ -29,6 +29,7 @@ type inbox struct {
 	askAt  int64 // when to ask for what is missing, or never
 	askEnd uint64
 	pause  int64 // how long after a request it is repeated
+	slowed int64 // when that was last doubled
 	since  int64 // since when something has been missing
 
 	ranges, wanted []Range // of the last Ack and the last Gap
@@ -70,7 +71,7 @@ func (x *inbox) begin(log, seq uint64) {
 	}
 	x.log, x.next, x.end = log, seq, seq
 	x.count, x.bytes, x.unsaid = 0, 0, 0
-	x.ackAt, x.askAt, x.pause = never, never, askAgain
+	x.ackAt, x.askAt, x.pause, x.slowed = never, never, askAgain, 0
 	x.n.Logs++
 }
 
@@ -90,7 +91,7 @@ func (x *inbox) take(now int64, b Batch) Verdict {
 	default:
 		x.hold(b)
 	}
-	x.look(now, b.Sequence)
+	x.look(now)
 	return Taken
 }
 
@@ -125,7 +126,7 @@ func (x *inbox) deliver(b Batch) {
 	x.n.Bytes += uint64(len(b.Payload))
 	x.next = b.Sequence + 1
 	x.end = max(x.end, x.next)
-	x.pause = askAgain
+	x.pause, x.slowed = askAgain, 0
 }
 
 // release hands out the held batch seq, which is the next one.
@@ -161,8 +162,8 @@ func (x *inbox) skip(floor uint64) (missed uint64) {
 	return missed
 }
 
-// look notes whether something is missing, after seq came, and when to ask for it.
-func (x *inbox) look(now int64, seq uint64) {
+// look notes whether something is missing, and when to ask for it.
+func (x *inbox) look(now int64) {
 	switch {
 	case x.count == 0:
 		x.askAt = never
@@ -176,9 +177,8 @@ func (x *inbox) look(now int64, seq uint64) {
 		x.since = now
 		x.askEnd = x.end
 		x.askAt = now + x.cfg.Reorder
-	case seq >= x.askEnd:
-		// Whatever is missing above askEnd gets its own allowance once askAt is over.
 	}
+	// What is missing above askEnd gets an allowance of its own once askAt is over.
 }
 
 // ack returns what is to be acknowledged now. The ranges are good until the next call.
@@ -233,8 +233,8 @@ func (x *inbox) gap(now int64) (Gap, bool) {
 		repeat = repeat || p.asked != 0
 		p.asked = max(now, 1)
 	}
-	if repeat {
-		x.pause = min(2*x.pause, askAgainMax)
+	if repeat && now-x.slowed >= x.pause {
+		x.pause, x.slowed = min(2*x.pause, askAgainMax), now
 	}
 	x.askAt = min(again, now+x.pause)
 	if x.askEnd < x.end {

@@ -15,7 +15,7 @@ type Receiver struct {
 // Received is what a batch has led to.
 type Received struct {
 	Verdict Verdict
-	// Ready is what is to be applied, in order. The payloads are the receiver's, or the given batch's: they are good until the next call
+	// Ready is what is to be applied, in order, whatever the verdict: a floor may have let go of what was held. The payloads are the receiver's, or the given batch's: they are good until the next call
 	// of any of its methods.
 	Ready []Batch
 	// Started: the batch is the first of its log. Of what the sender said before its floor nothing is known.
@@ -52,7 +52,7 @@ func (r *Receiver) Receive(now int64, b Batch) (got Received) {
 	}
 	if b.Floor > r.next {
 		got.Missed += r.skip(b.Floor)
-		r.look(now, b.Floor)
+		r.look(now)
 	}
 	if b.Sequence == 0 {
 		r.n.Floors++
@@ -90,7 +90,7 @@ func (r *Receiver) Drain(now int64) (ready []Batch, missed uint64) {
 	r.call()
 	if r.count > 0 {
 		missed = r.skip(r.end)
-		r.look(now, r.end)
+		r.look(now)
 		r.ackAt = now
 	}
 	return r.ready, missed

@@ -62,9 +62,9 @@ func (s *Sender) Add(now int64, it Item) error {
 		s.silence = true
 		return nil
 	}
-	held := s.held()
-	s.queue.tight = held > s.cfg.Bytes/4*3
+	s.queue.tight = s.held() > s.cfg.Bytes/4*3
 	s.queue.add(now, it)
+	held := s.held()
 	s.n.PeakBytes = max(s.n.PeakBytes, held)
 	if held > s.cfg.Bytes {
 		s.relieve(now)
@@ -79,7 +79,8 @@ func (s *Sender) Held() int { return s.held() }
 // held is what the bound of memory is about.
 func (s *Sender) held() int { return s.queue.cost() + s.log.bytes + s.log.len()*batchCost }
 
-// batchCost is what a batch costs besides its payload, in bytes: most of it the room that is left in the payload.
+// batchCost is what a batch costs besides its payload, in bytes: itself, and some of the room that is left in it. It is less than what an item
+// costs while it waits, so that making batches never needs more memory.
 const batchCost = 128
 
 // heard says whether there is a peer that is not evicted.
