@@ -144,7 +144,7 @@
 //	                 8 undecided; members heard [1]byte, a bit each; ms since: the carrier changed, CCP came in, CCP was proved to
 //	                 go out, a station that is no member was heard
 //	 4 devices       flags [1]byte: 1 truncated; for each: status [1]byte, name, reason; texts are a length [1]byte and bytes,
-//	                 printable ASCII; 32 and 64 at most, all devices 320 bytes at most: reasons are shortened before any is left out
+//	                 printable ASCII; 32 and 64 at most, all devices 312 bytes at most: reasons are shortened before any is left out
 //	 5 policy        generation [8]byte, ms left of a freeze
 //	 6 config        [32]byte, digest of the cluster-wide configuration
 //	 7 mode          mode [1]byte, recovery [1]byte
@@ -187,8 +187,9 @@
 //	            ascending, 32 at most, to the end
 //	4 gap       log [8]byte; ranges asked for, as in ack
 //	5 credit    log [8]byte, bytes of records that may be sent since the log's start [8]byte
-//	6 request   log [8]byte, want [1]byte: 1 words, 2 repair, 3 nothing, 4 fresh words, 5 records to read; sequence of the target's delta lane up to which the asker
-//	            has applied [8]byte, first credit [8]byte, buckets [128]byte: bit i%8 of byte i/8 stands for bucket i
+//	6 request   log [8]byte, want [1]byte: 1 words, 2 repair, 3 nothing, 4 fresh words, 5 records to read; sequence of the target's
+//	            delta lane up to which the asker has applied [8]byte, first credit [8]byte, buckets [128]byte: bit i%8 of byte i/8
+//	            stands for bucket i
 //	7 answer    log [8]byte, result [1]byte: 1 accepted, 2 busy, 3 unfit; records to come, about [4]byte
 //
 //	lane: 0 none (status), 1 delta, 2 bulk (credit, request and answer too)    role: 1 owner, 2 copy, 3 off

@@ -15,7 +15,7 @@ const (
 	MaxBuild        = 24
 	// MaxDevicesLen is the longest list of devices in bytes; when the list is longer, its reasons are shortened, to minReason bytes at
 	// the least, and then devices are left out, the well ones first: DevicesTruncated is set and Omitted counts them.
-	MaxDevicesLen = 320
+	MaxDevicesLen = 312
 	minReason     = 8
 )
 

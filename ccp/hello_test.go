@@ -96,6 +96,17 @@ func TestHelloFits(t *testing.T) {
 	if n := len(h.Append(nil)) + MaxEchoListLen; n > MaxPlainLen {
 		t.Fatalf("%d bytes, a frame holds %d", n, MaxPlainLen)
 	}
+	// The longest list of devices: no byte of its room is left.
+	h.Devices = h.Devices[:0]
+	for range 8 {
+		h.Devices = append(h.Devices, DeviceView{Name: long[:MaxDevicesLen/8-3-minReason], Reason: long})
+	}
+	if n := len(h.Append(nil)) + MaxEchoListLen; n > MaxPlainLen {
+		t.Fatalf("%d bytes with devices of %d, a frame holds %d", n, MaxDevicesLen, MaxPlainLen)
+	}
+	if back, err := ParseHello(h.Append(nil)); err != nil || len(back.Devices) != 8 || back.DevicesTruncated {
+		t.Fatalf("%d devices, truncated %v, %v", len(back.Devices), back.DevicesTruncated, err)
+	}
 }
 
 // TestEchoListFits: no list is longer than MaxEchoListLen says.
@@ -133,18 +144,18 @@ func TestHelloDevicesTruncated(t *testing.T) {
 	for _, d := range back.Devices {
 		names = append(names, strings.TrimPrefix(d.Name, "device-"))
 	}
-	// 20 bytes each with the shortest reasons, so 16 fit: the 4 problems and the first 12 of the others, in the list's own order.
-	if got := strings.Join(names, " "); got != "00 01 02 03 04 05 06 07 08 09 10 11 12 13 14 19" || back.Omitted != 4 {
+	// 20 bytes each with the shortest reasons, so 15 fit: the 4 problems and the first 11 of the others, in the list's own order.
+	if got := strings.Join(names, " "); got != "00 01 02 03 04 05 06 07 08 09 10 11 12 14 19" || back.Omitted != 5 {
 		t.Fatalf("kept %s, %d omitted", got, back.Omitted)
 	}
-	if again, err := ParseHello(back.Append(nil)); err != nil || again.Omitted != 4 || !again.DevicesTruncated {
+	if again, err := ParseHello(back.Append(nil)); err != nil || again.Omitted != 5 || !again.DevicesTruncated {
 		t.Fatalf("told on: %d omitted, %v", again.Omitted, err)
 	}
 
 	// Ten have room with shorter reasons: none is left out.
 	h.Devices = h.Devices[:10]
 	back, err = ParseHello(h.Append(nil))
-	if err != nil || back.DevicesTruncated || back.Omitted != 0 || len(back.Devices) != 10 || back.Devices[9].Reason != reason[:20] {
+	if err != nil || back.DevicesTruncated || back.Omitted != 0 || len(back.Devices) != 10 || back.Devices[9].Reason != reason[:19] {
 		t.Fatalf("of ten: %+v, %v", back, err)
 	}
 }

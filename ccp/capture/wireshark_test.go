@@ -196,6 +196,7 @@ func TestWiresharkOpensSync(t *testing.T) {
 	hello.Sync = ccp.SyncView{
 		Incarnation: 0xc1, Role: ccp.SyncCopy, AtRisk: true, Entries: 21, Digest: 0xd2, LagRecords: 22, LagMs: 23, Sequence: 24,
 	}
+	hello.FlushAsk, hello.Flushed = 25, 26
 	hd := header()
 	hd.Type = ccp.TypeHello
 	sealed := ccp.NewSealer(key, 1, cluster, 1, hd.Incarnation).Seal(nil, hd, hello.Append([]byte{0}))
@@ -215,6 +216,7 @@ func TestWiresharkOpensSync(t *testing.T) {
 	expectFields(t, "hello", got[2], map[string]string{
 		"sync.incarnation": "0x00000000000000c1", "sync.role": "2", "sync.current": "0", "sync.at_risk": "1", "sync.entries": "21",
 		"sync.digest": "0x00000000000000d2", "sync.lag_records": "22", "sync.lag": "23", "sync.newest": "24", "build": "v0.1",
+		"sync.flush_ask": "25", "sync.flushed": "26",
 	})
 	for i := range got {
 		if got[i]["holdfast.malformed"] != nil {
