@@ -76,7 +76,7 @@ const (
 	// HeaderLen is the length of a record's header on the wire.
 	HeaderLen = 8
 	// MaxLen bounds a record on the wire, padding included: it leaves room in the frame that carries it. The longest that FromMessage
-	// makes (IPv6, both NATs, master, labels, helper, sequence adjustment) has 688 bytes.
+	// makes (IPv6, both NATs, master, labels, helper, sequence adjustment, SYN proxy) has 516 bytes.
 	MaxLen = 1024
 )
 

@@ -152,7 +152,7 @@ func stateName(a *raw) string {
 	return ""
 }
 
-// labels writes a label's bits as conntrack -o labels would without names: the most significant word first, without leading zeros.
+// labels writes the bits of labels as one hexadecimal number, without leading zeros.
 func labels(v []byte) string {
 	words := make([]byte, 0, len(v))
 	for i := len(v); i >= 4; i -= 4 {
