@@ -390,3 +390,22 @@ func (m *member) flows(op record.Op, from, to int) {
 		}
 	}
 }
+
+// timeouts are those of all entries, in seconds.
+func (m *member) timeouts() (all []int) {
+	out, err := exec.Command("ip", "netns", "exec", m.name, "conntrack", "-L").Output()
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	for line := range strings.Lines(string(out)) {
+		var n int
+		if f := strings.Fields(line); len(f) > 2 {
+			fmt.Sscan(f[2], &n)
+			all = append(all, n)
+		}
+	}
+	return all
+}
+
+func (m *member) longest() int  { return slices.Max(append(m.timeouts(), 0)) }
+func (m *member) shortest() int { return slices.Min(append(m.timeouts(), 1<<30)) }

@@ -98,7 +98,7 @@ func (p *Plane) health(now int64) health {
 		}
 	}
 	if s := p.asker.source; s != ccp.Nobody {
-		h.unequal = p.peers[s].compared && !p.peers[s].equal && (p.asker.differs >= doubtDiffers || p.asker.stage != stageIdle)
+		h.unequal = p.peers[s].compared && !p.peers[s].equal && (p.asker.doubt || p.asker.differs >= doubtDiffers || p.asker.stage != stageIdle)
 	}
 	h.backlog = max(h.backlog, float64(p.sender.Held())/flow.DefaultBytes)
 	return h
