@@ -219,7 +219,10 @@ func TestApplyWithoutParts(t *testing.T) {
 	labelled = with(labelled, func(b []byte) []byte {
 		return append(appendHead(b, ctaLabels, 16), 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 	})
-	b.apply(t, Created, flow(1))
+	b.apply(t, Created, labelled) // says the kernel, and keeps none
+	if got := b.text(t)["10.0.0.1"]; strings.Contains(got, "labels") {
+		t.Errorf("there are labels: %s", got)
+	}
 	if o := b.outcomes(t, as(record.OpUpdate, labelled))[0]; o != (Outcome{Result: Updated, Without: PartLabels}) {
 		t.Errorf("labels where there are none: %+v", o)
 	}

@@ -249,3 +249,29 @@ func flow(i int) record.Record {
 	b = appendU32(b, ctaTimeout, record.CopyTimeout)
 	return record.Record{Table: record.TableConnections, Op: record.OpNew, Family: unix.AF_INET, Attrs: b}
 }
+
+func TestHear(t *testing.T) {
+	g := newMember(t, "m", tracking)
+	e := g.hear(t, ListenOptions{Kinds: Ended})
+	life := func() {
+		g.insert(t, "udp", 53)
+		g.Run("conntrack", "-U", "-p", "udp", "-s", "10.0.0.1", "-m", "7")
+		g.Run("conntrack", "-D", "-p", "udp")
+	}
+	for _, c := range []struct {
+		kinds Kinds
+		want  string
+	}{{Ended, "delete"}, {All, "new update delete"}, {Begun | Ended, "new delete"}, {0, ""}, {Changed, "update"}} {
+		if err := e.Hear(c.kinds); err != nil {
+			t.Fatal(err)
+		}
+		life()
+		var ops []string
+		for _, l := range heard(t, e) {
+			ops = append(ops, strings.Fields(l)[1])
+		}
+		if got := strings.Join(ops, " "); got != c.want {
+			t.Errorf("kinds %03b: heard %q, want %q", c.kinds, got, c.want)
+		}
+	}
+}

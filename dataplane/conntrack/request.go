@@ -44,7 +44,7 @@ func (t *Table) end(at int) {
 }
 
 // full says that the batch is to be sent before more is added.
-func (t *Table) full() bool { return len(t.sent) >= maxRequests-1 || len(t.out) >= maxBytes }
+func (t *Table) full() bool { return len(t.sent) >= t.limit-1 || len(t.out) >= maxBytes }
 
 // exchange sends the batch and calls answer for every answer; no answer to a request is success. The kernel works on the batch while it
 // is being sent, so all answers are there when that returns.
@@ -63,9 +63,10 @@ func (t *Table) exchange(answer func(r request, errno unix.Errno, m Message)) er
 	if _, err := unix.Write(t.fd, t.out); err != nil {
 		return fmt.Errorf("conntrack: send %d requests: %w", n, err)
 	}
-	last := unix.Errno(unix.EAGAIN) // the acknowledgement, once it is there
+	const missing = unix.EAGAIN
+	last := missing // the acknowledgement, once it is there
 	var whole error
-	for {
+	for last == missing { // it comes behind all others
 		if err := t.in.receive(t.fd); err == unix.EAGAIN { //nolint:errorlint // receive returns bare errnos
 			break
 		} else if err != nil {
@@ -95,7 +96,7 @@ func (t *Table) exchange(answer func(r request, errno unix.Errno, m Message)) er
 			}
 		})
 	}
-	if last == unix.EAGAIN {
+	if last == missing {
 		if whole != nil {
 			return whole
 		}

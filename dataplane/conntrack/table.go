@@ -27,6 +27,7 @@ type Table struct {
 	seq    uint32
 	out    []byte    // the batch of requests under way
 	lastAt int       // where its last message begins
+	limit  int       // maxRequests, but for benchmarks
 	sent   []request // what each of them is for
 	in     *Batch    // the answers
 	work   []work    // the records that are not done
@@ -57,7 +58,7 @@ func Open() (*Table, error) {
 		sp.close()
 		return nil, fmt.Errorf("conntrack: open table: %w", err)
 	}
-	t := &Table{port: port, space: sp, fd: fd, in: NewBatch(), latest: make(map[entryKey]int32)}
+	t := &Table{port: port, space: sp, fd: fd, in: NewBatch(), limit: maxRequests, latest: make(map[entryKey]int32)}
 	// A namespace without the right to it says so now and not in the first batch.
 	if _, err := t.Count(); err != nil {
 		_ = t.Close()

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package conntrack
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/holdfast-project/holdfast/dataplane/conntrack/record"
+)
+
+// TestSweep gives copies the time-outs that the kernel would: those of short ones go down, that of an established TCP connection goes
+// up, and what packets have refreshed stays.
+func TestSweep(t *testing.T) {
+	g := newMember(t, "m", tracking)
+	for name, v := range map[string]int{"udp_timeout": 31, "udp_timeout_stream": 121, "icmp_timeout": 32, "tcp_timeout_time_wait": 61, "generic_timeout": 601} {
+		g.Run("sysctl", "-qw", fmt.Sprintf("net.netfilter.nf_conntrack_%s=%d", name, v))
+	}
+	const long = record.CopyTimeout
+	at := func(seconds int) []string { return []string{"-t", strconv.Itoa(seconds)} }
+	g.insert(t, "udp", 1, at(long)...)
+	g.insert(t, "udp", 2, append(at(long), "-u", "ASSURED")...)
+	g.insert(t, "udp", 3, at(20)...) // refreshed by a packet 11 s ago
+	g.insert(t, "udp", 4, append(at(100), "-u", "ASSURED")...)
+	g.insert(t, "icmp", 5, at(long)...)
+	g.insert(t, "tcp", 6, at(long-100)...)
+	g.insert(t, "tcp", 7, append(at(long), "--state", "TIME_WAIT")...)
+	g.insert(t, "tcp", 8, at(432000-50)...) // refreshed 50 s ago
+	g.insert(t, "udp", 9, append(at(long), "-w", "7")...)
+	want := map[int]int{1: 31, 2: 121, 3: 20, 4: 100, 6: 432000, 7: 61, 8: 431950, 9: 31}
+
+	var timeouts Timeouts
+	g.Do(func() (err error) {
+		timeouts, err = ReadTimeouts()
+		return err
+	})
+	e := g.hear(t, ListenOptions{Ignore: []uint32{g.table.PortID()}})
+	s, err := g.table.Sweep(context.Background(), SweepOptions{Timeouts: timeouts, Copy: long * time.Second})
+	if err != nil || s.Seen != 9 || s.Set != 6 || s.Gone != 0 || s.Refused != 0 {
+		t.Errorf("%+v, %v: want 9 seen, 6 set", s, err)
+	}
+	if got := heard(t, e); len(got) != 0 {
+		t.Errorf("heard of the own doing: %q", got)
+	}
+	fields := regexp.MustCompile(`^(\w+) +\d+ (\d+) .*? dport=(\d+) `)
+	for line := range strings.Lines(g.Run("conntrack", "-L")) {
+		m := fields.FindStringSubmatch(line)
+		if m == nil {
+			continue
+		}
+		left, _ := strconv.Atoi(m[2])
+		port, _ := strconv.Atoi(m[3])
+		if w := want[port]; left > w || left < w-10 {
+			t.Errorf("%d seconds left, want %d: %s", left, w, line)
+		}
+		delete(want, port)
+	}
+	if len(want) != 0 {
+		t.Errorf("not there: %v", want)
+	}
+	if icmp := g.listing(t, "-p", "icmp"); len(icmp) != 1 {
+		t.Errorf("ICMP: %q", icmp)
+	}
+	again, err := g.table.Sweep(context.Background(), SweepOptions{Timeouts: timeouts, Copy: long * time.Second})
+	if err != nil || again.Set != 0 {
+		t.Errorf("the second sweep set %d, %v", again.Set, err)
+	}
+}
+
+// TestSweepMany sweeps more than a batch, some of which end meanwhile.
+func TestSweepMany(t *testing.T) {
+	g := newMember(t, "m", tracking)
+	var rs []record.Record
+	for i := range 2000 {
+		rs = append(rs, flow(i))
+	}
+	g.apply(t, Created, rs...)
+	var timeouts Timeouts
+	g.Do(func() (err error) {
+		timeouts, err = ReadTimeouts()
+		return err
+	})
+	chunks := 0
+	s, err := g.table.Sweep(context.Background(), SweepOptions{Timeouts: timeouts, Copy: record.CopyTimeout * time.Second, Chunk: func(int) error {
+		chunks++
+		return nil
+	}})
+	if err != nil || s.Seen != len(rs) || s.Set != len(rs) || chunks < 5 {
+		t.Errorf("%+v in %d parts, %v", s, chunks, err)
+	}
+	var pending []byte
+	if err := g.table.Dump(context.Background(), DumpOptions{}, func(m Message) error {
+		pending = appendTimeout(pending, m, time.Minute)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	g.apply(t, Deleted, as(record.OpDelete, rs[7]), as(record.OpDelete, rs[1999]))
+	s = SweepStats{}
+	if err := g.table.setTimeouts(pending, &s); err != nil || s.Gone != 2 || s.Set != len(rs)-2 {
+		t.Errorf("%+v, %v: want 2 gone", s, err)
+	}
+}
+
+func TestTimeoutsOfAKernel(t *testing.T) {
+	g := newMember(t, "m", tracking)
+	g.Do(func() error {
+		got, err := ReadTimeouts()
+		if err != nil {
+			return err
+		}
+		for name, pair := range map[string][2]time.Duration{
+			"tcp_timeout_established": {got.TCP[3], 432000 * time.Second}, "tcp_timeout_syn_sent": {got.TCP[1], 120 * time.Second},
+			"udp_timeout": {got.UDP, 30 * time.Second}, "udp_timeout_stream": {got.UDPStream, 120 * time.Second},
+			"icmpv6_timeout": {got.ICMPv6, 30 * time.Second}, "generic_timeout": {got.Generic, 600 * time.Second},
+			"sctp_timeout_established": {got.SCTP[4], 210 * time.Second}, "gre_timeout_stream": {got.GREStream, 180 * time.Second},
+		} {
+			if pair[0] != pair[1] {
+				t.Errorf("%s is %v, a fresh namespace of Linux has %v", name, pair[0], pair[1])
+			}
+		}
+		return nil
+	})
+}
