@@ -68,6 +68,26 @@ func (p *Plane) readEvents(ctx context.Context) error {
 	}
 }
 
+// kinds are the events that matter to the role. Of a copy's table only the ends do: its own kernel begins no connections while another
+// member serves, and hearing of what it injects, only to have that filtered, would make each record cost half as much again.
+func (p *Plane) kinds() conntrack.Kinds {
+	if p.role == RoleOwner {
+		return conntrack.All
+	}
+	return conntrack.Ended
+}
+
+// hear listens to the events that matter to the role.
+func (p *Plane) hear() {
+	if p.events == nil {
+		return
+	}
+	if err := p.events.Hear(p.kinds()); err != nil && !errors.Is(err, os.ErrClosed) {
+		p.log.Warn("not all events of the connection table are heard", "error", err)
+		p.doubtTally()
+	}
+}
+
 // lostEvents notes that the kernel had more events than its buffer holds.
 func (p *Plane) lostEvents(now int64) {
 	if now-p.lost > 1e9 {

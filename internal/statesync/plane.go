@@ -252,6 +252,7 @@ func (p *Plane) openKernel() error {
 		}
 		events, err := conntrack.Listen(conntrack.ListenOptions{
 			Buffer: buffer, Ignore: []uint32{table.PortID()}, Services: p.cfg.services(), Expectations: true,
+			Kinds: p.kinds(),
 		})
 		if err != nil {
 			table.Close()

@@ -42,6 +42,7 @@ func (p *Plane) SetRole(owner bool, term uint32) <-chan struct{} {
 
 // takeOver makes a copy the table that counts. What is held behind a gap is applied: whoever could fill it is gone, or has said all.
 func (p *Plane) takeOver(now int64) {
+	p.hear()
 	p.former, p.formerUntil = p.asker.source, now+linger
 	p.own = ownKeys{until: now + linger}
 	if q := p.asker.source; q != ccp.Nobody && p.peers[q].bound != 0 {
@@ -62,6 +63,7 @@ func (p *Plane) takeOver(now int64) {
 
 // stepBack makes the table a copy.
 func (p *Plane) stepBack(now int64) {
+	p.hear()
 	p.held.Clear()
 	p.former, p.formerUntil = ccp.Nobody, 0
 	p.jobs.lengthen, p.jobs.sweep = true, false
