@@ -164,6 +164,7 @@ func (p *Plane) ownEvent(r record.Record, id record.Identity, after time.Duratio
 		p.stats.News++
 		class = flow.News
 	case record.OpDelete:
+		p.masters.gone(id.Key)
 		if p.held.Drop(id.Key) {
 			return
 		}
@@ -193,6 +194,9 @@ func (p *Plane) expectation(r record.Record, id record.Identity) {
 		return
 	}
 	p.send(class, id.Key, p.wire(r))
+	if r.Op == record.OpNew {
+		p.masters.want(p.now, r)
+	}
 }
 
 // wire is the record as it travels, in memory that the next call reuses.

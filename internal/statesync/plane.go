@@ -67,6 +67,7 @@ type Plane struct {
 	frames    frames
 	drain     drain
 	own       ownKeys
+	masters   masters
 
 	verify verify
 	words  words

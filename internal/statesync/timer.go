@@ -20,9 +20,11 @@ func (p *Plane) runTimer(ctx context.Context) error {
 		p.mu.Lock()
 		now := boottime()
 		p.tick(now)
+		masters := p.masters.take(now)
 		at := p.wake()
 		p.armed = at
 		p.mu.Unlock()
+		p.readMasters(masters)
 		wait := time.Hour
 		if at != never {
 			wait = time.Duration(max(at-now, leastWait))
@@ -80,7 +82,7 @@ func (p *Plane) wake() int64 {
 	if len(p.ports) == 0 || p.cfg.Disabled {
 		return never
 	}
-	at := min(p.sender.Wake(), p.asker.wake(), p.markWake(), p.held.Wake(), p.showAt)
+	at := min(p.sender.Wake(), p.asker.wake(), p.markWake(), p.held.Wake(), p.masters.wake(), p.showAt)
 	for i := range p.peers {
 		q := &p.peers[i]
 		at = min(at, q.greetAt, q.statusAt)
