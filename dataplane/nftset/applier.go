@@ -160,8 +160,8 @@ func (a *Applier) endRound(t *target, now int64, i item) error {
 			delete(t.held, id)
 		}
 	}
-	_, all, err := read(a.sock, t.set)
-	if err != nil {
+	var all []element
+	if err := read(a.sock, t.set, func(setInfo) { all = all[:0] }, func(e *element) { all = append(all, e.clone()) }); err != nil {
 		return err
 	}
 	found := make(map[string]bool, len(all))

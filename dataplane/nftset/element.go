@@ -134,14 +134,14 @@ func (e element) clone() element {
 }
 
 // identity is what tells elements of one set apart.
-func (e *element) identity() string {
-	b := make([]byte, 0, 4+len(e.key)+len(e.keyEnd)+len(e.end))
+func (e *element) identity() string { return string(e.appendIdentity(nil)) }
+
+// appendIdentity appends the identity to b.
+func (e *element) appendIdentity(b []byte) []byte {
 	b = append(b, byte(e.flags&flagCatchall))
-	for _, part := range [][]byte{e.key, e.keyEnd, e.end} {
-		b = append(b, byte(len(part)))
-		b = append(b, part...)
-	}
-	return string(b)
+	b = append(append(b, byte(len(e.key))), e.key...)
+	b = append(append(b, byte(len(e.keyEnd))), e.keyEnd...)
+	return append(append(b, byte(len(e.end))), e.end...)
 }
 
 // sameValue reports whether the elements differ in nothing but time and the state of their expressions.

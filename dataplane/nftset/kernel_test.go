@@ -47,7 +47,7 @@ var setNames = []string{
 
 // member is a network namespace with the ruleset in it.
 type member struct {
-	t    *testing.T
+	t    testing.TB
 	name string
 	ns   netns.NsHandle
 }
@@ -65,7 +65,7 @@ func onThread(f func()) {
 	<-done
 }
 
-func newMember(t *testing.T, rules string) *member {
+func newMember(t testing.TB, rules string) *member {
 	t.Helper()
 	labtest.Require(t, "nft", "ip")
 	namespaces++
@@ -147,7 +147,7 @@ func (m *member) applier(sets ...string) *Applier {
 }
 
 // inFilter names sets of the table of the ruleset, all if none is named.
-func inFilter(t *testing.T, names []string) []Set {
+func inFilter(t testing.TB, names []string) []Set {
 	t.Helper()
 	if len(names) == 0 {
 		names = setNames

@@ -53,12 +53,14 @@ type Reader struct {
 	round uint32
 	seed  maphash.Seed
 	buf   []byte
+	id    []byte
 }
 
 // source is one set as the copies have been told of it.
 type source struct {
 	set     Set
 	told    map[string]*told
+	turn    uint64 // of reading
 	problem error
 }
 
@@ -67,7 +69,9 @@ type told struct {
 	element
 	// until is when it expires, ns, 0 never; at is when it was told.
 	until, at int64
-	missing   bool
+	// turn is when it was seen last.
+	turn    uint64
+	missing bool
 }
 
 // NewReader opens a Reader of sets in the network namespace of the calling thread. round should be random: the numbers of rounds begin
@@ -111,33 +115,53 @@ func (r *Reader) Statuses() []Status {
 }
 
 func (r *Reader) poll(s *source, now int64, full bool, emit func(Change)) error {
-	info, all, err := read(r.sock, s.set)
+	var info setInfo
+	var listed uint32
+	var intervals []element
+	err := read(r.sock, s.set, func(i setInfo) {
+		info, listed, intervals = i, 0, nil
+		s.turn++
+	}, func(e *element) {
+		if e.expires != 0 && e.expires < leastLeft {
+			return
+		}
+		listed++
+		r.id = e.appendIdentity(r.id[:0])
+		t := s.told[string(r.id)]
+		if t != nil {
+			t.turn = s.turn
+		}
+		if info.flags&flagInterval != 0 {
+			intervals = append(intervals, e.clone())
+			return
+		}
+		r.compare(s, info, now, full, t, e, emit)
+	})
 	if err != nil {
 		return err
 	}
-	seen := make(map[string]*element, len(all))
-	for i := range all {
-		if e := &all[i]; e.expires == 0 || e.expires >= leastLeft {
-			seen[e.identity()] = e
-		}
-	}
-	// What is gone first: an interval may overlap one that is no more.
-	r.gone(s, info, now, full, seen, emit)
-	for id, e := range seen {
-		r.compare(s, info, now, full, id, e, emit)
+	// Of intervals what is gone comes first: a new one may overlap one that is no more.
+	r.gone(s, info, now, full, emit)
+	for i := range intervals {
+		r.id = intervals[i].appendIdentity(r.id[:0])
+		r.compare(s, info, now, full, s.told[string(r.id)], &intervals[i], emit)
 	}
 	if full {
-		end := item{set: s.set, op: record.OpUpdate, round: r.round, ends: true, count: uint32(len(seen))}
-		r.emit(&end, fmt.Sprintf("end of round %d", r.round), false, emit)
+		end := item{set: s.set, op: record.OpUpdate, round: r.round, ends: true, count: listed}
+		r.emit(&end, fmt.Appendf(nil, "end of round %d", r.round), false, emit)
 	}
 	return nil
 }
 
-// read reads a set's elements, again if the ruleset changes under it.
-func read(sock *socket, set Set) (info setInfo, all []element, err error) {
+// read reads a set's elements, again if the ruleset changes under it: each time it calls begin, and then visit for each element,
+// which must copy what it keeps.
+func read(sock *socket, set Set, begin func(setInfo), visit func(*element)) error {
+	var err error
 	for range tries {
+		var info setInfo
 		if info, err = sock.info(set); err == nil {
-			all, err = sock.elements(set, info)
+			begin(info)
+			err = sock.elements(set, info, visit)
 		}
 		if !errors.Is(err, errInterrupted) {
 			break
@@ -145,20 +169,20 @@ func read(sock *socket, set Set) (info setInfo, all []element, err error) {
 	}
 	switch {
 	case errors.Is(err, unix.ENOENT):
-		return setInfo{}, nil, fmt.Errorf("%w: %v", ErrAbsent, set)
+		return fmt.Errorf("%w: %v", ErrAbsent, set)
 	case err != nil:
-		return setInfo{}, nil, fmt.Errorf("nftset: read %v: %w", set, err)
+		return fmt.Errorf("nftset: read %v: %w", set, err)
 	}
-	return info, all, nil
+	return nil
 }
 
-// compare tells of an element that is there, if there is anything to tell.
-func (r *Reader) compare(s *source, info setInfo, now int64, full bool, id string, e *element, emit func(Change)) {
+// compare tells of an element that is there, if there is anything to tell; old is what was told of it, and r.id its identity.
+func (r *Reader) compare(s *source, info setInfo, now int64, full bool, old *told, e *element, emit func(Change)) {
 	var until int64
 	if e.expires != 0 {
 		until = now + int64(e.expires)*1e6 //nolint:gosec // the kernel's longest is some centuries
 	}
-	old, op, refresh := s.told[id], record.OpUpdate, false
+	op, refresh := record.OpUpdate, false
 	switch {
 	case old == nil:
 		op = record.OpNew
@@ -170,8 +194,8 @@ func (r *Reader) compare(s *source, info setInfo, now int64, full bool, id strin
 		old.missing = false
 		return
 	}
-	s.told[id] = &told{element: *e, until: until, at: now}
-	r.emit(&item{set: s.set, op: op, round: r.round, elem: *e}, id, refresh, emit)
+	s.told[string(r.id)] = &told{element: e.clone(), until: until, at: now, turn: s.turn}
+	r.emit(&item{set: s.set, op: op, round: r.round, elem: *e}, r.id, refresh, emit)
 }
 
 func moved(a, b int64) int64 { return max(a-b, b-a) }
@@ -186,22 +210,22 @@ func slack(e *element, info setInfo) int64 {
 }
 
 // gone tells of the elements that are not there any more. Sets of intervals are no hash tables, so nothing of them is ever left out.
-func (r *Reader) gone(s *source, info setInfo, now int64, full bool, seen map[string]*element, emit func(Change)) {
+func (r *Reader) gone(s *source, info setInfo, now int64, full bool, emit func(Change)) {
 	for id, t := range s.told {
 		switch {
-		case seen[id] != nil:
+		case t.turn == s.turn:
 		case t.until != 0 && t.until-leastLeft*1e6 <= now:
 			delete(s.told, id) // the copies' have expired too
 		case t.missing || full || info.flags&flagInterval != 0:
 			delete(s.told, id)
-			r.emit(&item{set: s.set, op: record.OpDelete, round: r.round, elem: t.bareKey()}, id, false, emit)
+			r.emit(&item{set: s.set, op: record.OpDelete, round: r.round, elem: t.bareKey()}, []byte(id), false, emit)
 		default:
 			t.missing = true
 		}
 	}
 }
 
-func (r *Reader) emit(i *item, id string, refresh bool, emit func(Change)) {
+func (r *Reader) emit(i *item, id []byte, refresh bool, emit func(Change)) {
 	var h maphash.Hash
 	h.SetSeed(r.seed)
 	_, _ = h.Write([]byte{i.set.Family, byte(len(i.set.Table))})
@@ -209,7 +233,7 @@ func (r *Reader) emit(i *item, id string, refresh bool, emit func(Change)) {
 	_ = h.WriteByte(0)
 	_, _ = h.WriteString(i.set.Name)
 	_ = h.WriteByte(0)
-	_, _ = h.WriteString(id)
+	_, _ = h.Write(id)
 	rec := i.record(r.buf[:0])
 	r.buf = rec.Attrs
 	if rec.Len() > record.MaxLen {

@@ -183,13 +183,15 @@ func (s *socket) info(set Set) (info setInfo, err error) {
 	return info, err
 }
 
-// elements reads the elements of a set. They point into memory of their own.
-func (s *socket) elements(set Set, info setInfo) (all []element, err error) {
+// elements reads the elements of a set and calls visit for each, which must copy what it keeps.
+func (s *socket) elements(set Set, info setInfo, visit func(*element)) error {
+	var parts []element // of intervals
 	at := s.begin(msgGetElement, unix.NLM_F_DUMP, set.Family, 0)
 	s.out = appendString(s.out, listTable, set.Table)
 	s.out = appendString(s.out, listSet, set.Name)
 	s.end(at)
-	err = s.ask(func(body []byte) error {
+	var e element
+	err := s.ask(func(body []byte) error {
 		for len(body) > 0 {
 			typ, list, rest, err := nextAttr(body)
 			if err != nil {
@@ -202,19 +204,26 @@ func (s *socket) elements(set Set, info setInfo) (all []element, err error) {
 					return err
 				}
 				list = rest
-				e, err := parseElement(v)
-				if err != nil {
+				if e, err = parseElement(v); err != nil {
 					return err
 				}
-				all = append(all, e.clone())
+				if info.intervals() {
+					parts = append(parts, e.clone())
+				} else {
+					visit(&e)
+				}
 			}
 		}
 		return nil
 	})
-	if err == nil && info.intervals() {
-		all = pairIntervals(all)
+	if err != nil {
+		return err
 	}
-	return all, err
+	parts = pairIntervals(parts)
+	for i := range parts {
+		visit(&parts[i])
+	}
+	return nil
 }
 
 // ask sends the one request in s.out and gives what comes to each until it has been answered.
