@@ -37,6 +37,7 @@ func ingressKinds() []packetKind {
 		{name: "yield", packet: ccpFrame{yield: &ccp.Yield{Term: 9, Kind: ccp.YieldClaim}}.bytes, changes: true},
 		{name: "reply", packet: ccpFrame{reply: &ccp.Reply{}}.bytes, changes: true}, // only the first is fresh
 		{name: "sealed", packet: ccpSealed, changes: true},
+		{name: "sync", packet: foreignSync, changes: true},
 		{name: "foreign", packet: constant(ccpFrame{header: func(h *ccp.Header) { h.Cluster++ }}.bytes())},
 		{name: "forged", packet: constant(ccpFrame{key: &otherKey}.bytes())},
 		{name: "recorded", packet: constant(ccpFrame{header: func(h *ccp.Header) { h.EchoStamp -= 5e9 }, reply: &ccp.Reply{}}.bytes())},
