@@ -326,6 +326,12 @@ func (p *Plane) special(l *lot, head ccp.SyncRecord) {
 		defer p.mu.Unlock()
 		p.compare(now, l, sum)
 	case record.Table(head.Table) == record.TableMarks:
+	case record.Table(head.Table) == record.TableSets && l.kind == lotDelta:
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.stats.Received++
+		p.takeElement(head.Bytes)
+	case record.Table(head.Table) == record.TableSets:
 	case head.Table == ccp.SyncTableWords && l.kind == lotBulk:
 		p.mu.Lock()
 		defer p.mu.Unlock()

@@ -64,6 +64,7 @@ type Plane struct {
 	marks     marks
 	inject    injector
 	jobs      jobs
+	sets      sets
 	frames    frames
 	drain     drain
 	own       ownKeys
@@ -119,6 +120,7 @@ func New(c Config, log *slog.Logger) (*Plane, error) {
 	p.judge = c.rules().Compile()
 	p.stats.Since = time.Now()
 	p.inject.wake = make(chan struct{}, 1)
+	p.sets.wake = make(chan struct{}, 1)
 	p.jobs.init()
 	p.drain.init()
 	var err error
@@ -226,6 +228,7 @@ func (p *Plane) Serve(ctx context.Context) error {
 	group.Go(func() error { return p.runInjector(ctx) })
 	group.Go(func() error { return p.runDumper(ctx) })
 	group.Go(func() error { return p.runTimer(ctx) })
+	group.Go(func() error { return p.runSets(ctx) })
 	group.Go(func() error {
 		<-ctx.Done()
 		p.close()

@@ -81,6 +81,7 @@ func (p *Plane) bind(now int64, q *peer, incarnation uint64) {
 	p.log.Info("state synchronisation with another member begins", "member", q.id)
 	q.rebind(incarnation)
 	p.sender.SetPeer(now, q.id, incarnation)
+	p.sets.listAll()
 	q.say(now, statusTimes)
 	if p.asker.source == q.id {
 		// What it said before is void, and so is what was asked.

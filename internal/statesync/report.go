@@ -75,7 +75,7 @@ func (p *Plane) show(now int64) {
 
 func (p *Plane) health(now int64) health {
 	h := health{disabled: p.cfg.Disabled, members: int(p.cfg.Members), interfaces: p.interfaces(now), role: p.role, current: p.current(),
-		owner: p.asker.source != ccp.Nobody, syncing: p.asker.stage != stageIdle, kernel: p.problem,
+		owner: p.asker.source != ccp.Nobody, syncing: p.asker.stage != stageIdle, kernel: p.problem, sets: p.sets.problem,
 		lostEvents: p.lost != 0 && now-p.lost < lossShown || p.lost != 0 && !p.tallyGood,
 		backlog:    float64(len(p.inject.data)) / injectBytes,
 	}
@@ -131,7 +131,7 @@ func (p *Plane) State() State {
 	now := boottime()
 	sum := p.tally.Sum()
 	s := State{Role: p.role, Term: p.term, Owner: p.asker.source, Current: p.current(), Incarnation: p.inc,
-		Entries: uint64(max(0, sum.Entries)), Digest: sum.Xor, Expectations: uint64(max(0, p.expected)), Delta: p.sender.Newest(), Held: p.held.Len(),
+		Entries: uint64(max(0, sum.Entries)), Digest: sum.Xor, Expectations: uint64(max(0, p.expected)), SetElements: p.sets.elements, Delta: p.sender.Newest(), Held: p.held.Len(),
 		Interfaces: p.interfaces(now), FullSync: p.asker.progressNow(now)}
 	s.Status, s.Reason = p.health(now).judge()
 	if p.role == RoleOwner {

@@ -58,6 +58,7 @@ func (p *Plane) takeOver(now int64) {
 	p.jobs.ownTally, p.jobs.sweep, p.jobs.lengthen = true, true, false
 	p.marks.at = 0
 	p.jobs.signal()
+	p.sets.listAll()
 	p.log.Info("this member's table counts now", "term", p.term, "entries", p.tally.Sum().Entries)
 }
 
@@ -68,6 +69,7 @@ func (p *Plane) stepBack(now int64) {
 	p.former, p.formerUntil = ccp.Nobody, 0
 	p.jobs.lengthen, p.jobs.sweep = true, false
 	p.jobs.signal()
+	p.sets.signal()
 	for i := range p.peers {
 		if s := p.peers[i].serving; s.active() && s.request.Want <= ccp.SyncWantRepair {
 			p.stopServing(now, &p.peers[i])

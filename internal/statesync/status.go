@@ -23,6 +23,7 @@ type health struct {
 	lostEvents bool // within the last lossShown, or not repaired yet
 	kernel     string
 	refused    string
+	sets       string  // why nftables sets are not kept equal
 	backlog    float64 // share of what may wait, 0..1
 	unequal    bool    // the last comparison found a difference
 }
@@ -77,6 +78,9 @@ func (h health) judge() (Status, string) {
 	}
 	if h.refused != "" {
 		why = append(why, "the kernel refuses records: "+h.refused)
+	}
+	if h.sets != "" {
+		why = append(why, h.sets)
 	}
 	if h.backlog > backlogRisk {
 		why = append(why, fmt.Sprintf("backlog at %.0f %%", 100*h.backlog))

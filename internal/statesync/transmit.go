@@ -236,6 +236,7 @@ func (p *Plane) senderEvents(now int64) {
 			p.log.Warn("a member does not keep up and is not waited for", "member", e.Peer, "reason", e.Reason.String(), "batches", e.Lost)
 		case flow.Returned:
 			q.evicted = false
+			p.sets.listAll()
 			p.log.Info("a member that was not waited for is back", "member", e.Peer)
 		}
 		q.say(now, statusTimes)

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package statesync
+
+import (
+	"fmt"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/holdfast-project/holdfast/internal/labtest"
+)
+
+func (m *member) nft(script string) string {
+	m.t.Helper()
+	out, err := exec.Command("ip", "netns", "exec", m.name, "nft", script).CombinedOutput()
+	if err != nil {
+		m.t.Fatalf("nft %s: %v: %s", script, err, out)
+	}
+	return string(out)
+}
+
+// blocked are the elements of the set of the tests, as nft lists them.
+func (m *member) blocked() string {
+	var all []string
+	for _, word := range strings.FieldsFunc(m.nft("list set inet filter blocked"), func(r rune) bool { return strings.ContainsRune(" ,{}\n\t", r) }) {
+		if strings.HasPrefix(word, "192.0.2.") {
+			all = append(all, word)
+		}
+	}
+	slices.Sort(all)
+	return strings.Join(all, " ")
+}
+
+// TestSets: elements that rules or people add are on every member within seconds, whoever serves, and heal.
+func TestSets(t *testing.T) {
+	labtest.Require(t, "nft")
+	const table = "table inet filter { set blocked { type ipv4_addr; flags timeout; }; }"
+	w := newWorld(t, 3, 1, func(c *Config) { c.Sets = []string{"inet filter blocked"} })
+	w.eventually("the missing set is said", 5*time.Second, func() bool {
+		s := w.members[0].plane.State()
+		return s.Status == StatusAtRisk && strings.Contains(s.Reason, "there is no set inet filter blocked on this member")
+	})
+	for _, m := range w.members {
+		m.nft(table)
+	}
+	w.ready()
+	everywhere := func(want string) {
+		t.Helper()
+		w.eventually(fmt.Sprintf("everybody has %q", want), 6*time.Second, func() bool {
+			for _, m := range w.members {
+				if m.stop != nil && (m.blocked() != want || m.plane.State().SetElements != uint64(len(strings.Fields(want)))) {
+					return false
+				}
+			}
+			return true
+		})
+	}
+	w.members[0].nft("add element inet filter blocked { 192.0.2.1 timeout 1h, 192.0.2.2 }")
+	everywhere("192.0.2.1 192.0.2.2")
+	w.members[0].nft("delete element inet filter blocked { 192.0.2.2 }")
+	everywhere("192.0.2.1")
+	if s := w.members[0].plane.State(); s.Status != StatusOK {
+		t.Errorf("%v: %s", s.Status, s.Reason)
+	}
+
+	// The member that takes over goes on with what it has.
+	w.serve(1)
+	w.ready()
+	w.members[1].nft("add element inet filter blocked { 192.0.2.3 timeout 1h }")
+	everywhere("192.0.2.1 192.0.2.3")
+
+	// A joiner gets all, and loses what only it has.
+	w.members[2].halt()
+	w.members[2].nft("flush set inet filter blocked; add element inet filter blocked { 192.0.2.9 }")
+	w.members[1].nft("delete element inet filter blocked { 192.0.2.1 }")
+	w.members[2].start()
+	w.hello()
+	everywhere("192.0.2.3")
+}
