@@ -88,6 +88,7 @@ func TestRefusedMessages(t *testing.T) {
 		{"a helper without name", said(IPv4, 6, status, nest(ctaHelp, u32(2, 1))), ReasonMissing},
 		{"a helper that is a path", said(IPv4, 6, status, nest(ctaHelp, str(1, "a/b\x00"))), ReasonHelper},
 		{"half a master", said(IPv4, 6, status, half(ctaTupleMaster)), ReasonMissing},
+		{"a master in a zone", said(IPv4, 6, status, (&tuple{proto: 6, ports: true, zone: 3, zoned: true}).append(nil, ctaTupleMaster, IPv4)), ReasonZone},
 		{"a protocol that runs over", said(IPv4, 6, status, nest(ctaProtoinfo, []byte{9, 0, 1, 0})), ReasonStructure},
 		{"TCP without a state", said(IPv4, 6, status, nest(ctaProtoinfo, nest(ctaProtoinfoTCP))), ReasonMissing},
 		{"TCP in state 10", said(IPv4, 6, status, nest(ctaProtoinfo, nest(ctaProtoinfoTCP, u8(1, 10)))), ReasonState},

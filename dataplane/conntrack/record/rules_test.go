@@ -128,6 +128,21 @@ func TestJudgeExpectations(t *testing.T) {
 			expectation = r
 		}
 	}
+	// To loopback, and between neighbours on a link.
+	for want, master := range map[Skip]Record{
+		SkipLoopback: connection(6, "127.0.0.1", "127.0.0.1", 1, 21), SkipLinkLocal: connection(6, "fe80::1", "fe80::2", 1, 21),
+		SkipBroadcast: connection(6, "0.0.0.0", "10.0.0.1", 1, 21),
+	} {
+		tuple, mask := attribute(master.Attrs, ctaTupleOrig), attribute(expectation.Attrs, ctaExpectMask)
+		r := Record{TableExpectations, OpNew, master.Family, slices.Concat(appendBytes(nil, ctaExpectTuple|nlaNested, tuple),
+			appendBytes(nil, ctaExpectMaster|nlaNested, tuple), appendBytes(nil, ctaExpectMask|nlaNested, mask))}
+		if master.Family == IPv6 {
+			r.Attrs = with(r.Attrs, ctaExpectMask, appendBytes(nil, ctaExpectMask|nlaNested, tuple))
+		}
+		if got := (Rules{}).Compile().Judge(r); got.Skip != want {
+			t.Errorf("%s, want %s: %s", got.Skip, want, Text(r))
+		}
+	}
 	ftp := Service{Protocol: protoTCP, Ports: []PortRange{{21, 21}}, Never: true}
 	for _, test := range []struct {
 		rules Rules
