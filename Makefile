@@ -70,6 +70,7 @@ test-guest:
 # Longer runs of what make test does in short.
 soak: build
 	HOLDFAST_SIM_RUNS=100000 $(GO) test -count=1 -timeout 2h ./members/sim/
+	HOLDFAST_SIM_RUNS=20000 $(GO) test -count=1 -timeout 2h -run TestSimulation ./dataplane/flow/
 	$(BIN)/holdfast-lab run lab/scenarios/soak/*.txt
 	$(MAKE) test-guest
 

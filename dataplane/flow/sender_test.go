@@ -131,16 +131,19 @@ func TestRetransmission(t *testing.T) {
 	}
 	expect(t, "asked for again, but not what it has", all(9*ms, s), "2 3")
 	if rt := s.peers[0].rtt.smooth; rt != 2*ms {
-		t.Errorf("the round trip is %d: what was sent again must not count (Karn)", rt)
+		t.Errorf("the round trip is %d; want 2 ms", rt)
 	}
 	at := s.Wake()
 	if at != 2*ms+minRTO {
 		t.Errorf("the time-out is at %d; want %d", at, 2*ms+minRTO)
 	}
-	// 2 and 3 were sent at 9 ms: only 5 to 8 are overdue, of which four may be under way with those two... as the window falls to four.
+	// 2 and 3 were sent at 9 ms: only 5 to 8 are overdue, and the window falls to four, those two included.
 	expect(t, "at the time-out", all(at, s), "5 6")
 	acked(t, s, at, 1, 4)
 	expect(t, "with more room", all(at, s), "7 8")
+	if rt := s.peers[0].rtt.smooth; rt != 2*ms {
+		t.Errorf("the round trip is %d after an acknowledgement of what was sent three times", rt)
+	}
 	if n := s.Counters(); n.Requested != 5 || n.TimedOut != 4 || n.Sent != 17 {
 		t.Errorf("%+v; want 17 sent, of which 5 requested and 4 timed out", n)
 	}
@@ -268,6 +271,23 @@ func TestConfigRefuses(t *testing.T) {
 	for _, c := range []BulkConfig{{}, {Session: 1, Payload: -1}, {Session: 1, Window: 1}} {
 		if _, err := NewBulkSender(0, c); !errors.Is(err, ErrConfig) {
 			t.Errorf("%+v: %v", c, err)
+		}
+	}
+}
+
+// TestLogGivesBack: what a log needed in a bad time it does not keep.
+func TestLogGivesBack(t *testing.T) {
+	l := newLog(10)
+	for range 3 {
+		for range 20_000 {
+			l.append(batch{payload: append(l.buffer(), "payload"...)})
+		}
+		if l.len() != 20_000 || l.bytes != 140_000 {
+			t.Fatalf("%d batches of %d bytes", l.len(), l.bytes)
+		}
+		l.trim(l.next)
+		if l.bytes != 0 || len(l.ring) > 4*spareBuffers || len(l.free) > spareBuffers {
+			t.Errorf("an empty log keeps %d bytes, room for %d batches and %d payloads", l.bytes, len(l.ring), len(l.free))
 		}
 	}
 }
