@@ -14,10 +14,14 @@ func (m *Machine) heldBack() string {
 	if m.devices.Changes != m.initSeen {
 		m.initSeen, m.initText, m.initDelay = m.devices.Changes, m.notKnownYet(), m.onlyDelayed()
 	}
-	if m.initText != "" {
+	switch ahead := m.ahead(m.self); { // which lasts longer than a device is in init
+	case m.initText == "":
+		return ahead
+	case ahead == "":
 		return m.initText
+	default:
+		return ahead + "; " + m.initText
 	}
-	return m.ahead(m.self)
 }
 
 // notKnownYet names the devices of which it is not known yet whether they are well.

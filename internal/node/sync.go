@@ -9,6 +9,7 @@ import (
 	"os"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/holdfast-project/holdfast/bpf"
@@ -189,7 +190,7 @@ func syncRole(r ccp.SyncRole) statesync.Role {
 // syncChanged takes a new state of the plane.
 func (n *node) syncChanged() {
 	before := n.sync.state
-	n.sync.state = n.sync.plane.State()
+	n.sync.state = n.syncState()
 	now := bpf.Boottime()
 	events := n.syncReady(nil)
 	s := n.sync.state
@@ -280,6 +281,21 @@ func (n *node) syncView() ccp.SyncView {
 		v.LagRecords, v.LagMs = max(v.LagRecords, uint32(min(p.Unacked, 1<<32-1))), max(v.LagMs, millis(p.Lag))
 	}
 	return v
+}
+
+// syncState is the plane's state, with the members' names in its reason.
+func (n *node) syncState() statesync.State {
+	s := n.sync.plane.State()
+	s.Reason = withNames(s.Reason, n.names())
+	return s
+}
+
+// withNames puts names in the place of members' numbers, which are all that the plane knows.
+func withNames(text string, names []string) string {
+	for id, name := range names {
+		text = strings.ReplaceAll(text, fmt.Sprintf("member %d", id), name)
+	}
+	return text
 }
 
 // own tells the plane that this member is the owner from now on, and returns a channel that is closed once the kernel's table has all

@@ -54,7 +54,7 @@ func (k *syncNews) reset() { k.lost, k.diff, k.repairs = 0, 0, 0 }
 
 // publishSync shows the plane's state and counters once a second, and tells what has happened.
 func (n *node) publishSync(now int64) {
-	s, c := n.sync.plane.State(), n.sync.plane.Stats()
+	s, c := n.syncState(), n.sync.plane.Stats()
 	for _, i := range s.Interfaces {
 		n.sync.meters.sample(now, i)
 	}

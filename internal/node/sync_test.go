@@ -174,6 +174,13 @@ func TestSyncNews(t *testing.T) {
 	}
 }
 
+func TestNamesInReasons(t *testing.T) {
+	got := withNames("member 1 does not keep up; full sync of member 0 running; 1 of 2 members not reached", []string{"gw-a", "gw-b"})
+	if want := "gw-b does not keep up; full sync of gw-a running; 1 of 2 members not reached"; got != want {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestInterfaceRates(t *testing.T) {
 	var m meters
 	for i, bytes := range []uint64{0, 1000, 3000, 3000, 0} { // the last after a reset

@@ -17,7 +17,7 @@ import (
 func (b *backend) Sync(ctx context.Context) (control.Sync, error) {
 	return ask(ctx, b.n, func(int64) (control.Sync, error) {
 		n := b.n
-		s := n.sync.plane.State()
+		s := n.syncState()
 		v := control.Sync{
 			Member: n.local.Self.Name, Status: s.Status.String(), Reason: s.Reason, Role: s.Role.String(), Owner: n.name(s.Owner),
 			Current: s.Current, LagRecords: s.LagRecords, LagMs: ms(s.Lag), Held: s.Held, Members: []control.SyncMember{},
@@ -100,7 +100,7 @@ const flushEvery = time.Millisecond
 func (b *backend) SyncStats(ctx context.Context) (control.SyncStats, error) {
 	return ask(ctx, b.n, func(int64) (control.SyncStats, error) {
 		n := b.n
-		s, c := n.sync.plane.State(), n.sync.plane.Stats()
+		s, c := n.syncState(), n.sync.plane.Stats()
 		return control.SyncStats{Member: n.local.Self.Name, Since: c.Since, Status: s.Status.String(), Reason: s.Reason, Groups: syncGroups(c),
 			RecordRate: c.RecordRate, InjectRate: c.InjectRate, Interfaces: n.syncInterfaces(s), FlushMs: ms(flushEvery)}, nil
 	})
@@ -148,7 +148,9 @@ func (b *backend) VerifySync(ctx context.Context, r control.SyncVerifyRequest) (
 		name string
 	}
 	n := b.n
+	var names []string
 	targets, err := ask(ctx, n, func(int64) ([]target, error) {
+		names = n.names()
 		if !n.cfg.Sync.Enabled {
 			return nil, control.Refused("state synchronisation is off", "give an interface the role sync or cluster+sync")
 		}
@@ -173,6 +175,7 @@ func (b *backend) VerifySync(ctx context.Context, r control.SyncVerifyRequest) (
 			return control.SyncVerify{}, ctx.Err()
 		}
 		shown := syncReport(t.name, report, err)
+		shown.Error = withNames(shown.Error, names)
 		v.Equal = v.Equal && shown.Equal
 		v.Reports = append(v.Reports, shown)
 	}
