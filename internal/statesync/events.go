@@ -257,6 +257,7 @@ type rates struct {
 	perSecond        int64
 	recorded         uint64
 	injected         uint64
+	injectedEver     uint64
 	at               int64
 	records, injects float64
 }

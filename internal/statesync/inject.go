@@ -4,6 +4,7 @@ package statesync
 
 import (
 	"context"
+	"time"
 
 	"github.com/holdfast-project/holdfast/ccp"
 	"github.com/holdfast-project/holdfast/dataplane/conntrack"
@@ -14,6 +15,8 @@ import (
 const (
 	// applyAtOnce is how many records go to the kernel by one call.
 	applyAtOnce = 256
+	// gatherFew is how many records a round of the injector must have had for it to wait for more the next time.
+	gatherFew = 4
 	// injectBytes is how many bytes of records may wait: what comes beyond is not acknowledged, and so comes again.
 	injectBytes = 8 << 20
 )
@@ -47,18 +50,18 @@ type lot struct {
 
 // injector is the queue of what is to be applied to the kernel's table, and the one who does it. Others only put.
 type injector struct {
-	wake chan struct{}
-	lots []lot
-	data []byte
-	peak uint64
-	busy bool // between taking lots off the queue and having applied them
+	wake   chan struct{}
+	urgent chan struct{} // somebody waits for what is queued
+	lots   []lot
+	data   []byte
+	peak   uint64
+	busy   bool // between taking lots off the queue and having applied them
 
 	// The injector's own.
-	rs      []record.Record
-	ids     []record.Identity
-	out     []conntrack.Outcome
-	gone    []record.Identity // entries that made way, of the Apply under way
-	scratch []byte
+	rs   []record.Record
+	ids  []record.Identity
+	out  []conntrack.Outcome
+	gone []record.Record // entries that made way, of the Apply under way
 }
 
 // full says that nothing more should be taken in for now.
@@ -81,13 +84,28 @@ func (p *Plane) runInjector(ctx context.Context) error {
 	var lots []lot
 	var data []byte
 	j := &p.inject
-	for {
+	few := 0 // records of the last round, if it came soon after the one before
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for last := int64(0); ; {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-j.wake:
 		}
+		if few > gatherFew && few < applyAtOnce/2 {
+			// They come fast, and a batch costs the kernel half of what they cost one by one. Nothing is lost by it: what waits here is
+			// on this member already.
+			timer.Reset(time.Millisecond)
+			select {
+			case <-timer.C:
+			case <-j.urgent:
+			case <-ctx.Done():
+				return nil
+			}
+		}
 		p.mu.Lock()
+		done := p.rates.injectedEver
 		lots, j.lots = j.lots, lots[:0]
 		data, j.data = j.data, data[:0]
 		j.busy = true
@@ -103,8 +121,13 @@ func (p *Plane) runInjector(ctx context.Context) error {
 		now := boottime()
 		p.mu.Lock()
 		j.busy = false
+		few = 0
+		if now-last < 3e6 {
+			few = int(p.rates.injectedEver - done)
+		}
+		last = now
 		for i := range lots {
-			p.applied(now, &lots[i])
+			p.lotApplied(now, &lots[i])
 		}
 		if cap(data) > 4*injectBytes {
 			data = nil
@@ -232,15 +255,12 @@ func (p *Plane) chosen(l *lot, r record.Record, id record.Identity) bool {
 	return true
 }
 
-// displaced is called while Apply runs, for an entry that made way.
+// displaced is called while Apply runs, for an entry that made way. It must not wait for the plane's lock: who has that may be waiting
+// for the table.
 func (p *Plane) displaced(m conntrack.Message) {
-	j := &p.inject
-	r, err := record.FromMessage(j.scratch[:0], m.Type, m.Flags, m.Payload)
-	if err != nil {
-		return
-	}
-	if id, err := p.identify(r); err == nil && r.Table == record.TableConnections {
-		j.gone = append(j.gone, id)
+	r, err := record.FromMessage(make([]byte, 0, record.MaxLen), m.Type, m.Flags, m.Payload)
+	if err == nil && r.Table == record.TableConnections {
+		p.inject.gone = append(p.inject.gone, r)
 	}
 }
 
@@ -255,9 +275,6 @@ func (p *Plane) apply() {
 	}
 	out := j.out[:len(j.rs)]
 	j.gone = j.gone[:0]
-	if j.scratch == nil {
-		j.scratch = make([]byte, 0, 2*record.MaxLen)
-	}
 	err := p.table.Apply(j.rs, out)
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -268,13 +285,16 @@ func (p *Plane) apply() {
 		j.rs, j.ids = j.rs[:0], j.ids[:0]
 		return
 	}
-	for _, id := range j.gone {
-		p.tally.Remove(id)
+	for _, r := range j.gone {
+		if id, err := p.hasher.Identify(r); err == nil && p.judge.Judge(r).Skip == record.SkipNone {
+			p.tally.Remove(id)
+		}
 	}
 	for i, o := range out {
 		p.count(j.rs[i], j.ids[i], o)
 	}
 	p.rates.injected += uint64(len(j.rs))
+	p.rates.injectedEver += uint64(len(j.rs))
 	j.rs, j.ids = j.rs[:0], j.ids[:0]
 }
 
@@ -354,8 +374,8 @@ func (p *Plane) special(l *lot, head ccp.SyncRecord) {
 	}
 }
 
-// applied takes note that a lot is in the kernel's table.
-func (p *Plane) applied(now int64, l *lot) {
+// lotApplied takes note that a lot is in the kernel's table.
+func (p *Plane) lotApplied(now int64, l *lot) {
 	q := &p.peers[l.peer]
 	if q.bound != l.bound {
 		return
@@ -372,4 +392,10 @@ func (p *Plane) applied(now int64, l *lot) {
 }
 
 // whenApplied runs do, under the lock, when everything queued so far has been applied.
-func (p *Plane) whenApplied(do func(now int64)) { p.inject.put(lot{kind: lotDo, do: do}, nil) }
+func (p *Plane) whenApplied(do func(now int64)) {
+	p.inject.put(lot{kind: lotDo, do: do}, nil)
+	select {
+	case p.inject.urgent <- struct{}{}:
+	default:
+	}
+}

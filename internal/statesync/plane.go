@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -37,6 +38,8 @@ type Plane struct {
 	cfg     Config
 	group   *errgroup.Group // nil unless serving
 	ctx     context.Context //nolint:containedctx // the group's own, for tasks that begin later
+	cancel  context.CancelFunc
+	turned  chan struct{} // the configuration changed
 	sealer  *ccp.Sealer
 	opener  *ccp.Opener
 	hasher  *record.Hasher
@@ -110,6 +113,7 @@ func New(c Config, log *slog.Logger) (*Plane, error) {
 		former: ccp.Nobody, showAt: never, refusedAt: never, scratch: make([]byte, 0, ccp.MaxPlainLen),
 		refused: map[string]uint64{}, errnos: map[string]uint64{},
 	}
+	var err error
 	if p.within == nil {
 		p.within = func(f func() error) error { return f() }
 	}
@@ -119,11 +123,10 @@ func New(c Config, log *slog.Logger) (*Plane, error) {
 	p.hasher = record.NewHasher(use.Key.TallyKey(c.Cluster))
 	p.judge = c.rules().Compile()
 	p.stats.Since = time.Now()
-	p.inject.wake = make(chan struct{}, 1)
-	p.sets.wake = make(chan struct{}, 1)
+	p.inject.wake, p.inject.urgent, p.sets.wake = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1)
+	p.turned = make(chan struct{}, 1)
 	p.jobs.init()
 	p.drain.init()
-	var err error
 	p.sender, err = flow.NewSender(flow.SenderConfig{Log: p.inc, Payload: ccp.MaxSyncRecords, Created: nowCreates})
 	if err != nil {
 		return nil, fmt.Errorf("statesync: %w", err)
@@ -206,35 +209,69 @@ func boottime() int64 {
 
 func nanoseconds(n int64) time.Duration { return time.Duration(max(0, n)) }
 
-// Serve opens the sockets and runs the plane until ctx ends. What fails is tried again and shown in State; the error is for what
-// cannot be mended (nil when ctx ended).
+// Serve runs the plane until ctx ends: it opens the sockets when there is something to synchronise, and closes them when there is not.
+// The error is for what cannot be mended (nil when ctx ended).
 func (p *Plane) Serve(ctx context.Context) error {
-	group, ctx := errgroup.WithContext(ctx)
-	p.mu.Lock()
-	if p.group != nil {
+	for {
+		p.mu.Lock()
+		served, off := p.group != nil, p.off()
 		p.mu.Unlock()
-		return errors.New("statesync: served already")
+		switch {
+		case served:
+			return errors.New("statesync: served already")
+		case !off:
+			if err := p.run(ctx); err != nil {
+				return err
+			}
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		p.mu.Lock()
+		off = p.off()
+		p.mu.Unlock()
+		if !off {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-p.turned:
+		}
 	}
-	p.group, p.ctx = group, ctx
-	p.mu.Unlock()
+}
+
+// off says whether there is nothing to do: no event is listened to then.
+func (p *Plane) off() bool { return p.cfg.Disabled || p.cfg.Members < 2 || len(p.cfg.Interfaces) == 0 }
+
+// run is Serve while there is something to do.
+func (p *Plane) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	group, ctx := errgroup.WithContext(ctx)
 	if err := p.openKernel(); err != nil {
 		return err
 	}
 	p.mu.Lock()
+	p.group, p.ctx, p.cancel, p.stopping = group, ctx, cancel, false
+	p.tallyGood, p.asker.ownAt = false, math.MinInt64/2
 	p.openPorts()
 	p.jobs.ownTally = true
+	p.sets.listAll()
 	p.mu.Unlock()
-	group.Go(func() error { return p.readEvents(ctx) })
-	group.Go(func() error { return p.runInjector(ctx) })
-	group.Go(func() error { return p.runDumper(ctx) })
-	group.Go(func() error { return p.runTimer(ctx) })
-	group.Go(func() error { return p.runSets(ctx) })
+	for _, task := range []func(context.Context) error{p.readEvents, p.runInjector, p.runDumper, p.runTimer, p.runSets} {
+		group.Go(func() error { return task(ctx) })
+	}
 	group.Go(func() error {
 		<-ctx.Done()
 		p.close()
 		return nil
 	})
 	err := group.Wait()
+	p.mu.Lock()
+	p.group = nil
+	p.asker.current = false
+	p.mu.Unlock()
 	if errors.Is(err, context.Canceled) {
 		err = nil
 	}
@@ -275,6 +312,7 @@ func (p *Plane) close() {
 	for _, port := range p.ports {
 		port.close()
 	}
+	p.ports = nil
 	p.table.Close()
 }
 
@@ -334,16 +372,25 @@ func (p *Plane) Reconfigure(c Config) error {
 		p.judge = c.rules().Compile()
 		p.held.Clear()
 		p.doubtTally()
-		if p.events != nil {
+		if p.group != nil {
 			if err := p.events.SetFilter([]uint32{p.table.PortID()}, c.services()); err != nil {
 				return fmt.Errorf("statesync: %w", err)
 			}
 		}
 	}
-	if p.group != nil {
+	p.sets.signal()
+	p.forgetPeers()
+	switch {
+	case p.group == nil:
+	case p.off():
+		p.cancel()
+	default:
 		p.openPorts()
 	}
-	p.forgetPeers()
+	select {
+	case p.turned <- struct{}{}:
+	default:
+	}
 	p.review(boottime())
 	return nil
 }
