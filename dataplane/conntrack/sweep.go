@@ -17,7 +17,8 @@ type SweepOptions struct {
 	// Copy is the time-out that copies were given.
 	Copy time.Duration
 	// Lengthen does the reverse, after a hand-over: what would end before half of the copies' time-out gets all of it, because no packet
-	// refreshes it here any more.
+	// refreshes it here any more; and TCP connections of which this kernel has seen the beginning are made liberal, because it does not
+	// see their numbers go on: without that, all they send after they come back is out of its window, invalid, and not translated.
 	Lengthen bool
 	// Chunk is DumpOptions.Chunk: waiting in it paces the sweep.
 	Chunk func(entries int) error
@@ -56,7 +57,7 @@ func (t *Table) Sweep(ctx context.Context, o SweepOptions) (SweepStats, error) {
 		if !ok {
 			return nil
 		}
-		pending = appendTimeout(pending, m, to)
+		pending = appendTimeout(pending, m, to, o.Lengthen && strict(m))
 		if n++; n >= maxRequests {
 			return flush()
 		}
@@ -76,7 +77,7 @@ func (o *SweepOptions) due(m Message) (time.Duration, bool) {
 	}
 	left := time.Duration(number(find(m.Payload[nfgenLen:], ctaTimeout))) * time.Second
 	if o.Lengthen {
-		return o.Copy, left < o.Copy/2
+		return o.Copy, left < o.Copy/2 || strict(m)
 	}
 	if to < o.Copy {
 		return to, left > to
@@ -84,12 +85,41 @@ func (o *SweepOptions) due(m Message) (time.Duration, bool) {
 	return to, left <= o.Copy && to != o.Copy
 }
 
-// appendTimeout appends a request that sets the time-out of an entry: length, family, attributes.
-func appendTimeout(dst []byte, m Message, to time.Duration) []byte {
+// tcpFlags returns the flags of a TCP connection, which both directions share in this respect; false for other protocols.
+func tcpFlags(m Message) (byte, bool) {
+	tcp := find(find(m.Payload[nfgenLen:], ctaProtoInfo), ctaProtoInfoTCP)
+	both, n := byte(tcpBeLiberal), 0
+	for _, typ := range []uint16{ctaProtoInfoTCPFlagsOriginal, ctaProtoInfoTCPFlagsReply} {
+		if v := find(tcp, typ); len(v) == 2 { // struct nf_ct_tcp_flags: flags, mask
+			both &= v[0]
+			n++
+		}
+	}
+	return both, n == 2
+}
+
+// strict says that it is a TCP connection whose windows the kernel minds.
+func strict(m Message) bool {
+	flags, tcp := tcpFlags(m)
+	return tcp && flags&tcpBeLiberal == 0
+}
+
+// appendTimeout appends a request that sets the time-out of an entry, and makes it liberal if it is to be: length, family, attributes.
+func appendTimeout(dst []byte, m Message, to time.Duration, liberal bool) []byte {
 	at := len(dst)
 	dst = append(dst, 0, 0, m.Payload[0], 0)
 	dst = appendWithout(dst, m.Payload[nfgenLen:], ^of(ctaTupleOrig, ctaZone))
 	dst = appendU32(dst, ctaTimeout, uint32(to/time.Second))
+	if liberal { // flags alone: the state stays as it is
+		dst = nest(dst, ctaProtoInfo, func(dst []byte) []byte {
+			return nest(dst, ctaProtoInfoTCP, func(dst []byte) []byte {
+				for _, typ := range []uint16{ctaProtoInfoTCPFlagsOriginal, ctaProtoInfoTCPFlagsReply} {
+					dst = append(appendHead(dst, typ, 2), tcpBeLiberal, tcpBeLiberal, 0, 0)
+				}
+				return dst
+			})
+		})
+	}
 	n := len(dst) - at
 	dst[at], dst[at+1] = byte(n), byte(n>>8)
 	return dst

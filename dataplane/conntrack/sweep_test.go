@@ -72,6 +72,68 @@ func TestSweep(t *testing.T) {
 	}
 }
 
+// TestLengthen gives entries that a hand-over left behind the copies' time-out, and lets TCP connections that the kernel has followed so
+// far come back with numbers that it did not see.
+func TestLengthen(t *testing.T) {
+	g := newMember(t, "m", tracking)
+	g.insert(t, "udp", 1, "-t", "30")
+	g.insert(t, "tcp", 2, "-t", "432000", "--state", "ESTABLISHED")
+	g.insert(t, "tcp", 3, "-t", "60", "--state", "FIN_WAIT")
+	o := SweepOptions{Copy: record.CopyTimeout * time.Second, Lengthen: true}
+	g.Do(func() (err error) {
+		o.Timeouts, err = ReadTimeouts()
+		return err
+	})
+	count := func() (tcp, minding int) {
+		err := g.table.Dump(context.Background(), DumpOptions{}, func(m Message) error {
+			if _, is := tcpFlags(m); is {
+				tcp++
+			}
+			if strict(m) {
+				minding++
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tcp, minding
+	}
+	// The conntrack command makes what it inserts liberal; the kernel does not.
+	var requests []byte
+	if err := g.table.Dump(context.Background(), DumpOptions{}, func(m Message) error {
+		if _, is := tcpFlags(m); is {
+			requests = appendTimeout(requests, m, time.Minute, true)
+			n := len(requests)
+			requests[n-4], requests[n-12] = 0, 0 // the flags, not their masks
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.table.setTimeouts(requests, new(SweepStats)); err != nil {
+		t.Fatal(err)
+	}
+	if tcp, minding := count(); tcp != 2 || minding != 2 {
+		t.Fatalf("%d TCP connections, %d of them strict: want 2, all strict", tcp, minding)
+	}
+	s, err := g.table.Sweep(context.Background(), o)
+	if err != nil || s.Seen != 3 || s.Set != 3 || s.Refused != 0 {
+		t.Errorf("%+v, %v: want 3 set", s, err)
+	}
+	if tcp, minding := count(); tcp != 2 || minding != 0 {
+		t.Errorf("%d TCP connections, %d of them strict: want 2 and none", tcp, minding)
+	}
+	for _, state := range []string{"ESTABLISHED", "FIN_WAIT"} {
+		if lines := g.listing(t, "-p", "tcp", "--state", state); len(lines) != 1 {
+			t.Errorf("state %s: %q", state, lines)
+		}
+	}
+	if again, err := g.table.Sweep(context.Background(), o); err != nil || again.Set != 0 {
+		t.Errorf("the second sweep set %d, %v", again.Set, err)
+	}
+}
+
 // TestSweepMany sweeps more than a batch, some of which end meanwhile.
 func TestSweepMany(t *testing.T) {
 	g := newMember(t, "m", tracking)
@@ -95,7 +157,7 @@ func TestSweepMany(t *testing.T) {
 	}
 	var pending []byte
 	if err := g.table.Dump(context.Background(), DumpOptions{}, func(m Message) error {
-		pending = appendTimeout(pending, m, time.Minute)
+		pending = appendTimeout(pending, m, time.Minute, false)
 		return nil
 	}); err != nil {
 		t.Fatal(err)

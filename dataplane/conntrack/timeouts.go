@@ -100,6 +100,10 @@ const (
 	ctaProtoInfoTCP   = 1
 	ctaProtoInfoSCTP  = 3
 	ctaProtoInfoState = 1
+
+	ctaProtoInfoTCPFlagsOriginal = 4
+	ctaProtoInfoTCPFlagsReply    = 5
+	tcpBeLiberal                 = 0x08 // IP_CT_TCP_FLAG_BE_LIBERAL
 )
 
 // Of returns how long the kernel would keep the connection of a message (an entry of a dump, or an event) without another packet. It
