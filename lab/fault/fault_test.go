@@ -62,6 +62,12 @@ func newWire(t *testing.T, members int) *wire {
 // call that sends it returns.
 func (w *wire) got(from string, count int) map[string]int {
 	w.t.Helper()
+	return w.gotOf(from, count, testType, 0)
+}
+
+// gotOf sends frames of an EtherType whose second byte is kind.
+func (w *wire) gotOf(from string, count int, etherType uint16, kind byte) map[string]int {
+	w.t.Helper()
 	n, err := w.lab.Node(from)
 	if err != nil {
 		w.t.Fatal(err)
@@ -71,7 +77,7 @@ func (w *wire) got(from string, count int) map[string]int {
 		w.t.Fatal(err)
 	}
 	defer in.Close()
-	frame := append([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0x4c, 0xee, 0, 0, 1, testType >> 8, testType & 0xff}, make([]byte, 50)...)
+	frame := append([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0x4c, 0xee, 0, 0, 1, byte(etherType >> 8), byte(etherType), 1, kind}, make([]byte, 50)...)
 	for range count {
 		if err := in.Send(frame); err != nil {
 			w.t.Fatal(err)
@@ -88,7 +94,7 @@ func (w *wire) got(from string, count int) map[string]int {
 			if !ok {
 				break
 			}
-			if f.Data[12] == testType>>8 && f.Data[13] == testType&0xff {
+			if f.Data[12] == byte(etherType>>8) && f.Data[13] == byte(etherType) {
 				got[name]++
 			}
 		}
@@ -136,6 +142,20 @@ func TestCutOfOneEtherType(t *testing.T) {
 	w.must(w.Drop("fw1", "ext", fault.From, fault.Loss{Probability: 1, EtherType: testType}))
 	if got := w.got("fw1", 10); got["fw2"] != 0 {
 		t.Errorf("the EtherType was not cut: %v", got)
+	}
+}
+
+func TestCutOfOneTypeOfTheClustersFrames(t *testing.T) {
+	w := newWire(t, 2)
+	w.must(w.Drop("fw1", "ext", fault.From, fault.Loss{Probability: 1, FrameType: 18}))
+	for _, c := range []struct {
+		etherType uint16
+		kind      byte
+		want      int
+	}{{0x88b5, 18, 0}, {0x88b5, 16, 10}, {testType, 18, 10}} {
+		if got := w.gotOf("fw1", 10, c.etherType, c.kind)["fw2"]; got != c.want {
+			t.Errorf("%d frames of EtherType %#x and type %d arrived, want %d", got, c.etherType, c.kind, c.want)
+		}
 	}
 }
 
