@@ -122,14 +122,9 @@ func (p *Plane) event(m conntrack.Message) {
 		p.skipped[record.SkipMalformed]++
 		return
 	}
-	v := p.judge.Judge(r)
+	id, v := p.judge.Examine(p.hasher, r)
 	if v.Skip != record.SkipNone {
 		p.skipped[v.Skip]++
-		return
-	}
-	id, err := p.hasher.Identify(r)
-	if err != nil {
-		p.skipped[record.SkipMalformed]++
 		return
 	}
 	if r.Table == record.TableExpectations {

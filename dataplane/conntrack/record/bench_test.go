@@ -101,10 +101,10 @@ func BenchmarkSender(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if v := j.Judge(r); v != (Verdict{}) {
+		id, v := j.Examine(h, r)
+		if v != (Verdict{}) {
 			b.Fatal(v)
 		}
-		id, _ := h.Identify(r)
 		tally.Add(id)
 		r.Append(wire)
 	})

@@ -105,9 +105,16 @@ func FuzzReaders(f *testing.F) {
 	j := testRules().Compile()
 	f.Fuzz(func(t *testing.T, table, op, family uint8, attrs []byte) {
 		r := Record{Table(table), Op(op), family, attrs}
-		_, err := NewHasher([16]byte{}).Identify(r)
-		if v := j.Judge(r); (err != nil) != (v.Skip == SkipMalformed) {
+		id, err := NewHasher([16]byte{}).Identify(r)
+		v := j.Judge(r)
+		if (err != nil) != (v.Skip == SkipMalformed) {
 			t.Fatalf("identity %v, verdict %v", err, v)
+		}
+		if v.Skip != SkipNone {
+			id = Identity{}
+		}
+		if id2, v2 := j.Examine(NewHasher([16]byte{}), r); id2 != id || v2 != v {
+			t.Fatalf("together %v %v, one by one %v %v", id2, v2, id, v)
 		}
 		_ = Text(r)
 		_, _ = Reply(r)

@@ -161,6 +161,19 @@ func (j *Judge) Judge(r Record) Verdict {
 	return j.judge(r, &p)
 }
 
+// Examine is Judge and h's Identify in one: it reads the record once. Where the verdict is to skip, there is no identity.
+func (j *Judge) Examine(h *Hasher, r Record) (Identity, Verdict) {
+	var p pair
+	if reason := p.parse(r); reason != ReasonNone {
+		return Identity{}, Verdict{Skip: SkipMalformed}
+	}
+	v := j.judge(r, &p)
+	if v.Skip != SkipNone {
+		return Identity{}, v
+	}
+	return h.identify(r, &p), v
+}
+
 func (j *Judge) judge(r Record, p *pair) Verdict {
 	if r.Table == TableExpectations {
 		return j.expectation(r.Family, p)
