@@ -120,6 +120,11 @@ func newMember(t testing.TB, name, ruleset string) *gateway {
 	t.Helper()
 	labtest.Require(t, "nft", "conntrack", "sysctl")
 	g := &gateway{Namespace: linktest.New(t), name: name}
+	g.Do(func() (err error) {
+		g.table, err = Open()
+		return err
+	})
+	t.Cleanup(func() { _ = g.table.Close() })
 	for _, s := range Sysctls(false) {
 		g.Run("sysctl", "-qw", "net/"+s.Path+"="+s.Value)
 	}
@@ -128,11 +133,6 @@ func newMember(t testing.TB, name, ruleset string) *gateway {
 		t.Fatal(err)
 	}
 	g.Run("nft", "-f", file)
-	g.Do(func() (err error) {
-		g.table, err = Open()
-		return err
-	})
-	t.Cleanup(func() { _ = g.table.Close() })
 	return g
 }
 

@@ -12,7 +12,7 @@ type Sysctl struct {
 	Why string
 }
 
-// Sysctls are what synchronisation sets on a member. looseTCP leaves net.netfilter.nf_conntrack_tcp_loose as it is: with it on, a
+// Sysctls are what synchronisation sets on a member, once connection tracking is there (Load). looseTCP leaves net.netfilter.nf_conntrack_tcp_loose as it is: with it on, a
 // gateway picks up a TCP connection in its middle that it does not know, and so translates it anew.
 // net.netfilter.nf_conntrack_tcp_be_liberal stays as it is: the copies carry the flags of their own.
 func Sysctls(looseTCP bool) []Sysctl {
@@ -27,4 +27,14 @@ func Sysctls(looseTCP bool) []Sysctl {
 		})
 	}
 	return s
+}
+
+// Load has the kernel load connection tracking and its netlink interface where they are modules: before, the sysctls do not exist, and
+// what is set by a file at boot is not either.
+func Load() error {
+	t, err := Open()
+	if err != nil {
+		return err
+	}
+	return t.Close()
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/holdfast-project/holdfast/bpf"
 	"github.com/holdfast-project/holdfast/ccp"
+	"github.com/holdfast-project/holdfast/dataplane/conntrack"
 	"github.com/holdfast-project/holdfast/dataplane/link"
 	"github.com/holdfast-project/holdfast/internal/config"
 	"github.com/holdfast-project/holdfast/internal/statesync"
@@ -374,14 +375,16 @@ func trackingSettings(s config.Sync) []link.Sysctl {
 	if !s.Enabled {
 		return nil
 	}
-	// The default, 2, never tells of the end of entries that are older than the listener.
-	all := []link.Sysctl{{Path: "netfilter/nf_conntrack_events", Value: "1"}}
-	if !s.TCPLoose {
-		// A connection in the middle that no member knows must not be picked up: it would get another translation.
-		all = append(all, link.Sysctl{Path: "netfilter/nf_conntrack_tcp_loose", Value: "0"})
-	}
-	return slices.DeleteFunc(all, func(s link.Sysctl) bool { // connection tracking may be a module that is not loaded yet
+	var all []link.Sysctl
+	missing := func(s link.Sysctl) bool {
 		_, err := os.Stat("/proc/sys/net/" + s.Path)
 		return err != nil
-	})
+	}
+	for _, s := range conntrack.Sysctls(s.TCPLoose) {
+		all = append(all, link.Sysctl{Path: s.Path, Value: s.Value})
+	}
+	if slices.ContainsFunc(all, missing) {
+		_ = conntrack.Load() // the plane, which needs it as well, says what is wrong
+	}
+	return slices.DeleteFunc(all, missing)
 }
