@@ -22,7 +22,7 @@ func Join(parts ...Result) (Result, error) {
 	out := Result{Benchmark: parts[0].Benchmark, Started: parts[0].Started, Host: parts[0].Host, Stress: parts[0].Stress}
 	var took time.Duration
 	for i, p := range parts {
-		if len(p.Trials) == 0 {
+		if len(p.Trials)+len(p.Measures) == 0 {
 			return Result{}, fmt.Errorf("bench: join: result %d has no trials: give the .trials.json files", i+1)
 		}
 		if p.Benchmark != out.Benchmark || p.Host.Machine != out.Host.Machine || p.Host.Kernel != out.Host.Kernel || p.Host.CPUs != out.Host.CPUs {
@@ -43,6 +43,10 @@ func Join(parts ...Result) (Result, error) {
 			t.Round += out.Rounds
 			out.Trials = append(out.Trials, t)
 		}
+		for _, m := range p.Measures {
+			m.Round += out.Rounds
+			out.Measures = append(out.Measures, m)
+		}
 		for _, f := range p.Failures {
 			f.Round += out.Rounds
 			out.Failures = append(out.Failures, f)
@@ -50,7 +54,7 @@ func Join(parts ...Result) (Result, error) {
 		out.Rounds += p.Rounds
 	}
 	out.Took = took.String()
-	out.Rows = summarize(out.Trials, casesOf(out.Trials), systemsOf(out.Trials))
+	out.Rows = append(summarize(out.Trials, casesOf(out.Trials), systemsOf(out.Trials)), summarizeMeasures(out.Measures, measuredSystems(out.Measures))...)
 	// What a reader wants to know: how often the case was tried that was tried most often.
 	out.Rounds = 0
 	for _, row := range out.Rows {
@@ -69,6 +73,17 @@ func casesOf(trials []Trial) []string {
 	}
 	all := CaseNames()
 	slices.SortStableFunc(out, func(a, b string) int { return slices.Index(all, a) - slices.Index(all, b) })
+	return out
+}
+
+// measuredSystems is systemsOf for measures.
+func measuredSystems(all []Measure) []System {
+	var out []System
+	for _, m := range all {
+		if !slices.ContainsFunc(out, func(s System) bool { return s.Name == m.System }) {
+			out = append(out, System{Name: m.System})
+		}
+	}
 	return out
 }
 

@@ -21,7 +21,7 @@ func (a mark) run(ctx context.Context, r *runner) error {
 
 // mark begins a window of measurement.
 func (r *runner) mark(ctx context.Context) error {
-	r.counters = r.readCounters(ctx)
+	r.counters, r.memory = r.readCounters(ctx), r.readMemory()
 	r.marked = time.Now()
 	return nil
 }

@@ -55,24 +55,52 @@ func (c verified) check(ctx context.Context, r *runner) (bool, string, error) {
 	return v.Equal == c.equal, strings.Join(got, "; "), nil
 }
 
-// memory compares the resident memory of a member's daemon in MiB.
+// memory compares the resident memory of a member's daemon in MiB, or by how much it has grown since the mark.
 type memory struct {
 	member string
+	growth bool
 	want   compare
 }
 
 func (c memory) check(_ context.Context, r *runner) (bool, string, error) {
-	m, err := r.cluster.Member(c.member)
+	mib, err := r.resident(c.member)
 	if err != nil {
-		return false, "", err
+		return false, err.Error(), nil
+	}
+	if !c.growth {
+		return c.want.holds(mib), fmt.Sprintf("%.0f MiB", mib), nil
+	}
+	before, known := r.memory[c.member]
+	if !known {
+		return false, "", fmt.Errorf("%s had no daemon at the mark", c.member)
+	}
+	return c.want.holds(mib - before), fmt.Sprintf("%+.0f MiB, to %.0f MiB", mib-before, mib), nil
+}
+
+// readMemory reads what every daemon has resident; those that do not run are left out.
+func (r *runner) readMemory() map[string]float64 {
+	out := map[string]float64{}
+	for _, m := range r.cluster.Members() {
+		if mib, err := r.resident(m.Name()); err == nil {
+			out[m.Name()] = mib
+		}
+	}
+	return out
+}
+
+// resident is what a member's daemon has in memory, in MiB.
+func (r *runner) resident(member string) (float64, error) {
+	m, err := r.cluster.Member(member)
+	if err != nil {
+		return 0, err
 	}
 	pid := m.PID()
 	if pid == 0 {
-		return false, c.member + " has no daemon", nil
+		return 0, fmt.Errorf("%s has no daemon", member)
 	}
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
-		return false, "", err
+		return 0, err
 	}
 	for line := range bytes.Lines(raw) {
 		words := strings.Fields(string(line))
@@ -80,7 +108,7 @@ func (c memory) check(_ context.Context, r *runner) (bool, string, error) {
 			continue
 		}
 		kib, err := strconv.ParseFloat(words[1], 64)
-		return c.want.holds(kib / 1024), fmt.Sprintf("%.0f MiB", kib/1024), err
+		return kib / 1024, err
 	}
-	return false, "", fmt.Errorf("%s: its daemon's status has no VmRSS", c.member)
+	return 0, fmt.Errorf("%s: its daemon's status has no VmRSS", member)
 }

@@ -154,7 +154,7 @@ var conditions = map[string]func(*parser, *words) condition{
 		v.equal = w.oneOf("result", "equal", "different") == "equal"
 		return v
 	},
-	"memory": func(p *parser, w *words) condition { return memory{p.member(w), w.compare(false)} },
+	"memory": func(p *parser, w *words) condition { return memory{p.member(w), w.take("growth"), w.compare(false)} },
 	"churn": func(_ *parser, w *words) condition {
 		return churned{w.oneOf("word", churnWords...), w.compare(false)}
 	},

@@ -130,7 +130,7 @@
 //	entries on M OP N                        how many of these a member has
 //	sync M == ok|at-risk|off [TEXT]          what a member says of synchronisation; TEXT occurs in the reason
 //	verified M == equal|different            what "holdfast sync verify" says on M
-//	memory M OP N                            resident memory of its daemon in MiB
+//	memory M [growth] OP N                   resident memory of its daemon in MiB, or by how much it grew since the mark
 //	answers-by-two OP N, dual OP D           VIPs answered by two members, how many probes and for how long
 //	forwarded-by-two OP N                    packets that left through two members
 //	served-by M                              M answered all the latest probes

@@ -72,6 +72,7 @@ type runner struct {
 	stepped   time.Duration // by how much the wall clock was moved
 	marked    time.Time
 	counters  map[string]counterSet // at the last mark, by member
+	memory    map[string]float64    // likewise, in MiB
 	checks    []report.Check
 	files     []string
 
