@@ -45,6 +45,7 @@ const (
 	returnPause  = int64(1e9)   // a peer evicted again waits so long before it may return; doubling
 	returnMax    = int64(16e9)  // up to this
 	calmAfter    = int64(60e9)  // a peer not evicted for so long is as good as one that never was
+	leftFor      = int64(1e9)   // a log that was left is stale while the present one was heard so lately; if not, leaving it was the mistake
 	ownStall     = int64(250e6) // not having been asked for so long, a sender with work blames itself, not its peers
 )
 

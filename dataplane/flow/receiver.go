@@ -8,8 +8,9 @@ package flow
 // sends what [Receiver.Ack] and [Receiver.Gap] return. What was acknowledged has been handed out or will be: acknowledge after applying.
 type Receiver struct {
 	inbox
-	left [8]uint64 // logs that do not come back
-	turn int
+	left  [8]uint64 // logs that are not gone back to while the present one is heard
+	turn  int
+	heard int64 // when the present log was heard last
 }
 
 // Received is what a batch has led to.
@@ -43,13 +44,14 @@ func (r *Receiver) Receive(now int64, b Batch) (got Received) {
 		return Received{Verdict: Malformed}
 	}
 	if b.Log != r.log {
-		if r.hasLeft(b.Log) {
+		if r.hasLeft(b.Log) && now-r.heard < leftFor {
 			r.n.Stale++
 			return Received{Verdict: Stale}
 		}
 		got.Started = true
 		got.Missed = r.leave(b.Log, b.Floor)
 	}
+	r.heard = now
 	if b.Floor > r.next {
 		got.Missed += r.skip(b.Floor)
 		r.look(now)

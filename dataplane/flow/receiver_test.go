@@ -131,7 +131,8 @@ func TestMissed(t *testing.T) {
 	}
 }
 
-// TestNewLog: a sender that was restarted begins anew; what is held of it from before is handed out, and its old log does not come back.
+// TestNewLog: a sender that was restarted begins anew; what is held of it from before is handed out, and its old log does not come back while the
+// new one is heard. If that one was a late frame of a log between, the right one is found again.
 func TestNewLog(t *testing.T) {
 	r := newReceiver(t, ReceiverConfig{Hold: 8})
 	for _, seq := range []uint64{1, 3, 4} {
@@ -149,6 +150,16 @@ func TestNewLog(t *testing.T) {
 	b.Sequence = 19
 	if got := r.Receive(0, b); got.Started || sequences(got.Ready) != "19 20" || string(got.Ready[1].Payload) != "of the new log" {
 		t.Errorf("%+v", got)
+	}
+	if got := r.Receive(leftFor-1, delta(2, 1)); got.Verdict != Stale {
+		t.Errorf("of the old log, a second later: %+v", got)
+	}
+	r.Receive(leftFor-1, b)
+	if got := r.Receive(2*leftFor-2, delta(2, 1)); got.Verdict != Stale {
+		t.Errorf("of the old log, while the new one is heard: %+v", got)
+	}
+	if got := r.Receive(2*leftFor-1, delta(7, 7)); !got.Started || sequences(got.Ready) != "7" || r.Log() != 0xA {
+		t.Errorf("of the old log, when the new one was not heard for a second: %+v", got)
 	}
 }
 
