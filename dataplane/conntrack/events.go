@@ -66,6 +66,7 @@ type Events struct {
 	port uint32
 
 	expectations bool
+	partial      atomic.Bool // the services are not in the filter
 	hearing      sync.Mutex
 	kinds        Kinds // those that are heard
 
@@ -84,6 +85,8 @@ type EventStats struct {
 	Received, Overruns, Truncated uint64
 	// Dropped counts events that the kernel could not queue, by its own count.
 	Dropped uint64
+	// Partial says that the services were too many for the kernel's filter.
+	Partial bool
 	// Queued and Size are the bytes of the buffer in use and there.
 	Queued, Size int
 }
@@ -101,10 +104,6 @@ func listen(o ListenOptions) (_ *Events, err error) {
 	if o.Buffer == 0 {
 		o.Buffer = DefaultBuffer
 	}
-	filter, err := eventFilter(o.Ignore, o.Services)
-	if err != nil {
-		return nil, err
-	}
 	// The kernel doubles what it is given for its own bookkeeping; here the number is what it accounts.
 	fd, port, err := dial(o.Buffer/2, 0)
 	if err != nil {
@@ -117,7 +116,8 @@ func listen(o ListenOptions) (_ *Events, err error) {
 		}
 	}()
 	// The filter is there before the first event can be.
-	if err := attach(fd, filter); err != nil {
+	whole, err := install(fd, o.Ignore, o.Services)
+	if err != nil {
 		return nil, err
 	}
 	raw, err := file.SyscallConn()
@@ -126,6 +126,7 @@ func listen(o ListenOptions) (_ *Events, err error) {
 	}
 	e := &Events{file: file, raw: raw, port: port, expectations: o.Expectations}
 	e.read = e.tryRead
+	e.partial.Store(!whole)
 	if o.Kinds == 0 {
 		o.Kinds = All
 	}
@@ -207,18 +208,22 @@ func (e *Events) tryRead(fd uintptr) bool {
 // SetReadDeadline sets until when Read waits; the zero time is for ever. A Read that is waiting already is told too.
 func (e *Events) SetReadDeadline(t time.Time) error { return e.file.SetReadDeadline(t) }
 
-// SetFilter replaces the ignored port ids and the services of ListenOptions. No event in between is missed.
+// SetFilter replaces the ignored port ids and the services of ListenOptions. No event in between is missed. Services that are too many for a
+// filter are left out of it (EventStats.Partial): their events have to be judged anyway, and only cost more.
 func (e *Events) SetFilter(ignore []uint32, services []record.Service) error {
-	filter, err := eventFilter(ignore, services)
-	if err != nil {
-		return fmt.Errorf("conntrack: filter events: %w", err)
-	}
-	return e.control(func(fd int) error { return attach(fd, filter) })
+	return e.control(func(fd int) error {
+		whole, err := install(fd, ignore, services)
+		if err != nil {
+			return fmt.Errorf("conntrack: filter events: %w", err)
+		}
+		e.partial.Store(!whole)
+		return nil
+	})
 }
 
 // Stats returns the counts and the buffer's use.
 func (e *Events) Stats() (EventStats, error) {
-	s := EventStats{Received: e.count.received.Load(), Overruns: e.count.lost.Load(), Truncated: e.count.truncated.Load()}
+	s := EventStats{Received: e.count.received.Load(), Overruns: e.count.lost.Load(), Truncated: e.count.truncated.Load(), Partial: e.partial.Load()}
 	err := e.control(func(fd int) error {
 		m, err := memory(fd)
 		s.Dropped, s.Queued, s.Size = uint64(m[skMemDrops]), int(m[skMemReceived]), int(m[skMemReceive])

@@ -4,6 +4,7 @@ package conntrack
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"golang.org/x/net/bpf"
@@ -55,9 +56,28 @@ func eventFilter(ignore []uint32, services []record.Service) ([]bpf.RawInstructi
 	}
 	p = append(p, bpf.RetConstant{Val: take})
 	if len(p) > maxFilter {
-		return nil, fmt.Errorf("the services take %d instructions of a filter, the kernel allows %d: name wider port ranges", len(p), maxFilter)
+		return nil, fmt.Errorf("%w: %d instructions, the kernel allows %d", errFilterSize, len(p), maxFilter)
 	}
 	return bpf.Assemble(p)
+}
+
+// errFilterSize says that the services are too many for a filter.
+var errFilterSize = errors.New("the services make too long a filter")
+
+// install sets or replaces a socket's filter. If the services are too many for it, they are left out, and whole is false: a program has
+// 4096 instructions at most, and its size is bounded by net.core.optmem_max (by default 20 KB before Linux 6.8, which is some 250 port ranges).
+func install(fd int, ignore []uint32, services []record.Service) (whole bool, err error) {
+	filter, err := eventFilter(ignore, services)
+	if err == nil {
+		err = attach(fd, filter)
+	}
+	if err == nil || !errors.Is(err, errFilterSize) && !errors.Is(err, unix.ENOMEM) || len(services) == 0 {
+		return err == nil, err
+	}
+	if filter, err = eventFilter(ignore, nil); err != nil {
+		return false, err
+	}
+	return false, attach(fd, filter)
 }
 
 // upToLastNever returns the services that the filter has to know: those behind the last one that is never copied are taken anyway.

@@ -158,11 +158,28 @@ func TestFilterReplaced(t *testing.T) {
 	for i := range 1000 {
 		many = append(many, record.Service{Protocol: 6, Ports: []record.PortRange{{First: uint16(2 * i), Last: uint16(2 * i)}}, Never: true})
 	}
-	if err := e.SetFilter(nil, many); err == nil {
-		t.Error("a filter of 6000 instructions was taken")
-	}
-	if err := e.SetFilter(nil, many[:600]); err != nil {
-		t.Errorf("600 services: %v", err)
+	for _, c := range []struct {
+		services []record.Service
+		partial  bool
+	}{{many, true}, {many[:100], false}} {
+		if err := e.SetFilter([]uint32{g.table.PortID()}, c.services); err != nil {
+			t.Fatal(err)
+		}
+		g.Run("conntrack", "-F")
+		heard(t, e)
+		g.insert(t, "tcp", 2)
+		g.insert(t, "tcp", 3)
+		g.apply(t, Created, flow(1))
+		want := 1
+		if c.partial {
+			want = 2
+		}
+		if got := heard(t, e); len(got) != want {
+			t.Errorf("%d services: heard %q", len(c.services), got)
+		}
+		if s, err := e.Stats(); err != nil || s.Partial != c.partial {
+			t.Errorf("%d services: %+v, %v", len(c.services), s, err)
+		}
 	}
 }
 
