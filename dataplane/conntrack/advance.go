@@ -77,6 +77,11 @@ func (w *work) updated(r record.Record, o *Outcome) bool {
 			return false
 		}
 	case unix.EBUSY, unix.EOPNOTSUPP, unix.EPERM:
+		// A connection has its helper from the beginning: what is there keeps the one that it has, or none.
+		if !w.unhelped && r.Table == record.TableConnections && present(r.Attrs).has(ctaHelp) {
+			w.unhelped = true
+			return false
+		}
 	default:
 		return w.done(o, Refused)
 	}

@@ -18,7 +18,8 @@ type SweepOptions struct {
 	Copy time.Duration
 	// Lengthen does the reverse, after a hand-over: what would end before half of the copies' time-out gets all of it, because no packet
 	// refreshes it here any more; and TCP connections of which this kernel has seen the beginning are made liberal, because it does not
-	// see their numbers go on: without that, all they send after they come back is out of its window, invalid, and not translated.
+	// see their numbers go on: without that, all they send after they come back is out of its window, invalid, and not translated. Those
+	// with a helper are given it again, which lets it begin anew where they then are: FTP's would pass over every command.
 	Lengthen bool
 	// Chunk is DumpOptions.Chunk: waiting in it paces the sweep.
 	Chunk func(entries int) error
@@ -57,7 +58,7 @@ func (t *Table) Sweep(ctx context.Context, o SweepOptions) (SweepStats, error) {
 		if !ok {
 			return nil
 		}
-		pending = appendTimeout(pending, m, to, o.Lengthen && strict(m))
+		pending = appendTimeout(pending, m, to, o.Lengthen)
 		if n++; n >= maxRequests {
 			return flush()
 		}
@@ -77,7 +78,7 @@ func (o *SweepOptions) due(m Message) (time.Duration, bool) {
 	}
 	left := time.Duration(number(find(m.Payload[nfgenLen:], ctaTimeout))) * time.Second
 	if o.Lengthen {
-		return o.Copy, left < o.Copy/2 || strict(m)
+		return o.Copy, left < o.Copy/2 || strict(m) || helped(m)
 	}
 	if to < o.Copy {
 		return to, left > to
@@ -104,25 +105,41 @@ func strict(m Message) bool {
 	return tcp && flags&tcpBeLiberal == 0
 }
 
-// appendTimeout appends a request that sets the time-out of an entry, and makes it liberal if it is to be: length, family, attributes.
-func appendTimeout(dst []byte, m Message, to time.Duration, liberal bool) []byte {
+// helped says that it is a connection whose helper can be given to it again: the kernel keeps that of a helper's own connections.
+func helped(m Message) bool {
+	has := present(m.Payload[nfgenLen:])
+	return has&of(ctaHelp) != 0 && has&of(ctaTupleMaster) == 0
+}
+
+// appendTimeout appends a request that sets the time-out of an entry, and does what else a copy needs that was no copy so far: length,
+// family, attributes.
+func appendTimeout(dst []byte, m Message, to time.Duration, copied bool) []byte {
 	at := len(dst)
 	dst = append(dst, 0, 0, m.Payload[0], 0)
-	dst = appendWithout(dst, m.Payload[nfgenLen:], ^of(ctaTupleOrig, ctaZone))
+	keep := of(ctaTupleOrig, ctaZone)
+	if copied && helped(m) {
+		keep |= of(ctaHelp)
+	}
+	dst = appendWithout(dst, m.Payload[nfgenLen:], ^keep)
 	dst = appendU32(dst, ctaTimeout, uint32(to/time.Second))
-	if liberal { // flags alone: the state stays as it is
-		dst = nest(dst, ctaProtoInfo, func(dst []byte) []byte {
-			return nest(dst, ctaProtoInfoTCP, func(dst []byte) []byte {
-				for _, typ := range []uint16{ctaProtoInfoTCPFlagsOriginal, ctaProtoInfoTCPFlagsReply} {
-					dst = append(appendHead(dst, typ, 2), tcpBeLiberal, tcpBeLiberal, 0, 0)
-				}
-				return dst
-			})
-		})
+	if copied && strict(m) {
+		dst = appendTCPFlags(dst, tcpBeLiberal)
 	}
 	n := len(dst) - at
 	dst[at], dst[at+1] = byte(n), byte(n>>8)
 	return dst
+}
+
+// appendTCPFlags appends whether both directions are liberal, alone: the state stays as it is.
+func appendTCPFlags(dst []byte, flags byte) []byte {
+	return nest(dst, ctaProtoInfo, func(dst []byte) []byte {
+		return nest(dst, ctaProtoInfoTCP, func(dst []byte) []byte {
+			for _, typ := range []uint16{ctaProtoInfoTCPFlagsOriginal, ctaProtoInfoTCPFlagsReply} {
+				dst = append(appendHead(dst, typ, 2), flags, tcpBeLiberal, 0, 0)
+			}
+			return dst
+		})
+	})
 }
 
 // setTimeouts sends such requests.

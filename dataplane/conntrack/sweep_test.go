@@ -103,9 +103,9 @@ func TestLengthen(t *testing.T) {
 	var requests []byte
 	if err := g.table.Dump(context.Background(), DumpOptions{}, func(m Message) error {
 		if _, is := tcpFlags(m); is {
-			requests = appendTimeout(requests, m, time.Minute, true)
-			n := len(requests)
-			requests[n-4], requests[n-12] = 0, 0 // the flags, not their masks
+			at := len(requests)
+			requests = appendTCPFlags(appendTimeout(requests, m, time.Minute, false), 0)
+			requests[at] = byte(len(requests) - at)
 		}
 		return nil
 	}); err != nil {

@@ -40,6 +40,7 @@ type work struct {
 	clashed   bool // creating said EEXIST
 	patient   bool // the master was not there yet
 	displaced bool // something was deleted to make room
+	unhelped  bool // changes leave the helper out: the kernel does not want it for what is there
 
 	errno     unix.Errno // what the kernel answered this round
 	clear     unix.Errno // and to the deletion before a creation
@@ -49,7 +50,7 @@ type work struct {
 }
 
 // maxTries bounds the rounds of one record. The longest way is six: create, read, read by the reply tuple, evict; and once more without
-// master and without helper.
+// master and without helper, and a change without helper.
 const maxTries = 10
 
 func firstStep(r record.Record) step {
@@ -74,11 +75,11 @@ func (t *Table) ask(w *work, index int32, r record.Record) {
 	case stepCreate:
 		t.message(typNew, create, r.Family, only, func(b []byte) []byte { return t.without(b, w.drop, r.AppendCreate) })
 	case stepUpdate:
-		t.message(typNew, 0, r.Family, only, func(b []byte) []byte { return t.without(b, w.drop, r.AppendUpdate) })
+		t.message(typNew, 0, r.Family, only, func(b []byte) []byte { return t.without(b, w.dropOfUpdate(), r.AppendUpdate) })
 	case stepAmend:
 		t.message(typNew, 0, r.Family, only, func(b []byte) []byte {
 			at := len(b)
-			b = t.without(b, w.drop, r.AppendUpdate)
+			b = t.without(b, w.dropOfUpdate(), r.AppendUpdate)
 			if status := find(b[at:], ctaStatus); len(status) == 4 {
 				binary.BigEndian.PutUint32(status, binary.BigEndian.Uint32(status)&^statusExpected|w.keep)
 			}
@@ -97,6 +98,14 @@ func (t *Table) ask(w *work, index int32, r record.Record) {
 		t.deletion(typDelete, r, before, func(b []byte) []byte { return appendReply(b, r) })
 		t.message(typNew, create, r.Family, only, func(b []byte) []byte { return t.without(b, w.drop, r.AppendCreate) })
 	}
+}
+
+// dropOfUpdate are the attributes to leave out of a change.
+func (w *work) dropOfUpdate() set {
+	if w.unhelped {
+		return w.drop | of(ctaHelp)
+	}
+	return w.drop
 }
 
 // deletion appends a request to delete. Without a tuple the kernel would take it for an order to empty the whole table, and with a filter

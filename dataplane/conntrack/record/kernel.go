@@ -55,14 +55,15 @@ func (r Record) AppendCreate(dst []byte) []byte {
 }
 
 // AppendUpdate appends the attributes by which the kernel changes an existing entry (the same messages without NLM_F_CREATE): without NAT
-// and master, which it refuses (EOPNOTSUPP), without the helper, which it can only confirm, and without the reply tuple, which it would not
-// compare. Of an expectation only the time-out changes.
+// and master, which it refuses (EOPNOTSUPP), and without the reply tuple, which it would not compare. The helper must be the one that the
+// entry has (EBUSY; EOPNOTSUPP if it has none); giving it again tells FTP's that it has missed a part of the connection, without which it
+// passes over every command after a hand-over. Of an expectation only the time-out changes.
 //
 // The kernel refuses it with EBUSY where the copy has a status that the record lacks (ASSURED, SEEN_REPLY), or one of the two says EXPECTED
 // and the other not: then the copy is another connection's, and is to be deleted and created.
 func (r Record) AppendUpdate(dst []byte) []byte {
 	known := uint64(1<<ctaTupleOrig | 1<<ctaStatus | 1<<ctaTimeout | 1<<ctaProtoinfo | 1<<ctaMark | 1<<ctaSeqAdjOrig | 1<<ctaSeqAdjReply |
-		1<<ctaZone | 1<<ctaLabels | 1<<ctaSynproxy)
+		1<<ctaZone | 1<<ctaLabels | 1<<ctaSynproxy | 1<<ctaHelp)
 	if r.Table == TableExpectations {
 		known = 1<<ctaExpectMaster | 1<<ctaExpectTuple | 1<<ctaExpectMask | 1<<ctaExpectTimeout
 	}
