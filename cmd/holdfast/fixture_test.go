@@ -104,7 +104,7 @@ func edge() *controltest.Backend {
 				"sent":     {"events": 1_200_300, "records": 900_100, "new": 300_000, "updates": 310_000, "deletes": 290_100, "coalesced": 5_000, "annihilated": 120, "batches": 61_000, "retransmitted": 44},
 				"received": {"records": 0, "batches": 0, "duplicates": 0, "gaps": 0, "requested": 0}, "applied": {"created": 0, "updated": 0, "deleted": 0, "absent": 0},
 				"reconciled":      {"marks": 0, "dumps": 1, "served": 20_480, "repairs": 0, "full-syncs": 0},
-				"queues":          {"records": 3, "records-peak": 4_100, "log-bytes": 1_048_576, "log-bytes-limit": 67_108_864, "inject": 0, "inject-peak": 0},
+				"queues":          {"records": 3, "records-peak": 4_100, "log-bytes": 1_048_576, "log-bytes-limit": 67_108_864, "inject-bytes": 0, "inject-bytes-peak": 2_048},
 				"refused-records": {}, "dropped-frames": {"replay": 2}, "kernel-errors": {}, "skipped-events": {"multicast": 90, "own-address": 411}}},
 		SyncVerifyV: control.SyncVerify{Member: "gw-b", Reports: []control.SyncReport{
 			{Peer: "gw-a", Local: 50_017, Remote: 48_211, Buckets: 3, OnlyLocal: 2, Different: 1, TookMs: 412,

@@ -266,9 +266,9 @@ func cphaSync(p *page, s control.Sync, v control.SyncStats) {
 		p.line("   %-42s %.0f [Bps]", "Peak rate", i.PeakRate)
 		p.line("   %-42s %d[KB]", "Total", (i.SentBytes+i.ReceivedBytes)>>10)
 	}
-	p.line("\nQueue sizes (records now, peak):")
-	p.line("   %-42s %d, %d", "Sending queue", g["queues"]["records"], g["queues"]["records-peak"])
-	p.line("   %-42s %d, %d", "Receiving queue", g["queues"]["inject"], g["queues"]["inject-peak"])
+	p.line("\nQueue sizes (now, peak):")
+	p.line("   %-42s %d, %d", "Sending queue (records)", g["queues"]["records"], g["queues"]["records-peak"])
+	p.line("   %-42s %d, %d", "Receiving queue (bytes)", g["queues"]["inject-bytes"], g["queues"]["inject-bytes-peak"])
 	p.line("   %-42s %d of %d", "Kept for retransmission (bytes)", g["queues"]["log-bytes"], g["queues"]["log-bytes-limit"])
 	p.line("\nTimers:")
 	p.line("   %-42s %.0f", "Delta Sync interval (ms)", v.FlushMs)

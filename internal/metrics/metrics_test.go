@@ -92,7 +92,7 @@ func busy() *Metrics {
 			"sent":     {"events": 50, "new": 20, "updates": 10, "deletes": 5, "batches": 4, "retransmitted": 2},
 			"received": {"records": 900, "batches": 30, "duplicates": 6, "gaps": 1}, "applied": {"created": 700, "absent": 2},
 			"reconciled": {"repairs": 1, "full-syncs": 1, "repaired": 400, "removed": 8, "served": 0, "dumps": 2},
-			"queues":     {"records": 11, "inject": 13, "log-bytes": 4096, "log-bytes-limit": 1 << 20}, "refused-records": {"zone": 1},
+			"queues":     {"records": 11, "inject-bytes": 13, "log-bytes": 4096, "log-bytes-limit": 1 << 20}, "refused-records": {"zone": 1},
 			"dropped-frames": {"replay": 2}, "kernel-errors": {"EINVAL": 3}, "skipped-events": {"multicast": 4}}})
 	return m
 }

@@ -59,6 +59,7 @@ const (
 	NameSyncFullTotal   = "holdfast_sync_full_sync_expected_records"
 	NameSyncInterfaceUp = "holdfast_sync_interface_up"
 	NameSyncQueue       = "holdfast_sync_queued_records"
+	NameSyncInject      = "holdfast_sync_inject_queue_bytes"
 	NameSyncLog         = "holdfast_sync_log_bytes"
 	NameSyncEvents      = "holdfast_sync_events_total"
 	NameSyncSkipped     = "holdfast_sync_skipped_events_total"

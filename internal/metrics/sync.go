@@ -55,7 +55,8 @@ var (
 type syncSeries struct {
 	status, role, entries, equal, evicted, unacked, peerLag, up *prometheus.GaugeVec
 	current, lagRecords, lag, held, running, done, total        prometheus.Gauge
-	queue, bytes                                                *prometheus.GaugeVec
+	queue, inject                                               prometheus.Gauge
+	bytes                                                       *prometheus.GaugeVec
 
 	events, skipped, lost, records, batches, received, applied *totals
 	refused, dropped, errors, reconciled, traffic, frames      *totals
@@ -80,7 +81,8 @@ func (m *Metrics) synchronisation(gauge newGauge, reg prometheus.Registerer) {
 	s.done = one(NameSyncFullDone, "Records that have come in of it.")
 	s.total = one(NameSyncFullTotal, "Records that it has, about.")
 	s.up = gauge(NameSyncInterfaceUp, "Whether an interface carries state synchronisation.", "interface")
-	s.queue = gauge(NameSyncQueue, "Records that wait, by where (send, inject).", "queue")
+	s.queue = one(NameSyncQueue, "Records that wait to be sent.")
+	s.inject = one(NameSyncInject, "Bytes of records that wait for the kernel.")
 	s.bytes = gauge(NameSyncLog, "Bytes kept for retransmission, and how many may be (used, limit).", "bytes")
 
 	s.events = newTotals(NameSyncEvents, "Events of the kernel's connection tracking that were read.")
@@ -139,8 +141,8 @@ func (m *Metrics) SetSync(v Sync) {
 
 // count shows the counters.
 func (s *syncSeries) count(c map[string]map[string]uint64) {
-	s.queue.WithLabelValues("send").Set(float64(c["queues"]["records"]))
-	s.queue.WithLabelValues("inject").Set(float64(c["queues"]["inject"]))
+	s.queue.Set(float64(c["queues"]["records"]))
+	s.inject.Set(float64(c["queues"]["inject-bytes"]))
 	s.bytes.WithLabelValues("used").Set(float64(c["queues"]["log-bytes"]))
 	s.bytes.WithLabelValues("limit").Set(float64(c["queues"]["log-bytes-limit"]))
 	s.events.set(c["sent"]["events"])
