@@ -115,7 +115,7 @@ func syncGroups(c statesync.Stats) map[string]map[string]uint64 {
 			"annihilated": c.Annihilated, "batches": c.Batches, "retransmitted": c.Retransmitted},
 		"received": {"records": c.Received, "batches": c.ReceivedBatches, "duplicates": c.Duplicates, "gaps": c.Gaps, "requested": c.Requested,
 			"unwanted": c.Unwanted, "overflowed": c.Overflowed},
-		"applied":  {"created": c.Created, "updated": c.Updated, "deleted": c.Deleted, "absent": c.Absent},
+		"applied": {"created": c.Created, "updated": c.Updated, "deleted": c.Deleted, "absent": c.Absent},
 		"reconciled": {"marks": c.Marks, "dumps": c.Dumps, "dumped": c.DumpEntries, "repairs": c.Repairs, "full-syncs": c.FullSyncs,
 			"repaired": c.Upserts, "removed": c.Removed, "served": c.Served, "swept": c.Swept},
 		"queues": {"records": c.Queue, "records-peak": c.PeakQueue, "log-bytes": c.Log, "log-bytes-peak": c.PeakLog, "log-bytes-limit": c.LogSize,
