@@ -81,14 +81,14 @@ func (sd *syncStand) latency(ctx context.Context) (_ Measure, err error) {
 		}
 	}
 	return Measure{Values: map[string]float64{
-		"known_us": median(ofKnown), "known_p99_us": percentile(ofKnown, 99), "new_us": median(ofNew), "new_p99_us": percentile(ofNew, 99),
+		"known_us": median(ofKnown), "known_p99_us": p99(ofKnown), "new_us": median(ofNew), "new_p99_us": p99(ofNew),
 	}}, nil
 }
 
-// percentile is the nearest rank; values must not be empty.
-func percentile(values []float64, p int) float64 {
+// p99 is the 99th percentile by the nearest rank; values must not be empty.
+func p99(values []float64) float64 {
 	sorted := slices.SortedFunc(slices.Values(values), cmp.Compare[float64])
-	return sorted[(len(sorted)*p+99)/100-1]
+	return sorted[(len(sorted)*99+99)/100-1]
 }
 
 // path is a sending host and the server's socket.

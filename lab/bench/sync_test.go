@@ -90,15 +90,15 @@ func TestRowsOfMeasures(t *testing.T) {
 	}
 }
 
-func TestPercentile(t *testing.T) {
+func TestP99(t *testing.T) {
 	values := make([]float64, 200)
 	for i := range values {
 		values[i] = float64(200 - i)
 	}
-	if got := percentile(values, 99); got != 198 {
+	if got := p99(values); got != 198 {
 		t.Errorf("%v", got)
 	}
-	if got := percentile([]float64{7}, 99); got != 7 {
+	if got := p99([]float64{7}); got != 7 {
 		t.Errorf("of one: %v", got)
 	}
 }

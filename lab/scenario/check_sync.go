@@ -65,7 +65,7 @@ type memory struct {
 func (c memory) check(_ context.Context, r *runner) (bool, string, error) {
 	mib, err := r.resident(c.member)
 	if err != nil {
-		return false, err.Error(), nil
+		return false, "", err
 	}
 	if !c.growth {
 		return c.want.holds(mib), fmt.Sprintf("%.0f MiB", mib), nil
