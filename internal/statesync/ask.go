@@ -103,12 +103,12 @@ func newAsker() *asker { return &asker{source: ccp.Nobody, ownAt: math.MinInt64 
 
 // setSource names the member whose table counts, ccp.Nobody if there is none. Another one than before ends what is under way. What was
 // current stays so: a copy of what the former owner had is what a takeover is made with.
-func (a *asker) setSource(now int64, source uint8) step {
+func (a *asker) setSource(source uint8) step {
 	if a.source == source {
 		return stepNone
 	}
 	s := a.abandon()
-	a.source, a.repeated, a.notUntil, a.tries, a.doubt = source, 0, 0, 0, false
+	a.source, a.repeated, a.notUntil, a.tries = source, 0, 0, 0
 	return s
 }
 

@@ -34,12 +34,13 @@ type jobs struct {
 	ownTally bool
 	remove   bool
 	sweep    bool
+	again    bool // sweep once more, when the former owner has said all
 	lengthen bool
-	verify   func(context.Context)
 
 	old      keySet // entries from before the start
 	oldKnown bool
 	auditAt  time.Time
+	short    int // dumps in a row that were incomplete
 }
 
 func (j *jobs) init() {
@@ -181,6 +182,22 @@ func (p *Plane) dumpOwn(ctx context.Context, o conntrack.DumpOptions, each func(
 // errLostMeanwhile says that a dump is worth nothing, because events were lost while it went on.
 var errLostMeanwhile = errors.New("statesync: events were lost during the dump")
 
+// errShort says that a dump told fewer entries than there are: the kernel's table was resized meanwhile.
+var errShort = errors.New("statesync: the dump was incomplete")
+
+// shortDumps is how often in a row that is believed. Entries whose time is over are counted and not told.
+const shortDumps = 3
+
+// short says whether a dump told far fewer entries than there were all the time.
+func (p *Plane) short(told, there uint64) bool {
+	if told+told/20+1000 >= there || p.jobs.short >= shortDumps {
+		p.jobs.short = 0
+		return false
+	}
+	p.jobs.short++
+	return true
+}
+
 // makeTally makes the own tally anew from a dump.
 func (p *Plane) makeTally(ctx context.Context) error {
 	began := time.Now()
@@ -194,6 +211,7 @@ func (p *Plane) makeTally(ctx context.Context) error {
 	lostBefore := p.stats.EventsLost
 	hasher := p.hasher
 	var old keySet
+	before := p.stats.DumpEntries
 	p.mu.Unlock()
 	err = p.dumpOwn(ctx, conntrack.DumpOptions{}, func(_ int64, _ []record.Record, ids []record.Identity) error {
 		for _, id := range ids {
@@ -210,8 +228,12 @@ func (p *Plane) makeTally(ctx context.Context) error {
 	if err == nil {
 		err = p.drainEvents(ctx)
 	}
+	after, counted := p.table.Count()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if err == nil && counted == nil && p.short(p.stats.DumpEntries-before, uint64(min(usage.Entries, after.Entries))) {
+		err = errShort
+	}
 	if err == nil && (p.stats.EventsLost != lostBefore || hasher != p.hasher) {
 		err = errLostMeanwhile
 	}
@@ -296,7 +318,7 @@ func (p *Plane) serveDump(ctx context.Context) error {
 	p.mu.Lock()
 	for i := range p.peers {
 		if q := &p.peers[i]; q.unserved() {
-			q.serving.dumping = true
+			q.serving.dumping, q.serving.news = true, p.stats.News
 			list = append(list, q.serving)
 			for b := range wanted {
 				wanted[b] |= q.serving.request.Buckets[b]
@@ -364,7 +386,9 @@ func (p *Plane) serveDump(ctx context.Context) error {
 			continue
 		}
 		// What the dump did not tell, and no change up to here was about, is not in the table.
-		if err != nil || !p.finish(now, q, ccp.SyncEnd{Position: p.sender.Position(now), Complete: true}) {
+		_, there := p.wanted(&s.request.Buckets)
+		complete := !p.tallyGood || s.entries+p.stats.News-s.news >= there // a resize of the kernel's table hides entries from a dump
+		if err != nil || !p.finish(now, q, ccp.SyncEnd{Position: p.sender.Position(now), Complete: complete}) {
 			p.stopServing(now, q)
 		}
 	}
@@ -409,6 +433,9 @@ func (p *Plane) offer(ctx context.Context, list []*serving, bucket int, data []b
 			}
 			done |= 1 << i
 			s.records++
+			if bucket >= 0 {
+				s.entries++
+			}
 			p.stats.Served++
 		}
 		if waiting {

@@ -52,7 +52,7 @@ func (p *Plane) readEvents(ctx context.Context) error {
 		}
 		p.now = began
 		batch.Each(take)
-		if p.role == RoleOwner && batch.Len() > 0 {
+		if batch.Len() > 0 && (p.role == RoleOwner || began < p.lingerUntil) {
 			p.sender.Flush()
 			p.transmit(began)
 		}
@@ -131,8 +131,10 @@ func (p *Plane) event(m conntrack.Message) {
 		p.expectation(r, id)
 		return
 	}
-	if p.role != RoleOwner {
-		// A copy's own events keep its tally right. The owner's will say what is to be.
+	if p.role != RoleOwner && (p.now >= p.lingerUntil || r.Op == record.OpDelete) {
+		// A copy's own events keep its tally right. The owner's will say what is to be. A member that has just stepped back still
+		// forwards what was on its way: of what begins and changes meanwhile the others hear, but not of what ends, which for others
+		// may go on.
 		switch r.Op {
 		case record.OpNew:
 			p.tally.Add(id)

@@ -27,7 +27,8 @@ type lotKind uint8
 const (
 	// lotDelta are changes from the member whose table counts: all are applied.
 	lotDelta lotKind = iota + 1
-	// lotNews are changes from the member whose table counted until a moment ago: what is new there, and unknown here, is kept.
+	// lotNews are changes from the member whose table counted until a moment ago, and which still forwards what was on its way: what
+	// begins there, and is not known better here, is kept.
 	lotNews
 	// lotBulk is what was asked for.
 	lotBulk
@@ -231,7 +232,11 @@ func (p *Plane) chosen(l *lot, r record.Record, id record.Identity) bool {
 		}
 	case lotNews:
 		p.stats.Received++
-		return r.Op == record.OpNew && !p.own.has(id.Key)
+		// What ends there may go on here, and what one's own packets are about is known better.
+		if r.Op == record.OpDelete || p.own.has(id.Key) {
+			return false
+		}
+		p.jobs.again = p.role == RoleOwner
 	case lotBulk:
 		if l.log == p.verify.session {
 			p.verify.listed(r, id)

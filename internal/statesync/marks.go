@@ -25,19 +25,18 @@ type marks struct {
 	buf   []byte
 }
 
-// mark puts a digest mark into the delta lane, and reports whether there could be one.
-func (p *Plane) mark(now int64) bool {
+// mark puts a digest mark into the delta lane.
+func (p *Plane) mark(now int64) {
 	if p.role != RoleOwner || !p.tallyGood {
-		return false
+		return
 	}
 	r := record.AppendMark(p.marks.attrs[:0], p.tally.Sum())
 	p.marks.buf = r.Append(p.marks.buf[:0])
 	if err := p.sender.Add(now, flow.Item{Class: flow.Mark, Data: p.marks.buf}); err != nil {
 		p.log.Error("mark", "error", err)
-		return false
+		return
 	}
 	p.marks.at, p.marks.added = now, p.stats.Records
-	return true
 }
 
 // markWake is when the next mark is due.

@@ -21,6 +21,8 @@ const (
 	statusTimes = 3
 	// linger is for how long after a change of owner the former one's new connections still count: its gate forwards what is on its way.
 	linger = 5e9
+	// stepBackLinger is for how long a former owner tells of what begins in its table: its gate forwards for 200 ms at most.
+	stepBackLinger = 500e6
 )
 
 // peer is another member.
@@ -174,7 +176,10 @@ func (p *Plane) follow(now int64) {
 	if old := p.asker.source; old != ccp.Nobody {
 		p.peers[old].equal, p.peers[old].compared = false, false
 	}
-	p.do(now, p.asker.setSource(now, source))
+	if old := p.asker.source; old != ccp.Nobody && source != ccp.Nobody && p.role == RoleCopy {
+		p.former, p.formerUntil = old, now+linger
+	}
+	p.do(now, p.asker.setSource(source))
 	if source != ccp.Nobody {
 		p.log.Info("copying the table of another member", "member", source, "term", p.peers[source].status.Term)
 	}

@@ -78,6 +78,7 @@ type Plane struct {
 
 	former      uint8 // the owner before a takeover, whose last news still count
 	formerUntil int64
+	lingerUntil int64 // after a hand-over from here: until when others hear of what begins here, 0 never
 	stopping    bool
 
 	now      int64 // of the batch of events that is being taken
@@ -86,6 +87,7 @@ type Plane struct {
 	scratch  []byte
 	flowed   []flow.Range
 
+	ticks      uint64
 	armed      int64 // when the timer goroutine looks next
 	showAt     int64
 	problem    string // of reading the own table
@@ -210,7 +212,7 @@ func boottime() int64 {
 func nanoseconds(n int64) time.Duration { return time.Duration(max(0, n)) }
 
 // Serve runs the plane until ctx ends: it opens the sockets when there is something to synchronise, and closes them when there is not.
-// The error is for what cannot be mended (nil when ctx ended).
+// What fails is tried again and shown in State. The error is for a plane that is served already.
 func (p *Plane) Serve(ctx context.Context) error {
 	for {
 		p.mu.Lock()
@@ -220,12 +222,18 @@ func (p *Plane) Serve(ctx context.Context) error {
 		case served:
 			return errors.New("statesync: served already")
 		case !off:
-			if err := p.run(ctx); err != nil {
-				return err
+			err := p.run(ctx)
+			if ctx.Err() != nil {
+				return nil //nolint:nilerr // it ended because it was told to
 			}
-		}
-		if ctx.Err() != nil {
-			return nil
+			if err != nil {
+				p.failed(err)
+				select {
+				case <-ctx.Done():
+					return nil
+				case <-time.After(retryAfter):
+				}
+			}
 		}
 		p.mu.Lock()
 		off = p.off()
@@ -239,6 +247,18 @@ func (p *Plane) Serve(ctx context.Context) error {
 		case <-p.turned:
 		}
 	}
+}
+
+// retryAfter is how long to wait before sockets that failed are opened again.
+const retryAfter = time.Second
+
+// failed shows what went wrong.
+func (p *Plane) failed(err error) {
+	p.log.Error("state synchronisation is interrupted", "error", err)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.problem = err.Error()
+	p.show(boottime())
 }
 
 // off says whether there is nothing to do: no event is listened to then.

@@ -85,7 +85,8 @@ func (p *Plane) bind(now int64, q *peer, incarnation uint64) {
 	q.say(now, statusTimes)
 	if p.asker.source == q.id {
 		// What it said before is void, and so is what was asked.
-		p.do(now, p.asker.setSource(now, ccp.Nobody))
+		p.do(now, p.asker.setSource(ccp.Nobody))
+		p.asker.lost(false)
 	}
 }
 
@@ -96,7 +97,7 @@ func (p *Plane) takePart(now int64, q *peer, part ccp.SyncPart) error {
 		if err != nil {
 			return err
 		}
-		p.takeStatus(now, q, s)
+		p.takeStatus(q, s)
 	case ccp.SyncBatchPart:
 		b, err := part.Batch()
 		if err != nil {
@@ -160,7 +161,7 @@ func (p *Plane) flowRanges(list []ccp.SyncRange) []flow.Range {
 }
 
 // takeStatus takes what a peer says of itself.
-func (p *Plane) takeStatus(now int64, q *peer, s ccp.SyncStatus) {
+func (p *Plane) takeStatus(q *peer, s ccp.SyncStatus) {
 	before := q.status
 	q.status = s
 	if s.Role != before.Role || s.Term != before.Term || s.Current != before.Current {

@@ -42,6 +42,7 @@ func (p *Plane) SetRole(owner bool, term uint32) <-chan struct{} {
 
 // takeOver makes a copy the table that counts. What is held behind a gap is applied: whoever could fill it is gone, or has said all.
 func (p *Plane) takeOver(now int64) {
+	p.lingerUntil = 0
 	p.hear()
 	p.former, p.formerUntil = p.asker.source, now+linger
 	p.own = ownKeys{until: now + linger}
@@ -53,7 +54,7 @@ func (p *Plane) takeOver(now int64) {
 			p.inject.put(lot{kind: lotDelta, peer: q, bound: p.peers[q].bound, log: b.Log, seq: b.Sequence}, b.Payload)
 		}
 	}
-	p.do(now, p.asker.setSource(now, ccp.Nobody))
+	p.do(now, p.asker.setSource(ccp.Nobody))
 	p.asker.current = true
 	p.jobs.ownTally, p.jobs.sweep, p.jobs.lengthen = true, true, false
 	p.marks.at = 0
@@ -62,11 +63,35 @@ func (p *Plane) takeOver(now int64) {
 	p.log.Info("this member's table counts now", "term", p.term, "entries", p.tally.Sum().Entries)
 }
 
+// settle ends what lasts for a while after a change of role.
+func (p *Plane) settle(now int64) {
+	if p.lingerUntil != 0 && now >= p.lingerUntil {
+		p.lingerUntil = 0
+		p.hear()
+	}
+	if p.jobs.again && now >= p.formerUntil {
+		// What the former owner still told has the copies' time-out.
+		p.jobs.again, p.jobs.sweep = false, p.role == RoleOwner
+		p.jobs.signal()
+	}
+}
+
+// settleWake is when settle has something to do.
+func (p *Plane) settleWake() int64 {
+	at := int64(never)
+	if p.lingerUntil != 0 {
+		at = p.lingerUntil
+	}
+	if p.jobs.again {
+		at = min(at, p.formerUntil)
+	}
+	return at
+}
+
 // stepBack makes the table a copy.
 func (p *Plane) stepBack(now int64) {
-	p.hear()
 	p.held.Clear()
-	p.former, p.formerUntil = ccp.Nobody, 0
+	p.former, p.formerUntil, p.lingerUntil = ccp.Nobody, 0, now+stepBackLinger
 	p.jobs.lengthen, p.jobs.sweep = true, false
 	p.jobs.signal()
 	p.sets.signal()

@@ -15,9 +15,11 @@ type serving struct {
 	began    int64
 	ended    int64 // when all was acknowledged, 0 before
 	records  uint64
-	dumping  bool // the dumper has begun with it
-	fed      bool // everything was offered
-	fresh    bool // waits for the own tally to be made anew
+	entries  uint64 // of them connections
+	news     uint64 // connections that had begun, by the counter, when the dump began
+	dumping  bool   // the dumper has begun with it
+	fed      bool   // everything was offered
+	fresh    bool   // waits for the own tally to be made anew
 	progress Progress
 }
 

@@ -54,8 +54,10 @@ func (p *Plane) rearm(now int64) {
 
 // tick does what is due at now.
 func (p *Plane) tick(now int64) {
+	p.ticks++
 	p.rates.second(now)
 	p.matured(now)
+	p.settle(now)
 	if p.markWake() <= now {
 		p.mark(now)
 		p.sender.Flush()
@@ -82,7 +84,7 @@ func (p *Plane) wake() int64 {
 	if len(p.ports) == 0 || p.cfg.Disabled {
 		return never
 	}
-	at := min(p.sender.Wake(), p.asker.wake(), p.markWake(), p.held.Wake(), p.masters.wake(), p.showAt)
+	at := min(p.sender.Wake(), p.asker.wake(), p.markWake(), p.held.Wake(), p.masters.wake(), p.settleWake(), p.showAt)
 	for i := range p.peers {
 		q := &p.peers[i]
 		at = min(at, q.greetAt, q.statusAt)

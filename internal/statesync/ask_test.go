@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package statesync
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/holdfast-project/holdfast/ccp"
+)
+
+const ms = int64(1e6)
+
+// asked is an asker that has a source and is at a stage.
+func asked(t *testing.T, at stage) *asker {
+	t.Helper()
+	a := newAsker()
+	a.setSource(1)
+	a.ownMade(0)
+	if at == stageIdle {
+		return a
+	}
+	if s := a.tick(0); s != stepWords {
+		t.Fatalf("step %v", s)
+	}
+	if at == stageWords {
+		return a
+	}
+	var differ ccp.SyncBitmap
+	differ.Add(3)
+	if s := a.words(10*ms, &differ, 1, 5); s != stepRecords {
+		t.Fatalf("step %v", s)
+	}
+	if at == stageRecords {
+		return a
+	}
+	a.ended(20*ms, ccp.SyncEnd{Position: 9, Records: 2, Complete: true})
+	if at == stageApplying {
+		return a
+	}
+	if s := a.applied(30*ms, 9); s != stepRemove {
+		t.Fatalf("step %v", s)
+	}
+	return a
+}
+
+// at is a mark, or another thing that happens, at a time in ms.
+type happening struct {
+	at   int64
+	do   func(a *asker, now int64) step
+	want step
+}
+
+func markAs(equal bool) func(*asker, int64) step {
+	return func(a *asker, now int64) step { return a.mark(now, equal) }
+}
+
+func tick(a *asker, now int64) step { return a.tick(now) }
+
+func TestAsker(t *testing.T) {
+	current := func(a *asker, now int64) step { return a.mark(now, true) }
+	for _, tc := range []struct {
+		name    string
+		from    stage
+		then    []happening
+		stage   stage
+		current bool
+	}{
+		{"a joiner asks at once", stageIdle, []happening{{0, tick, stepWords}}, stageWords, false},
+		{"an equal mark is enough", stageIdle, []happening{{0, current, stepNone}}, stageIdle, true},
+		{"an equal mark ends the asking", stageWords, []happening{{5, current, stepGiveUp}}, stageIdle, true},
+		{"one difference is none", stageIdle, []happening{{0, current, stepNone}, {1000, markAs(false), stepNone}}, stageIdle, true},
+		{"two in a row are", stageIdle, []happening{{0, current, stepNone}, {1000, markAs(false), stepNone}, {2000, markAs(false), stepWords}}, stageWords, true},
+		{"two that are not in a row", stageIdle, []happening{
+			{0, current, stepNone}, {1000, markAs(false), stepNone}, {2000, current, stepNone}, {3000, markAs(false), stepNone},
+		}, stageIdle, true},
+		{"with an old tally the own table is read first", stageIdle, []happening{
+			{0, current, stepNone}, {9000, markAs(false), stepNone}, {10_000, markAs(false), stepOwn},
+			{10_500, func(a *asker, now int64) step { return a.ownMade(now) }, stepWords},
+		}, stageWords, true},
+		{"a loss makes one difference enough", stageIdle, []happening{
+			{0, current, stepNone}, {1, func(a *asker, _ int64) step { a.lost(false); return stepNone }, stepNone}, {1000, markAs(false), stepWords},
+		}, stageWords, true},
+		{"an eviction takes the currency", stageIdle, []happening{
+			{0, current, stepNone}, {1, func(a *asker, _ int64) step { a.lost(true); return stepNone }, stepNone}, {2, tick, stepWords},
+		}, stageWords, false},
+		{"a request is repeated", stageWords, []happening{{100, tick, stepNone}, {200, tick, stepWords}, {399, tick, stepNone}, {400, tick, stepWords}}, stageWords, false},
+		{"until it is answered", stageWords, []happening{
+			{100, func(a *asker, now int64) step { a.answered(now, a.session, ccp.SyncAccepted, 7); return stepNone }, stepNone}, {2000, tick, stepNone},
+		}, stageWords, false},
+		{"another's answer does not count", stageWords, []happening{
+			{100, func(a *asker, now int64) step { a.answered(now, a.session+1, ccp.SyncAccepted, 7); return stepNone }, stepNone}, {200, tick, stepWords},
+		}, stageWords, false},
+		{"a source that says nothing is given up, and asked again", stageWords, []happening{{3000, tick, stepGiveUp}, {3900, tick, stepNone}, {4000, tick, stepWords}}, stageWords, false},
+		{"words that agree", stageWords, []happening{{10, func(a *asker, now int64) step { return a.words(now, &ccp.SyncBitmap{}, 0, 0) }, stepGiveUp}}, stageIdle, true},
+		{"changes up to the end are waited for", stageApplying, []happening{{25, func(a *asker, now int64) step { return a.applied(now, 8) }, stepNone}}, stageApplying, false},
+		{"an end that is none", stageRecords, []happening{
+			{25, func(a *asker, now int64) step { return a.ended(now, ccp.SyncEnd{Position: 9}) }, stepGiveUp},
+		}, stageIdle, false},
+		{"done", stageRemoving, []happening{
+			{40, func(a *asker, now int64) step { a.removed(now, 3); return stepNone }, stepNone}, {50, markAs(true), stepNone},
+		}, stageIdle, true},
+		{"a repair that did not help is not repeated at once", stageRemoving, []happening{
+			{40, func(a *asker, now int64) step { a.removed(now, 3); return stepNone }, stepNone}, {50, markAs(false), stepNone}, {1040, markAs(false), stepWords},
+		}, stageWords, true},
+		{"another owner ends what is under way", stageRecords, []happening{
+			{40, func(a *asker, _ int64) step { return a.setSource(2) }, stepGiveUp},
+		}, stageIdle, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			a := asked(t, tc.from)
+			for i, h := range tc.then {
+				if got := h.do(a, h.at*ms); got != h.want {
+					t.Fatalf("%d, at %d ms: step %v, want %v", i, h.at, got, h.want)
+				}
+			}
+			if a.stage != tc.stage || a.current != tc.current {
+				t.Fatalf("stage %v, current %v; want %v, %v", a.stage, a.current, tc.stage, tc.current)
+			}
+		})
+	}
+}
+
+// TestAskerKeys: what changes were about is neither applied from bulk nor removed, and only what the source has not is stale.
+func TestAskerKeys(t *testing.T) {
+	a := asked(t, stageRecords)
+	if !a.tracking() {
+		t.Fatal("changes are not noted")
+	}
+	a.touch(1)
+	if a.list(1) {
+		t.Error("a record that is older than a change was applied")
+	}
+	if !a.list(2) {
+		t.Error("a record was not applied")
+	}
+	a.touch(2)
+	a.touch(4)
+	a.ended(20*ms, ccp.SyncEnd{Position: 9, Complete: true})
+	a.applied(30*ms, 9)
+	var stale []uint64
+	for key := range uint64(6) {
+		if a.stale(key, 3) {
+			stale = append(stale, key)
+		}
+		if a.stale(key, 4) {
+			t.Error("an entry of a bucket that was not asked for is stale")
+		}
+	}
+	if !slices.Equal(stale, []uint64{0, 3, 5}) {
+		t.Errorf("stale: %v", stale)
+	}
+}
+
+// TestBackoff: repairs that do not help come ever more seldom, and at once again after one that did.
+func TestBackoff(t *testing.T) {
+	a := asked(t, stageIdle)
+	now := int64(0)
+	var pauses []int64
+	for range 8 {
+		a.stage = stageRemoving
+		a.removed(now, 0)
+		pauses = append(pauses, (a.notUntil-now)/1e9)
+		now = a.notUntil
+	}
+	if want := []int64{1, 2, 4, 8, 16, 32, 60, 60}; !slices.Equal(pauses, want) {
+		t.Errorf("pauses of %v s, want %v", pauses, want)
+	}
+	a.mark(now, true)
+	a.stage = stageRemoving
+	if a.removed(now, 0); a.notUntil-now != 1e9 {
+		t.Errorf("pause of %v ns after a repair that helped", a.notUntil-now)
+	}
+}
