@@ -40,6 +40,14 @@ const (
 	stageRemoving       // the own table is dumped, for what the source does not have
 )
 
+// allBuckets are all of a table.
+var allBuckets = func() (all ccp.SyncBitmap) {
+	for i := range all {
+		all[i] = 0xff
+	}
+	return all
+}()
+
 // text names the stage for people.
 func (s stage) text() string {
 	switch s {
@@ -74,6 +82,7 @@ type asker struct {
 	source  uint8 // ccp.Nobody without one
 	current bool  // the copy was equal, or was repaired, since the source was first known
 	doubt   bool  // one difference is enough
+	whole   bool  // the next repair takes every bucket: changes may have been missed that a tally of keys and translations does not show
 
 	differs  int
 	repeated int   // repairs that did not help
@@ -99,7 +108,7 @@ type asker struct {
 	completed uint64   // repairs
 }
 
-func newAsker() *asker { return &asker{source: ccp.Nobody, ownAt: math.MinInt64 / 2} }
+func newAsker() *asker { return &asker{source: ccp.Nobody, whole: true, ownAt: math.MinInt64 / 2} }
 
 // setSource names the member whose table counts, ccp.Nobody if there is none. Another one than before ends what is under way. What was
 // current stays so: a copy of what the former owner had is what a takeover is made with.
@@ -129,9 +138,15 @@ func (a *asker) abandon() step {
 func (a *asker) lost(evicted bool) {
 	a.doubt = true
 	if evicted {
-		a.current = false
+		a.current, a.whole = false, true
 	}
 }
+
+// missed says that the source may have missed changes itself: it was restarted, and will not tell what it did not hear of.
+func (a *asker) missed() { a.doubt, a.whole = true, true }
+
+// counts says that the own table is the one that counts: there is nothing to repair in it.
+func (a *asker) counts() { a.current, a.whole = true, false }
 
 // begin starts a repair if there is reason to and none is under way.
 func (a *asker) begin(now int64) step {
@@ -155,7 +170,11 @@ func (a *asker) askWords(now int64) step {
 
 // mark says that at a mark of the source both sides were equal, or not.
 func (a *asker) mark(now int64, equal bool) step {
-	if equal {
+	switch {
+	case equal && a.whole:
+		a.differs = 0
+		return a.begin(now)
+	case equal:
 		a.differs, a.doubt, a.repeated, a.tries, a.notUntil, a.current = 0, false, 0, 0, 0, true
 		if a.stage == stageOwn || a.stage == stageWords {
 			return a.abandon()
@@ -205,10 +224,13 @@ func (a *asker) words(now int64, differ *ccp.SyncBitmap, n int, total uint64) st
 	if a.stage != stageWords {
 		return stepNone
 	}
-	if n == 0 {
+	a.wanted, a.buckets, a.total = *differ, n, total
+	switch {
+	case a.whole:
+		a.wanted, a.buckets = allBuckets, ccp.SyncBuckets
+	case n == 0:
 		return a.mark(now, true)
 	}
-	a.wanted, a.buckets, a.total = *differ, n, total
 	a.listed.Clear()
 	a.touched.Clear()
 	a.stage, a.asked, a.heard = stageRecords, now, now
@@ -270,7 +292,7 @@ func (a *asker) removed(now int64, gone uint64) {
 	a.stage = stageIdle
 	a.listed.Clear()
 	a.touched.Clear()
-	a.current, a.doubt, a.differs = true, true, 0
+	a.current, a.doubt, a.whole, a.differs = true, true, false, 0
 	a.backOff(now)
 }
 

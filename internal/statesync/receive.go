@@ -86,7 +86,7 @@ func (p *Plane) bind(now int64, q *peer, incarnation uint64) {
 	if p.asker.source == q.id {
 		// What it said before is void, and so is what was asked.
 		p.do(now, p.asker.setSource(ccp.Nobody))
-		p.asker.lost(false)
+		p.asker.missed()
 	}
 }
 

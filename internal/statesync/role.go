@@ -55,7 +55,7 @@ func (p *Plane) takeOver(now int64) {
 		}
 	}
 	p.do(now, p.asker.setSource(ccp.Nobody))
-	p.asker.current = true
+	p.asker.counts()
 	p.jobs.ownTally, p.jobs.sweep, p.jobs.lengthen = true, true, false
 	p.marks.at = 0
 	p.jobs.signal()
