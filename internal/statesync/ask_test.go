@@ -15,6 +15,7 @@ const ms = int64(1e6)
 func asked(t *testing.T, at stage) *asker {
 	t.Helper()
 	a := newAsker()
+	a.whole = false // TestFirstRepairTakesAll is about that
 	a.setSource(1)
 	a.ownMade(0)
 	if at == stageIdle {
