@@ -123,10 +123,10 @@ func (sd *syncStand) held() (int, error) {
 const (
 	countEvery = 20 * time.Millisecond
 	// stuckAfter is how long a count may stand still before it is what it will be.
-	stuckAfter = 5 * time.Second
+	stuckAfter = 10 * time.Second
 )
 
-// await waits until count returns want or more, and returns when that was seen. A count that stands still for 5 s ends it: got is less
+// await waits until count returns want or more, and returns when that was seen. A count that stands still for 10 s ends it: got is less
 // than want then, and at is when it last grew.
 func await(ctx context.Context, want int, count func() (int, error)) (at time.Time, got int, err error) {
 	at = time.Now()
@@ -160,11 +160,42 @@ func wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
+// portsApart is the distance between the server's ports of two fillings of one table.
+const portsApart = 100
+
 // fill opens n one-way UDP connections through the gateway, each with a packet of its own; rate is in connections a second, 0 as
-// fast as it goes.
-func (sd *syncStand) fill(ctx context.Context, n, rate int) (churn.Report, error) {
+// fast as it goes. Packets that are lost on the way to the active member are made up for by others. It returns the rate that it came
+// to.
+func (sd *syncStand) fill(ctx context.Context, n, rate int) (float64, error) {
+	before, err := entries(sd.active)
+	if err != nil {
+		return 0, err
+	}
+	took, opened := time.Duration(0), 0
+	for again := range uint16(maxFills) {
+		rep, err := sd.open(ctx, n-opened, rate, churn.DefaultFirstPort+again*portsApart)
+		if err != nil {
+			return 0, err
+		}
+		took += rep.Took
+		now, err := entries(sd.active)
+		if err != nil {
+			return 0, err
+		}
+		if opened = now - before; opened >= n {
+			return float64(opened) / took.Seconds(), nil
+		}
+	}
+	return 0, fmt.Errorf("%s has %d of %d connections in its table", sd.active.Name, opened, n)
+}
+
+// maxFills is how often a filling is made up for.
+const maxFills = 9
+
+// open opens n connections to the server's ports from first on.
+func (sd *syncStand) open(ctx context.Context, n, rate int, first uint16) (churn.Report, error) {
 	run, err := churn.Start(ctx, churn.Config{
-		Client: sd.lab.OfKind(topology.Client)[0], Server: sd.lab.OfKind(topology.Server)[0], Count: n, Rate: rate,
+		Client: sd.lab.OfKind(topology.Client)[0], Server: sd.lab.OfKind(topology.Server)[0], Count: n, Rate: rate, FirstPort: first,
 	})
 	if err != nil {
 		return churn.Report{}, err
@@ -174,13 +205,10 @@ func (sd *syncStand) fill(ctx context.Context, n, rate int) (churn.Report, error
 	case <-ctx.Done():
 	}
 	rep, err := run.Stop()
-	if err = errors.Join(err, ctx.Err()); err != nil {
-		return rep, err
+	if err = errors.Join(err, ctx.Err()); err == nil && rep.Refused > 0 {
+		err = fmt.Errorf("the client could not send %d of %d packets", rep.Refused, n)
 	}
-	if rep.Refused > 0 {
-		return rep, fmt.Errorf("the client could not send %d of %d packets", rep.Refused, n)
-	}
-	return rep, nil
+	return rep, err
 }
 
 // filled fills the active member's table and waits until the standby has everything.
@@ -188,14 +216,8 @@ func (sd *syncStand) filled(ctx context.Context, n, rate int) error {
 	if _, err := sd.fill(ctx, n, rate); err != nil {
 		return err
 	}
-	_, got, err := await(ctx, n, func() (int, error) { return entries(sd.active) })
+	_, got, err := await(ctx, n, sd.held)
 	if err != nil {
-		return err
-	}
-	if got < n {
-		return fmt.Errorf("%s has %d of %d connections in its table", sd.active.Name, got, n)
-	}
-	if _, got, err = await(ctx, n, sd.held); err != nil {
 		return err
 	}
 	if got < n {
