@@ -40,7 +40,8 @@ type jobs struct {
 	old      keySet // entries from before the start
 	oldKnown bool
 	auditAt  time.Time
-	short    int // dumps in a row that were incomplete
+	short    int    // dumps in a row that were incomplete
+	dropped  uint64 // events that the kernel had dropped when the last dump for the tally began
 }
 
 func (j *jobs) init() {
@@ -202,6 +203,10 @@ func (p *Plane) short(told, there uint64) bool {
 func (p *Plane) makeTally(ctx context.Context) error {
 	began := time.Now()
 	usage, err := p.table.Count()
+	var dropped uint64
+	if err == nil {
+		dropped, err = p.uncongested(ctx)
+	}
 	if err != nil {
 		p.again()
 		return err
@@ -229,6 +234,9 @@ func (p *Plane) makeTally(ctx context.Context) error {
 		err = p.drainEvents(ctx)
 	}
 	after, counted := p.table.Count()
+	if err == nil && p.drops() != dropped {
+		err = errLostMeanwhile
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err == nil && counted == nil && p.short(p.stats.DumpEntries-before, uint64(min(usage.Entries, after.Entries))) {
@@ -265,6 +273,31 @@ func (p *Plane) makeTally(ctx context.Context) error {
 	}
 	p.review(now)
 	return nil
+}
+
+// uncongested returns how many events the kernel has dropped, and before that, if some were dropped since it was called last, waits for
+// those in the buffer to be read: until then the kernel drops all that follow, and says so by that count alone.
+func (p *Plane) uncongested(ctx context.Context) (uint64, error) {
+	for range 2 { // what is dropped while the buffer is drained leaves it full again, which the dump's end notices
+		dropped := p.drops()
+		if dropped == p.jobs.dropped {
+			break
+		}
+		if err := p.drainEvents(ctx); err != nil {
+			return 0, err
+		}
+		p.jobs.dropped = dropped
+	}
+	return p.jobs.dropped, nil
+}
+
+// drops is how many events the kernel has dropped; of a closed socket 0.
+func (p *Plane) drops() uint64 {
+	s, err := p.events.Stats()
+	if err != nil {
+		return 0
+	}
+	return s.Dropped
 }
 
 func (p *Plane) again() {
