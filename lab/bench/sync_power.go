@@ -105,7 +105,7 @@ func (sd *syncStand) streamsAgain(ctx context.Context, group *conversation.Group
 		now := time.Now()
 		flow := true
 		for _, r := range group.Window(now.Add(-streamsFlow), now) {
-			flow = flow && (r.Gap < streamsFlow || r.Why != "")
+			flow = flow && (r.Gap < streamsFlow || r.Broken)
 		}
 		if flow || now.After(end) {
 			break

@@ -13,8 +13,10 @@ type Report struct {
 	Kind Kind   `json:"kind"`
 	// Alive is false when the connection broke, or nothing has arrived for 3 s at the end of the window and it was not finished.
 	// Why says what it died of.
-	Alive bool   `json:"alive"`
-	Why   string `json:"why,omitempty"`
+	Alive bool `json:"alive"`
+	// Broken says that it is over: a silent one may go on.
+	Broken bool   `json:"broken,omitempty"`
+	Why    string `json:"why,omitempty"`
 	// Begun says that something was exchanged, Finished that a download has been read to its end, Holding that ftp has agreed on a
 	// data connection and not opened it yet.
 	Begun    bool `json:"begun"`
@@ -128,7 +130,7 @@ func (p *progress) report(from, to time.Time) Report {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	r := Report{
-		Name: p.name, Kind: p.kind, Alive: true, Begun: p.exchanges > 0 || p.bytes > 0, Finished: p.finished, Holding: p.holding,
+		Name: p.name, Kind: p.kind, Alive: true, Broken: p.why != "", Begun: p.exchanges > 0 || p.bytes > 0, Finished: p.finished, Holding: p.holding,
 		Exchanges: p.exchanges, Bytes: p.bytes, Why: p.why,
 	}
 	all := p.gaps
