@@ -54,9 +54,7 @@ func (s *BulkSender) Offer(now int64, data []byte) (bool, error) {
 	case s.log.len() >= 2*s.cfg.Window:
 		return false, nil // acknowledgements are late or lost: they come, or are asked for
 	case s.offered+uint64(len(data)) > s.limit:
-		if s.announce == never {
-			s.announce, s.interval = now+announceFast, announceFast
-		}
+		s.starved(now)
 		return false, nil
 	}
 	if len(s.open)+len(data) > s.cfg.Payload {
@@ -78,6 +76,26 @@ func (s *BulkSender) Room() uint64 {
 		return 0
 	}
 	return s.limit - s.offered
+}
+
+// Fits reports whether Offer takes so many more bytes now. If it is credit that is short, the receiver is asked for it, and its silence
+// counts from now on (see [BulkSender.Silent]), as if they had been offered.
+func (s *BulkSender) Fits(now int64, bytes uint64) bool {
+	if !s.closed && s.offered+bytes > s.limit {
+		s.starved(now)
+	}
+	return s.Room() >= bytes
+}
+
+// starved asks for credit soon, unless that is under way.
+func (s *BulkSender) starved(now int64) {
+	if s.announce != never {
+		return
+	}
+	s.announce, s.interval = now+announceFast, announceFast
+	if s.una == s.log.next {
+		s.progress = now // it owed nothing before
+	}
 }
 
 // Flush has what was taken so far sent without waiting for more.

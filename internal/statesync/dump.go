@@ -453,7 +453,7 @@ func (p *Plane) offer(ctx context.Context, list []*serving, bucket int, data []b
 				continue
 			}
 			// The end must fit too.
-			if s.bulk.Room() < uint64(len(data))+64 {
+			if !s.bulk.Fits(now, uint64(len(data))+64) {
 				if s.bulk.Silent(now) > servedTimeout {
 					p.giveUp(now, s)
 					continue
@@ -488,13 +488,16 @@ func (p *Plane) offer(ctx context.Context, list []*serving, bucket int, data []b
 	}
 }
 
-// giveUp ends what is being sent to a peer that takes nothing.
+// giveUp ends what is being sent to a peer that takes nothing, or has asked for something else since.
 func (p *Plane) giveUp(now int64, s *serving) {
 	for i := range p.peers {
 		if p.peers[i].serving == s {
 			p.log.Warn("a member takes nothing of what it asked for", "member", i)
 			p.stopServing(now, &p.peers[i])
 		}
+	}
+	if s.active() {
+		s.ended = now
 	}
 }
 

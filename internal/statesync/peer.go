@@ -131,6 +131,7 @@ func roleOf(r ccp.SyncRole) Role {
 func (p *Plane) forgetPeers() {
 	for i := range p.peers {
 		if q := &p.peers[i]; uint8(i) >= p.cfg.Members && (q.bound != 0 || q.told.ID != ccp.Nobody) {
+			p.stopServing(boottime(), q)
 			p.sender.RemovePeer(uint8(i))
 			q.init(uint8(i))
 		}

@@ -79,6 +79,7 @@ func (p *Plane) heardTwin(now int64, t *port, frame []byte) {
 // bind begins anew with a peer that was started again, or is heard for the first time.
 func (p *Plane) bind(now int64, q *peer, incarnation uint64) {
 	p.log.Info("state synchronisation with another member begins", "member", q.id)
+	p.stopServing(now, q) // whoever asked is gone
 	q.rebind(incarnation)
 	p.sender.SetPeer(now, q.id, incarnation)
 	p.sets.listAll()
