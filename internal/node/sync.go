@@ -195,7 +195,7 @@ func (n *node) syncChanged() {
 	now := bpf.Boottime()
 	events := n.syncReady(nil)
 	s := n.sync.state
-	if before.Role != s.Role || before.Current != s.Current || (before.Status == statesync.StatusAtRisk) != (s.Status == statesync.StatusAtRisk) {
+	if before.Incarnation != s.Incarnation || before.Role != s.Role || before.Current != s.Current || (before.Status == statesync.StatusAtRisk) != (s.Status == statesync.StatusAtRisk) {
 		if err := n.wire.sendHello(now); err != nil { // what the others' tables are to be is their business too
 			n.log.Debug("tell of state synchronisation", "error", err)
 		}

@@ -120,17 +120,22 @@ func (k *syncNews) takeStatus(s statesync.State) []members.Record {
 // takeFullSync tells of the beginning and the end of a full sync.
 func (k *syncNews) takeFullSync(s statesync.State, name func(uint8) string) []members.Record {
 	f := s.FullSync
-	if !f.Full || f.Running == k.running {
-		return nil
-	}
-	k.running = f.Running
 	switch {
-	case f.Running:
+	case !k.running && f.Full && f.Running:
+		k.running = true
 		return []members.Record{told(members.CodeFullSyncBegun, f.Peer, "a full sync from %s has begun: about %d connections", name(f.Peer), f.Total)}
-	case s.Current:
+	case !k.running || f.Full && f.Running || s.Role == statesync.RoleCopy && !s.Current:
+		return nil // none, or one that goes on, or is to be tried again
+	}
+	k.running = false
+	switch {
+	case s.Role != statesync.RoleCopy: // there is nothing to copy any more
+		return nil
+	case !f.Full:
+		return []members.Record{told(members.CodeFullSyncDone, s.Owner, "the full sync from %s is done: the tables were equal", name(s.Owner))}
+	default:
 		return []members.Record{told(members.CodeFullSyncDone, f.Peer, "the full sync from %s is done: %d connections, %d stale ones removed", name(f.Peer), f.Done, f.Removed)}
 	}
-	return nil
 }
 
 // syncMetrics translates state and counters for the metrics.

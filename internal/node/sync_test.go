@@ -3,7 +3,10 @@
 package node
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"reflect"
 	"strings"
@@ -50,6 +53,42 @@ func TestReadiness(t *testing.T) {
 		if got, known := readiness(k.s, k.server, names); got != k.want || known != k.known {
 			t.Errorf("%s: %+v, %v; want %+v, %v", k.name, got, known, k.want, k.known)
 		}
+	}
+}
+
+// TestPlaneThatDoesNotRun: a member that serves without a plane says so in its HELLOs, and who stands by waits for nothing.
+func TestPlaneThatDoesNotRun(t *testing.T) {
+	broken := errors.New("no sockets today")
+	plane, err := statesync.New(statesync.Config{Cluster: 7, Members: 2, UseKey: 1, Keys: []ccp.Key{{Number: 1, Key: ccp.ClusterKey{1}}},
+		Interfaces: []statesync.Interface{{Name: "sync", Index: 2, Up: true}}, Within: func(func() error) error { return broken }}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	plane.SetRole(true, 3)
+	if s := plane.State(); s.Incarnation == 0 || s.Role != statesync.RoleOwner {
+		t.Errorf("a plane that is about to run: %+v", s)
+	}
+	for len(plane.Changes()) > 0 {
+		<-plane.Changes()
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- plane.Serve(ctx) }()
+	<-plane.Changes()
+	owner := &node{sync: syncing{state: plane.State()}}
+	said := owner.syncView()
+	if said.Incarnation != 0 || said.Role != ccp.SyncOff || !strings.Contains(owner.sync.state.Reason, broken.Error()) {
+		t.Errorf("the owner says %+v, %q", said, owner.sync.state.Reason)
+	}
+	if r, known := readiness(statesync.State{Incarnation: 1, Role: statesync.RoleCopy, FullSync: statesync.Progress{Peer: ccp.Nobody}}, &said, names); !known || !r.Ready {
+		t.Errorf("a copy: %+v, %v", r, known)
+	}
+	if r, known := readiness(owner.sync.state, nil, names); !known || !r.Ready {
+		t.Errorf("the owner itself: %+v, %v", r, known)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }
 
@@ -132,7 +171,7 @@ func TestSyncNews(t *testing.T) {
 	var k syncNews
 	var s statesync.State
 	var c statesync.Stats
-	s.Owner = 0
+	s.Owner, s.Role = 0, statesync.RoleCopy
 	said := func() string {
 		var all []string
 		for _, r := range k.take(s, c, names) {
@@ -164,6 +203,17 @@ func TestSyncNews(t *testing.T) {
 		{func() { s.Peers = []statesync.PeerState{{ID: 2, Evicted: true}} },
 			"sync-evicted: gw-c is too slow, or away: it is not waited for, and gets a repair when it is back"},
 		{func() { s.Peers = []statesync.PeerState{{ID: 2}} }, "sync-returned: gw-c takes part in state synchronisation again"},
+		{func() {
+			s.Current, s.FullSync = false, statesync.Progress{Full: true, Running: true, Peer: 0, Total: 5000}
+		},
+			"full-sync-begun: a full sync from gw-a has begun: about 5000 connections"},
+		{func() { s.FullSync = statesync.Progress{Peer: 0, Buckets: 3, Done: 40} }, ""}, // to be tried again
+		{func() { s.Current = true }, "full-sync-done: the full sync from gw-a is done: the tables were equal"},
+		{func() {
+			s.Current, s.FullSync = false, statesync.Progress{Full: true, Running: true, Peer: 0, Total: 5000}
+		},
+			"full-sync-begun: a full sync from gw-a has begun: about 5000 connections"},
+		{func() { s.Current, s.FullSync = true, statesync.Progress{Full: true, Done: 1} }, "full-sync-done: the full sync from gw-a is done: 1 connections, 0 stale ones removed"},
 		{func() { s.Status, s.Reason = statesync.StatusOff, "no sync interface is up" }, ""},
 		{func() {}, "sync-off: state synchronisation is off: no sync interface is up"},
 	} {

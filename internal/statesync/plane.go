@@ -39,6 +39,7 @@ type Plane struct {
 	group   *errgroup.Group // nil unless serving
 	ctx     context.Context //nolint:containedctx // the group's own, for tasks that begin later
 	cancel  context.CancelFunc
+	tried   bool          // Serve has tried to open what it needs: until then the plane is only about to run
 	turned  chan struct{} // the configuration changed
 	sealer  *ccp.Sealer
 	opener  *ccp.Opener
@@ -257,12 +258,15 @@ func (p *Plane) failed(err error) {
 	p.log.Error("state synchronisation is interrupted", "error", err)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.problem = err.Error()
+	p.problem, p.tried = err.Error(), true
 	p.show(boottime())
 }
 
 // off says whether there is nothing to do: no event is listened to then.
 func (p *Plane) off() bool { return p.cfg.Disabled || p.cfg.Members < 2 || len(p.cfg.Interfaces) == 0 }
+
+// idle says that the plane does not run, and is not just about to: it has no part in synchronisation then, whatever its role would be.
+func (p *Plane) idle() bool { return p.group == nil && (p.tried || p.off()) }
 
 // run is Serve while there is something to do.
 func (p *Plane) run(ctx context.Context) error {
@@ -273,11 +277,13 @@ func (p *Plane) run(ctx context.Context) error {
 		return err
 	}
 	p.mu.Lock()
-	p.group, p.ctx, p.cancel, p.stopping = group, ctx, cancel, false
+	p.group, p.ctx, p.cancel, p.stopping, p.tried = group, ctx, cancel, false, true
 	p.tallyGood, p.asker.ownAt = false, math.MinInt64/2
 	p.openPorts()
 	p.jobs.ownTally = true
 	p.sets.listAll()
+	p.tellAll(boottime()) // those that heard this plane's goodbye hear that it is back
+	p.show(boottime())
 	p.mu.Unlock()
 	for _, task := range []func(context.Context) error{p.readEvents, p.runInjector, p.runDumper, p.runTimer, p.runSets} {
 		group.Go(func() error { return task(ctx) })
@@ -291,6 +297,7 @@ func (p *Plane) run(ctx context.Context) error {
 	p.mu.Lock()
 	p.group = nil
 	p.asker.current = false
+	p.show(boottime())
 	p.mu.Unlock()
 	if errors.Is(err, context.Canceled) {
 		err = nil

@@ -4,6 +4,8 @@ package statesync
 
 import (
 	"context"
+	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -218,4 +220,21 @@ func TestServices(t *testing.T) {
 	if n := len(w.members[1].list()); n != 50 {
 		t.Errorf("%d entries on the copy, want the 50 of before", n)
 	}
+}
+
+// TestSocketIsTriedAgain: an interface whose socket could not be opened carries frames as soon as it can.
+func TestSocketIsTriedAgain(t *testing.T) {
+	var calls atomic.Int32
+	w := newWorld(t, 2, 1, func(c *Config) {
+		within := c.Within
+		c.Within = func(f func() error) error {
+			if c.Self == 0 && calls.Add(1) == 2 { // the first is for the kernel's sockets
+				return errors.New("no socket today")
+			}
+			return within(f)
+		}
+	})
+	w.ready()
+	w.members[0].flows(record.OpNew, 0, 10)
+	w.eventually("new ones are everywhere", 5*time.Second, w.equal(10))
 }

@@ -18,6 +18,7 @@ type port struct {
 	conn  *segment.Conn
 	batch []segment.Frame
 	err   string
+	retry int64                 // when to try again to open the socket, 0 with one
 	heard [ccp.MaxMembers]int64 // by member: when an authentic frame came in
 
 	sentBytes, sentFrames, receivedBytes, receivedFrames uint64
@@ -61,6 +62,26 @@ func (p *Plane) openPorts() {
 	}
 }
 
+// reopenPorts tries again what could not be opened.
+func (p *Plane) reopenPorts(now int64) {
+	for _, t := range p.ports {
+		if t.conn == nil && t.retry != 0 && t.retry <= now && p.ctx.Err() == nil {
+			p.open(t)
+		}
+	}
+}
+
+// reopenWake is when reopenPorts has something to do.
+func (p *Plane) reopenWake() int64 {
+	at := int64(never)
+	for _, t := range p.ports {
+		if t.conn == nil && t.retry != 0 {
+			at = min(at, t.retry)
+		}
+	}
+	return at
+}
+
 func (p *Plane) open(t *port) {
 	err := p.within(func() (err error) {
 		t.conn, err = segment.Dial(t.Index, p.cfg.EtherType, segment.Filter{Class: segment.Sync, Cluster: p.cfg.Cluster})
@@ -71,11 +92,13 @@ func (p *Plane) open(t *port) {
 		return t.conn.SetReadDeadline(time.Time{})
 	})
 	if err != nil {
-		t.conn, t.err = nil, err.Error()
-		p.log.Warn("sync interface without a socket", "interface", t.Name, "error", err)
+		if t.err != err.Error() {
+			p.log.Warn("sync interface without a socket", "interface", t.Name, "error", err)
+		}
+		t.conn, t.err, t.retry = nil, err.Error(), boottime()+int64(retryAfter)
 		return
 	}
-	t.err = ""
+	t.err, t.retry = "", 0
 	conn, ctx := t.conn, p.ctx
 	p.group.Go(func() error { return p.readFrames(ctx, t, conn) })
 }

@@ -26,6 +26,7 @@ type shown struct {
 	role    Role
 	owner   uint8
 	current bool
+	idle    bool
 }
 
 // current says whether this member's table is fit to serve with.
@@ -52,9 +53,9 @@ func (p *Plane) ownerTold() bool {
 // show tells Changes if there is something to tell.
 func (p *Plane) show(now int64) {
 	status, reason := p.health(now).judge()
-	s := shown{status, reason, p.role, p.asker.source, p.current()}
+	s := shown{status, reason, p.role, p.asker.source, p.current(), p.idle()}
 	p.showAt = never
-	if status == StatusAtRisk && (now-p.lost < lossShown && p.lost != 0 || now-p.refusedAt < lossShown) {
+	if status == StatusAtRisk && (now-p.lost < lossShown && p.lost != 0 || p.refusedNow(now)) {
 		p.showAt = now + lossShown/10
 	}
 	if s == p.shown {
@@ -73,13 +74,18 @@ func (p *Plane) show(now int64) {
 	}
 }
 
+// refusedNow says whether the kernel has refused a record a moment ago.
+func (p *Plane) refusedNow(now int64) bool {
+	return p.refusedAt != never && now-p.refusedAt < lossShown
+}
+
 func (p *Plane) health(now int64) health {
 	h := health{disabled: p.cfg.Disabled, members: int(p.cfg.Members), interfaces: p.interfaces(now), role: p.role, current: p.current(),
 		owner: p.asker.source != ccp.Nobody, syncing: p.asker.stage != stageIdle, kernel: p.problem, sets: p.sets.problem,
 		lostEvents: p.lost != 0 && now-p.lost < lossShown || p.lost != 0 && !p.tallyGood,
 		backlog:    float64(len(p.inject.data)) / injectBytes,
 	}
-	if now-p.refusedAt < lossShown && p.refusedAt != never {
+	if p.refusedNow(now) {
 		h.refused = p.refusedWhy
 	}
 	for i := range p.peers {
@@ -137,8 +143,8 @@ func (p *Plane) State() State {
 	if p.role == RoleOwner {
 		s.Owner = p.cfg.Self
 	}
-	if p.cfg.Disabled {
-		s.Role = RoleOff
+	if p.idle() {
+		s.Incarnation, s.Role, s.Owner = 0, RoleOff, ccp.Nobody
 	}
 	lanes := p.sender.Peers(now, nil)
 	for i := range p.peers {

@@ -92,6 +92,11 @@ func (p *Plane) runSets(ctx context.Context) error {
 		if again := p.keepSets(now, now >= next); again != 0 {
 			next = again
 		}
+		if next == never {
+			timer.Stop() // nothing is to be kept equal: the next configuration wakes
+			next = 0
+			continue
+		}
 		timer.Reset(time.Duration(max(next-boottime(), leastWait)))
 	}
 }
@@ -134,6 +139,9 @@ func (p *Plane) keepSets(now int64, due bool) int64 {
 	}
 	if s.failed != nil {
 		next = now + setsRetry
+	}
+	if len(names) == 0 {
+		next = never
 	}
 	s.spare = records[:0]
 	p.showSets(now, owner)

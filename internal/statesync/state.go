@@ -40,7 +40,8 @@ type State struct {
 	// Current says that this member's table is fit to serve with: it is the owner's, or its first full sync since the daemon
 	// started or was evicted is done, or there is nobody to have one from.
 	Current bool
-	// Incarnation of this plane, as HELLO carries it.
+	// Incarnation of this plane, as HELLO carries it; 0 while it does not run (its role is off then), because it is switched off or
+	// because the kernel gives it no sockets.
 	Incarnation uint64
 	// Entries and Digest are of the connections that are synchronised, on this member.
 	Entries uint64

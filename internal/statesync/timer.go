@@ -58,6 +58,7 @@ func (p *Plane) tick(now int64) {
 	p.rates.second(now)
 	p.matured(now)
 	p.settle(now)
+	p.reopenPorts(now)
 	if p.markWake() <= now {
 		p.mark(now)
 		p.sender.Flush()
@@ -84,7 +85,7 @@ func (p *Plane) wake() int64 {
 	if len(p.ports) == 0 || p.cfg.Disabled {
 		return never
 	}
-	at := min(p.sender.Wake(), p.asker.wake(), p.markWake(), p.held.Wake(), p.masters.wake(), p.settleWake(), p.showAt)
+	at := min(p.sender.Wake(), p.asker.wake(), p.markWake(), p.held.Wake(), p.masters.wake(), p.settleWake(), p.showAt, p.reopenWake())
 	for i := range p.peers {
 		q := &p.peers[i]
 		at = min(at, q.greetAt, q.statusAt)
