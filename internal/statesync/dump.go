@@ -146,6 +146,9 @@ func (p *Plane) dumpOwn(ctx context.Context, o conntrack.DumpOptions, each func(
 	hand := func() error {
 		p.mu.Lock()
 		defer p.mu.Unlock()
+		if p.hasher != hasher {
+			return errRekeyed
+		}
 		err := each(boottime(), rs, ids)
 		rs, ids, buf = rs[:0], ids[:0], buf[:0]
 		return err

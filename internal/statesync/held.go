@@ -2,7 +2,11 @@
 
 package statesync
 
-import "container/heap"
+import (
+	"container/heap"
+
+	"github.com/holdfast-project/holdfast/dataplane/conntrack/record"
+)
 
 // held are new connections of services that are synchronised only once they have lasted for a while. A connection that ends before
 // its time was never there as far as others are concerned.
@@ -75,6 +79,21 @@ func (h *held) Wake() int64 {
 
 // Len is how many are held.
 func (h *held) Len() int { return len(h.due) }
+
+// Rekey has all be known by the keys that h gives them.
+func (h *held) Rekey(hasher *record.Hasher) {
+	old := h.due
+	h.Clear()
+	for _, e := range old {
+		r, _, err := record.Parse(e.data)
+		if err != nil {
+			continue // it was a record when it was put
+		}
+		if id, err := hasher.Identify(r); err == nil {
+			h.Put(id.Key, id.Print, e.at, e.data)
+		}
+	}
+}
 
 // Clear forgets all.
 func (h *held) Clear() { *h = held{} }

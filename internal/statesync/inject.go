@@ -58,6 +58,8 @@ type injector struct {
 	peak   uint64
 	busy   bool // between taking lots off the queue and having applied them
 
+	rekeyed bool // identities of this round may be by the keys of before
+
 	// The injector's own.
 	rs   []record.Record
 	ids  []record.Identity
@@ -109,7 +111,7 @@ func (p *Plane) runInjector(ctx context.Context) error {
 		done := p.rates.injectedEver
 		lots, j.lots = j.lots, lots[:0]
 		data, j.data = j.data, data[:0]
-		j.busy = true
+		j.busy, j.rekeyed = true, false
 		p.mu.Unlock()
 		rest := data
 		for i := range lots {
@@ -296,6 +298,9 @@ func (p *Plane) apply() {
 		}
 	}
 	for i, o := range out {
+		if j.rekeyed {
+			j.ids[i], _ = p.hasher.Identify(j.rs[i]) // it had an identity before
+		}
 		p.count(j.rs[i], j.ids[i], o)
 	}
 	p.rates.injected += uint64(len(j.rs))

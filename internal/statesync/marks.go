@@ -13,7 +13,8 @@ const (
 	// markBusy and markRest are how often an owner marks its delta lane: while something changed, and otherwise.
 	markBusy = 1e9
 	markRest = 5e9
-	// rekeyed is for how long after a change of keys nothing is compared: the others' tallies are made anew too.
+	// rekeyed is for how long after a change of keys, on either side, nothing is compared: what was said under the old one may be heard
+	// under the new one.
 	rekeyed = 5e9
 )
 
@@ -78,7 +79,7 @@ func (p *Plane) compare(now int64, l *lot, sum record.Sum) {
 		return
 	}
 	q.mark, q.marked = sum, true
-	if !p.tallyGood || now < p.keyAt+rekeyed {
+	if !p.tallyGood || q.key != p.cfg.UseKey || now < max(p.keyAt, q.keyAt)+rekeyed {
 		return
 	}
 	own := p.tally.Sum()

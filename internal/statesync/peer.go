@@ -31,6 +31,8 @@ type peer struct {
 	told Peer // by the node; ID is Nobody before
 
 	bound        uint64 // incarnation whose frames are bound, 0 for none
+	key          uint8  // number of the key that it seals under, and identifies entries with
+	keyAt        int64  // when that changed
 	status       ccp.SyncStatus
 	heard        int64 // when the last bound frame came
 	lastSequence uint64
@@ -60,7 +62,7 @@ func (q *peer) init(id uint8) {
 
 // rebind forgets what belongs to another life of the peer.
 func (q *peer) rebind(incarnation uint64) {
-	q.bound = incarnation
+	q.bound, q.key, q.keyAt = incarnation, 0, 0
 	q.status = ccp.SyncStatus{}
 	q.receiver, _ = flow.NewReceiver(flow.ReceiverConfig{})
 	q.bulkIn, _ = flow.NewBulkReceiver(flow.ReceiverConfig{Credit: bulkCredit})

@@ -368,11 +368,32 @@ func (p *Plane) Rekey(held []ccp.Key, use uint8) {
 		return
 	}
 	p.sealer.Rekey(after.Key, after.Number)
-	// Identities are keyed too: every tally is made anew, and nothing is compared until the others have had time to do the same.
+	// Identities are keyed too: every tally is made anew, and nothing is compared until the others have had time to do the same. What is
+	// under way knows entries by their old keys, and would take all of them for others.
+	now := boottime()
 	p.hasher = record.NewHasher(after.Key.TallyKey(p.cfg.Cluster))
-	p.keyAt = boottime()
+	p.keyAt = now
+	if p.asker.stage != stageIdle {
+		p.do(now, p.asker.again(now))
+	}
+	p.words = words{}
+	if p.verify.running {
+		p.verify.finish(errRekeyed)
+	}
+	for i := range p.peers {
+		p.stopServing(now, &p.peers[i])
+	}
+	p.own.keys.Clear()
+	p.held.Rekey(p.hasher)
+	p.jobs.old, p.jobs.oldKnown = keySet{}, false
+	p.inject.rekeyed = p.inject.busy
+	p.sender.Flush()
 	p.doubtTally()
+	p.review(now)
 }
+
+// errRekeyed says that the keys were replaced while something went on that knew entries by the old ones.
+var errRekeyed = errors.New("statesync: the cluster's key was replaced meanwhile, try again")
 
 // doubtTally has the own tally made anew.
 func (p *Plane) doubtTally() {

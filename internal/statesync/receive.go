@@ -47,6 +47,12 @@ func (p *Plane) takeFrame(now int64, t *port, src [6]byte, frame []byte) {
 	if q.bound != h.Incarnation {
 		p.bind(now, q, h.Incarnation)
 	}
+	if q.key != h.Key {
+		if q.key != 0 {
+			q.keyAt = now
+		}
+		q.key = h.Key
+	}
 	if q.macs[t.Index] != src {
 		q.macs[t.Index] = src
 	}

@@ -93,6 +93,9 @@ func (p *Plane) mayServe(q *peer, want ccp.SyncWant) ccp.SyncResult {
 	default:
 		return ccp.SyncUnfit
 	}
+	if q.key != p.cfg.UseKey {
+		return ccp.SyncBusy // it sorts entries into other buckets until it has this key too
+	}
 	return ccp.SyncAccepted
 }
 

@@ -28,6 +28,7 @@ func (p *Plane) asks(now int64, want ccp.SyncWant, limit uint64) *serving {
 	q := &p.peers[1]
 	if q.bound == 0 {
 		p.bind(now, q, 77)
+		q.key = 1
 	}
 	p.takeRequest(now, q, ccp.SyncRequest{Log: 5, Want: want, Limit: limit, Buckets: allBuckets})
 	return q.serving
