@@ -21,6 +21,10 @@ const (
 	statusTimes = 3
 	// linger is for how long after a change of owner the former one's new connections still count: its gate forwards what is on its way.
 	linger = 5e9
+	// reachFor is for how long a frame shows that a peer is reached which no HELLO tells of; silentFor is how long an owner, which marks its
+	// lane every markRest, may say nothing before that is said.
+	reachFor  = 5e9
+	silentFor = 12e9
 	// stepBackLinger is for how long a former owner tells of what begins in its table: its gate forwards for 200 ms at most.
 	stepBackLinger = 500e6
 )
@@ -49,6 +53,10 @@ type peer struct {
 	request             *ccp.SyncRequest // due to it
 	answer              *ccp.SyncAnswer
 
+	gone       uint64 // incarnation that has said goodbye, 0 for none, and the sequence of that frame
+	goneAt     uint64
+	ownerSince int64 // when HELLO said first that its table counts, 0 while it does not
+
 	evicted  bool
 	mark     record.Sum
 	marked   bool
@@ -74,6 +82,37 @@ func (q *peer) rebind(incarnation uint64) {
 // bulkCredit is how many bytes of a full sync may be on their way.
 const bulkCredit = 2 << 20
 
+// reached says whether frames go both ways: its HELLO tells that the plane is there whose frames are bound, or one has come just now.
+func (q *peer) reached(now int64) bool {
+	return q.bound != 0 && (q.told.Incarnation == q.bound || now-q.heard < reachFor)
+}
+
+// silent is for how long in ns nothing has come from a peer whose HELLO says that its table counts, and which marks its lane every few
+// seconds; 0 for another.
+func (q *peer) silent(now int64) int64 {
+	if q.ownerSince == 0 || q.bound == 0 || q.bound != q.told.Incarnation {
+		return 0
+	}
+	return now - max(q.heard, q.ownerSince)
+}
+
+// left takes note that a peer's plane has ended, by its own word: nobody waits for it, and what it had said counts.
+func (p *Plane) left(now int64, q *peer) {
+	p.log.Info("state synchronisation with another member ends: it stops", "member", q.id)
+	if p.asker.source == q.id {
+		ready, missed := q.receiver.Drain(now)
+		p.stats.Lost += missed
+		p.deliver(now, q, ready)
+		p.do(now, p.asker.setSource(ccp.Nobody))
+		p.asker.missed() // what happens to its table meanwhile it will not tell
+	}
+	p.stopServing(now, q)
+	p.sender.RemovePeer(q.id)
+	q.gone, q.goneAt = q.bound, q.lastSequence
+	q.rebind(0)
+	q.statusAt = never
+}
+
 // isOwner says whether the peer says that its table counts.
 func (q *peer) isOwner() bool { return q.bound != 0 && q.status.Role == ccp.SyncOwner }
 
@@ -92,17 +131,26 @@ func (p *Plane) SetPeers(list []Peer) {
 		q := &p.peers[t.ID]
 		before := q.told
 		q.told = t
+		switch {
+		case t.Role != RoleOwner:
+			q.ownerSince = 0
+		case q.ownerSince == 0:
+			q.ownerSince = now
+		}
+		if t.Incarnation != q.gone {
+			q.gone = 0
+		}
 		// HELLO may know of a role that the peer's own frames have not told yet, or that got lost.
 		if q.bound != 0 && q.bound == t.Incarnation && t.Role != before.Role {
 			q.status.Role, q.status.Term, q.status.Current = wireRole(t.Role), t.Term, t.Current
 		}
-		if t.Incarnation != 0 && t.Incarnation != q.bound && (q.greetAt == never || before.Incarnation != t.Incarnation) {
+		if t.Incarnation != 0 && t.Incarnation != q.bound && q.gone == 0 && (q.greetAt == never || before.Incarnation != t.Incarnation) {
 			q.greetAt, q.greetSince = now, now
 		}
 	}
 	for i := range p.peers {
 		if !there[i] {
-			p.peers[i].told = Peer{ID: ccp.Nobody}
+			p.peers[i].told, p.peers[i].ownerSince, p.peers[i].gone = Peer{ID: ccp.Nobody}, 0, 0
 			p.peers[i].greetAt = never
 		}
 	}

@@ -19,6 +19,7 @@ type port struct {
 	batch []segment.Frame
 	err   string
 	retry int64                 // when to try again to open the socket, 0 with one
+	since int64                 // when it came up, or was configured
 	heard [ccp.MaxMembers]int64 // by member: when an authentic frame came in
 
 	sentBytes, sentFrames, receivedBytes, receivedFrames uint64
@@ -45,6 +46,9 @@ func (p *Plane) openPorts() {
 		}
 		if t == nil {
 			t = &port{}
+		}
+		if !t.Up {
+			t.since = boottime()
 		}
 		if t.conn != nil && t.MAC != i.MAC {
 			t.conn.SetSource(i.MAC)

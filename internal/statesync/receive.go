@@ -44,6 +44,9 @@ func (p *Plane) takeFrame(now int64, t *port, src [6]byte, frame []byte) {
 	if !opened.Bound {
 		return
 	}
+	if q.gone == h.Incarnation && h.Sequence <= q.goneAt {
+		return // it was on its way when the plane ended that sent it
+	}
 	if q.bound != h.Incarnation {
 		p.bind(now, q, h.Incarnation)
 	}
@@ -70,6 +73,9 @@ func (p *Plane) takeFrame(now int64, t *port, src [6]byte, frame []byte) {
 			p.dropped[ccp.DropMalformed]++
 			return
 		}
+		if q.bound == 0 {
+			return // that was its goodbye
+		}
 	}
 }
 
@@ -87,6 +93,7 @@ func (p *Plane) bind(now int64, q *peer, incarnation uint64) {
 	p.log.Info("state synchronisation with another member begins", "member", q.id)
 	p.stopServing(now, q) // whoever asked is gone
 	q.rebind(incarnation)
+	q.gone = 0
 	p.sender.SetPeer(now, q.id, incarnation)
 	p.sets.listAll()
 	q.say(now, statusTimes)
@@ -104,7 +111,7 @@ func (p *Plane) takePart(now int64, q *peer, part ccp.SyncPart) error {
 		if err != nil {
 			return err
 		}
-		p.takeStatus(q, s)
+		p.takeStatus(now, q, s)
 	case ccp.SyncBatchPart:
 		b, err := part.Batch()
 		if err != nil {
@@ -168,7 +175,11 @@ func (p *Plane) flowRanges(list []ccp.SyncRange) []flow.Range {
 }
 
 // takeStatus takes what a peer says of itself.
-func (p *Plane) takeStatus(q *peer, s ccp.SyncStatus) {
+func (p *Plane) takeStatus(now int64, q *peer, s ccp.SyncStatus) {
+	if s.Stopping {
+		p.left(now, q)
+		return
+	}
 	before := q.status
 	q.status = s
 	if s.Role != before.Role || s.Term != before.Term || s.Current != before.Current {

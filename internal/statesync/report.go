@@ -3,6 +3,7 @@
 package statesync
 
 import (
+	"fmt"
 	"maps"
 	"time"
 
@@ -58,6 +59,9 @@ func (p *Plane) show(now int64) {
 	if status == StatusAtRisk && (now-p.lost < lossShown && p.lost != 0 || p.refusedNow(now)) {
 		p.showAt = now + lossShown/10
 	}
+	for i := range p.peers {
+		p.showAt = min(p.showAt, p.peers[i].showAt(now, p.role))
+	}
 	if s == p.shown {
 		return
 	}
@@ -72,6 +76,22 @@ func (p *Plane) show(now int64) {
 	case p.changes <- struct{}{}:
 	default:
 	}
+}
+
+// showAt is when what is to be said of a peer changes by time alone.
+func (q *peer) showAt(now int64, role Role) int64 {
+	at := int64(never)
+	if q.bound != 0 && q.told.Incarnation != q.bound && now-q.heard < reachFor {
+		at = q.heard + reachFor
+	}
+	if role == RoleCopy && q.ownerSince != 0 && q.bound != 0 && q.bound == q.told.Incarnation {
+		if left := silentFor - q.silent(now); left > 0 {
+			at = min(at, now+left)
+		} else {
+			at = min(at, now+lossShown)
+		}
+	}
+	return at
 }
 
 // refusedNow says whether the kernel has refused a record a moment ago.
@@ -90,13 +110,16 @@ func (p *Plane) health(now int64) health {
 	}
 	for i := range p.peers {
 		q := &p.peers[i]
-		if q.bound != 0 && q.status.Role != ccp.SyncOff {
+		if q.reached(now) && q.status.Role != ccp.SyncOff {
 			h.peers++
 			h.awaited++
-		} else if q.told.ID != ccp.Nobody && q.told.Incarnation != 0 && q.told.Role != RoleOff {
+		} else if q.told.ID != ccp.Nobody && q.told.Incarnation != 0 && q.told.Role != RoleOff && q.told.Incarnation != q.gone {
 			h.awaited++
 		}
-		if q.evicted {
+		if d := q.silent(now); p.role == RoleCopy && d >= silentFor {
+			h.silent = append(h.silent, fmt.Sprintf("nothing heard from member %d for more than %v", q.id, atLeast(d)))
+		}
+		if q.evicted && q.reached(now) {
 			h.evicted = append(h.evicted, q.id)
 		}
 		if q.serving.active() && q.serving.request.Want == ccp.SyncWantRepair && q.serving.progress.Full {
@@ -112,15 +135,22 @@ func (p *Plane) health(now int64) health {
 
 func (p *Plane) interfaces(now int64) []InterfaceState {
 	list := make([]InterfaceState, 0, len(p.cfg.Interfaces))
+	anybody := false
 	for _, t := range p.ports {
 		s := InterfaceState{Name: t.Name, Up: t.Up, Error: t.err, SentBytes: t.sentBytes, SentFrames: t.sentFrames,
 			ReceivedBytes: t.receivedBytes, ReceivedFrames: t.receivedFrames}
 		for m, at := range t.heard {
 			if at != 0 && now-at < heardFor {
 				s.Heard = append(s.Heard, uint8(m))
+				anybody = true
 			}
 		}
 		list = append(list, s)
+	}
+	for i, t := range p.ports {
+		if s := &list[i]; anybody && len(s.Heard) == 0 && s.Up && s.Error == "" && now-t.since > heardFor {
+			s.Error = "no member is heard on it, as on another"
+		}
 	}
 	if p.group == nil {
 		for _, i := range p.cfg.Interfaces {
@@ -162,14 +192,16 @@ func (p *Plane) State() State {
 }
 
 func (p *Plane) peerState(now int64, q *peer, lanes []flow.PeerState) PeerState {
-	s := PeerState{ID: q.id, Bound: q.bound != 0, Heard: -1}
+	s := PeerState{ID: q.id, Bound: q.reached(now), Heard: -1}
 	if q.told.ID != ccp.Nobody {
 		s.Role, s.Term, s.Current = q.told.Role, q.told.Term, q.told.Current
 	}
 	if q.bound == 0 {
 		return s
 	}
-	s.Role, s.Term, s.Current = roleOf(q.status.Role), q.status.Term, q.status.Current
+	if s.Bound {
+		s.Role, s.Term, s.Current = roleOf(q.status.Role), q.status.Term, q.status.Current
+	}
 	s.Entries, s.Digest, s.Equal, s.Evicted = uint64(q.status.Entries), q.status.Digest, q.compared && q.equal, q.evicted
 	if q.marked && q.id == p.asker.source {
 		s.Entries, s.Digest = uint64(max(0, q.mark.Entries)), q.mark.Xor

@@ -132,10 +132,11 @@ func (p *Plane) Flush(ctx context.Context) error {
 func (p *Plane) settled() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	now := boottime()
 	p.sender.Flush()
-	p.transmit(boottime())
+	p.transmit(now)
 	for i := range p.peers {
-		if q := &p.peers[i]; q.bound != 0 && !q.evicted && !p.sender.Settled(q.id) {
+		if q := &p.peers[i]; q.reached(now) && !q.evicted && !p.sender.Settled(q.id) {
 			return false
 		}
 	}

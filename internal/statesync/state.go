@@ -65,7 +65,7 @@ type State struct {
 type InterfaceState struct {
 	Name string
 	Up   bool
-	// Error of the socket, empty when it is open.
+	// Error of the socket, or that no member is heard on the interface while one is on another; empty when it works.
 	Error string
 	// Heard lists the members from which authentic frames came in within the last 15 seconds.
 	Heard []uint8
@@ -78,7 +78,8 @@ type PeerState struct {
 	ID   uint8
 	Role Role
 	Term uint32
-	// Bound says that frames go both ways and are known to be no recordings.
+	// Bound says that frames go both ways and are known to be no recordings: the peer's HELLO tells of the plane that they are from, or
+	// one has come within the last seconds.
 	Bound bool
 	// Current is the peer's own word.
 	Current bool

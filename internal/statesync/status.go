@@ -5,6 +5,7 @@ package statesync
 import (
 	"fmt"
 	"strings"
+	"time"
 )
 
 // health is what the status is judged by.
@@ -20,7 +21,8 @@ type health struct {
 	syncing    bool // a full sync of this member is under way
 	serving    []uint8
 	evicted    []uint8
-	lostEvents bool // within the last lossShown, or not repaired yet
+	silent     []string // owners from which nothing comes, in words
+	lostEvents bool     // within the last lossShown, or not repaired yet
 	kernel     string
 	refused    string
 	sets       string  // why nftables sets are not kept equal
@@ -60,6 +62,7 @@ func (h health) judge() (Status, string) {
 	if h.peers < h.awaited {
 		why = append(why, fmt.Sprintf("%d of %d members not reached on a sync interface", h.awaited-h.peers, h.awaited))
 	}
+	why = append(why, h.silent...)
 	for _, m := range h.evicted {
 		why = append(why, fmt.Sprintf("member %d does not keep up", m))
 	}
@@ -92,4 +95,14 @@ func (h health) judge() (Status, string) {
 		return StatusOK, ""
 	}
 	return StatusAtRisk, strings.Join(why, "; ")
+}
+
+// atLeast is how long something has lasted, in steps: a text that changes with each second is news each second.
+func atLeast(d int64) time.Duration {
+	for _, step := range []time.Duration{time.Hour, 10 * time.Minute, time.Minute, 30 * time.Second} {
+		if time.Duration(d) >= step {
+			return step
+		}
+	}
+	return 10 * time.Second
 }

@@ -22,6 +22,11 @@ func TestStatusInWords(t *testing.T) {
 		{"one interface of two", func(h *health) { h.interfaces = []InterfaceState{{Name: "sync0", Up: true}, {Name: "sync1"}} },
 			StatusAtRisk, "only 1 of 2 sync interfaces up: sync1 is down"},
 		{"a member not reached", func(h *health) { h.peers = 1 }, StatusAtRisk, "1 of 2 members not reached on a sync interface"},
+		{"an owner says nothing", func(h *health) { h.silent = []string{"nothing heard from member 1 for more than 30s"} },
+			StatusAtRisk, "nothing heard from member 1 for more than 30s"},
+		{"an interface is deaf", func(h *health) {
+			h.interfaces = []InterfaceState{{Name: "sync0", Up: true}, {Name: "sync1", Up: true, Error: "no member is heard on it"}}
+		}, StatusAtRisk, "only 1 of 2 sync interfaces up: sync1 is down"},
 		{"evicted", func(h *health) { h.evicted = []uint8{2} }, StatusAtRisk, "member 2 does not keep up"},
 		{"joining", func(h *health) { h.role, h.owner, h.current, h.syncing = RoleCopy, true, false, true }, StatusAtRisk, "full sync running"},
 		{"repairing", func(h *health) { h.role, h.owner, h.syncing, h.unequal = RoleCopy, true, true, true }, StatusAtRisk, "repair running"},
