@@ -191,8 +191,10 @@
 //	            delta lane up to which the asker has applied [8]byte, first credit [8]byte, buckets [128]byte: bit i%8 of byte i/8
 //	            stands for bucket i
 //	7 answer    log [8]byte, result [1]byte: 1 accepted, 2 busy, 3 unfit; records to come, about [4]byte
+//	8 addresses of the sender's host, 32 at most, instead of those told before; for each: length [1]byte: 4 or 16, flags [1]byte: 1 on the
+//	            loopback device; address
 //
-//	lane: 0 none (status), 1 delta, 2 bulk (credit, request and answer too)    role: 1 owner, 2 copy, 3 off
+//	lane: 0 none (status, addresses), 1 delta, 2 bulk (credit, request and answer too)    role: 1 owner, 2 copy, 3 off
 //
 // A lane carries logs of batches from one member to another, numbered from 1, applied in order. A batch holds whole records and fits
 // one frame; it is sent again under the same number until an ack has it. In lane 1, delta, there is one log, of the sender's changes,

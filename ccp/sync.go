@@ -5,6 +5,7 @@ package ccp
 import (
 	"encoding/binary"
 	"fmt"
+	"net/netip"
 )
 
 // Bounds of a SYNC body. Part of the wire format.
@@ -48,13 +49,15 @@ const (
 	SyncRequestPart SyncKind = 6
 	// SyncAnswerPart answers a request: SyncAnswer.
 	SyncAnswerPart SyncKind = 7
+	// SyncAddressesPart lists addresses of the sender's host: SyncAddresses.
+	SyncAddressesPart SyncKind = 8
 )
 
 // String returns the kind's name; unknown kinds are "part-N".
 func (k SyncKind) String() string {
 	names := [...]string{
 		SyncStatusPart: "status", SyncBatchPart: "batch", SyncAckPart: "ack", SyncGapPart: "gap",
-		SyncCreditPart: "credit", SyncRequestPart: "request", SyncAnswerPart: "answer",
+		SyncCreditPart: "credit", SyncRequestPart: "request", SyncAnswerPart: "answer", SyncAddressesPart: "addresses",
 	}
 	if int(k) < len(names) && names[k] != "" {
 		return names[k]
@@ -152,6 +155,20 @@ type SyncStatus struct {
 	Entries uint32
 	Digest  uint64
 }
+
+// SyncAddresses are addresses that the sender's host has besides those of the configuration, in the order of addresses: what begins or
+// ends at one of them is nobody's but the sender's. They take the place of those that the sender told before. Members that know nothing
+// of the part skip it.
+type SyncAddresses []SyncAddress
+
+// SyncAddress is one of them. Shared says that it is on the loopback device, where services have addresses that may move.
+type SyncAddress struct {
+	Addr   netip.Addr
+	Shared bool
+}
+
+// MaxSyncAddresses is how many addresses a member tells, and takes from another.
+const MaxSyncAddresses = 32
 
 // SyncBatch is some whole records in their order.
 type SyncBatch struct {
@@ -324,6 +341,7 @@ const (
 	creditLen   = 8 + 8
 	requestLen  = 8 + 1 + 8 + 8 + SyncBuckets/8
 	answerLen   = 8 + 1 + 4
+	flagShared  = 1
 	rangeLen    = 8 + 8
 	syncWordLen = 8 + 4
 	syncEndLen  = 8 + 4 + 1

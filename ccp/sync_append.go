@@ -24,6 +24,17 @@ func (s SyncStatus) Append(b []byte) []byte {
 	return endTLV(b, at)
 }
 
+// Append appends the addresses: 4 bytes and 18 for each at most, of which MaxSyncAddresses are sent.
+func (s SyncAddresses) Append(b []byte) []byte {
+	b, at := beginPart(b, SyncAddressesPart, 0)
+	for _, a := range s[:min(len(s), MaxSyncAddresses)] {
+		raw := a.Addr.Unmap().AsSlice()
+		b = append(b, byte(len(raw)), flag(a.Shared, flagShared))
+		b = append(b, raw...)
+	}
+	return endTLV(b, at)
+}
+
 // Append appends the batch: SyncBatchHead and its records, MaxSyncRecords at most.
 func (s SyncBatch) Append(b []byte) []byte {
 	b, at := beginPart(b, SyncBatchPart, s.Lane)

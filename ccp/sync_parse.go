@@ -5,6 +5,7 @@ package ccp
 import (
 	"encoding/binary"
 	"fmt"
+	"net/netip"
 )
 
 // The methods of SyncPart read its value. Each wants a part of its own kind; errors wrap ErrMalformed and the result is zero then.
@@ -40,6 +41,24 @@ func (p SyncPart) Status() (SyncStatus, error) {
 	r.take(2)
 	s.Term, s.Entries, s.Digest = r.u32(), r.u32(), r.u64()
 	return s, nil
+}
+
+// Addresses reads a SyncAddressesPart: the first MaxSyncAddresses of them.
+func (p SyncPart) Addresses() (SyncAddresses, error) {
+	r, err := p.least(SyncAddressesPart, 0)
+	if err != nil {
+		return nil, err
+	}
+	var list SyncAddresses
+	for len(r) >= 2 && len(list) < MaxSyncAddresses {
+		n, shared := int(r.u8()), r.u8()&flagShared != 0
+		if n != 4 && n != 16 || n > len(r) {
+			return nil, fmt.Errorf("%w: an address of %d bytes", ErrMalformed, n)
+		}
+		a, _ := netip.AddrFromSlice(r.take(n))
+		list = append(list, SyncAddress{Addr: a.Unmap(), Shared: shared})
+	}
+	return list, nil
 }
 
 // Batch reads a SyncBatchPart. Whether the records are well formed is package record's business.

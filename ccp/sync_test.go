@@ -5,6 +5,7 @@ package ccp
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"reflect"
 	"strings"
 	"testing"
@@ -27,6 +28,7 @@ func syncParts() []any {
 		SyncCredit{Log: 3, Limit: 0x8182838485868788},
 		q,
 		SyncAnswer{Log: 4, Result: SyncUnfit, Records: 0x91929394},
+		SyncAddresses{{Addr: netip.MustParseAddr("192.0.2.9")}, {Addr: netip.MustParseAddr("2001:db8::9"), Shared: true}},
 	}
 }
 
@@ -52,6 +54,8 @@ func readSync(p SyncPart) (any, error) {
 		return &r, err
 	case SyncAnswerPart:
 		return p.Answer()
+	case SyncAddressesPart:
+		return p.Addresses()
 	}
 	return nil, nil
 }
@@ -69,7 +73,8 @@ func TestSyncGolden(t *testing.T) {
 		04 02 0018 0000000000000002 0000000000000001 0000000000000006
 		05 02 0010 0000000000000003 8182838485868788
 		06 02 0099 5152535455565758 02 5152535455565759 6162636465666768 0102`+strings.Repeat("00", 125)+`80
-		07 02 000d 0000000000000004 03 91929394`)
+		07 02 000d 0000000000000004 03 91929394
+		08 00 0018 04 00 c0000209 10 01 20010db8000000000000000000000009`)
 	if string(b) != string(want) {
 		t.Fatalf("encoded\n%x\nwant\n%x", b, want)
 	}

@@ -404,6 +404,8 @@ field("through", "uint64", "Applied through")
 field("buckets", "bytes", "Buckets")
 field("answer", "uint8", "Answer", base.DEC, answers)
 field("answer.records", "uint32", "Records to come")
+field("address4", "ipv4", "Address of the sender")
+field("address6", "ipv6", "Address of the sender")
 field("record", "none", "Record")
 field("record.table", "uint8", "Table", base.DEC, tables)
 field("record.op", "uint8", "Operation", base.DEC, ops)
@@ -674,6 +676,14 @@ local parts = {
   [5] = { "credit", 16, function(v, t) add_fields(t, v, { { "log", 8 }, { "limit", 8 } }) end },
   [6] = { "request", 153, function(v, t)
     add_fields(t, v, { { "log", 8 }, { "want", 1 }, { "through", 8 }, { "limit", 8 }, { "buckets", 128 } })
+  end },
+  [8] = { "addresses", 0, function(v, t)
+    local at = 0
+    while at + 2 <= v:len() do
+      local n = v(at, 1):uint()
+      t:add(f[n == 4 and "address4" or "address6"], v(at + 2, n))
+      at = at + 2 + n
+    end
   end },
   [7] = { "answer", 13, function(v, t) add_fields(t, v, { { "log", 8 }, { "answer", 1 }, { "answer.records", 4 } }) end },
 }

@@ -198,8 +198,12 @@ func (n *node) detach(p *port) {
 	p.attached = false
 }
 
-// addressEvent follows the own IPv6 addresses: they are the source of the routes to the VIPs.
+// addressEvent follows the host's addresses: connections of its own are not synchronised, and the own IPv6 addresses are the source of the
+// routes to the VIPs.
 func (n *node) addressEvent(a link.AddressChanged) {
+	if n.sync.local.take(a) {
+		n.followSync(bpf.Boottime())
+	}
 	p := n.portByIndex(a.Index)
 	if p == nil || !p.Role.Gated() || a.Tentative || !a.Prefix.Addr().Is6() {
 		return

@@ -5,6 +5,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"reflect"
@@ -38,6 +39,7 @@ type syncing struct {
 	peers []statesync.Peer // likewise
 	owner uint32           // term under which the plane was told that this member is the owner, 0: it is not
 	said  members.SyncReady
+	local localAddresses
 
 	flushed chan uint32 // questions that have been answered
 
@@ -50,6 +52,7 @@ type syncing struct {
 
 // openSync makes the sync plane. Its sockets are opened by its task.
 func (n *node) openSync() error {
+	n.sync.local.list()
 	c := n.syncConfig()
 	held, use := n.wire.ring.Held(), n.wire.ring.Use()
 	c.Keys, c.UseKey = ringKeys(held), use.Number
@@ -90,7 +93,76 @@ func (n *node) syncConfig() statesync.Config {
 		}
 	}
 	c.Own, c.Virtual, c.Networks = syncAddresses(n.cfg)
+	c.Local = n.sync.local.besides(c.Own, c.Virtual)
 	return c
+}
+
+// localAddresses are what the host has, by interface and prefix, as the kernel tells of it. What cluster.yaml does not list is there too:
+// addresses by DHCP and SLAAC, of management interfaces, of bridges for containers.
+type localAddresses map[localAddress]bool
+
+type localAddress struct {
+	index  int
+	prefix netip.Prefix
+}
+
+// loopback is the index of lo in every network namespace: LOOPBACK_IFINDEX in linux/include/net/flow.h.
+const loopback = 1
+
+// take takes one change and says whether there was one.
+func (l *localAddresses) take(a link.AddressChanged) bool {
+	k, there := localAddress{a.Index, a.Prefix}, !a.Gone && !a.Tentative
+	if (*l)[k] == there {
+		return false
+	}
+	if *l == nil {
+		*l = localAddresses{}
+	}
+	if there {
+		(*l)[k] = true
+	} else {
+		delete(*l, k)
+	}
+	return true
+}
+
+// list takes what is there now: the watcher tells of it later, when the plane may have begun.
+func (l *localAddresses) list() {
+	all, err := net.Interfaces()
+	if err != nil {
+		return // the watcher has the same trouble, and says so
+	}
+	for _, i := range all {
+		on, _ := i.Addrs() // it may be gone
+		for _, a := range on {
+			if p, err := netip.ParsePrefix(a.String()); err == nil {
+				l.take(link.AddressChanged{Index: i.Index, Prefix: p})
+			}
+		}
+	}
+}
+
+// besides are the addresses that are not listed anyway, in their order; those that are left out for a rule of their own, link-local
+// and loopback ones, are not there either.
+func (l localAddresses) besides(listed ...[]netip.Addr) []ccp.SyncAddress {
+	var all []ccp.SyncAddress
+	for k := range l {
+		a := k.prefix.Addr().Unmap()
+		if a.IsLoopback() || a.IsLinkLocalUnicast() && a.Is6() || slices.ContainsFunc(listed, func(list []netip.Addr) bool { return slices.Contains(list, a) }) {
+			continue
+		}
+		all = append(all, ccp.SyncAddress{Addr: a, Shared: k.index == loopback})
+	}
+	slices.SortFunc(all, func(a, b ccp.SyncAddress) int {
+		if c := a.Addr.Compare(b.Addr); c != 0 || a.Shared == b.Shared {
+			return c
+		}
+		if a.Shared {
+			return -1
+		}
+		return 1
+	})
+	return slices.CompactFunc(all, func(a, b ccp.SyncAddress) bool { return a.Addr == b.Addr })
 }
 
 // syncServices translates the rules of the configuration.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"reflect"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/holdfast-project/holdfast/ccp"
+	"github.com/holdfast-project/holdfast/dataplane/link"
 	"github.com/holdfast-project/holdfast/internal/config"
 	"github.com/holdfast-project/holdfast/internal/statesync"
 	"github.com/holdfast-project/holdfast/members"
@@ -238,5 +240,31 @@ func TestInterfaceRates(t *testing.T) {
 	}
 	if v := m.of["sync"]; v.sent != 0 || v.received != 0 || v.peak != 3000 {
 		t.Errorf("%+v", v)
+	}
+}
+
+// TestLocalAddresses: what the host has besides cluster.yaml, as the kernel tells of it.
+func TestLocalAddresses(t *testing.T) {
+	var l localAddresses
+	at := func(index int, prefix string) link.AddressChanged {
+		return link.AddressChanged{Index: index, Prefix: netip.MustParsePrefix(prefix)}
+	}
+	tentative, gone := at(3, "2001:db8::5/64"), at(2, "192.0.2.2/24")
+	tentative.Tentative, gone.Gone = true, true
+	for _, a := range []link.AddressChanged{at(1, "127.0.0.1/8"), at(1, "::1/128"), at(1, "10.0.0.1/32"), at(1, "10.255.0.1/32"), at(2, "192.0.2.2/24"), at(2, "192.0.2.3/24"),
+		at(2, "fe80::1/64"), at(3, "172.17.0.1/16"), at(4, "172.17.0.1/24")} {
+		if !l.take(a) || l.take(a) {
+			t.Errorf("%v is no news, or is twice", a)
+		}
+	}
+	if l.take(tentative) {
+		t.Error("an address that is not to be used yet")
+	}
+	if !l.take(gone) {
+		t.Error("an address that has gone")
+	}
+	got := fmt.Sprint(l.besides([]netip.Addr{netip.MustParseAddr("192.0.2.3")}, []netip.Addr{netip.MustParseAddr("10.0.0.1")}))
+	if want := "[{10.255.0.1 true} {172.17.0.1 false}]"; got != want {
+		t.Errorf("got %s, want %s", got, want)
 	}
 }

@@ -27,6 +27,9 @@ type Config struct {
 	// Own are the addresses that belong to the members themselves and not to the gateway's clients: own addresses of all members
 	// on all interfaces. Connections from or to them are not synchronised.
 	Own []netip.Addr
+	// Local are the addresses that this member's host has besides those. The others are told, and leave out what begins or ends at them
+	// as well, so that tallies stay equal; Shared ones are on the loopback device.
+	Local []ccp.SyncAddress
 	// Virtual are the cluster's addresses: connections that end at one end in a member's own stack. Networks are the prefixes of the
 	// members' interfaces, whose broadcasts are not synchronised.
 	Virtual  []netip.Addr

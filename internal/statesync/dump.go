@@ -217,7 +217,7 @@ func (p *Plane) makeTally(ctx context.Context) error {
 	p.mu.Lock()
 	p.tally.BeginDump(int(usage.Entries))
 	lostBefore := p.stats.EventsLost
-	hasher := p.hasher
+	hasher, judge := p.hasher, p.judge
 	var old keySet
 	before := p.stats.DumpEntries
 	p.mu.Unlock()
@@ -248,7 +248,7 @@ func (p *Plane) makeTally(ctx context.Context) error {
 	if err == nil && (p.stats.EventsLost != lostBefore || hasher != p.hasher) {
 		err = errLostMeanwhile
 	}
-	if err != nil {
+	if err != nil || judge != p.judge { // by other rules now
 		p.tally.AbandonDump()
 		p.jobs.ownTally = true
 		return err

@@ -50,12 +50,15 @@ type peer struct {
 	greetAt, greetSince int64
 	statusAt            int64
 	statusLeft          int
+	addressesAt         int64            // when it was told the own host's addresses last
 	request             *ccp.SyncRequest // due to it
 	answer              *ccp.SyncAnswer
 
-	gone       uint64 // incarnation that has said goodbye, 0 for none, and the sequence of that frame
-	goneAt     uint64
-	ownerSince int64 // when HELLO said first that its table counts, 0 while it does not
+	gone           uint64 // incarnation that has said goodbye, 0 for none, and the sequence of that frame
+	goneAt         uint64
+	ownerSince     int64             // when HELLO said first that its table counts, 0 while it does not
+	addresses      []ccp.SyncAddress // of its host
+	addressesHeard int64             // when it told them last
 
 	evicted  bool
 	mark     record.Sum

@@ -124,7 +124,6 @@ func New(c Config, log *slog.Logger) (*Plane, error) {
 	p.sealer = ccp.NewSealer(use.Key, use.Number, c.Cluster, c.Self, p.inc)
 	p.opener = ccp.NewOpener(c.Cluster, c.Self, p.inc, c.Keys...)
 	p.hasher = record.NewHasher(use.Key.TallyKey(c.Cluster))
-	p.judge = c.rules().Compile()
 	p.stats.Since = time.Now()
 	p.inject.wake, p.inject.urgent, p.sets.wake = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1)
 	p.turned = make(chan struct{}, 1)
@@ -137,6 +136,7 @@ func New(c Config, log *slog.Logger) (*Plane, error) {
 	for i := range p.peers {
 		p.peers[i].init(uint8(i))
 	}
+	p.judge = p.rules().Compile()
 	return p, nil
 }
 
@@ -169,9 +169,11 @@ func (c *Config) key() ccp.Key {
 	return ccp.Key{}
 }
 
-// rules are the configuration's as package record has them.
-func (c *Config) rules() record.Rules {
-	return record.Rules{Own: slices.Clone(c.Own), Virtual: slices.Clone(c.Virtual), Networks: slices.Clone(c.Networks), Services: c.services()}
+// rules are the configuration's as package record has them, and what members told of their hosts' addresses.
+func (p *Plane) rules() record.Rules {
+	own, shared := p.hostAddresses()
+	c := &p.cfg
+	return record.Rules{Own: append(own, c.Own...), Virtual: append(shared, c.Virtual...), Networks: slices.Clone(c.Networks), Services: c.services()}
 }
 
 func (c *Config) services() (list []record.Service) {
@@ -413,13 +415,14 @@ func (p *Plane) Reconfigure(c Config) error {
 		return fmt.Errorf("statesync: cluster %d, member %d cannot become cluster %d, member %d", p.cfg.Cluster, p.cfg.Self, c.Cluster, c.Self)
 	}
 	c.Within, c.Keys, c.UseKey = p.cfg.Within, p.cfg.Keys, p.cfg.UseKey
-	same := slices.Equal(c.Own, p.cfg.Own) && slices.Equal(c.Virtual, p.cfg.Virtual) && slices.Equal(c.Networks, p.cfg.Networks) &&
+	if !slices.Equal(c.Local, p.cfg.Local) {
+		p.tellAll(boottime())
+	}
+	same := slices.Equal(c.Local, p.cfg.Local) && slices.Equal(c.Own, p.cfg.Own) && slices.Equal(c.Virtual, p.cfg.Virtual) && slices.Equal(c.Networks, p.cfg.Networks) &&
 		slices.Equal(c.Services, p.cfg.Services)
 	p.cfg = c
 	if !same {
-		p.judge = c.rules().Compile()
-		p.held.Clear()
-		p.doubtTally()
+		p.rule()
 		if p.group != nil {
 			if err := p.events.SetFilter([]uint32{p.table.PortID()}, c.services()); err != nil {
 				return fmt.Errorf("statesync: %w", err)

@@ -112,6 +112,12 @@ func (p *Plane) takePart(now int64, q *peer, part ccp.SyncPart) error {
 			return err
 		}
 		p.takeStatus(now, q, s)
+	case ccp.SyncAddressesPart:
+		list, err := part.Addresses()
+		if err != nil {
+			return err
+		}
+		p.takeAddresses(now, q, list)
 	case ccp.SyncBatchPart:
 		b, err := part.Batch()
 		if err != nil {

@@ -73,6 +73,10 @@ func (p *Plane) tick(now int64) {
 				q.greetAt = now + greetSlow
 			}
 		}
+		if q.bound != 0 && q.statusAt == never && now-q.addressesAt >= addressesAgain {
+			q.say(now, 1)
+		}
+		p.forgetAddresses(now, q)
 		if s := q.serving; s.active() && s.bulk.Silent(now) > servedTimeout {
 			p.stopServing(now, q)
 		}
@@ -92,7 +96,7 @@ func (p *Plane) wake() int64 {
 		if q.bound == 0 {
 			continue
 		}
-		at = min(at, q.receiver.Wake(), q.bulkIn.Wake())
+		at = min(at, q.receiver.Wake(), q.bulkIn.Wake(), q.addressesAt+addressesAgain)
 		if s := q.serving; s.active() && q.id != ccp.Nobody {
 			at = min(at, s.bulk.Wake())
 		}

@@ -83,6 +83,9 @@ func (p *Plane) transmitTo(now int64, q *peer) {
 	p.begin(q.id)
 	if q.statusAt <= now {
 		p.status(q)
+		p.room(now, 4+18*min(len(p.cfg.Local), ccp.MaxSyncAddresses))
+		p.frames.plain = ccp.SyncAddresses(p.cfg.Local).Append(p.frames.plain)
+		q.addressesAt = now
 	}
 	if a, ok := q.receiver.Ack(now); ok {
 		p.room(now, 20+16*len(a.Ranges))

@@ -10,7 +10,8 @@ import (
 
 // Rules say which connections are copied. Compile makes a Judge of them.
 type Rules struct {
-	// Own are the addresses of single members, of all of them; they never move.
+	// Own are the addresses of single members, of all of them; they never move. A connection that begins or ends at one, or is translated
+	// to or from one (a masqueraded one, say), nobody else could go on with.
 	Own []netip.Addr
 	// Virtual are the addresses of the cluster. A connection that ends at one ends in a member's own stack, which is not copied; one that
 	// is translated to or from a virtual address is.
@@ -186,11 +187,11 @@ func (j *Judge) judge(r Record, p *pair) Verdict {
 		return Verdict{Skip: SkipLinkLocal}
 	}
 	if m := j.marks(r.Family); len(m) > 0 {
-		from, to, end := m[p.orig.src], m[p.orig.dst], m[p.reply.src]
+		from, to, end, back := m[p.orig.src], m[p.orig.dst], m[p.reply.src], m[p.reply.dst]
 		switch {
 		case (to|end)&markBroadcast != 0:
 			return Verdict{Skip: SkipBroadcast}
-		case (from|end)&(markOwn|markVirtual) != 0:
+		case (from|end)&(markOwn|markVirtual) != 0, (to|back)&markOwn != 0:
 			return Verdict{Skip: SkipOwn}
 		}
 	}

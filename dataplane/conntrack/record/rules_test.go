@@ -76,6 +76,8 @@ func TestJudge(t *testing.T) {
 		{"from a member, IPv6", connection(6, "2001:db8:1::1", "2001:db8:2::2", 40000, 22), Verdict{Skip: SkipOwn}},
 		{"to a virtual address that is not translated", connection(6, "10.1.0.2", "10.1.0.100", 40000, 22), Verdict{Skip: SkipOwn}},
 		{"translated to a member's own", connection(6, "10.1.0.2", "10.9.0.1", 40000, 22, "10.2.0.1", "10.1.0.2"), Verdict{Skip: SkipOwn}},
+		{"masqueraded as a member", connection(6, "10.1.0.2", "10.9.0.1", 40000, 22, "10.9.0.1", "10.2.0.1"), Verdict{Skip: SkipOwn}},
+		{"destination NAT from a member's own", connection(6, "10.2.0.2", "10.2.0.1", 40000, 22, "10.1.0.2", "10.2.0.2"), Verdict{Skip: SkipOwn}},
 		{"loopback", connection(6, "127.0.0.1", "127.0.0.1", 40000, 22), Verdict{Skip: SkipLoopback}},
 		{"loopback, IPv6", connection(6, "::1", "::1", 40000, 22), Verdict{Skip: SkipLoopback}},
 		{"translated to loopback", connection(6, "10.1.0.2", "10.1.0.100", 40000, 22, "127.0.0.1", "10.1.0.2"), Verdict{Skip: SkipLoopback}},
