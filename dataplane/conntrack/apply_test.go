@@ -3,6 +3,7 @@
 package conntrack
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"strings"
@@ -146,6 +147,71 @@ func TestApply(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestApplyKeepsThePort: where only the destination is translated and another entry has the answer's tuple, the kernel must not choose
+// another source port.
+func TestApplyKeepsThePort(t *testing.T) {
+	g := newMember(t, "m", tracking)
+	for _, r := range []record.Record{flow(1), ping(1)} {
+		direct, err := record.Original(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The same source aims at another address, and is translated to the one that it spoke to directly.
+		translated := with(r, func(b []byte) []byte {
+			orig, reply := find(b, ctaTupleOrig), find(b, ctaTupleReply)
+			dst := bytes.Index(orig, direct.Dst.AsSlice())
+			orig[dst+3] ^= 3
+			src := bytes.Index(reply, direct.Dst.AsSlice())
+			reply[src+3] ^= 3
+			port := direct.DstPort
+			if direct.ICMPType != 0 {
+				port = direct.ICMPID
+			}
+			return nest(b, ctaNatDst, func(b []byte) []byte {
+				b = append(appendHead(b, 1, 4), direct.Dst.AsSlice()...)
+				return nest(b, 3, func(b []byte) []byte { return appendU16(b, 1, port) })
+			})
+		})
+		g.apply(t, Created, translated)
+		alone := g.listing(t)
+		g.Run("conntrack", "-F")
+		g.apply(t, Created, r)
+		g.apply(t, Replaced, translated)
+		if got := g.listing(t); fmt.Sprint(got) != fmt.Sprint(alone) {
+			t.Errorf("%q, want %q", got, alone)
+		}
+		if reply, _ := record.Reply(g.records(t)[0]); reply.DstPort != direct.SrcPort || reply.ICMPID != direct.ICMPID || reply.Src != direct.Dst {
+			t.Errorf("the answer is %+v", reply)
+		}
+		if src, dst := g.list(t, DumpOptions{Status: 1 << 4, StatusMask: 1 << 4}), g.list(t, DumpOptions{Status: 1 << 5, StatusMask: 1 << 5}); len(src) != 0 || len(dst) != 1 {
+			t.Errorf("with source NAT: %q, with destination NAT: %q", src, dst)
+		}
+		g.Run("conntrack", "-F")
+	}
+}
+
+// ping is a record of an echo without translation.
+func ping(i byte) record.Record {
+	tuple := func(typ uint16, from, to, icmp byte) func([]byte) []byte {
+		return func(b []byte) []byte {
+			return nest(b, typ, func(b []byte) []byte {
+				b = nest(b, ctaTupleIP, func(b []byte) []byte {
+					b = append(appendHead(b, 1, 4), 10, 0, 0, from)
+					return append(appendHead(b, 2, 4), 10, 0, 0, to)
+				})
+				return nest(b, ctaTupleProto, func(b []byte) []byte {
+					b = appendU8(b, ctaProtoNum, 1)
+					b = appendU16(b, 4, 77)
+					return appendU8(appendU8(b, 5, icmp), 6, 0)
+				})
+			})
+		}
+	}
+	r := flow(int(i))
+	r = without(r, ctaTupleOrig, ctaTupleReply)
+	return with(with(r, tuple(ctaTupleOrig, i, 200, 8)), tuple(ctaTupleReply, 200, i, 0))
 }
 
 // TestApplyOnlyOne shows that no record reaches entries other than its own: above all none empties the table.

@@ -254,6 +254,10 @@ func (p *pair) ftp(add func(string, func(string) error)) {
 			return nil
 		}
 		p.tcp(clientAddr+":0", serverAddr+":50002", serverAddr+":50002")
+		// The helper's name would make it one of commands.
+		if got := p.b.listing(p.t, "-p", "tcp", "--orig-port-dst", "50002"); len(got) != 1 || strings.Contains(got[0], "helper=") {
+			return fmt.Errorf("the data connection is %q", got)
+		}
 		if err := passive(50003); err != nil {
 			return err
 		}

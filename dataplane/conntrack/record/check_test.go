@@ -294,6 +294,10 @@ func TestHostile(t *testing.T) {
 		{"expected for ever", expectation, put(ctaExpectTimeout, u32(ctaExpectTimeout, 0xffffffff)), ReasonTimeout},
 		{"a helper in user space", expectation, put(ctaExpectFlags, u32(ctaExpectFlags, 4)), ReasonExpectation},
 		{"flags of 2 bytes", expectation, put(ctaExpectFlags, u16(ctaExpectFlags, 1)), ReasonSize},
+		{"a class that FTP does not have", expectation, put(ctaExpectClass, u32(ctaExpectClass, 1)), ReasonExpectation},
+		{"a class of SIP", expectation, func(b []byte) []byte {
+			return with(with(b, ctaExpectClass, u32(ctaExpectClass, 3)), ctaExpectHelpName, str(ctaExpectHelpName, "sip-5062\x00"))
+		}, ReasonNone},
 		{"a class beyond all", expectation, put(ctaExpectClass, u32(ctaExpectClass, 4)), ReasonExpectation},
 		{"an expectation's helper that is a path", expectation, put(ctaExpectHelpName, str(ctaExpectHelpName, "/bin/sh\x00")), ReasonHelper},
 		{"a function that is none", expectation, put(ctaExpectFn, str(ctaExpectFn, "nat follow\x00")), ReasonHelper},

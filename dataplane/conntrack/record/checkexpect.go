@@ -52,6 +52,9 @@ func (c *Checker) expectationState(family uint8, a *raw) error {
 			return Refusal{reason, n.typ}
 		}
 	}
+	if reason := classReason(a); reason != ReasonNone {
+		return Refusal{reason, ctaExpectClass}
+	}
 	if a[ctaExpectNAT] != nil {
 		return refuse(expectNAT(family, a.value(ctaExpectNAT)), ctaExpectNAT)
 	}

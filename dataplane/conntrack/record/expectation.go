@@ -2,7 +2,11 @@
 
 package record
 
-import "encoding/binary"
+import (
+	"bytes"
+	"encoding/binary"
+	"strings"
+)
 
 const (
 	knownExpectation = 1<<ctaExpectMaster | 1<<ctaExpectTuple | 1<<ctaExpectMask | 1<<ctaExpectTimeout | 1<<ctaExpectHelpName |
@@ -60,6 +64,9 @@ func appendExpectation(dst []byte, r Record, b []byte) ([]byte, error) {
 		}
 		dst = appendBytes(dst, n.typ, a.value(int(n.typ)))
 	}
+	if reason := classReason(&a); reason != ReasonNone {
+		return dst, Refusal{reason, ctaExpectClass}
+	}
 	if a[ctaExpectNAT] != nil {
 		if reason := expectNAT(r.Family, a.value(ctaExpectNAT)); reason != ReasonNone {
 			return dst, Refusal{reason, ctaExpectNAT}
@@ -67,6 +74,21 @@ func appendExpectation(dst []byte, r Record, b []byte) ([]byte, error) {
 		dst = appendBytes(dst, ctaExpectNAT|nlaNested, a.value(ctaExpectNAT))
 	}
 	return dst, nil
+}
+
+// isSIP says whether a helper's name, with the zero that ends it, is "sip" or "sip-PORT".
+func isSIP(name []byte) bool {
+	s := string(bytes.TrimSuffix(name, []byte{0}))
+	return s == "sip" || strings.HasPrefix(s, "sip-")
+}
+
+// classReason checks that the helper has the expectation's class. The kernel takes the class for an index into the policies of the master's
+// helper, and bounds it by the one named. Of the kernel's own helpers only SIP's has more than class 0.
+func classReason(a *raw) Reason {
+	if class, _ := a.number(ctaExpectClass); class == 0 || a[ctaExpectHelpName] != nil && isSIP(a.value(ctaExpectHelpName)) {
+		return ReasonNone
+	}
+	return ReasonExpectation
 }
 
 // expected are the three tuples of an expectation.

@@ -88,7 +88,11 @@ func readable(t *testing.T, r Record) {
 	if back, rest, err := Parse(r.Append(nil)); err != nil || len(rest) > 0 || !bytes.Equal(back.Attrs, r.Attrs) {
 		t.Fatalf("does not survive the wire: %v", err)
 	}
-	if r.Op != OpDelete && (len(r.AppendCreate(nil)) < len(r.Attrs) || len(r.AppendUpdate(nil)) == 0) {
+	least := len(r.Attrs)
+	if r.Table == TableExpectations {
+		least -= nlaHeader + helperNameLen // of an expectation the helper's name is left out
+	}
+	if r.Op != OpDelete && (len(r.AppendCreate(nil)) < least || len(r.AppendUpdate(nil)) == 0) {
 		t.Fatalf("cannot be created or changed: %s", Text(r))
 	}
 }

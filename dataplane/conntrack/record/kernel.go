@@ -8,19 +8,21 @@ import "encoding/binary"
 // what FromMessage made or Checker took, tables 1 and 2 only, and pass on nothing else.
 
 // AppendCreate appends the attributes by which the kernel creates the entry (IPCTNL_MSG_CT_NEW or IPCTNL_MSG_EXP_NEW with NLM_F_CREATE):
-// all, with two changes for a connection. EXPECTED leaves the status: the kernel sets it by the master, and refuses it (EBUSY) otherwise.
+// all, with three changes for a connection. EXPECTED leaves the status: the kernel sets it by the master, and refuses it (EBUSY) otherwise.
 // And TCP without a state, as an update that was about something else and a dump of an offloaded connection have it, gets the state
-// that its status tells, because TCP in state NONE drops answers.
+// that its status tells, because TCP in state NONE drops answers. And what has its destination translated alone gets its own source as the
+// binding of the other: without one the kernel would choose another source port where the reply tuple is taken, and say nothing.
 //
 // The kernel refuses it with EEXIST where either tuple is taken, with ENOENT where the master is missing, with EOPNOTSUPP where the helper is.
 // An expectation gets the time-out of its helper's policy whatever is said here: follow it with
-// AppendUpdate where that matters.
+// AppendUpdate where that matters. It goes without its helper's name unless the expected connection is to have that helper.
 func (r Record) AppendCreate(dst []byte) []byte {
 	if r.Table != TableConnections {
-		return append(dst, r.Attrs...)
+		return r.appendExpectation(dst)
 	}
 	var orig tuple
 	var status uint32
+	var translated, pinned bool
 	stateless := true
 	for b := r.Attrs; len(b) > 0; {
 		typ, value, rest, ok := next(b)
@@ -37,9 +39,16 @@ func (r Record) AppendCreate(dst []byte) []byte {
 			continue
 		case typ == ctaProtoinfo:
 			stateless = false
+		case typ == ctaNATDst:
+			translated = true
+		case typ == ctaNATSrc:
+			pinned = true
 		}
 		dst = append(dst, b[:len(b)-len(rest)]...)
 		b = rest
+	}
+	if translated && !pinned {
+		dst = appendBinding(dst, ctaNATSrc, r.Family, orig.src, orig.srcPort, orig.ports || orig.icmp)
 	}
 	if stateless && orig.proto == protoTCP {
 		t := tcpState{state: tcpSynSent}
@@ -52,6 +61,23 @@ func (r Record) AppendCreate(dst []byte) []byte {
 		dst = t.append(dst)
 	}
 	return dst
+}
+
+// appendExpectation appends what creates an expectation. The kernel tells the helper of its master, but takes the name for the helper of the
+// connection that is expected: FTP's data would be read as commands, and changed. SIP alone expects connections of its own kind
+// (process_register_request), and has classes, which count only with the name.
+func (r Record) appendExpectation(dst []byte) []byte {
+	for b := r.Attrs; len(b) > 0; {
+		typ, value, rest, ok := next(b)
+		if !ok {
+			break
+		}
+		if typ == ctaExpectHelpName && isSIP(value) {
+			return append(dst, r.Attrs...)
+		}
+		b = rest
+	}
+	return r.appendOnly(dst, knownExpectation&^(1<<ctaExpectHelpName))
 }
 
 // AppendUpdate appends the attributes by which the kernel changes an existing entry (the same messages without NLM_F_CREATE): without NAT

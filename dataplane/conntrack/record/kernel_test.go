@@ -42,7 +42,11 @@ func TestWordsForTheKernel(t *testing.T) {
 		got  []byte
 		want []uint16
 	}{
-		"create": {e.AppendCreate(nil), types(e.Attrs)}, "update": {e.AppendUpdate(nil), []uint16{2, 3, 1, 4}},
+		"create": {e.AppendCreate(nil), []uint16{2, 3, 1, 4, 8, 9, 11, 10}},
+		"create of SIP": {
+			Record{Table: e.Table, Attrs: with(e.Attrs, ctaExpectHelpName, str(ctaExpectHelpName, "sip\x00"))}.AppendCreate(nil), types(e.Attrs),
+		},
+		"update": {e.AppendUpdate(nil), []uint16{2, 3, 1, 4}},
 		"delete": {e.AppendDelete(nil), []uint16{2}}, "master": {e.AppendMaster(nil), []uint16{1}},
 	} {
 		if got := types(test.got); !slices.Equal(got, test.want) {
