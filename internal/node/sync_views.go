@@ -142,6 +142,19 @@ func (b *backend) ResetSync(ctx context.Context) (control.Result, error) {
 	})
 }
 
+// verifyWithin is how long a comparison with all members takes at most: less than the control API waits.
+const verifyWithin = 55 * time.Second
+
+// syncHint says how state synchronisation is switched on.
+func (n *node) syncHint() string {
+	for _, i := range n.cfg.Interfaces {
+		if i.Role.Sync() {
+			return "set sync: {enabled: true} in cluster.yaml"
+		}
+	}
+	return "give an interface the role sync or cluster+sync"
+}
+
 // VerifySync implements control.Backend. It runs beside the loop: it dumps tables.
 func (b *backend) VerifySync(ctx context.Context, r control.SyncVerifyRequest) (control.SyncVerify, error) {
 	type target struct {
@@ -153,7 +166,7 @@ func (b *backend) VerifySync(ctx context.Context, r control.SyncVerifyRequest) (
 	targets, err := ask(ctx, n, func(int64) ([]target, error) {
 		names = n.names()
 		if !n.cfg.Sync.Enabled {
-			return nil, control.Refused("state synchronisation is off", "give an interface the role sync or cluster+sync")
+			return nil, control.Refused("state synchronisation is off", n.syncHint())
 		}
 		var all []target
 		for _, m := range n.local.Peers {
@@ -171,7 +184,12 @@ func (b *backend) VerifySync(ctx context.Context, r control.SyncVerifyRequest) (
 	}
 	v := control.SyncVerify{Member: n.o.Member, Equal: true, Reports: []control.SyncReport{}}
 	for _, t := range targets {
-		report, err := n.sync.plane.Verify(ctx, t.id)
+		one, cancel := context.WithTimeout(ctx, verifyWithin/time.Duration(len(targets)))
+		report, err := n.sync.plane.Verify(one, t.id)
+		if err != nil && one.Err() != nil {
+			err = fmt.Errorf("not done within %v: %w", verifyWithin/time.Duration(len(targets)), err)
+		}
+		cancel()
 		if ctx.Err() != nil {
 			return control.SyncVerify{}, ctx.Err()
 		}

@@ -3,9 +3,11 @@
 package statesync
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/holdfast-project/holdfast/ccp"
@@ -37,6 +39,8 @@ const (
 	verifyPasses = 4
 	// verifyPause is between two passes.
 	verifyPause = 300 * time.Millisecond
+	// verifySlack is how many entries more than twice what its words said a peer may send: its table goes on changing.
+	verifySlack = 4096
 	// verifySilence is how long the peer may say nothing.
 	verifySilence = 10 * time.Second
 )
@@ -47,16 +51,15 @@ type verify struct {
 	peer    uint8
 	session uint64
 	words   words
-	remote  map[uint64]entry
+	remote  []entry               // what the peer has
+	most    uint64                // how many may come: more than its words said is no honest answer
+	explain map[uint64]*[2]string // keys whose entries are to be put into words, here and there
 	heard   int64
 	done    chan error
 }
 
-// entry is one side's entry with a key.
-type entry struct {
-	print uint64
-	text  string
-}
+// entry is one side's entry. There may be millions: no more is kept of them.
+type entry struct{ key, print uint64 }
 
 func (v *verify) progress(now int64, session uint64) {
 	if v.running && session == v.session {
@@ -87,8 +90,16 @@ func (v *verify) finish(err error) {
 
 // listed takes an entry that the peer has.
 func (v *verify) listed(r record.Record, id record.Identity) {
-	if v.remote != nil && r.Table == record.TableConnections {
-		v.remote[id.Key] = entry{id.Print, record.Text(r)}
+	if !v.running || r.Table != record.TableConnections {
+		return
+	}
+	if uint64(len(v.remote)) >= v.most {
+		v.finish(fmt.Errorf("statesync: member %d sends more entries than it said it has", v.peer))
+		return
+	}
+	v.remote = append(v.remote, entry{id.Key, id.Print})
+	if texts := v.explain[id.Key]; texts != nil {
+		texts[1] = record.Text(r)
 	}
 }
 
@@ -157,6 +168,18 @@ func (p *Plane) beginVerify(ctx context.Context, peer uint8) error {
 func (p *Plane) endVerify() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	// The peer need not go on with what nobody waits for any more.
+	if q := &p.peers[p.verify.peer]; q.bound != 0 && p.verify.session != 0 {
+		if q.bulkIn.Session() == p.verify.session {
+			q.bulkIn.Shut()
+		}
+		if q.request == nil || q.request.Log == p.verify.session {
+			now := boottime()
+			q.request = &ccp.SyncRequest{Log: p.verify.session, Want: ccp.SyncWantNothing}
+			p.transmit(now)
+			p.rearm(now)
+		}
+	}
 	p.verify = verify{}
 }
 
@@ -196,7 +219,7 @@ func (p *Plane) want(ctx context.Context, want ccp.SyncWant, buckets ccp.SyncBit
 	q := &p.peers[v.peer]
 	p.asker.session++
 	v.session, v.heard = p.asker.session, now
-	v.remote = map[uint64]entry{}
+	v.remote = nil
 	q.bulkIn.Open(now, v.session)
 	request := &ccp.SyncRequest{Log: v.session, Want: want, Limit: bulkCredit, Buckets: buckets}
 	done := v.done
@@ -230,16 +253,32 @@ func (p *Plane) want(ctx context.Context, want ccp.SyncWant, buckets ccp.SyncBit
 
 // compareEntries compares the entries of the wanted buckets, and again what differed, until nothing does or it keeps differing.
 func (p *Plane) compareEntries(ctx context.Context, wanted ccp.SyncBitmap, report *Report) error {
-	var differ map[uint64]difference
+	p.mu.Lock()
+	p.verify.most = verifySlack
+	for i, w := range p.verify.words.theirs {
+		if wanted.Has(i) {
+			p.verify.most += 2 * uint64(w.Count)
+		}
+	}
+	p.mu.Unlock()
+	var differ []difference
+	explain := map[uint64]*[2]string{}
 	for pass := range verifyPasses {
+		p.mu.Lock()
+		p.verify.explain = explain
+		p.mu.Unlock()
 		if err := p.want(ctx, ccp.SyncWantRead, wanted); err != nil {
 			return err
 		}
-		local := map[uint64]entry{}
+		var local []entry
 		err := p.dumpOwn(ctx, conntrack.DumpOptions{}, func(_ int64, rs []record.Record, ids []record.Identity) error {
 			for i, id := range ids {
-				if wanted.Has(id.Bucket()) && !p.held.Has(id.Key) {
-					local[id.Key] = entry{id.Print, record.Text(rs[i])}
+				if !wanted.Has(id.Bucket()) || p.held.Has(id.Key) {
+					continue
+				}
+				local = append(local, entry{id.Key, id.Print})
+				if texts := explain[id.Key]; texts != nil {
+					texts[0] = record.Text(rs[i])
 				}
 			}
 			return nil
@@ -249,19 +288,22 @@ func (p *Plane) compareEntries(ctx context.Context, wanted ccp.SyncBitmap, repor
 		}
 		p.mu.Lock()
 		remote := p.verify.remote
+		p.verify.remote, p.verify.explain = nil, nil
 		p.mu.Unlock()
-		differ = differences(local, remote, differ)
+		differ = differences(local, remote, differ, pass == 0)
 		if len(differ) == 0 || pass == verifyPasses-1 {
 			break
 		}
+		explain = toExplain(differ)
 		if err := pause(ctx, int64(verifyPause)); err != nil {
 			return err
 		}
 	}
 	for _, d := range differ {
+		report.Counted[d.kind]++
 		list := [...]*[]string{&report.OnlyLocal, &report.OnlyRemote, &report.Different}[d.kind]
-		if report.Counted[d.kind]++; len(*list) < verifyLines {
-			*list = append(*list, d.text)
+		if texts := explain[d.key]; texts != nil && len(*list) < verifyLines {
+			*list = append(*list, [...]string{texts[0], texts[1], texts[0] + " | " + texts[1]}[d.kind])
 		}
 	}
 	return nil
@@ -269,31 +311,57 @@ func (p *Plane) compareEntries(ctx context.Context, wanted ccp.SyncBitmap, repor
 
 // difference is an entry that one side has otherwise than the other.
 type difference struct {
-	kind int // 0 only here, 1 only there, 2 on both, and not alike
-	text string
+	key  uint64
+	kind uint8 // 0 only here, 1 only there, 2 on both, and not alike
 }
 
-// differences compares two tables; of those found before (nil: it is the first time) only what still differs in the same way counts.
-func differences(local, remote map[uint64]entry, before map[uint64]difference) map[uint64]difference {
-	found := map[uint64]difference{}
-	note := func(key uint64, kind int, text string) {
-		if was, ok := before[key]; before == nil || ok && was.kind == kind {
-			found[key] = difference{kind, text}
+func byKey[T entry | difference](key func(T) uint64) func(a, b T) int {
+	return func(a, b T) int { return cmp.Compare(key(a), key(b)) }
+}
+
+func entryKey(e entry) uint64           { return e.key }
+func differenceKey(d difference) uint64 { return d.key }
+
+// differences compares two tables, which it sorts, and returns by key what is not alike; of what was found before only what still differs in
+// the same way counts, but for the first time.
+func differences(local, remote []entry, before []difference, first bool) (found []difference) {
+	slices.SortFunc(local, byKey(entryKey))
+	slices.SortFunc(remote, byKey(entryKey))
+	local, remote = slices.CompactFunc(local, sameKey), slices.CompactFunc(remote, sameKey)
+	note := func(key uint64, kind uint8) {
+		i, ok := slices.BinarySearchFunc(before, difference{key: key}, byKey(differenceKey))
+		if first || ok && before[i].kind == kind {
+			found = append(found, difference{key, kind})
 		}
 	}
-	for key, l := range local {
-		r, ok := remote[key]
+	for len(local) > 0 || len(remote) > 0 {
 		switch {
-		case !ok:
-			note(key, 0, l.text)
-		case r.print != l.print:
-			note(key, 2, l.text+" | "+r.text)
-		}
-	}
-	for key, r := range remote {
-		if _, ok := local[key]; !ok {
-			note(key, 1, r.text)
+		case len(remote) == 0 || len(local) > 0 && local[0].key < remote[0].key:
+			note(local[0].key, 0)
+			local = local[1:]
+		case len(local) == 0 || remote[0].key < local[0].key:
+			note(remote[0].key, 1)
+			remote = remote[1:]
+		default:
+			if local[0].print != remote[0].print {
+				note(local[0].key, 2)
+			}
+			local, remote = local[1:], remote[1:]
 		}
 	}
 	return found
+}
+
+func sameKey(a, b entry) bool { return a.key == b.key }
+
+// toExplain chooses the differences whose entries the next pass puts into words: some more of a kind than a report has room for, since
+// not all will still be there.
+func toExplain(differ []difference) map[uint64]*[2]string {
+	chosen, of := map[uint64]*[2]string{}, [3]int{}
+	for _, d := range differ {
+		if of[d.kind]++; of[d.kind] <= 2*verifyLines {
+			chosen[d.key] = &[2]string{}
+		}
+	}
+	return chosen
 }
