@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/holdfast-project/holdfast/ccp/segment"
 	"github.com/holdfast-project/holdfast/dataplane/conntrack"
 	"github.com/holdfast-project/holdfast/dataplane/conntrack/record"
 	"github.com/holdfast-project/holdfast/dataplane/flow"
@@ -20,10 +21,13 @@ import (
 // reading and sealing cost is shared.
 const (
 	// gather is how many events a wake-up should bring.
-	gather = 6
-	// gatherMost is how long in ns to wait for them at most, and gatherLeast below what it is not worth it.
-	gatherMost  = 1e6
+	gather = 64
+	// gatherMost is how long in ns to wait for them at most: with what waking up takes, an event leaves within 1 ms. gatherLeast is
+	// below what it is not worth it.
+	gatherMost  = 800e3
 	gatherLeast = 50e3
+	// framesWait is how long in ns to wait for frames.
+	framesWait = 300e3
 	// rateFor is over what time in ns the rate of events is measured.
 	rateFor = 10e6
 )
@@ -61,11 +65,15 @@ func (p *Plane) readEvents(ctx context.Context) error {
 		p.rearm(began)
 		p.mu.Unlock()
 		if wait -= boottime() - began; wait > gatherLeast && ctx.Err() == nil {
-			// The runtime's timers are in whole milliseconds.
-			ts := unix.NsecToTimespec(wait)
-			_ = unix.Nanosleep(&ts, nil)
+			nap(wait)
 		}
 	}
+}
+
+// nap waits for ns nanoseconds. The runtime's timers are in whole milliseconds.
+func nap(ns int64) {
+	ts := unix.NsecToTimespec(ns)
+	_ = unix.Nanosleep(&ts, nil)
 }
 
 // kinds are the events that matter to the role. Of a copy's table only the ends do: its own kernel begins no connections while another
@@ -259,13 +267,28 @@ type rates struct {
 	records, injects float64
 }
 
-// events counts n events at now and returns for how many ns to wait for more.
-func (r *rates) events(now int64, n int) int64 {
+// measure counts n at now.
+func (r *rates) measure(now int64, n int) {
 	r.count += int64(n)
 	if d := now - r.since; d >= rateFor {
 		r.perSecond = r.count * 1e9 / d
 		r.count, r.since = 0, now
 	}
+}
+
+// frames counts n frames at now and returns for how many ns to wait for more: while they are few, or so many that they fill the calls
+// that read them, for none.
+func (r *rates) frames(now int64, n int) int64 {
+	r.measure(now, n)
+	if r.perSecond < 1000 || n > segment.BatchLen/4 {
+		return 0
+	}
+	return framesWait
+}
+
+// events counts n events at now and returns for how many ns to wait for more.
+func (r *rates) events(now int64, n int) int64 {
+	r.measure(now, n)
 	// Below a thousand a second every one goes by itself: it costs little in all.
 	if r.perSecond < 1000 || n == 0 {
 		return 0

@@ -135,7 +135,7 @@ func (p *Plane) runInjector(ctx context.Context) error {
 		if cap(data) > 4*injectBytes {
 			data = nil
 		}
-		p.review(now)
+		p.glance(now)
 		p.mu.Unlock()
 	}
 }
@@ -150,6 +150,9 @@ func (p *Plane) injectLot(l *lot, data []byte) {
 		p.mu.Unlock()
 		return
 	}
+	p.mu.Lock()
+	hasher := p.hasher // only Rekey changes it, and then every tally is made anew
+	p.mu.Unlock()
 	first := len(j.rs)
 	for len(data) > 0 {
 		var head ccp.SyncRecord
@@ -168,7 +171,7 @@ func (p *Plane) injectLot(l *lot, data []byte) {
 				p.refuse(record.ReasonOf(err).String())
 				continue
 			}
-			id, err := p.identify(r)
+			id, err := hasher.Identify(r)
 			if err != nil {
 				p.refuse(record.ReasonOf(err).String())
 				continue
@@ -185,14 +188,6 @@ func (p *Plane) injectLot(l *lot, data []byte) {
 	if len(j.rs) >= applyAtOnce {
 		p.apply()
 	}
-}
-
-// identify reads the hasher under the lock, which only Rekey changes.
-func (p *Plane) identify(r record.Record) (record.Identity, error) {
-	p.mu.Lock()
-	h := p.hasher
-	p.mu.Unlock()
-	return h.Identify(r)
 }
 
 func (p *Plane) refuse(why string) {

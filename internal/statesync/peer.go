@@ -215,6 +215,26 @@ func (p *Plane) review(now int64) {
 	p.rearm(now)
 }
 
+// showEvery is how often in ns the state is looked at for what came in and was applied: under load that happens thousands of times a second,
+// and judging it costs as much as several records.
+const showEvery = 10e6
+
+// glance is review for what happens often: it looks at the state only if that was some time ago or another member's table counts now, and
+// has the timer do it otherwise.
+func (p *Plane) glance(now int64) {
+	source := p.asker.source
+	if p.group != nil {
+		p.follow(now)
+		p.transmit(now)
+	}
+	if due := p.shownAt + showEvery; now >= due || now >= p.showAt || p.asker.source != source || p.current() != p.shown.current {
+		p.show(now)
+	} else {
+		p.showAt = min(p.showAt, due)
+	}
+	p.rearm(now)
+}
+
 // follow turns to the member whose table counts now.
 func (p *Plane) follow(now int64) {
 	source := p.source()

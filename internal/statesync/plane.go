@@ -91,6 +91,7 @@ type Plane struct {
 	ticks      uint64
 	armed      int64 // when the timer goroutine looks next
 	showAt     int64
+	shownAt    int64  // when show looked last
 	problem    string // of reading the own table
 	refusedAt  int64  // when the kernel refused a record last
 	refusedWhy string

@@ -18,7 +18,7 @@ func (p *Plane) received(t *port, in []segment.Frame) {
 		t.receivedBytes += uint64(len(f.Bytes))
 		p.takeFrame(now, t, f.MAC, f.Bytes)
 	}
-	p.review(now)
+	p.glance(now)
 }
 
 // takeFrame opens one frame and does what its parts say.

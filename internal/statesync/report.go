@@ -55,7 +55,7 @@ func (p *Plane) ownerTold() bool {
 func (p *Plane) show(now int64) {
 	status, reason := p.health(now).judge()
 	s := shown{status, reason, p.role, p.asker.source, p.current(), p.idle()}
-	p.showAt = never
+	p.showAt, p.shownAt = never, now
 	if status == StatusAtRisk && (now-p.lost < lossShown && p.lost != 0 || p.refusedNow(now)) {
 		p.showAt = now + lossShown/10
 	}

@@ -81,7 +81,7 @@ func (p *Plane) tick(now int64) {
 			p.stopServing(now, q)
 		}
 	}
-	p.review(now)
+	p.glance(now)
 }
 
 // wake is when tick is due.
