@@ -64,13 +64,8 @@ func (j *jobs) room() {
 	}
 }
 
-// drain lets the dumper wait until all events up to now have been read.
-type drain struct {
-	wanted bool
-	done   chan struct{}
-}
-
-func (d *drain) init() { d.done = make(chan struct{}, 1) }
+// drain are those who wait until all events up to now have been read: each has a channel that is closed then.
+type drain []chan struct{}
 
 // runDumper does the jobs, one after the other.
 func (p *Plane) runDumper(ctx context.Context) error {
@@ -240,20 +235,42 @@ func (p *Plane) makeTally(ctx context.Context) error {
 	if err == nil && p.drops() != dropped {
 		err = errLostMeanwhile
 	}
+	done := make(chan error, 1)
+	over := false
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if err == nil && counted == nil && p.short(p.stats.DumpEntries-before, uint64(min(usage.Entries, after.Entries))) {
-		err = errShort
-	}
-	if err == nil && (p.stats.EventsLost != lostBefore || hasher != p.hasher) {
-		err = errLostMeanwhile
-	}
-	if err != nil || judge != p.judge { // by other rules now
-		p.tally.AbandonDump()
-		p.jobs.ownTally = true
+	p.whenQuiet(func(now int64) {
+		if over {
+			return // this may come in another life of the dumper
+		}
+		if err == nil && counted == nil && p.short(p.stats.DumpEntries-before, uint64(min(usage.Entries, after.Entries))) {
+			err = errShort
+		}
+		if err == nil && (p.stats.EventsLost != lostBefore || hasher != p.hasher) {
+			err = errLostMeanwhile
+		}
+		if err != nil || judge != p.judge { // by other rules now
+			p.tally.AbandonDump()
+			p.jobs.ownTally = true
+		} else {
+			p.endTally(now, old, time.Since(began))
+		}
+		done <- err
+	})
+	p.mu.Unlock()
+	select {
+	case err := <-done:
 		return err
+	case <-ctx.Done():
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		over = true
+		return ctx.Err()
 	}
-	now := boottime()
+}
+
+// endTally replaces the own tally by what the dump for it found, which took so long; old are the entries from before the start. No Apply
+// is under way: what one has created, and the dump has seen, would be counted again with its outcome.
+func (p *Plane) endTally(now int64, old keySet, took time.Duration) {
 	wrong := p.tally.EndDump()
 	if p.tallyGood && len(wrong) > 0 {
 		p.log.Debug("the own tally was wrong", "buckets", len(wrong))
@@ -262,7 +279,7 @@ func (p *Plane) makeTally(ctx context.Context) error {
 	p.jobs.old, p.jobs.oldKnown = old, true
 	next := audit
 	if old.Len() > 0 {
-		next = max(oldAudit, 100*time.Since(began))
+		next = max(oldAudit, 100*took)
 	}
 	p.jobs.auditAt = time.Now().Add(next)
 	p.tallyGood, p.problem = true, ""
@@ -275,7 +292,6 @@ func (p *Plane) makeTally(ctx context.Context) error {
 		}
 	}
 	p.review(now)
-	return nil
 }
 
 // uncongested returns how many events the kernel has dropped, and before that, if some were dropped since it was called last, waits for
@@ -311,19 +327,16 @@ func (p *Plane) again() {
 
 // drainEvents returns when all events that the kernel had until now have been dealt with.
 func (p *Plane) drainEvents(ctx context.Context) error {
+	done := make(chan struct{})
 	p.mu.Lock()
-	p.drain.wanted = true
-	select {
-	case <-p.drain.done:
-	default:
-	}
+	p.drain = append(p.drain, done)
 	p.mu.Unlock()
 	// A reader that waits is woken; one that works looks by itself.
 	if err := p.events.SetReadDeadline(time.Now()); err != nil {
 		return err
 	}
 	select {
-	case <-p.drain.done:
+	case <-done:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -412,9 +425,17 @@ func (p *Plane) serveDump(ctx context.Context) error {
 	if err == nil {
 		err = send(0)
 	}
+	if err == nil {
+		// The tally is compared with below, and must know of what ended before the dump came to it. If events come too fast for that, the
+		// comparison says so.
+		if drained := p.drainEvents(ctx); drained != nil {
+			p.log.Debug("events are behind at the end of a dump", "error", drained)
+		}
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := boottime()
+	short := false
 	for i := range p.peers {
 		q := &p.peers[i]
 		s := q.serving
@@ -423,14 +444,23 @@ func (p *Plane) serveDump(ctx context.Context) error {
 		}
 		// What the dump did not tell, and no change up to here was about, is not in the table.
 		_, there := p.wanted(&s.request.Buckets)
-		complete := !p.tallyGood || s.entries+p.stats.News-s.news >= there // a resize of the kernel's table hides entries from a dump
+		// A resize of the kernel's table hides entries from a dump, and many at once.
+		complete := !p.tallyGood || s.entries+p.stats.News-s.news+there/1000+slack >= there
+		short = short || !complete
 		if err != nil || !p.finish(now, q, ccp.SyncEnd{Position: p.sender.Position(now), Complete: complete}) {
 			p.stopServing(now, q)
 		}
 	}
+	if short {
+		p.log.Info("a dump for another member told fewer entries than the tally has: that is made anew")
+		p.doubtTally()
+	}
 	p.review(now)
 	return err
 }
+
+// slack is how many entries a dump that another member is served from may have less than the tally, besides a thousandth.
+const slack = 16
 
 func pause(ctx context.Context, ns int64) error {
 	if ns <= 0 {
@@ -508,7 +538,7 @@ func (p *Plane) giveUp(now int64, s *serving) {
 func (p *Plane) removeStale(ctx context.Context) error {
 	var gone uint64
 	var buf []byte
-	err := p.dumpOwn(ctx, conntrack.DumpOptions{}, func(_ int64, rs []record.Record, ids []record.Identity) error {
+	err := p.dumpOwn(ctx, conntrack.DumpOptions{Chunk: func(int) error { return p.notFull(ctx) }}, func(_ int64, rs []record.Record, ids []record.Identity) error {
 		buf = buf[:0]
 		for i, r := range rs {
 			if p.asker.stale(ids[i].Key, ids[i].Bucket()) {
@@ -539,6 +569,21 @@ func (p *Plane) removeStale(ctx context.Context) error {
 			"ms", p.asker.last.Took.Milliseconds())
 	})
 	return nil
+}
+
+// notFull returns when the injector may be given more.
+func (p *Plane) notFull(ctx context.Context) error {
+	for {
+		p.mu.Lock()
+		full := p.inject.full()
+		p.mu.Unlock()
+		if !full {
+			return nil
+		}
+		if err := pause(ctx, 1e6); err != nil {
+			return err
+		}
+	}
 }
 
 // sweep gives entries that carry the copies' time-out that of their protocol, after a takeover.

@@ -109,17 +109,16 @@ func (p *Plane) lostEvents(now int64) {
 
 // looked tells the dumper, if it waits for that, that all events have been read.
 func (p *Plane) looked() {
-	if !p.drain.wanted {
+	if len(p.drain) == 0 {
 		return
 	}
 	if s, err := p.events.Stats(); err == nil && s.Queued > 0 {
 		return
 	}
-	p.drain.wanted = false
-	select {
-	case p.drain.done <- struct{}{}:
-	default:
+	for _, done := range p.drain {
+		close(done)
 	}
+	p.drain = nil
 }
 
 // event takes one message, at p.now.

@@ -396,6 +396,15 @@ func (p *Plane) lotApplied(now int64, l *lot) {
 	}
 }
 
+// whenQuiet runs do, under the lock, when nothing is being applied whose outcome is not counted yet: at once, if that is now.
+func (p *Plane) whenQuiet(do func(now int64)) {
+	if len(p.inject.lots) == 0 && !p.inject.busy {
+		do(boottime())
+		return
+	}
+	p.whenApplied(do)
+}
+
 // whenApplied runs do, under the lock, when everything queued so far has been applied.
 func (p *Plane) whenApplied(do func(now int64)) {
 	p.inject.put(lot{kind: lotDo, do: do}, nil)

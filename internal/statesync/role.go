@@ -32,11 +32,11 @@ func (p *Plane) SetRole(owner bool, term uint32) <-chan struct{} {
 		p.stepBack(now)
 	}
 	p.review(now)
-	if p.group == nil || len(p.inject.lots) == 0 && !p.inject.busy {
+	if p.group == nil {
 		close(done)
 		return done
 	}
-	p.whenApplied(func(int64) { close(done) })
+	p.whenQuiet(func(int64) { close(done) })
 	return done
 }
 
