@@ -41,6 +41,9 @@ type syncing struct {
 	said  members.SyncReady
 	local localAddresses
 
+	agreed int64 // since when a copy, this member's or another's, has had all of the owner's connections, 0: none has
+	strict bool  // one has for long enough: what no member knows is not picked up in the middle any more
+
 	flushed chan uint32 // questions that have been answered
 
 	opening <-chan struct{} // closed once the table has all that came in: the lease waits for it; nil if none does
@@ -53,6 +56,7 @@ type syncing struct {
 // openSync makes the sync plane. Its sockets are opened by its task.
 func (n *node) openSync() error {
 	n.sync.local.list()
+	n.sync.strict = strictBefore()
 	c := n.syncConfig()
 	held, use := n.wire.ring.Held(), n.wire.ring.Use()
 	c.Keys, c.UseKey = ringKeys(held), use.Number
@@ -230,6 +234,55 @@ func (n *node) followSync(now int64) {
 		echoes[id] = statesync.Echo{Incarnation: e.incarnation, Stamp: e.stamp}
 	}
 	s.plane.SetEchoes(echoes)
+	switch {
+	case !n.cfg.Sync.Enabled:
+		s.agreed, s.strict = 0, false
+	case !s.strict && s.agree(now, synchronises(s.plane.State())):
+		n.log.Info("connections are synchronised: TCP connections that no member knows are not picked up in the middle from now on")
+		_ = n.applyHost() // the worker's errors come as results
+	}
+}
+
+// agreeFor is how long a copy must have been current. One that has not heard of the owner yet counts as current, for a moment.
+const agreeFor = 2 * time.Second
+
+// agree takes note of whether a copy is current, and says whether it has just been so for long enough.
+func (s *syncing) agree(now int64, current bool) bool {
+	switch {
+	case !current:
+		s.agreed = 0
+	case s.agreed == 0:
+		s.agreed = now
+	default:
+		s.strict = now-s.agreed >= int64(agreeFor)
+	}
+	return s.strict
+}
+
+// synchronises says whether there is a copy that has all: this member's own of an owner's table, or another's of this member's.
+func synchronises(s statesync.State) bool {
+	for _, p := range s.Peers {
+		switch {
+		case !p.Bound:
+		case s.Role == statesync.RoleCopy && s.Current && p.ID == s.Owner && p.Role == statesync.RoleOwner,
+			s.Role == statesync.RoleOwner && p.Current && p.Role == statesync.RoleCopy && !p.Evicted:
+			return true
+		}
+	}
+	return false
+}
+
+// strictBefore says whether a connection in the middle is not picked up already: a daemon before this one had it so, and what it knew is
+// in the kernel's table; or the host has. After a reboot it is not.
+func strictBefore() bool {
+	for _, s := range conntrack.Sysctls(false) {
+		if !strings.HasSuffix(s.Path, "tcp_loose") {
+			continue
+		}
+		b, err := os.ReadFile("/proc/sys/net/" + s.Path)
+		return err == nil && strings.TrimSpace(string(b)) == s.Value
+	}
+	return false
 }
 
 // syncPeers is what the HELLOs say of the others. One that is not heard any more has no plane.
@@ -442,8 +495,9 @@ func (n *node) flush(id uint32) {
 	}})
 }
 
-// trackingSettings are those of connection tracking that synchronisation needs.
-func trackingSettings(s config.Sync) []link.Sysctl {
+// trackingSettings are those of connection tracking that synchronisation needs. Only where there has been a copy of the owner's table is it
+// right to refuse TCP connections that are not known (strict): before, on a member that took over from an older build, say, those are all.
+func trackingSettings(s config.Sync, strict bool) []link.Sysctl {
 	if !s.Enabled {
 		return nil
 	}
@@ -452,7 +506,7 @@ func trackingSettings(s config.Sync) []link.Sysctl {
 		_, err := os.Stat("/proc/sys/net/" + s.Path)
 		return err != nil
 	}
-	for _, s := range conntrack.Sysctls(s.TCPLoose) {
+	for _, s := range conntrack.Sysctls(s.TCPLoose || !strict) {
 		all = append(all, link.Sysctl{Path: s.Path, Value: s.Value})
 	}
 	if slices.ContainsFunc(all, missing) {

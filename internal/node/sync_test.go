@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -266,5 +267,47 @@ func TestLocalAddresses(t *testing.T) {
 	got := fmt.Sprint(l.besides([]netip.Addr{netip.MustParseAddr("192.0.2.3")}, []netip.Addr{netip.MustParseAddr("10.0.0.1")}))
 	if want := "[{10.255.0.1 true} {172.17.0.1 false}]"; got != want {
 		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// TestStrict: connections in the middle are refused only once a copy has had all for a while.
+func TestStrict(t *testing.T) {
+	peer := func(role statesync.Role, bound, current bool) []statesync.PeerState {
+		return []statesync.PeerState{{ID: 2}, {ID: 1, Role: role, Bound: bound, Current: current}}
+	}
+	for _, k := range []struct {
+		name string
+		s    statesync.State
+		want bool
+	}{
+		{"alone", statesync.State{Role: statesync.RoleOwner, Current: true, Owner: 0}, false},
+		{"beside an older build", statesync.State{Role: statesync.RoleCopy, Current: true, Owner: ccp.Nobody, Peers: peer(statesync.RoleOff, false, false)}, false},
+		{"a copy that knows of no owner", statesync.State{Role: statesync.RoleCopy, Current: true, Owner: ccp.Nobody, Peers: peer(statesync.RoleCopy, true, true)}, false},
+		{"a copy that waits", statesync.State{Role: statesync.RoleCopy, Owner: 1, Peers: peer(statesync.RoleOwner, true, true)}, false},
+		{"a copy that has all", statesync.State{Role: statesync.RoleCopy, Current: true, Owner: 1, Peers: peer(statesync.RoleOwner, true, true)}, true},
+		{"its owner is gone", statesync.State{Role: statesync.RoleCopy, Current: true, Owner: 1, Peers: peer(statesync.RoleOwner, false, true)}, false},
+		{"an owner whose copy waits", statesync.State{Role: statesync.RoleOwner, Current: true, Peers: peer(statesync.RoleCopy, true, false)}, false},
+		{"an owner whose copy has all", statesync.State{Role: statesync.RoleOwner, Current: true, Peers: peer(statesync.RoleCopy, true, true)}, true},
+		{"an owner whose copy is gone", statesync.State{Role: statesync.RoleOwner, Current: true, Peers: peer(statesync.RoleCopy, false, true)}, false},
+	} {
+		if got := synchronises(k.s); got != k.want {
+			t.Errorf("%s: %v", k.name, got)
+		}
+	}
+	var s syncing
+	for i, k := range []struct {
+		at      time.Duration
+		current bool
+		want    bool
+	}{{time.Second, true, false}, {2 * time.Second, true, false}, {2500 * time.Millisecond, false, false}, {3 * time.Second, true, false}, {4900 * time.Millisecond, true, false}, {5 * time.Second, true, true}} {
+		if got := s.agree(int64(k.at), k.current); got != k.want || s.strict != k.want {
+			t.Errorf("step %d: %v", i, got)
+		}
+	}
+	has := func(strict, loose bool) bool {
+		return slices.ContainsFunc(trackingSettings(config.Sync{Enabled: true, TCPLoose: loose}, strict), func(s link.Sysctl) bool { return strings.HasSuffix(s.Path, "tcp_loose") })
+	}
+	if has(false, false) || has(true, true) {
+		t.Error("connections in the middle are refused too early, or against the configuration")
 	}
 }
