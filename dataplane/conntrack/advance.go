@@ -70,7 +70,7 @@ func (w *work) updated(r record.Record, o *Outcome) bool {
 	switch w.errno {
 	case 0:
 		return w.done(o, Updated)
-	case unix.ENOENT:
+	case unix.ENOENT, unix.ETIME: // ETIME: it is there, but ending (__nf_ct_change_timeout)
 		return w.next(stepCreate)
 	case unix.ENOSPC:
 		if w.weaken(r, PartLabels) {

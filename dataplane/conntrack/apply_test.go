@@ -192,6 +192,18 @@ func TestApplyKeepsThePort(t *testing.T) {
 	}
 }
 
+// TestKeysAreNotTranslated: the kernel takes another key of GRE and passes over it, so such connections are no records at all.
+func TestKeysAreNotTranslated(t *testing.T) {
+	g := newMember(t, "m", tracking)
+	r := with(flow(1), func(b []byte) []byte {
+		return bytes.ReplaceAll(b, []byte{5, 0, 1, 0, unix.IPPROTO_UDP}, []byte{5, 0, 1, 0, unix.IPPROTO_GRE})
+	})
+	g.apply(t, Created, snat(r, 1111))
+	if reply, err := record.Reply(g.records(t)[0]); err != nil || reply.Dst.String() != "203.0.113.1" || reply.DstPort != 1000 {
+		t.Errorf("the answer is %+v %v, want an address that is translated and a key that is not", reply, err)
+	}
+}
+
 // ping is a record of an echo without translation.
 func ping(i byte) record.Record {
 	tuple := func(typ uint16, from, to, icmp byte) func([]byte) []byte {

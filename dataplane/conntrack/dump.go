@@ -81,7 +81,7 @@ func (t *Table) dump(ctx context.Context, o DumpOptions, each func(Message) erro
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		n, err := receivePart(fd, buf)
+		n, err := receivePart(ctx, fd, buf)
 		if err != nil {
 			return err
 		}
@@ -99,13 +99,16 @@ func (t *Table) dump(ctx context.Context, o DumpOptions, each func(Message) erro
 }
 
 // receivePart reads the next part of a dump. The kernel makes it when the one before is read, so it is there.
-func receivePart(fd int, buf []byte) (int, error) {
+func receivePart(ctx context.Context, fd int, buf []byte) (int, error) {
 	for {
 		n, err := unix.Read(fd, buf)
 		switch err { //nolint:errorlint // bare errnos
 		case unix.EINTR:
 		case unix.EAGAIN:
 			if _, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 1000); err != nil && err != unix.EINTR { //nolint:errorlint // the same
+				return 0, err
+			}
+			if err := ctx.Err(); err != nil {
 				return 0, err
 			}
 		default:

@@ -125,7 +125,6 @@ func (r *Reader) poll(s *source, now int64, full bool, emit func(Change)) error 
 		if e.expires != 0 && e.expires < leastLeft {
 			return
 		}
-		listed++
 		r.id = e.appendIdentity(r.id[:0])
 		t := s.told[string(r.id)]
 		if t != nil {
@@ -135,7 +134,9 @@ func (r *Reader) poll(s *source, now int64, full bool, emit func(Change)) error 
 			intervals = append(intervals, e.clone())
 			return
 		}
-		r.compare(s, info, now, full, t, e, emit)
+		if r.compare(s, info, now, full, t, e, emit) {
+			listed++
+		}
 	})
 	if err != nil {
 		return err
@@ -144,7 +145,9 @@ func (r *Reader) poll(s *source, now int64, full bool, emit func(Change)) error 
 	r.gone(s, info, now, full, emit)
 	for i := range intervals {
 		r.id = intervals[i].appendIdentity(r.id[:0])
-		r.compare(s, info, now, full, s.told[string(r.id)], &intervals[i], emit)
+		if r.compare(s, info, now, full, s.told[string(r.id)], &intervals[i], emit) {
+			listed++
+		}
 	}
 	if full {
 		end := item{set: s.set, op: record.OpUpdate, round: r.round, ends: true, count: listed}
@@ -176,8 +179,9 @@ func read(sock *socket, set Set, begin func(setInfo), visit func(*element)) erro
 	return nil
 }
 
-// compare tells of an element that is there, if there is anything to tell; old is what was told of it, and r.id its identity.
-func (r *Reader) compare(s *source, info setInfo, now int64, full bool, old *told, e *element, emit func(Change)) {
+// compare tells of an element that is there, if there is anything to tell; old is what was told of it, and r.id its identity. It
+// reports whether it told, which in a round it does of every element that a record has room for.
+func (r *Reader) compare(s *source, info setInfo, now int64, full bool, old *told, e *element, emit func(Change)) bool {
 	var until int64
 	if e.expires != 0 {
 		until = now + int64(e.expires)*1e6 //nolint:gosec // the kernel's longest is some centuries
@@ -192,10 +196,10 @@ func (r *Reader) compare(s *source, info setInfo, now int64, full bool, old *tol
 		refresh = true
 	default:
 		old.missing = false
-		return
+		return false
 	}
 	s.told[string(r.id)] = &told{element: e.clone(), until: until, at: now, turn: s.turn}
-	r.emit(&item{set: s.set, op: op, round: r.round, elem: *e}, r.id, refresh, emit)
+	return r.emit(&item{set: s.set, op: op, round: r.round, elem: *e}, r.id, refresh, emit)
 }
 
 func moved(a, b int64) int64 { return max(a-b, b-a) }
@@ -225,7 +229,8 @@ func (r *Reader) gone(s *source, info setInfo, now int64, full bool, emit func(C
 	}
 }
 
-func (r *Reader) emit(i *item, id []byte, refresh bool, emit func(Change)) {
+// emit reports whether the record went out.
+func (r *Reader) emit(i *item, id []byte, refresh bool, emit func(Change)) bool {
 	var h maphash.Hash
 	h.SetSeed(r.seed)
 	_, _ = h.Write([]byte{i.set.Family, byte(len(i.set.Table))})
@@ -237,7 +242,8 @@ func (r *Reader) emit(i *item, id []byte, refresh bool, emit func(Change)) {
 	rec := i.record(r.buf[:0])
 	r.buf = rec.Attrs
 	if rec.Len() > record.MaxLen {
-		return // a key, data, comment and names of the greatest length together: no frame takes it
+		return false // a key, data, comment and names of the greatest length together: no frame takes it
 	}
 	emit(Change{Record: rec, Key: h.Sum64(), Refresh: refresh})
+	return true
 }

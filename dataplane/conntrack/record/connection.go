@@ -69,6 +69,9 @@ func answers(orig, reply *tuple, zone bool) Reason {
 		return ReasonReply
 	case orig.icmp && reply.icmpCode != orig.icmpCode:
 		return ReasonReply
+	case orig.proto == protoGRE && (orig.srcPort != reply.dstPort || orig.dstPort != reply.srcPort):
+		// PPTP's. The kernel translates keys for connections with a master alone, which a copy gets too late: it would never be the same.
+		return ReasonNAT
 	case orig.zoned && (reply.zoned || zone), reply.zoned && zone:
 		return ReasonZone
 	}

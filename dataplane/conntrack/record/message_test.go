@@ -78,6 +78,7 @@ func TestRefusedMessages(t *testing.T) {
 		{"no status", said(IPv4, 6), ReasonMissing},
 		{"a status of 2 bytes", said(IPv4, 6, u16(ctaStatus, 8)), ReasonMissing},
 		{"a second tuple that is half", said(IPv4, 6, status, half(ctaTupleOrig)), ReasonMissing},
+		{"a GRE key that is translated", said(IPv4, protoGRE, status, (&tuple{proto: protoGRE, ports: true, srcPort: 9}).append(nil, ctaTupleReply, IPv4)), ReasonNAT},
 		{"a second reply that is half", said(IPv4, 6, status, half(ctaTupleReply)), ReasonMissing},
 		{"a mark of 2 bytes", said(IPv4, 6, status, u16(ctaMark, 8)), ReasonSize},
 		{"a zone of 4 bytes", said(IPv4, 6, status, u32(ctaZone, 8)), ReasonSize},
