@@ -72,7 +72,7 @@ const (
 	stepWords        // send a request of this session for words
 	stepRecords      // send a request of this session for the records of wanted
 	stepRemove       // delete the entries of wanted that were neither listed nor touched, then call removed
-	stepGiveUp       // tell the source that nothing is wanted any more
+	stepGiveUp       // tell the member that was asked, left, that nothing is wanted any more
 )
 
 // asker decides when a copy is to be doubted, and leads its repair: own tally, words, records, removal. A full sync is the repair of a
@@ -80,6 +80,7 @@ const (
 type asker struct {
 	stage   stage
 	source  uint8 // ccp.Nobody without one
+	left    uint8 // the source of what was ended last
 	current bool  // the copy was equal, or was repaired, since the source was first known
 	doubt   bool  // one difference is enough
 	whole   bool  // the next repair takes every bucket: changes may have been missed that a tally of keys and translations does not show
@@ -124,7 +125,7 @@ func (a *asker) setSource(source uint8) step {
 // abandon ends what is under way.
 func (a *asker) abandon() step {
 	was := a.stage
-	a.stage, a.differs = stageIdle, 0
+	a.stage, a.differs, a.left = stageIdle, 0, a.source
 	a.listed.Clear()
 	a.touched.Clear()
 	if was == stageWords || was == stageRecords {
@@ -144,6 +145,9 @@ func (a *asker) lost(evicted bool) {
 
 // missed says that the source may have missed changes itself: it was restarted, and will not tell what it did not hear of.
 func (a *asker) missed() { a.doubt, a.whole = true, true }
+
+// unsure says that another member's table may have counted for a while: until a mark was equal the copy is not fit to serve with.
+func (a *asker) unsure() { a.current, a.doubt = false, true }
 
 // counts says that the own table is the one that counts: there is nothing to repair in it.
 func (a *asker) counts() { a.current, a.whole = true, false }

@@ -134,14 +134,19 @@ func (p *Plane) event(m conntrack.Message) {
 		p.skipped[v.Skip]++
 		return
 	}
+	p.eventOf(r, id, v)
+}
+
+// eventOf takes an event of something that is synchronised.
+func (p *Plane) eventOf(r record.Record, id record.Identity, v record.Verdict) {
 	if r.Table == record.TableExpectations {
 		p.expectation(r, id)
 		return
 	}
-	if p.role != RoleOwner && (p.now >= p.lingerUntil || r.Op == record.OpDelete) {
+	if p.role != RoleOwner && (p.now >= p.lingerUntil || r.Op == record.OpDelete || r.Op == record.OpNew && v.After > 0) {
 		// A copy's own events keep its tally right. The owner's will say what is to be. A member that has just stepped back still
 		// forwards what was on its way: of what begins and changes meanwhile the others hear, but not of what ends, which for others
-		// may go on.
+		// may go on, nor of what would have to be held back.
 		switch r.Op {
 		case record.OpNew:
 			p.tally.Add(id)

@@ -244,13 +244,17 @@ func (p *Plane) chosen(l *lot, r record.Record, id record.Identity) bool {
 		}
 		p.stats.Upserts++
 		if r.Table == record.TableExpectations {
-			return true
+			return !p.asker.touched.Has(id.Key)
 		}
 		return p.asker.list(id.Key)
 	case lotStale:
 		return p.asker.stale(id.Key, id.Bucket())
 	}
-	if v := p.judge.Judge(r); v.Skip != record.SkipNone {
+	v := p.judge.Judge(r)
+	if v.Skip == record.SkipService && r.Op == record.OpDelete && l.kind == lotDelta {
+		return true // it may be here from before the rule
+	}
+	if v.Skip != record.SkipNone {
 		p.refused["rule: "+v.Skip.String()]++
 		return false
 	}
@@ -319,7 +323,9 @@ func (p *Plane) count(r record.Record, id record.Identity, o conntrack.Outcome) 
 	case conntrack.Deleted:
 		p.stats.Deleted++
 		if connection {
-			p.tally.Remove(id)
+			if p.judge.Judge(r).Skip == record.SkipNone {
+				p.tally.Remove(id)
+			}
 		} else {
 			p.expected--
 		}

@@ -176,9 +176,10 @@ func (p *Plane) do(now int64, s step) {
 		p.jobs.remove = true
 		p.jobs.signal()
 	case stepGiveUp:
-		if a.source != ccp.Nobody {
-			p.peers[a.source].bulkIn.Shut()
-			p.ask(ccp.SyncWantNothing)
+		// Another source may have taken its place.
+		if q := &p.peers[a.left]; q.bound != 0 {
+			q.bulkIn.Shut()
+			q.request = &ccp.SyncRequest{Log: a.session, Want: ccp.SyncWantNothing, Through: q.through, Limit: bulkCredit}
 		}
 	}
 }

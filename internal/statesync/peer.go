@@ -27,6 +27,8 @@ const (
 	silentFor = 12e9
 	// stepBackLinger is for how long a former owner tells of what begins in its table: its gate forwards for 200 ms at most.
 	stepBackLinger = 500e6
+	// flushedFor is how long ago everything may have been flushed for a hand-over to be one that the others were ready for.
+	flushedFor = 1e9
 )
 
 // peer is another member.
@@ -60,6 +62,7 @@ type peer struct {
 	addresses      []ccp.SyncAddress // of its host
 	addressesHeard int64             // when it told them last
 
+	skipped  bool // changes of it were not applied, since its table does not count as far as is known
 	evicted  bool
 	mark     record.Sum
 	marked   bool
@@ -78,7 +81,7 @@ func (q *peer) rebind(incarnation uint64) {
 	q.receiver, _ = flow.NewReceiver(flow.ReceiverConfig{})
 	q.bulkIn, _ = flow.NewBulkReceiver(flow.ReceiverConfig{Credit: bulkCredit})
 	q.serving, q.request, q.answer, q.through = nil, nil, nil, 0
-	q.marked, q.equal, q.compared, q.evicted = false, false, false, false
+	q.marked, q.equal, q.compared, q.evicted, q.skipped = false, false, false, false, false
 	q.greetAt = never
 }
 
@@ -255,7 +258,12 @@ func (p *Plane) follow(now int64) {
 	}
 	p.do(now, p.asker.setSource(source))
 	if source != ccp.Nobody {
-		p.log.Info("copying the table of another member", "member", source, "term", p.peers[source].status.Term)
+		q := &p.peers[source]
+		p.log.Info("copying the table of another member", "member", source, "term", q.status.Term, "skipped", q.skipped)
+		if q.skipped {
+			q.skipped = false
+			p.asker.lost(true)
+		}
 	}
 	p.do(now, p.asker.tick(now))
 }

@@ -79,6 +79,7 @@ type Plane struct {
 
 	former      uint8 // the owner before a takeover, whose last news still count
 	formerUntil int64
+	flushedAt   int64 // when a flush was complete
 	lingerUntil int64 // after a hand-over from here: until when others hear of what begins here, 0 never
 	stopping    bool
 
@@ -114,7 +115,7 @@ func New(c Config, log *slog.Logger) (*Plane, error) {
 	p := &Plane{
 		log: log, inc: random(), within: c.Within, changes: make(chan struct{}, 1), kick: make(chan struct{}, 1),
 		cfg: c, tally: record.NewTally(), asker: newAsker(), role: RoleCopy, armed: never,
-		former: ccp.Nobody, showAt: never, refusedAt: never, scratch: make([]byte, 0, ccp.MaxPlainLen),
+		former: ccp.Nobody, flushedAt: math.MinInt64 / 2, showAt: never, refusedAt: never, scratch: make([]byte, 0, ccp.MaxPlainLen),
 		refused: map[string]uint64{}, errnos: map[string]uint64{},
 	}
 	var err error
@@ -423,7 +424,7 @@ func (p *Plane) Reconfigure(c Config) error {
 	p.cfg = c
 	if !same {
 		p.rule()
-		if p.group != nil {
+		if p.group != nil && p.ctx.Err() == nil {
 			if err := p.events.SetFilter([]uint32{p.table.PortID()}, c.services()); err != nil {
 				return fmt.Errorf("statesync: %w", err)
 			}
@@ -433,6 +434,7 @@ func (p *Plane) Reconfigure(c Config) error {
 	p.forgetPeers()
 	switch {
 	case p.group == nil:
+	case p.ctx.Err() != nil: // it ends, and what is opened now nobody would close: the next run takes the configuration
 	case p.off():
 		p.cancel()
 	default:

@@ -188,11 +188,27 @@ func (p *Plane) takeStatus(now int64, q *peer, s ccp.SyncStatus) {
 	}
 	before := q.status
 	q.status = s
+	if before.Role == ccp.SyncOwner && s.Role != ccp.SyncOwner {
+		q.skipped = false // its table is made equal to another one's now
+	}
 	if s.Role != before.Role || s.Term != before.Term || s.Current != before.Current {
 		p.log.Debug("a member's part in state synchronisation", "member", q.id, "role", s.Role.String(), "term", s.Term, "current", s.Current)
 	}
-	if s.Evicted && !before.Evicted && q.id == p.asker.source {
+	if s.Evicted && !before.Evicted {
+		p.skip(q)
+	}
+	// Batches of a new owner may come in the very next frame.
+	if s.Role != before.Role || s.Term != before.Term {
+		p.follow(now)
+	}
+}
+
+// skip notes that changes of a peer were not applied here: if its table counts, or comes to count, only a repair makes that good.
+func (p *Plane) skip(q *peer) {
+	if q.id == p.asker.source {
 		p.asker.lost(true)
+	} else {
+		q.skipped = true
 	}
 }
 
@@ -228,9 +244,9 @@ func (p *Plane) takeBatch(now int64, q *peer, b ccp.SyncBatch) {
 // missed notes that changes will never come: only a repair makes it good.
 func (p *Plane) missed(now int64, q *peer, batches uint64) {
 	p.stats.Lost += batches
+	p.skip(q)
 	if q.id == p.asker.source {
 		p.log.Warn("changes of another member's table were lost, its table is copied anew where it differs", "member", q.id, "batches", batches)
-		p.asker.lost(true)
 		p.do(now, p.asker.tick(now))
 	}
 }
@@ -248,6 +264,7 @@ func (p *Plane) deliver(now int64, q *peer, ready []flow.Batch) {
 			kind = lotDelta
 		case q.id != p.former || now > p.formerUntil:
 			p.stats.Unwanted++
+			p.skip(q)
 			continue
 		}
 		p.inject.put(lot{kind: kind, peer: q.id, bound: q.bound, log: b.Log, seq: b.Sequence}, b.Payload)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/holdfast-project/holdfast/ccp"
+	"github.com/holdfast-project/holdfast/dataplane/conntrack/record"
 )
 
 // SetRole tells whether this member is the owner (its gate serves), and under which term. The channel is closed once everything that
@@ -90,7 +91,10 @@ func (p *Plane) settleWake() int64 {
 
 // stepBack makes the table a copy.
 func (p *Plane) stepBack(now int64) {
-	p.held.Clear()
+	p.dropHeld()
+	if now-p.flushedAt > flushedFor {
+		p.asker.unsure()
+	}
 	p.former, p.formerUntil, p.lingerUntil = ccp.Nobody, 0, now+stepBackLinger
 	p.jobs.lengthen, p.jobs.sweep = true, false
 	p.jobs.signal()
@@ -101,6 +105,14 @@ func (p *Plane) stepBack(now int64) {
 		}
 	}
 	p.log.Info("this member's table is a copy now", "term", p.term)
+}
+
+// dropHeld has nothing be held back any more: to a copy, what its kernel has counts.
+func (p *Plane) dropHeld() {
+	for _, e := range p.held.due {
+		p.tally.Add(record.Identity{Key: e.key, Print: e.print})
+	}
+	p.held.Clear()
 }
 
 // Flush returns when all events up to now have been sent and every peer that is not evicted has acknowledged them, or ctx ends.
@@ -118,6 +130,9 @@ func (p *Plane) Flush(ctx context.Context) error {
 	defer ticker.Stop()
 	for {
 		if p.settled() {
+			p.mu.Lock()
+			p.flushedAt = boottime()
+			p.mu.Unlock()
 			return nil
 		}
 		select {
