@@ -179,8 +179,8 @@
 // those that end in a list; a value shorter than below is malformed, and so is a part that runs over the end: then all the rest of
 // the body is left alone.
 //
-//	1 status    role [1]byte, flags [1]byte: 1 current, 2 stopping, 4 the target is evicted; reserved [2]byte, lease term [4]byte,
-//	            entries [4]byte and digest [8]byte of the tally
+//	1 status    role [1]byte, flags [1]byte: 1 current, 2 stopping, 4 the target is evicted; losses of events [2]byte, lease
+//	            term [4]byte, entries [4]byte and digest [8]byte of the tally
 //	2 batch     log [8]byte, sequence [8]byte, floor [8]byte: the lowest sequence that can still be sent to the target; records to the
 //	            end. With sequence 0 it has none: it tells the floor, and wants an ack
 //	3 ack       log [8]byte, sequence wanted next [8]byte: all below were taken; ranges held above it: first, last [8]byte each,

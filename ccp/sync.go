@@ -148,6 +148,9 @@ type SyncStatus struct {
 	// Current says that the sender's table is current, Stopping that it is leaving for good, Evicted that the receiver is not waited
 	// for any more: it has lost changes and must repair its copy.
 	Current, Stopping, Evicted bool
+	// Losses counts, modulo 65536, how often the sender as an owner lost events of its own kernel and has read its table anew since:
+	// what copies have of it may differ in what no digest shows. Senders that do not know it say 0.
+	Losses uint16
 	// Term is that of the sender's lease, 0 without one.
 	Term uint32
 	// Entries and Digest are the sum of the sender's tally, of which nobody knows to which moment it belongs: see the mark in the

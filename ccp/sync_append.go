@@ -17,7 +17,8 @@ func beginPart(b []byte, kind SyncKind, lane Lane) ([]byte, int) {
 func (s SyncStatus) Append(b []byte) []byte {
 	be := binary.BigEndian
 	b, at := beginPart(b, SyncStatusPart, 0)
-	b = append(b, byte(s.Role), flag(s.Current, flagStatusCurrent)|flag(s.Stopping, flagStatusStopping)|flag(s.Evicted, flagStatusEvicted), 0, 0)
+	b = append(b, byte(s.Role), flag(s.Current, flagStatusCurrent)|flag(s.Stopping, flagStatusStopping)|flag(s.Evicted, flagStatusEvicted))
+	b = be.AppendUint16(b, s.Losses)
 	b = be.AppendUint32(b, s.Term)
 	b = be.AppendUint32(b, s.Entries)
 	b = be.AppendUint64(b, s.Digest)

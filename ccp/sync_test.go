@@ -19,7 +19,7 @@ func syncParts() []any {
 	q.Buckets.Add(1023)
 	return []any{
 		SyncStatus{
-			Role: SyncOwner, Current: true, Stopping: true, Evicted: true, Term: 0x01020304, Entries: 0x05060708, Digest: 0x1112131415161718,
+			Role: SyncOwner, Current: true, Stopping: true, Evicted: true, Losses: 0x090a, Term: 0x01020304, Entries: 0x05060708, Digest: 0x1112131415161718,
 		},
 		SyncBatch{Lane: LaneDelta, Log: 0x2122232425262728, Sequence: 0x4142434445464748, Floor: 0x3132333435363738, Records: []byte("records")},
 		SyncBatch{Lane: LaneBulk, Log: 7, Floor: 0x3132333435363738, Records: []byte{}},
@@ -66,7 +66,7 @@ func TestSyncGolden(t *testing.T) {
 		b = appendSync(b, part)
 	}
 	want := unhex(t, `
-		01 00 0014 01 07 0000 01020304 05060708 1112131415161718
+		01 00 0014 01 07 090a 01020304 05060708 1112131415161718
 		02 01 001f 2122232425262728 4142434445464748 3132333435363738 7265636f726473
 		02 02 0018 0000000000000007 0000000000000000 3132333435363738
 		03 01 0030 7172737475767778 0000000000000005 0000000000000007 0000000000000007 0000000000000009 000000000000000c

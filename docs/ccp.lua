@@ -381,6 +381,7 @@ field("sync.current", "bool", "Current", 8, nil, 1)
 field("sync.at_risk", "bool", "At risk", 8, nil, 2)
 field("sync.stopping", "bool", "Stopping", 8, nil, 2)
 field("sync.evicted", "bool", "Target is evicted", 8, nil, 4)
+field("sync.losses", "uint16", "Losses of events")
 field("sync.entries", "uint32", "Entries")
 field("sync.digest", "uint64", "Digest", base.HEX)
 field("sync.lag_records", "uint32", "Lag (records)")
@@ -659,7 +660,7 @@ local parts = {
   [1] = { "status", 20, function(v, t)
     t:add(f["sync.role"], v(0, 1))
     for _, name in ipairs({ "current", "stopping", "evicted" }) do t:add(f["sync." .. name], v(1, 1)) end
-    add_fields(t, v(4, 16), { { "term", 4 }, { "sync.entries", 4 }, { "sync.digest", 8 } })
+    add_fields(t, v(2, 18), { { "sync.losses", 2 }, { "term", 4 }, { "sync.entries", 4 }, { "sync.digest", 8 } })
   end },
   [2] = { "batch", 24, function(v, t)
     add_fields(t, v, { { "log", 8 }, { "batch", 8 }, { "floor", 8 } })

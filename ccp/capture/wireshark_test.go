@@ -174,7 +174,7 @@ func record(table, op, family byte, attrs []byte) []byte {
 }
 
 func TestWiresharkOpensSync(t *testing.T) {
-	delta := ccp.SyncStatus{Role: ccp.SyncOwner, Current: true, Evicted: true, Term: 7, Entries: 5, Digest: 0xd1}.Append(nil)
+	delta := ccp.SyncStatus{Role: ccp.SyncOwner, Current: true, Evicted: true, Losses: 3, Term: 7, Entries: 5, Digest: 0xd1}.Append(nil)
 	delta = ccp.SyncBatch{Lane: ccp.LaneDelta, Log: 0xa1, Sequence: 12, Floor: 3, Records: bytes.Join([][]byte{
 		record(1, 1, 2, []byte{1, 2, 3, 4, 5}),
 		record(4, 1, 0, []byte{0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0, 7}),
@@ -203,7 +203,7 @@ func TestWiresharkOpensSync(t *testing.T) {
 
 	got := dissect(t, [][]byte{ether(sealedSync(delta)), ether(sealedSync(bulk)), ether(sealed)}, "-o", fmt.Sprintf("holdfast.key:%x", key[:]))
 	expectFields(t, "delta", got[0], map[string]string{
-		"type": "18", "seal.status": "1", "sync.role": "1", "sync.current": "1", "sync.stopping": "0", "sync.evicted": "1", "term": "7",
+		"type": "18", "seal.status": "1", "sync.role": "1", "sync.current": "1", "sync.stopping": "0", "sync.evicted": "1", "sync.losses": "3", "term": "7",
 		"sync.entries": "5", "sync.digest": "0x00000000000000d1", "batch": "12", "floor": "3", "record.table": "1 4", "record.op": "1 1",
 		"record.family": "2 0", "record.attributes": "01:02:03:04:05", "mark.entries": "6", "mark.digest": "0x0000000000000007",
 		"lane": "0 1 2 2", "next": "40", "range.first": "42 50", "range.last": "44 50", "limit": "1048576",

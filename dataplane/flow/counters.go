@@ -47,7 +47,7 @@ type ReceiverCounters struct {
 	Floors     uint64 // without payload
 	Gaps       uint64 // times that something was missing
 	Requests   uint64 // requests for what was missing
-	Missed     uint64 // sequences that will never come: the sender gave them up, or Drain did
+	Missed     uint64 // sequences that will never come: the sender gave them up
 	Logs       uint64 // logs begun
 	Acks       uint64 // acknowledgements sent
 	PeakHeld   int    // the most that ever were held

@@ -5,6 +5,7 @@ package flow
 // place is where the inbox keeps a batch that came before its turn, or notes that it asked for it.
 type place struct {
 	here    bool
+	drained bool   // and handed out already, though something before it is missing
 	lent    uint64 // the call that handed payload out last: until the next one it must not be written to
 	asked   int64  // when it was asked for last, 0 if it was not
 	payload []byte // its capacity is used again
@@ -67,7 +68,7 @@ func (x *inbox) call() {
 // begin forgets everything and waits for seq of the log.
 func (x *inbox) begin(log, seq uint64) {
 	for i := range x.held {
-		x.held[i].here, x.held[i].asked = false, 0
+		x.held[i].here, x.held[i].drained, x.held[i].asked = false, false, 0
 	}
 	x.log, x.next, x.end = log, seq, seq
 	x.count, x.bytes, x.unsaid = 0, 0, 0
@@ -109,7 +110,7 @@ func (x *inbox) hold(b Batch) {
 	if p.lent == x.calls {
 		p.payload = nil
 	}
-	p.here, p.asked = true, 0
+	p.here, p.drained, p.asked = true, false, 0
 	p.payload = append(p.payload[:0], b.Payload...)
 	x.end = max(x.end, b.Sequence+1)
 	x.count++
@@ -120,11 +121,20 @@ func (x *inbox) hold(b Batch) {
 
 // deliver hands out the batch whose turn it is.
 func (x *inbox) deliver(b Batch) {
-	x.at(b.Sequence).asked = 0
+	x.handOut(b)
+	x.advance(b.Sequence)
+}
+
+func (x *inbox) handOut(b Batch) {
 	x.ready = append(x.ready, b)
 	x.n.Delivered++
 	x.n.Bytes += uint64(len(b.Payload))
-	x.next = b.Sequence + 1
+}
+
+// advance goes on behind seq, which was handed out.
+func (x *inbox) advance(seq uint64) {
+	x.at(seq).asked = 0
+	x.next = seq + 1
 	x.end = max(x.end, x.next)
 	x.pause, x.slowed = askAgain, 0
 }
@@ -135,7 +145,27 @@ func (x *inbox) release(seq uint64) {
 	p.here, p.lent = false, x.calls
 	x.count--
 	x.bytes -= len(p.payload)
+	if p.drained {
+		p.drained = false
+		x.advance(seq)
+		return
+	}
 	x.deliver(Batch{Lane: x.lane, Log: x.log, Sequence: seq, Payload: p.payload})
+}
+
+// drain hands out what is held, and leaves it in its place: what is missing before it may still come.
+func (x *inbox) drain() (missing uint64) {
+	for seq := x.next; x.count > 0 && seq < x.end; seq++ {
+		p := x.at(seq)
+		switch {
+		case !p.here:
+			missing++
+		case !p.drained:
+			p.drained, p.lent = true, x.calls
+			x.handOut(Batch{Lane: x.lane, Log: x.log, Sequence: seq, Payload: p.payload})
+		}
+	}
+	return missing
 }
 
 // follow hands out what is held without a gap.

@@ -86,16 +86,16 @@ func (r *Receiver) leave(log, floor uint64) (missed uint64) {
 	return missed
 }
 
-// Drain hands out everything that is held, though something before it is missing, as when its sender is known to be gone. Missed is how many batches
-// were given up for it. The payloads are good until the next call of any method.
-func (r *Receiver) Drain(now int64) (ready []Batch, missed uint64) {
+// Drain hands out everything that is held, though something before it is missing, as when its sender may be gone. Missing is how many batches that is:
+// nothing is given up for it. They are asked for as ever, and handed out if they come after all; what was handed out here is not again. The
+// payloads are good until the next call of any method.
+func (r *Receiver) Drain(now int64) (ready []Batch, missing uint64) {
 	r.call()
 	if r.count > 0 {
-		missed = r.skip(r.end)
-		r.look(now)
+		missing = r.drain()
 		r.ackAt = now
 	}
-	return r.ready, missed
+	return r.ready, missing
 }
 
 // Ack returns the acknowledgement that is due; ok is false if none is. Its ranges are good until the next call of any method.

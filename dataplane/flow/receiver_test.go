@@ -113,20 +113,27 @@ func TestMissed(t *testing.T) {
 	if got := r.Receive(0, delta(0, 8)); got.Missed != 0 {
 		t.Errorf("told again: %d missed", got.Missed)
 	}
+	r.Receive(0, delta(11, 8))
 	ready, missed := r.Drain(0)
-	if missed != 1 || handed(t, Received{Ready: ready}) != "9" || r.Position() != 9 {
-		t.Errorf("drained %v, missed %d, up to %d; want 9, without 8", ready, missed, r.Position())
+	if missed != 2 || handed(t, Received{Ready: ready}) != "9 11" || r.Position() != 7 {
+		t.Errorf("drained %v, missing %d, up to %d; want 9 and 11, without 8 and 10", ready, missed, r.Position())
 	}
-	if ready, missed := r.Drain(0); len(ready) > 0 || missed > 0 {
-		t.Errorf("drained again: %v, missed %d", ready, missed)
+	if ready, missed := r.Drain(0); len(ready) > 0 || missed != 2 {
+		t.Errorf("drained again: %v, missing %d", ready, missed)
 	}
-	if a, ok := r.Ack(0); !ok || a.Next != 10 {
-		t.Errorf("acknowledges %+v, %v; want everything: it does not wait for 8 any more", a, ok)
+	if a, ok := r.Ack(0); !ok || a.Next != 8 || len(a.Ranges) != 2 {
+		t.Errorf("acknowledges %+v, %v; want 9 and 11: it still waits for 8 and 10", a, ok)
 	}
-	if got := r.Receive(0, delta(8, 1)); got.Verdict != Duplicate {
-		t.Errorf("8 comes after all: %+v", got)
+	if got := r.Receive(0, delta(8, 1)); got.Verdict != Taken || handed(t, got) != "8" || r.Position() != 9 {
+		t.Errorf("8 comes after all: %+v, up to %d; want 8 and not 9 again", got, r.Position())
 	}
-	if n := r.Counters(); n.Missed != 4 || n.Delivered != 5 {
+	if got := r.Receive(0, delta(0, 12)); got.Missed != 1 || len(got.Ready) > 0 || r.Position() != 11 {
+		t.Errorf("below a floor of 12: %+v, up to %d; want 10 missed, and not 11 again", got, r.Position())
+	}
+	if got := r.Receive(0, delta(12, 12)); handed(t, got) != "12" {
+		t.Errorf("12: %+v", got)
+	}
+	if n := r.Counters(); n.Missed != 4 || n.Delivered != 8 {
 		t.Errorf("%+v", n)
 	}
 }

@@ -83,6 +83,7 @@ type asker struct {
 	left    uint8 // the source of what was ended last
 	current bool  // the copy was equal, or was repaired, since the source was first known
 	doubt   bool  // one difference is enough
+	spoilt  bool  // changes may have been missed since the repair under way asked for the records
 	whole   bool  // the next repair takes every bucket: changes may have been missed that a tally of keys and translations does not show
 
 	differs  int
@@ -125,7 +126,7 @@ func (a *asker) setSource(source uint8) step {
 // abandon ends what is under way.
 func (a *asker) abandon() step {
 	was := a.stage
-	a.stage, a.differs, a.left = stageIdle, 0, a.source
+	a.stage, a.differs, a.left, a.spoilt = stageIdle, 0, a.source, false
 	a.listed.Clear()
 	a.touched.Clear()
 	if was == stageWords || was == stageRecords {
@@ -139,12 +140,12 @@ func (a *asker) abandon() step {
 func (a *asker) lost(evicted bool) {
 	a.doubt = true
 	if evicted {
-		a.current, a.whole = false, true
+		a.current, a.whole, a.spoilt = false, true, a.tracking()
 	}
 }
 
 // missed says that the source may have missed changes itself: it was restarted, and will not tell what it did not hear of.
-func (a *asker) missed() { a.doubt, a.whole = true, true }
+func (a *asker) missed() { a.doubt, a.whole, a.spoilt = true, true, a.tracking() }
 
 // unsure says that another member's table may have counted for a while: until a mark was equal the copy is not fit to serve with.
 func (a *asker) unsure() { a.current, a.doubt = false, true }
@@ -296,7 +297,8 @@ func (a *asker) removed(now int64, gone uint64) {
 	a.stage = stageIdle
 	a.listed.Clear()
 	a.touched.Clear()
-	a.current, a.doubt, a.whole, a.differs = true, true, false, 0
+	a.current, a.doubt, a.whole, a.differs = a.current || !a.spoilt, true, a.spoilt, 0
+	a.spoilt = false
 	a.backOff(now)
 }
 

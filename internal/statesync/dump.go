@@ -284,6 +284,7 @@ func (p *Plane) endTally(now int64, old keySet, took time.Duration) {
 	p.jobs.auditAt = time.Now().Add(next)
 	p.tallyGood, p.problem = true, ""
 	p.made++
+	p.tellLosses(now)
 	p.do(now, p.asker.ownMade(now))
 	for i := range p.peers {
 		if s := p.peers[i].serving; s.active() && s.fresh && !s.fed {

@@ -104,7 +104,21 @@ func (p *Plane) lostEvents(now int64) {
 	p.lost = now
 	p.stats.EventsLost++
 	p.asker.lost(false)
+	p.lossy = p.lossy || p.role == RoleOwner
 	p.doubtTally()
+}
+
+// tellLosses has the copies read the whole table again, once it can be told what it holds: of what was lost, a changed state, mark or label
+// shows in no tally.
+func (p *Plane) tellLosses(now int64) {
+	if !p.lossy {
+		return
+	}
+	p.lossy = false
+	if p.role == RoleOwner {
+		p.losses++
+		p.tellAll(now)
+	}
 }
 
 // looked tells the dumper, if it waits for that, that all events have been read.
@@ -258,6 +272,13 @@ func (o *ownKeys) add(now int64, key uint64) {
 }
 
 func (o *ownKeys) has(key uint64) bool { return o.until != 0 && o.keys.Has(key) }
+
+// drained are the connections that changes were about which a new owner applied though others before them had not come: end is the batch of
+// the last. What comes of those later is older.
+type drained struct {
+	end  uint64
+	keys keySet
+}
 
 // rates are measured over the last second, and over the last moment for the reader.
 type rates struct {

@@ -5,6 +5,7 @@ package statesync
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"testing"
 	"time"
 
@@ -183,5 +184,87 @@ func TestHeldAtStepBack(t *testing.T) {
 	begin(2)
 	if n := p.tally.Sum().Entries; n != 2 || p.held.Len() != 0 {
 		t.Errorf("%d entries, %d held", n, p.held.Len())
+	}
+}
+
+// TestGapAtTakeover: what the former owner said before what was applied comes after all, and is taken where nothing later was about it.
+func TestGapAtTakeover(t *testing.T) {
+	p := still(t)
+	q := &p.peers[1]
+	q.receiver.Receive(1, flow.Batch{Lane: flow.LaneDelta, Log: 1, Sequence: 1, Floor: 1, Payload: udp(1, record.OpNew).Append(nil)})
+	batch := func(seq uint64, r record.Record) ccp.SyncBatch {
+		return ccp.SyncBatch{Lane: ccp.LaneDelta, Log: 1, Sequence: seq, Floor: 1, Records: r.Append(nil)}
+	}
+	p.takeBatch(1, q, batch(3, udp(2, record.OpDelete)))
+	p.SetRole(true, 2)
+	p.takeBatch(p.roleAt, q, batch(2, udp(2, record.OpNew)))
+	p.takeBatch(p.roleAt, q, batch(4, udp(2, record.OpNew)))
+	var applied []bool
+	for i := range p.inject.lots {
+		l := &p.inject.lots[i]
+		if l.kind == lotDo {
+			continue
+		}
+		for _, n := range []uint64{2, 9} {
+			applied = append(applied, p.chosen(l, udp(int(n), record.OpNew), record.Identity{Key: n}))
+		}
+		p.drained.keys.Clear()
+		p.drained.keys.Add(2)
+	}
+	// Of batch 3 all; of 2, which is late, what 3 was not about; of 4 all.
+	if want := []bool{true, true, false, true, true, true}; !slices.Equal(applied, want) {
+		t.Errorf("applied: %v, want %v", applied, want)
+	}
+	if a, ok := q.receiver.Ack(p.roleAt + 1e9); !ok || a.Next != 5 {
+		t.Errorf("acknowledges %+v, %v", a, ok)
+	}
+}
+
+// TestLossIsTold: after a loss of events a copy reads everything again, also of an owner that it turns to later.
+func TestLossIsTold(t *testing.T) {
+	for _, id := range []uint8{1, 2} {
+		p := still(t)
+		s := p.peers[id].status
+		s.Losses = 1
+		p.takeStatus(1, &p.peers[id], s)
+		if p.asker.whole != (id == 1) {
+			t.Errorf("member %d: whole %v", id, p.asker.whole)
+		}
+		s.Role, s.Term = ccp.SyncOwner, 2
+		p.takeStatus(1, &p.peers[id], s)
+		if !p.asker.whole || !p.asker.current {
+			t.Errorf("member %d as the owner: whole %v, current %v", id, p.asker.whole, p.asker.current)
+		}
+	}
+	p := still(t)
+	p.SetRole(true, 2)
+	p.lostEvents(1)
+	if p.losses != 0 {
+		t.Error("told before the table was read")
+	}
+	p.tellLosses(1)
+	p.tellLosses(1)
+	if p.losses != 1 {
+		t.Errorf("%d losses", p.losses)
+	}
+}
+
+// TestLossDuringARepair: what is missed while the records of a repair come is not made good by it.
+func TestLossDuringARepair(t *testing.T) {
+	a := asked(t, stageRecords)
+	a.missed()
+	a.ended(20*ms, ccp.SyncEnd{Position: 9, Complete: true})
+	a.applied(30*ms, 9)
+	if a.removed(40*ms, 0); !a.whole || a.current {
+		t.Errorf("whole %v, current %v", a.whole, a.current)
+	}
+	a = asked(t, stageWords)
+	a.missed()
+	if a.words(1, &ccp.SyncBitmap{}, 0, 0); a.whole {
+		a.ended(20*ms, ccp.SyncEnd{Position: 9, Complete: true})
+		a.applied(30*ms, 9)
+	}
+	if a.removed(40*ms, 0); a.whole || !a.current {
+		t.Errorf("asked after it: whole %v, current %v", a.whole, a.current)
 	}
 }

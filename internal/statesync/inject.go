@@ -46,7 +46,9 @@ type lot struct {
 	log   uint64
 	seq   uint64
 	n     int // bytes in the queue
-	do    func(now int64)
+	// drained: something that was said before it had not come yet.
+	drained bool
+	do      func(now int64)
 }
 
 // injector is the queue of what is to be applied to the kernel's table, and the one who does it. Others only put.
@@ -224,13 +226,16 @@ func (p *Plane) chosen(l *lot, r record.Record, id record.Identity) bool {
 		if p.role == RoleOwner && p.own.has(id.Key) {
 			return false
 		}
+		if l.drained {
+			p.drained.keys.Add(id.Key)
+		}
 		if l.peer == p.asker.source && p.asker.tracking() {
 			p.asker.touch(id.Key)
 		}
 	case lotNews:
 		p.stats.Received++
 		// What ends there may go on here, and what one's own packets are about is known better.
-		if r.Op == record.OpDelete || p.own.has(id.Key) {
+		if r.Op == record.OpDelete || p.own.has(id.Key) || l.seq < p.drained.end && p.drained.keys.Has(id.Key) {
 			return false
 		}
 		p.jobs.again = p.role == RoleOwner

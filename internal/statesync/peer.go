@@ -63,6 +63,7 @@ type peer struct {
 	addressesHeard int64             // when it told them last
 
 	skipped  bool // changes of it were not applied, since its table does not count as far as is known
+	lossy    bool // it has missed changes itself
 	evicted  bool
 	mark     record.Sum
 	marked   bool
@@ -81,7 +82,7 @@ func (q *peer) rebind(incarnation uint64) {
 	q.receiver, _ = flow.NewReceiver(flow.ReceiverConfig{})
 	q.bulkIn, _ = flow.NewBulkReceiver(flow.ReceiverConfig{Credit: bulkCredit})
 	q.serving, q.request, q.answer, q.through = nil, nil, nil, 0
-	q.marked, q.equal, q.compared, q.evicted, q.skipped = false, false, false, false, false
+	q.marked, q.equal, q.compared, q.evicted, q.skipped, q.lossy = false, false, false, false, false, false
 	q.greetAt = never
 }
 
@@ -261,9 +262,12 @@ func (p *Plane) follow(now int64) {
 		q := &p.peers[source]
 		p.log.Info("copying the table of another member", "member", source, "term", q.status.Term, "skipped", q.skipped)
 		if q.skipped {
-			q.skipped = false
 			p.asker.lost(true)
 		}
+		if q.lossy {
+			p.asker.missed()
+		}
+		q.skipped, q.lossy = false, false
 	}
 	p.do(now, p.asker.tick(now))
 }

@@ -72,6 +72,7 @@ type Plane struct {
 	frames    frames
 	drain     drain
 	own       ownKeys
+	drained   drained
 	masters   masters
 
 	verify verify
@@ -105,6 +106,8 @@ type Plane struct {
 	expected   int64 // expectations that were created, less those that went
 	rates      rates
 	lost       int64 // when events were lost last
+	lossy      bool  // events of the owner's were lost since its tally was made
+	losses     uint16
 }
 
 // New makes a plane. It opens nothing yet: Serve does. The error names what in c cannot be.

@@ -189,13 +189,20 @@ func (p *Plane) takeStatus(now int64, q *peer, s ccp.SyncStatus) {
 	before := q.status
 	q.status = s
 	if before.Role == ccp.SyncOwner && s.Role != ccp.SyncOwner {
-		q.skipped = false // its table is made equal to another one's now
+		q.skipped, q.lossy = false, false // its table is made equal to another one's now
 	}
 	if s.Role != before.Role || s.Term != before.Term || s.Current != before.Current {
 		p.log.Debug("a member's part in state synchronisation", "member", q.id, "role", s.Role.String(), "term", s.Term, "current", s.Current)
 	}
 	if s.Evicted && !before.Evicted {
 		p.skip(q)
+	}
+	if s.Losses != before.Losses {
+		if q.id == p.asker.source {
+			p.asker.missed()
+		} else {
+			q.lossy = true
+		}
 	}
 	// Batches of a new owner may come in the very next frame.
 	if s.Role != before.Role || s.Term != before.Term {

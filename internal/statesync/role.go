@@ -41,18 +41,22 @@ func (p *Plane) SetRole(owner bool, term uint32) <-chan struct{} {
 	return done
 }
 
-// takeOver makes a copy the table that counts. What is held behind a gap is applied: whoever could fill it is gone, or has said all.
+// takeOver makes a copy the table that counts. What is held behind a gap is applied: whoever could fill it may be gone. What comes of it after
+// all, while the former owner's news count, is applied where nothing later was about the same.
 func (p *Plane) takeOver(now int64) {
 	p.lingerUntil = 0
 	p.hear()
 	p.former, p.formerUntil = p.asker.source, now+linger
-	p.own = ownKeys{until: now + linger}
+	p.own, p.drained = ownKeys{until: now + linger}, drained{}
 	if q := p.asker.source; q != ccp.Nobody && p.peers[q].bound != 0 {
-		ready, missed := p.peers[q].receiver.Drain(now)
-		p.stats.Lost += missed
+		ready, missing := p.peers[q].receiver.Drain(now)
+		if missing > 0 {
+			p.log.Warn("some of the former owner's changes have not come yet", "member", q, "batches", missing)
+		}
 		for _, b := range ready {
 			p.stats.ReceivedBatches++
-			p.inject.put(lot{kind: lotDelta, peer: q, bound: p.peers[q].bound, log: b.Log, seq: b.Sequence}, b.Payload)
+			p.drained.end = b.Sequence
+			p.inject.put(lot{kind: lotDelta, drained: true, peer: q, bound: p.peers[q].bound, log: b.Log, seq: b.Sequence}, b.Payload)
 		}
 	}
 	p.do(now, p.asker.setSource(ccp.Nobody))
