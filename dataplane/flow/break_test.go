@@ -45,7 +45,7 @@ func TestBrokenProtocolIsFound(t *testing.T) {
 		}, 50},
 		{"what nobody heard leaves no trace", func(o *simOptions) { o.before = func(w *world) { w.snd.silence = false } }, 100},
 		{"an update does not become a creation", func(o *simOptions) {
-			o.before = func(w *world) { w.snd.queue.created = nil }
+			o.before = func(w *world) { w.snd.queue.cfg.Created = nil }
 		}, 50},
 		{"a peer that returns is not told", func(o *simOptions) {
 			o.outages, o.squeeze = true, true

@@ -66,6 +66,9 @@ type SenderConfig struct {
 	Deadline int64
 	// Lag is how old the oldest batch may get that a peer has not acknowledged, though it acknowledges others, in ns.
 	Lag int64
+	// Merge, if not nil, appends to dst, which is empty, the data that stands for older and newer, one after the other, and returns it: what a
+	// change or refresh makes of what waits of its key. Without it the newer one's data stands for both. It must not keep any of them.
+	Merge func(dst, older, newer []byte) []byte
 	// Created, if not nil, is called with the sender's own copy of the data of a change or refresh that has taken the place of a
 	// creation not yet batched, so that it can be made to say that it creates. It must not keep or lengthen it.
 	Created func(data []byte)

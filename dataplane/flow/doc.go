@@ -31,7 +31,7 @@
 //
 // Items wait, unbatched, until some peer has room for them (or 1 ms, for company). While they wait:
 //
-//   - a change or refresh of a key takes the place of what still waits of that key;
+//   - a change or refresh of a key takes the place of what still waits of that key, with what only that one says if the caller merges them;
 //   - a deletion removes it, and is itself not sent if the creation was not sent either;
 //   - a deletion that waits is never overtaken by anything later of the same key, nor anything earlier of it sent after the deletion;
 //   - a mark divides: nothing after it merges with anything before it, so that it stands for exactly the state at which it was added.

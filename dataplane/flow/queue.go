@@ -37,12 +37,13 @@ type queue struct {
 
 	keepDeletes bool
 	tight       bool // no refresh is taken that would need room
-	created     func([]byte)
+	cfg         SenderConfig
+	merged      []byte // what Merge made last
 	n           *SenderCounters
 }
 
-func newQueue(created func([]byte), n *SenderCounters) queue {
-	return queue{entries: make([]entry, 1, entrySlab+1), byKey: newIndex(), created: created, n: n}
+func newQueue(cfg SenderConfig, n *SenderCounters) queue {
+	return queue{entries: make([]entry, 1, entrySlab+1), byKey: newIndex(), cfg: cfg, n: n}
 }
 
 // cost is what the queue holds, in bytes.
@@ -94,6 +95,15 @@ func (q *queue) add(now int64, it Item) {
 		q.push(now, it, false)
 	default:
 		// At the earlier one's place: an item between may need the key to exist.
+		if q.cfg.Merge != nil {
+			q.merged = q.cfg.Merge(q.merged[:0], old.data, it.Data)
+			if len(q.merged) > q.cfg.Payload {
+				// Both are sent, one after the other.
+				q.push(now, it, false)
+				return
+			}
+			it.Data = q.merged
+		}
 		q.n.Coalesced++
 		q.replace(at, it)
 	}
@@ -124,8 +134,8 @@ func (q *queue) replace(at int32, it Item) {
 	old.data = append(old.data[:0], it.Data...)
 	switch {
 	case old.class == News:
-		if q.created != nil {
-			q.created(old.data)
+		if q.cfg.Created != nil {
+			q.cfg.Created(old.data)
 		}
 	case it.Class == Change:
 		old.class = Change
@@ -185,7 +195,7 @@ func (q *queue) remove(at int32) {
 
 // reset drops everything, and the memory that it took.
 func (q *queue) reset() {
-	fresh := newQueue(q.created, q.n)
+	fresh := newQueue(q.cfg, q.n)
 	fresh.number, fresh.barrier, fresh.solid = q.number, q.barrier, q.solid
 	fresh.keepDeletes, fresh.tight = q.keepDeletes, q.tight
 	*q = fresh

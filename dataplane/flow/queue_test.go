@@ -43,7 +43,7 @@ func TestMerging(t *testing.T) {
 		{"what is created after it is annulled again", "+ - Na Da", ""},
 	} {
 		var n SenderCounters
-		q := newQueue(func(b []byte) { b[0] = 'N' }, &n)
+		q := newQueue(SenderConfig{Created: func(b []byte) { b[0] = 'N' }}, &n)
 		var out []string
 		take := func() {
 			for q.items > 0 {
@@ -87,7 +87,7 @@ func TestMerging(t *testing.T) {
 // TestRefreshesGoFirst: under overload refreshes are given up, and nothing else.
 func TestRefreshesGoFirst(t *testing.T) {
 	var n SenderCounters
-	q := newQueue(nil, &n)
+	q := newQueue(SenderConfig{}, &n)
 	for i := range uint64(10_000) {
 		q.add(0, Item{mix(3 * i), Refresh, []byte("r")})
 		q.add(0, Item{mix(3*i + 1), News, []byte("n")})
@@ -138,5 +138,27 @@ func TestIndex(t *testing.T) {
 		if x.used != len(m) {
 			t.Fatalf("step %d: %d used; want %d", i, x.used, len(m))
 		}
+	}
+}
+
+// TestMergeHook: what waits of a key and what comes are made one by the caller's word, unless no batch would carry it.
+func TestMergeHook(t *testing.T) {
+	var n SenderCounters
+	q := newQueue(SenderConfig{Payload: 6, Created: func(b []byte) { b[0] = 'N' }, Merge: func(dst, older, newer []byte) []byte {
+		return append(append(dst, older...), newer...)
+	}}, &n)
+	for _, it := range []Item{{1, News, []byte("na")}, {2, Change, []byte("xy")}, {1, Change, []byte("cb")}, {1, Refresh, []byte("rc")}, {1, Change, []byte("d")}} {
+		q.add(0, it)
+	}
+	var out []string
+	for q.items > 0 {
+		b, k := q.take(nil, 6)
+		if k == 0 {
+			t.Fatal("an item that no batch carries")
+		}
+		out = append(out, string(b))
+	}
+	if got := strings.Join(out, " "); got != "Nacbrc xyd" || n.Coalesced != 2 {
+		t.Errorf("%q, %d merged", got, n.Coalesced)
 	}
 }

@@ -35,7 +35,7 @@ func NewSender(cfg SenderConfig) (*Sender, error) {
 		return nil, err
 	}
 	s := &Sender{cfg: cfg, log: newLog(cfg.Payload)}
-	s.queue = newQueue(cfg.Created, &s.n)
+	s.queue = newQueue(cfg, &s.n)
 	return s, nil
 }
 

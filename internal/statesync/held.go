@@ -36,11 +36,11 @@ func (h *held) Put(key, print uint64, at int64, data []byte) {
 	heap.Push(&h.due, e)
 }
 
-// Update replaces the record of a connection that is held, and reports whether it is.
+// Update takes a change of a connection that is held into its record, and reports whether it is held.
 func (h *held) Update(key uint64, data []byte) bool {
 	e := h.byKey[key]
 	if e != nil {
-		e.data = append(e.data[:0], data...)
+		e.data = record.Merge(nil, e.data, data)
 	}
 	return e != nil
 }
