@@ -36,6 +36,7 @@ type jobs struct {
 	sweep    bool
 	again    bool // sweep once more, when the former owner has said all
 	lengthen bool
+	unswept  string // why entries have the wrong time-outs
 
 	old      keySet // entries from before the start
 	oldKnown bool
@@ -73,59 +74,77 @@ func (p *Plane) runDumper(ctx context.Context) error {
 	defer timer.Stop()
 	for {
 		for {
-			job := p.nextJob()
+			job, problem := p.nextJob()
 			if job == nil || ctx.Err() != nil {
 				break
 			}
-			if err := job(ctx); err != nil && ctx.Err() == nil {
-				p.log.Warn("reading the connection table", "error", err)
-				p.mu.Lock()
-				p.problem = err.Error()
-				p.mu.Unlock()
+			err := job(ctx)
+			if ctx.Err() != nil {
+				break
+			}
+			p.jobDone(problem, err)
+			if err != nil {
 				select { // the kernel may be short of something
 				case <-ctx.Done():
 				case <-time.After(time.Second):
 				}
 			}
 		}
+		p.mu.Lock()
+		wait := time.Until(p.jobs.auditAt)
+		p.mu.Unlock()
+		timer.Reset(max(wait, time.Second))
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-p.jobs.wake:
 		case <-timer.C:
 			p.mu.Lock()
-			p.jobs.ownTally = true
+			p.jobs.ownTally = p.jobs.ownTally || !time.Now().Before(p.jobs.auditAt)
 			p.mu.Unlock()
 		}
-		p.mu.Lock()
-		wait := time.Until(p.jobs.auditAt)
-		p.mu.Unlock()
-		timer.Reset(max(wait, time.Second))
 	}
 }
 
-// nextJob takes the most urgent job off the list.
-func (p *Plane) nextJob() func(context.Context) error {
+// jobDone shows in problem what went wrong with a job, until one of its kind succeeds.
+func (p *Plane) jobDone(problem *string, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	if text == *problem {
+		return
+	}
+	if *problem = text; err != nil {
+		p.log.Warn("connection table", "error", err)
+	}
+	p.show(boottime())
+}
+
+// nextJob takes the most urgent job off the list, and says where to show what goes wrong with it.
+func (p *Plane) nextJob() (job func(context.Context) error, problem *string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	j := &p.jobs
 	switch {
 	case j.ownTally:
 		j.ownTally = false
-		return p.makeTally
+		return p.makeTally, &p.problem
 	case j.remove:
 		j.remove = false
-		return p.removeStale
+		return p.removeStale, &p.problem
 	case p.unserved():
-		return p.serveDump
+		return p.serveDump, &p.problem
 	case j.sweep:
 		j.sweep = false
-		return p.sweep
+		return p.sweep, &j.unswept
 	case j.lengthen:
 		j.lengthen = false
-		return p.lengthen
+		return p.lengthen, &j.unswept
 	}
-	return nil
+	return nil, nil
 }
 
 // dumpOwn reads the connections of the own table that are synchronised, and hands them over in chunks, under the lock; the records are
@@ -596,6 +615,9 @@ func (p *Plane) lengthen(ctx context.Context) error { return p.sweepAs(ctx, true
 func (p *Plane) sweepAs(ctx context.Context, long bool) error {
 	o := conntrack.SweepOptions{Copy: record.CopyTimeout * time.Second, Lengthen: long}
 	if err := p.within(func() (err error) { o.Timeouts, err = conntrack.ReadTimeouts(); return err }); err != nil {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.sweepAgain(long)
 		return err
 	}
 	limit := pace{perSecond: sweepRate}
@@ -620,9 +642,22 @@ func (p *Plane) sweepAs(ctx context.Context, long bool) error {
 	if errors.Is(err, changed) {
 		return nil
 	}
-	if err == nil {
+	if err != nil {
+		p.sweepAgain(long)
+	} else {
 		p.log.Info("set the time-outs of connections after a change of role", "role", p.role.String(), "entries", s.Seen, "set", s.Set,
 			"ms", (boottime()-began)/1e6)
 	}
 	return err
+}
+
+// sweepAgain has a sweep that failed done again, unless the role has changed since.
+func (p *Plane) sweepAgain(long bool) {
+	switch {
+	case (p.role == RoleOwner) == long:
+	case long:
+		p.jobs.lengthen = true
+	default:
+		p.jobs.sweep = true
+	}
 }

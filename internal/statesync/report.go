@@ -3,6 +3,7 @@
 package statesync
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"time"
@@ -101,7 +102,7 @@ func (p *Plane) refusedNow(now int64) bool {
 
 func (p *Plane) health(now int64) health {
 	h := health{disabled: p.cfg.Disabled, members: int(p.cfg.Members), interfaces: p.interfaces(now), role: p.role, current: p.current(),
-		owner: p.asker.source != ccp.Nobody, syncing: p.asker.stage != stageIdle, kernel: p.problem, sets: p.sets.problem,
+		owner: p.asker.source != ccp.Nobody, syncing: p.asker.stage != stageIdle, kernel: cmp.Or(p.problem, p.jobs.unswept), sets: p.sets.problem,
 		lostEvents: p.lost != 0 && now-p.lost < lossShown || p.lost != 0 && !p.tallyGood,
 		backlog:    float64(len(p.inject.data)) / injectBytes,
 	}

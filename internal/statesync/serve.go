@@ -13,6 +13,7 @@ type serving struct {
 	bulk     *flow.BulkSender
 	answer   ccp.SyncAnswer
 	began    int64
+	saidAt   int64 // when it was accepted, or that was said again
 	ended    int64 // when all was acknowledged, 0 before
 	records  uint64
 	entries  uint64 // of them connections
@@ -25,6 +26,20 @@ type serving struct {
 
 // active says whether something is still to be sent.
 func (s *serving) active() bool { return s != nil && s.ended == 0 }
+
+// acceptedAgain is how often in ns a member that waits for its turn is told that it does: it gives up who says nothing for three seconds.
+const acceptedAgain = 1e9
+
+// waits says whether the one who asked gets nothing because others have their turn.
+func (s *serving) waits() bool { return s.active() && !s.dumping && !s.fed }
+
+// sayAccepted tells those who wait for their turn that they do.
+func (p *Plane) sayAccepted(now int64, q *peer) {
+	if s := q.serving; s.waits() && now-s.saidAt >= acceptedAgain {
+		answer := s.answer
+		q.answer, s.saidAt = &answer, now
+	}
+}
 
 // servedTimeout is how long in ns a peer may take nothing of what it asked for.
 const servedTimeout = 10e9
@@ -57,7 +72,7 @@ func (p *Plane) takeRequest(now int64, q *peer, r ccp.SyncRequest) {
 		return
 	}
 	bulk.Credit(now, flow.Credit{Log: r.Log, Limit: r.Limit})
-	s := &serving{request: r, bulk: bulk, began: now, answer: ccp.SyncAnswer{Log: r.Log, Result: ccp.SyncAccepted}}
+	s := &serving{request: r, bulk: bulk, began: now, saidAt: now, answer: ccp.SyncAnswer{Log: r.Log, Result: ccp.SyncAccepted}}
 	q.serving = s
 	switch r.Want {
 	case ccp.SyncWantWords:

@@ -65,3 +65,60 @@ func TestServingEndsWithItsAsker(t *testing.T) {
 		})
 	}
 }
+
+// TestWaitingIsSaid: who waits for the one dumper is told so every second, until it has its turn.
+func TestWaitingIsSaid(t *testing.T) {
+	p := newPure(t)
+	s := p.asks(0, ccp.SyncWantRepair, bulkCredit)
+	q := &p.peers[1]
+	said := 0
+	for now := int64(0); now <= 10e9; now += 100 * ms {
+		q.answer = nil
+		if s.dumping = now > 5e9; s.waits() == s.dumping {
+			t.Fatalf("waits %v", s.waits())
+		}
+		if p.sayAccepted(now, q); q.answer != nil {
+			said++
+			if q.answer.Result != ccp.SyncAccepted || q.answer.Log != 5 {
+				t.Errorf("it is told %+v", q.answer)
+			}
+		}
+	}
+	if said != 5 {
+		t.Errorf("said %d times in five seconds", said)
+	}
+	a := asked(t, stageRecords)
+	for now := int64(0); now <= 10e9; now += 1e9 {
+		a.answered(now, a.session, ccp.SyncAccepted, 7)
+		if step := a.tick(now + 9e8); step != stepNone {
+			t.Fatalf("the asker does %v at %d", step, now)
+		}
+	}
+}
+
+// TestFailedSweepIsRepeated: unless the role has changed since; and the problem is shown until the sweep succeeds.
+func TestFailedSweepIsRepeated(t *testing.T) {
+	p := newPure(t)
+	p.jobs.sweep = true
+	_, problem := p.nextJob()
+	if p.jobs.sweep {
+		t.Fatal("not taken")
+	}
+	p.sweepAgain(true)
+	if p.jobs.lengthen {
+		t.Error("an owner's entries get the copies' time-out")
+	}
+	p.sweepAgain(false)
+	if !p.jobs.sweep {
+		t.Error("not repeated")
+	}
+	p.jobDone(problem, io.ErrUnexpectedEOF)
+	p.jobDone(&p.problem, nil)
+	if h := p.health(boottime()); h.kernel != io.ErrUnexpectedEOF.Error() {
+		t.Errorf("shown: %q", h.kernel)
+	}
+	p.jobDone(problem, nil)
+	if h := p.health(boottime()); h.kernel != "" {
+		t.Errorf("shown still: %q", h.kernel)
+	}
+}

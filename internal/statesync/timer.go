@@ -80,6 +80,7 @@ func (p *Plane) tick(now int64) {
 		if s := q.serving; s.active() && s.bulk.Silent(now) > servedTimeout {
 			p.stopServing(now, q)
 		}
+		p.sayAccepted(now, q)
 	}
 	p.glance(now)
 }
@@ -99,6 +100,9 @@ func (p *Plane) wake() int64 {
 		at = min(at, q.receiver.Wake(), q.bulkIn.Wake(), q.addressesAt+addressesAgain)
 		if s := q.serving; s.active() && q.id != ccp.Nobody {
 			at = min(at, s.bulk.Wake())
+			if s.waits() {
+				at = min(at, s.saidAt+acceptedAgain)
+			}
 		}
 	}
 	return at
