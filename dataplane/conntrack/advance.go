@@ -49,7 +49,11 @@ func (t *Table) advance(w *work, r record.Record, o *Outcome) bool {
 			t.Displaced(t.entry(w))
 		}
 	}
-	return w.created(r, o)
+	over := w.created(r, o)
+	if over && o.Result != Refused && o.Without&PartHelper != 0 && !w.unaided {
+		t.lacks.add(r)
+	}
+	return over
 }
 
 func (w *work) done(o *Outcome, result Result) bool {

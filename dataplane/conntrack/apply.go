@@ -37,7 +37,11 @@ func (t *Table) Apply(rs []record.Record, out []Outcome) error {
 			out[i] = Outcome{Result: Refused, Errno: errno}
 			continue
 		}
-		t.work = append(t.work, work{index: int32(i), step: firstStep(rs[i]), then: -1})
+		w := work{index: int32(i), step: firstStep(rs[i]), then: -1}
+		if t.lacks.has(rs[i]) {
+			w.unaided = w.weaken(rs[i], PartHelper)
+		}
+		t.work = append(t.work, w)
 	}
 	for first := true; len(t.work) > 0; first = false {
 		if err := t.round(rs); err != nil {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"errors"
 
@@ -321,6 +322,21 @@ func TestApplyWithoutParts(t *testing.T) {
 	b.apply(t, Deleted, as(record.OpDelete, control))
 	if o := b.outcomes(t, with(control, helper("no-such")))[0]; o != (Outcome{Result: Created, Without: PartHelper}) {
 		t.Errorf("an unknown helper: %+v", o)
+	}
+	// Another one is not tried: the kernel would start modprobe for each.
+	if n := len(b.table.lacks); n != 1 || !b.table.lacks.has(with(control, helper("no-such"))) || b.table.lacks.has(with(control, helper("ftp"))) {
+		t.Errorf("lacking: %v", b.table.lacks)
+	}
+	b.apply(t, Deleted, as(record.OpDelete, control))
+	before := b.table.seq
+	if o := b.outcomes(t, with(control, helper("no-such")))[0]; o != (Outcome{Result: Created, Without: PartHelper}) || b.table.seq-before != 1 {
+		t.Errorf("an unknown helper once more: %+v with %d requests", o, b.table.seq-before)
+	}
+	for key := range b.table.lacks {
+		b.table.lacks[key] = time.Now().Add(-time.Second)
+	}
+	if b.table.lacks.has(with(control, helper("no-such"))) || len(b.table.lacks) != 0 {
+		t.Error("what was lacking is so for ever")
 	}
 	// A copy without helper stays without, whatever updates say of one.
 	if o := b.outcomes(t, as(record.OpUpdate, with(control, helper("ftp"))))[0]; o != (Outcome{Result: Updated}) {

@@ -23,6 +23,9 @@ const (
 	ctaStatusMask  = 26
 )
 
+// ctaHelpName is in ctaHelp (enum ctattr_help).
+const ctaHelpName = 1
+
 // Attributes of an expectation (enum ctattr_expect).
 const (
 	ctaExpectMaster = 1

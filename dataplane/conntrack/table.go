@@ -35,6 +35,7 @@ type Table struct {
 	spare  []byte
 	chain  []int32 // the next record of the same entry, -1 for none
 	latest map[entryKey]int32
+	lacks  lacking
 }
 
 const (

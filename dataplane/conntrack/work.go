@@ -40,6 +40,7 @@ type work struct {
 	clashed   bool // creating said EEXIST
 	patient   bool // the master was not there yet
 	displaced bool // something was deleted to make room
+	unaided   bool // its helper was known to be lacking from the beginning
 	unhelped  bool // changes leave the helper out: the kernel does not want it for what is there
 
 	errno     unix.Errno // what the kernel answered this round
