@@ -130,10 +130,17 @@ func hold(ctx context.Context, o options, file string, pipe io.WriteCloser) erro
 func downCommand(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:   "down [ID]",
-		Short: "End an open laboratory",
+		Short: "End an open laboratory, and remove what killed ones left",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			swept, err := sweep(o.root, cmd.OutOrStdout())
+			if err != nil {
+				return err
+			}
 			rec, err := find(o.root, args)
+			if err != nil && swept > 0 && len(args) == 0 {
+				return nil // that is what there was to end
+			}
 			if err != nil {
 				return err
 			}
@@ -222,11 +229,17 @@ func cleanCommand(o *options) *cobra.Command {
 		Short: "Remove what killed laboratories left",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			swept, err := registry.Sweep(o.root)
-			for _, r := range swept {
-				fmt.Fprintf(cmd.OutOrStdout(), "removed %s (%s)\n", r.Dir, r.What)
-			}
+			_, err := sweep(o.root, cmd.OutOrStdout())
 			return err
 		},
 	}
+}
+
+// sweep removes what killed laboratories left, says so, and returns how many they were.
+func sweep(root string, out io.Writer) (int, error) {
+	swept, err := registry.Sweep(root)
+	for _, r := range swept {
+		fmt.Fprintf(out, "removed %s (%s)\n", r.Dir, r.What)
+	}
+	return len(swept), err
 }
