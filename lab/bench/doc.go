@@ -5,5 +5,8 @@
 // that others use too is noisy, so only figures of one run can be compared. Under stress they stand
 // side by side and go through it together.
 //
-// docs/benchmarks/failover.md says how to read the result.
+// Sync compares what it takes to keep connections across a hand-over: the processor time of a record, the time of a full
+// synchronisation, the gap of a power-off with a large table.
+//
+// docs/benchmarks/failover.md and sync.md say how to read the results.
 package bench

@@ -158,7 +158,9 @@ func (r *syncRun) measure(ctx context.Context, round int, s System, name string)
 	}
 	sd, err := openSync(ctx, r.cfg.Dir, s, "sync")
 	if err != nil {
-		r.failed(round, s, name, err)
+		if ctx.Err() == nil {
+			r.failed(round, s, name, err)
+		}
 		return
 	}
 	var m Measure
@@ -175,7 +177,9 @@ func (r *syncRun) measure(ctx context.Context, round int, s System, name string)
 		m, err = sd.latency(ctx)
 	}
 	if err = errors.Join(err, sd.close()); err != nil {
-		r.failed(round, s, name, err)
+		if ctx.Err() == nil { // one that was interrupted has not failed
+			r.failed(round, s, name, err)
+		}
 		return
 	}
 	m.Round, m.Case, m.System = round, name, s.Name
