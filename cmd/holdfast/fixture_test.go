@@ -92,7 +92,7 @@ func edge() *controltest.Backend {
 		SyncV: control.Sync{Member: "gw-b", Status: "at risk", Reason: "gw-a is not waited for", Role: "owner", Owner: "gw-b", Current: true, Held: 4,
 			Members: []control.SyncMember{
 				{ID: 0, Name: "gw-a", Role: "copy", Current: true, Entries: 48_211, Digest: "77aa00112233445f", Connected: true, Evicted: true, Unacked: 1204, LagMs: 2040, HeardMs: 2031},
-				{ID: 1, Name: "gw-b", Local: true, Role: "owner", Current: true, Entries: 50_017, Digest: "0011223344556677", Expectations: 2, SetElements: 31, Connected: true, Equal: true},
+				{ID: 1, Name: "gw-b", Local: true, Role: "owner", Current: true, Entries: 50_017, Digest: "0011223344556677", Expectations: 2, SetElements: 31, Connected: true},
 				{ID: 2, Name: "gw-c", Role: "copy", Entries: 20_480, Digest: "8899aabbccddeeff", Connected: true, HeardMs: 1.2,
 					Serving: &control.SyncProgress{Running: true, Full: true, Peer: "gw-c", Stage: "receiving", Buckets: 1024, Done: 20_480, Total: 50_017, Tries: 2, TookMs: 410}},
 				{ID: 3, Name: "gw-d", Role: "off", HeardMs: -1},

@@ -41,7 +41,7 @@ func drawSync(p *page, v control.Sync) {
 	p.line("")
 	rows := make([][]cell, 0, len(v.Members))
 	for _, m := range v.Members {
-		rows = append(rows, syncMemberRow(m, v.Owner))
+		rows = append(rows, syncMemberRow(m))
 	}
 	p.table([]string{"MEMBER", "ROLE", "CURRENT", "ENTRIES", "DIGEST", "EQUAL", "TO ACKNOWLEDGE", "HEARD", "NOTE"}, rows)
 	if len(v.Interfaces) > 0 {
@@ -65,7 +65,7 @@ func drawSyncHead(p *page, member, status, reason string) {
 	p.line("%s", line)
 }
 
-func syncMemberRow(m control.SyncMember, owner string) []cell {
+func syncMemberRow(m control.SyncMember) []cell {
 	name, note, equal, heard, unacked := m.Name, cell{}, text("-"), "", ""
 	switch {
 	case m.Local:
@@ -87,8 +87,8 @@ func syncMemberRow(m control.SyncMember, owner string) []cell {
 		if m.Unacked > 0 {
 			unacked += ", " + ms(m.LagMs)
 		}
-		if m.Name == owner || owner == "" {
-			equal = yes(m.Equal)
+		if m.Equal != nil {
+			equal = yes(*m.Equal)
 		}
 	}
 	return []cell{text(name), text(m.Role), yes(m.Current), text(strconv.FormatUint(m.Entries, 10)), text(m.Digest), equal, text(unacked), text(heard), note}

@@ -76,6 +76,9 @@ func (s *Sender) Add(now int64, it Item) error {
 // Held returns how many bytes are held, waiting or unacknowledged: what SenderConfig.Bytes bounds.
 func (s *Sender) Held() int { return s.held() }
 
+// Queued returns how many items wait to be batched.
+func (s *Sender) Queued() int { return s.queue.items }
+
 // held is what the bound of memory is about.
 func (s *Sender) held() int { return s.queue.cost() + s.log.bytes + s.log.len()*batchCost }
 

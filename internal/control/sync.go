@@ -37,7 +37,7 @@ type SyncMember struct {
 	Expectations uint64        `json:"expectations,omitempty"` // of this member only
 	SetElements  uint64        `json:"set_elements,omitempty"` // of this member only
 	Connected    bool          `json:"connected"`              // frames go both ways; true for this member
-	Equal        bool          `json:"equal"`                  // the last comparison found no difference
+	Equal        *bool         `json:"equal,omitempty"`        // the last comparison found no difference; nil: there was none
 	Evicted      bool          `json:"evicted,omitempty"`      // too slow: it is not waited for, and will be repaired
 	Unacked      uint64        `json:"unacked"`                // records that it has not acknowledged yet
 	LagMs        float64       `json:"lag_ms"`                 // age of the oldest of them

@@ -28,6 +28,7 @@ type Sync struct {
 // SyncMember is one member's table.
 type SyncMember struct {
 	Entries        uint64
+	Compared       bool // else nothing is said of Equal
 	Equal, Evicted bool
 	Unacked        uint64
 	Lag            time.Duration
@@ -70,7 +71,7 @@ func (m *Metrics) synchronisation(gauge newGauge, reg prometheus.Registerer) {
 	s.role = gauge(NameSyncRole, "What this member's connection table is: 1 for its role, 0 for the others.", "role")
 	s.current = one(NameSyncCurrent, "Whether this member's connection table is fit to serve with.")
 	s.entries = gauge(NameSyncEntries, "Connections that are synchronised, on each member by its own word.", "member")
-	s.equal = gauge(NameSyncEqual, "Whether the last comparison with a member found the tables equal.", "member")
+	s.equal = gauge(NameSyncEqual, "Whether the last comparison with a member found the tables equal; only for members that were compared.", "member")
 	s.evicted = gauge(NameSyncEvicted, "Whether a member is too slow to be waited for.", "member")
 	s.unacked = gauge(NameSyncUnacked, "Records that a member has not acknowledged yet.", "member")
 	s.peerLag = gauge(NameSyncUnackedAge, "Age of the oldest record that a member has not acknowledged yet.", "member")
@@ -117,7 +118,11 @@ func (m *Metrics) SetSync(v Sync) {
 	}
 	for name, t := range v.Members {
 		s.entries.WithLabelValues(name).Set(float64(t.Entries))
-		s.equal.WithLabelValues(name).Set(oneIf(t.Equal))
+		if t.Compared {
+			s.equal.WithLabelValues(name).Set(oneIf(t.Equal))
+		} else {
+			s.equal.DeleteLabelValues(name)
+		}
 		s.evicted.WithLabelValues(name).Set(oneIf(t.Evicted))
 		s.unacked.WithLabelValues(name).Set(float64(t.Unacked))
 		s.peerLag.WithLabelValues(name).Set(t.Lag.Seconds())

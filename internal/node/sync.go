@@ -24,8 +24,8 @@ import (
 
 // Bounds of what a hand-over waits for.
 const (
-	// applyWithin is how long the gate stays closed at most for records that have come in to get into the kernel's table. Half of it is more
-	// than a full queue takes.
+	// applyWithin is how long the gate stays closed at most for records that have come in to get into the kernel's table. A full queue may
+	// take longer than that: then the rest comes behind.
 	applyWithin = 50 * time.Millisecond
 	// flushWithin is how long a member that takes over by order waits at most for the others to have all records (members.Flush).
 	flushWithin = 50 * time.Millisecond
@@ -294,8 +294,7 @@ func (n *node) syncPeers(now int64) []statesync.Peer {
 		told, state := n.wire.told[m.ID], v.Members[m.ID].State
 		if told != nil && state != members.StateLost && time.Duration(now-n.wire.newest[m.ID].at) < 10*n.cfg.Timers.Hello {
 			p.Incarnation, p.Role, p.Current = told.Sync.Incarnation, syncRole(told.Sync.Role), told.Sync.Current
-			p.Term, p.Load = told.Term, told.Load.CPUPermille/50*50 // a change of less than 5 % is no news
-			p.Fit = state == members.StateStandby || serves(state)
+			p.Term = told.Term
 		}
 		peers = append(peers, p)
 	}

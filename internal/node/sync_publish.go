@@ -143,12 +143,12 @@ func syncMetrics(s statesync.State, c statesync.Stats, self string, name func(ui
 	m := metrics.Sync{
 		Status: strings.ReplaceAll(s.Status.String(), " ", "-"), Role: s.Role.String(), Current: s.Current, LagRecords: s.LagRecords, Lag: s.Lag,
 		Held: s.Held, RecordRate: c.RecordRate, InjectRate: c.InjectRate,
-		Members:  map[string]metrics.SyncMember{self: {Entries: s.Entries, Equal: true}},
+		Members:  map[string]metrics.SyncMember{self: {Entries: s.Entries}},
 		FullSync: metrics.SyncProgress{Running: s.FullSync.Running, Done: s.FullSync.Done, Total: s.FullSync.Total},
 		Counters: syncGroups(c), Interfaces: map[string]metrics.SyncInterface{},
 	}
 	for _, p := range s.Peers {
-		m.Members[name(p.ID)] = metrics.SyncMember{Entries: p.Entries, Equal: p.Equal, Evicted: p.Evicted, Unacked: p.Unacked, Lag: p.Lag}
+		m.Members[name(p.ID)] = metrics.SyncMember{Entries: p.Entries, Compared: p.Compared, Equal: p.Equal, Evicted: p.Evicted, Unacked: p.Unacked, Lag: p.Lag}
 	}
 	for _, i := range s.Interfaces {
 		m.Interfaces[i.Name] = metrics.SyncInterface{Up: i.Up && i.Error == "", SentBytes: i.SentBytes, SentFrames: i.SentFrames,

@@ -27,7 +27,7 @@ func (b *backend) Sync(ctx context.Context) (control.Sync, error) {
 			if m.ID == n.local.Self.ID {
 				v.Members = append(v.Members, control.SyncMember{ID: m.ID, Name: m.Name, Local: true, Role: s.Role.String(), Current: s.Current,
 					Entries: s.Entries, Digest: digestText(s.Entries, s.Digest), Expectations: s.Expectations, SetElements: s.SetElements,
-					Connected: true, Equal: true})
+					Connected: true})
 				continue
 			}
 			v.Members = append(v.Members, n.syncPeer(s, m.ID))
@@ -50,7 +50,10 @@ func (n *node) syncPeer(s statesync.State, id uint8) control.SyncMember {
 			continue
 		}
 		m.Role, m.Current, m.Entries, m.Digest = p.Role.String(), p.Current, p.Entries, digestText(p.Entries, p.Digest)
-		m.Connected, m.Equal, m.Evicted, m.Unacked, m.LagMs = p.Bound, p.Equal, p.Evicted, p.Unacked, ms(p.Lag)
+		m.Connected, m.Evicted, m.Unacked, m.LagMs = p.Bound, p.Evicted, p.Unacked, ms(p.Lag)
+		if p.Compared {
+			m.Equal = &p.Equal
+		}
 		m.HeardMs, m.Serving = sinceMs(p.Heard), n.progress(p.Serving)
 	}
 	return m

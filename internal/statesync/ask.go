@@ -108,6 +108,7 @@ type asker struct {
 
 	last      Progress // of the repair before
 	completed uint64   // repairs
+	full      uint64   // of them full syncs
 }
 
 func newAsker() *asker { return &asker{source: ccp.Nobody, whole: true, ownAt: math.MinInt64 / 2} }
@@ -294,6 +295,9 @@ func (a *asker) removed(now int64, gone uint64) {
 	a.last = a.progressNow(now)
 	a.last.Running, a.last.Stage = false, "done"
 	a.completed++
+	if a.last.Full {
+		a.full++
+	}
 	a.stage = stageIdle
 	a.listed.Clear()
 	a.touched.Clear()

@@ -88,10 +88,6 @@ type Peer struct {
 	Role    Role
 	Term    uint32
 	Current bool
-	// Fit says that the member may serve: full syncs prefer such as source, and the one with the least Load among them.
-	Fit bool
-	// Load of its CPU in thousandths.
-	Load uint16
 }
 
 // Echo is the newest stamp that a peer's gate has answered with: frames that carry it are fresh to that gate.

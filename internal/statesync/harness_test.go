@@ -233,7 +233,7 @@ func (w *world) hello() {
 				continue
 			}
 			s := o.plane.State()
-			peers = append(peers, Peer{ID: o.id, Incarnation: o.plane.Incarnation(), Role: s.Role, Term: s.Term, Current: s.Current, Fit: true})
+			peers = append(peers, Peer{ID: o.id, Incarnation: o.plane.Incarnation(), Role: s.Role, Term: s.Term, Current: s.Current})
 		}
 		if m.stop != nil {
 			m.plane.SetPeers(peers)

@@ -40,12 +40,14 @@ const (
 
 // lot is some records that came together, or something to be done in between.
 type lot struct {
-	kind  lotKind
-	peer  uint8
-	bound uint64 // the peer's incarnation
-	log   uint64
-	seq   uint64
-	n     int // bytes in the queue
+	kind    lotKind
+	peer    uint8
+	bound   uint64 // the peer's incarnation
+	log     uint64
+	seq     uint64
+	n       int   // bytes in the queue
+	at      int64 // when it came
+	records int
 	// drained: something that was said before it had not come yet.
 	drained bool
 	do      func(now int64)
@@ -53,12 +55,14 @@ type lot struct {
 
 // injector is the queue of what is to be applied to the kernel's table, and the one who does it. Others only put.
 type injector struct {
-	wake   chan struct{}
-	urgent chan struct{} // somebody waits for what is queued
-	lots   []lot
-	data   []byte
-	peak   uint64
-	busy   bool // between taking lots off the queue and having applied them
+	wake    chan struct{}
+	urgent  chan struct{} // somebody waits for what is queued
+	lots    []lot
+	data    []byte
+	peak    uint64
+	busy    bool   // between taking lots off the queue and having applied them
+	under   uint64 // records that were taken off then, and when the oldest came
+	underAt int64
 
 	rekeyed bool // identities of this round may be by the keys of before
 
@@ -74,7 +78,13 @@ func (j *injector) full() bool { return len(j.data) > injectBytes }
 
 // put queues a copy of the records.
 func (j *injector) put(l lot, records []byte) {
-	l.n = len(records)
+	l.n, l.at = len(records), boottime()
+	for rest := records; len(rest) > 0; l.records++ {
+		var err error
+		if _, rest, err = ccp.NextSyncRecord(rest); err != nil {
+			break
+		}
+	}
 	j.data = append(j.data, records...)
 	j.lots = append(j.lots, l)
 	j.peak = max(j.peak, uint64(len(j.data)))
@@ -114,6 +124,10 @@ func (p *Plane) runInjector(ctx context.Context) error {
 		lots, j.lots = j.lots, lots[:0]
 		data, j.data = j.data, data[:0]
 		j.busy, j.rekeyed = true, false
+		j.under, j.underAt = 0, boottime()
+		for _, l := range lots {
+			j.under, j.underAt = j.under+uint64(l.records), min(j.underAt, l.at)
+		}
 		p.mu.Unlock()
 		rest := data
 		for i := range lots {

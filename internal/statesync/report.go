@@ -186,10 +186,31 @@ func (p *Plane) State() State {
 		s.Peers = append(s.Peers, p.peerState(now, q, lanes))
 	}
 	if src := p.asker.source; src != ccp.Nobody && p.peers[src].receiver != nil {
-		batches, missing := p.peers[src].receiver.Held(now)
-		s.LagRecords, s.Lag = uint64(batches+len(p.inject.lots)), nanoseconds(missing)
+		s.LagRecords, s.Lag = p.lag(now, &p.peers[src])
 	}
 	return s
+}
+
+// lag is how many records of a member are known to be sent and not in the kernel's table, and how old the oldest is. Of batches that are
+// held for one that is missing it is taken that they are like those before. A member that marks its lane and is not heard may have sent
+// anything since.
+func (p *Plane) lag(now int64, q *peer) (records uint64, age time.Duration) {
+	batches, oldest := q.receiver.Held(now)
+	records = uint64(batches) * max(1, p.stats.Received/max(1, p.stats.ReceivedBatches))
+	if j := &p.inject; j.busy {
+		records += j.under
+		oldest = max(oldest, now-j.underAt)
+	}
+	for i, l := range p.inject.lots {
+		records += uint64(l.records)
+		if i == 0 {
+			oldest = max(oldest, now-l.at)
+		}
+	}
+	if silent := now - q.heard; silent > markRest+markBusy {
+		oldest = max(oldest, silent)
+	}
+	return records, nanoseconds(oldest)
 }
 
 func (p *Plane) peerState(now int64, q *peer, lanes []flow.PeerState) PeerState {
@@ -203,7 +224,8 @@ func (p *Plane) peerState(now int64, q *peer, lanes []flow.PeerState) PeerState 
 	if s.Bound {
 		s.Role, s.Term, s.Current = roleOf(q.status.Role), q.status.Term, q.status.Current
 	}
-	s.Entries, s.Digest, s.Equal, s.Evicted = uint64(q.status.Entries), q.status.Digest, q.compared && q.equal, q.evicted
+	s.Entries, s.Digest, s.Evicted = uint64(q.status.Entries), q.status.Digest, q.evicted
+	s.Compared, s.Equal = q.compared, q.compared && q.equal
 	if q.marked && q.id == p.asker.source {
 		s.Entries, s.Digest = uint64(max(0, q.mark.Entries)), q.mark.Xor
 	}
@@ -260,7 +282,7 @@ func (p *Plane) Stats() Stats {
 		}
 	}
 	s.InjectQueue, s.PeakInjectQueue = uint64(len(p.inject.data)), p.inject.peak
-	s.Repairs = p.asker.completed
+	s.Repairs, s.FullSyncs, s.Queue = p.asker.completed, p.asker.full, uint64(p.sender.Queued())
 	s.RecordRate, s.InjectRate = p.rates.records, p.rates.injects
 	return s
 }
@@ -276,7 +298,7 @@ func (p *Plane) ResetStats() {
 	clear(p.errnos)
 	p.sender.ResetCounters()
 	p.inject.peak = 0
-	p.asker.completed = 0
+	p.asker.completed, p.asker.full = 0, 0
 	for i := range p.peers {
 		if r := p.peers[i].receiver; r != nil {
 			r.ResetCounters()

@@ -85,8 +85,9 @@ type PeerState struct {
 	Current bool
 	// Entries and Digest are the peer's own, as of its newest mark.
 	Entries, Digest uint64
-	// Equal says that the last comparison with this peer found the tables equal.
-	Equal bool
+	// Compared says that this member's table was compared with the peer's, which only a copy does, with its owner's; Equal that the last
+	// comparison found the tables equal.
+	Compared, Equal bool
 	// Evicted says that the peer was too slow and is not waited for; it needs a repair when it returns.
 	Evicted bool
 	// Unacked is how many records were sent to the peer and not acknowledged yet; Lag is the age of the oldest.
