@@ -65,6 +65,8 @@ type Events struct {
 	raw  syscall.RawConn
 	port uint32
 
+	waiter *waiter
+
 	expectations bool
 	partial      atomic.Bool // the services are not in the filter
 	hearing      sync.Mutex
@@ -109,9 +111,20 @@ func listen(o ListenOptions) (_ *Events, err error) {
 	if err != nil {
 		return nil, err
 	}
+	// One that blocks is not given to the runtime's poller: see waiter.
+	if err := unix.SetNonblock(fd, false); err != nil {
+		_ = unix.Close(fd)
+		return nil, fmt.Errorf("mode: %w", err)
+	}
 	file := os.NewFile(uintptr(fd), "conntrack events")
+	waiter, err := newWaiter()
+	if err != nil {
+		_ = file.Close()
+		return nil, err
+	}
 	defer func() {
 		if err != nil {
+			waiter.close()
 			_ = file.Close()
 		}
 	}()
@@ -124,7 +137,7 @@ func listen(o ListenOptions) (_ *Events, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("poll: %w", err)
 	}
-	e := &Events{file: file, raw: raw, port: port, expectations: o.Expectations}
+	e := &Events{file: file, raw: raw, waiter: waiter, port: port, expectations: o.Expectations}
 	e.read = e.tryRead
 	e.partial.Store(!whole)
 	if o.Kinds == 0 {
@@ -178,14 +191,16 @@ func (e *Events) hear(fd int, want Kinds) error {
 func (e *Events) Read(b *Batch) error {
 	e.batch = b
 	b.n, b.truncated = 0, 0
+	if err := e.waiter.state(); err != nil {
+		return err
+	}
 	if err := e.raw.Read(e.read); err != nil {
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			return err
-		}
-		return os.ErrClosed // the poller's own word for it is none that errors.Is knows
+		return os.ErrClosed // its own word for it is none that errors.Is knows
 	}
 	e.count.received.Add(uint64(b.n))
 	switch {
+	case errors.Is(e.err, os.ErrClosed), errors.Is(e.err, os.ErrDeadlineExceeded):
+		return e.err
 	case errors.Is(e.err, unix.ENOBUFS):
 		e.count.lost.Add(1)
 		return ErrLost
@@ -199,14 +214,27 @@ func (e *Events) Read(b *Batch) error {
 	return nil
 }
 
-// tryRead reads once and reports whether there was anything to say, as syscall.RawConn.Read wants it.
+// tryRead reads as soon as there is something to say. It is done then, as syscall.RawConn.Read wants to know.
 func (e *Events) tryRead(fd uintptr) bool {
-	e.err = e.batch.receive(int(fd))
-	return !errors.Is(e.err, unix.EAGAIN)
+	for {
+		e.err = e.batch.receive(int(fd))
+		if !errors.Is(e.err, unix.EAGAIN) {
+			return true
+		}
+		if e.err = e.waiter.wait(int(fd)); e.err != nil {
+			return true
+		}
+	}
 }
 
 // SetReadDeadline sets until when Read waits; the zero time is for ever. A Read that is waiting already is told too.
-func (e *Events) SetReadDeadline(t time.Time) error { return e.file.SetReadDeadline(t) }
+func (e *Events) SetReadDeadline(t time.Time) error {
+	// Its descriptors stay open while this is under way.
+	return e.control(func(int) error {
+		e.waiter.setDeadline(t)
+		return nil
+	})
+}
 
 // SetFilter replaces the ignored port ids and the services of ListenOptions. No event in between is missed. Services that are too many for a
 // filter are left out of it (EventStats.Partial): their events have to be judged anyway, and only cost more.
@@ -236,7 +264,10 @@ func (e *Events) Stats() (EventStats, error) {
 func (e *Events) PortID() uint32 { return e.port }
 
 // Close closes the socket; a Read that is waiting returns os.ErrClosed.
-func (e *Events) Close() error { return e.file.Close() }
+func (e *Events) Close() error {
+	e.waiter.close()
+	return e.file.Close()
+}
 
 func (e *Events) control(f func(fd int) error) error {
 	var err error
