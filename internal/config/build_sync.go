@@ -4,6 +4,7 @@ package config
 
 import (
 	"maps"
+	"math"
 	"regexp"
 	"slices"
 	"strconv"
@@ -25,6 +26,7 @@ func (b *builder) sync() {
 		Buffer:       b.size(r.Buffer, 1<<20, 1<<30, defaultSyncBuffer),
 		Services:     b.syncServices(r.Services),
 		Sets:         b.syncSets(r.Sets),
+		Zones:        b.syncZones(r.Zones),
 	}
 	if s.Enabled && !there {
 		b.add(r.Enabled, "give a monitored interface the role sync or cluster+sync, or remove the key", "no interface carries state synchronisation")
@@ -140,6 +142,28 @@ func (b *builder) syncSets(raw []scalar) []SyncSet {
 		}
 	}
 	slices.SortFunc(all, func(a, b SyncSet) int { return strings.Compare(a.String(), b.String()) })
+	return all
+}
+
+// syncZones reads conntrack zones.
+func (b *builder) syncZones(raw []scalar) []uint16 {
+	var all []uint16
+	if len(raw) > maxSyncZones {
+		b.at(b.raw.Sync.Line, "sync.zones", "remove the key: all zones are synchronised then", "%d zones, more than %d", len(raw), maxSyncZones)
+		return nil
+	}
+	for _, s := range raw {
+		before := len(b.all)
+		zone := uint16(b.number(s, 0, math.MaxUint16, 0)) //nolint:gosec // bounded
+		switch {
+		case !s.set || len(b.all) > before:
+		case slices.Contains(all, zone):
+			b.add(s, "keep one of them", "given twice")
+		default:
+			all = append(all, zone)
+		}
+	}
+	slices.Sort(all)
 	return all
 }
 

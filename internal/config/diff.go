@@ -60,6 +60,7 @@ func Diff(old, new *Cluster) (live, refused []Change) {
 	d.refuse("sync.enabled", old.Sync.Enabled, new.Sync.Enabled, whySync)
 	d.live("sync.services", words(old.Sync.Services), words(new.Sync.Services))
 	d.live("sync.sets", words(old.Sync.Sets), words(new.Sync.Sets))
+	d.live("sync.zones", zonesText(old.Sync.Zones), zonesText(new.Sync.Zones))
 	d.live("sync.tcp-loose", old.Sync.TCPLoose, new.Sync.TCPLoose)
 	d.live("sync.full-sync-rate", old.Sync.FullSyncRate, new.Sync.FullSyncRate)
 	d.refuse("sync.buffer", SizeText(old.Sync.Buffer), SizeText(new.Sync.Buffer), whyLocal)

@@ -115,6 +115,7 @@ type rawSync struct {
 	Enabled      scalar            `yaml:"enabled"`
 	Services     map[string]scalar `yaml:"services"`
 	Sets         []scalar          `yaml:"sets"`
+	Zones        []scalar          `yaml:"zones"`
 	TCPLoose     scalar            `yaml:"tcp-loose"`
 	FullSyncRate scalar            `yaml:"full-sync-rate"`
 	Buffer       scalar            `yaml:"buffer"`

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -18,6 +19,8 @@ type Sync struct {
 	Services []SyncService
 	// Sets are the dynamic nftables sets and maps that are synchronised too, in the order of their texts.
 	Sets []SyncSet
+	// Zones are the conntrack zones that are synchronised, ascending; nil: all. Not in the digest then.
+	Zones []uint16 `json:",omitempty"`
 	// TCPLoose leaves the host's nf_conntrack_tcp_loose alone, so that a connection which no member knows is picked up in the middle.
 	TCPLoose bool
 	// FullSyncRate bounds a full sync, in records a second.
@@ -52,6 +55,7 @@ const (
 	defaultSyncBuffer   = 32 << 20
 	maxSyncServices     = 64
 	maxSyncSets         = 32
+	maxSyncZones        = 64
 	maxSyncAfter        = 10 * time.Minute
 )
 
@@ -142,7 +146,7 @@ func (s Sync) shared(def bool) *Sync {
 	for i := range s.Services {
 		s.Services[i].Name = "" // http and tcp/80 are the same
 	}
-	if s.Enabled == def && len(s.Services) == 0 && len(s.Sets) == 0 && !s.TCPLoose && s.FullSyncRate == defaultFullSyncRate {
+	if s.Enabled == def && len(s.Services) == 0 && len(s.Sets) == 0 && len(s.Zones) == 0 && !s.TCPLoose && s.FullSyncRate == defaultFullSyncRate {
 		return nil
 	}
 	return &s
@@ -157,6 +161,18 @@ func (c *Cluster) SyncInterfaces() []Interface {
 		}
 	}
 	return all
+}
+
+// zonesText writes zones as an operator reads them.
+func zonesText(zones []uint16) string {
+	if len(zones) == 0 {
+		return "all"
+	}
+	text := make([]string, len(zones))
+	for i, z := range zones {
+		text[i] = strconv.Itoa(int(z))
+	}
+	return strings.Join(text, ", ")
 }
 
 // words joins what can say itself.

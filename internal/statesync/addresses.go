@@ -46,7 +46,7 @@ func (p *Plane) hostAddresses() (own, shared []netip.Addr) {
 
 // rule judges by rules that have changed from now on. The tally was made by others.
 func (p *Plane) rule() {
-	p.judge = p.rules().Compile()
+	p.judge, p.checker.Zones = p.rules().Compile(), p.cfg.Zones
 	p.held.Clear()
 	p.doubtTally()
 }

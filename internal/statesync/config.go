@@ -36,6 +36,8 @@ type Config struct {
 	Networks []netip.Prefix
 	// Services are the per-service rules, the first that matches counts.
 	Services []Service
+	// Zones are the conntrack zones that are synchronised, 0 the default one; nil: all.
+	Zones []uint16
 	// Sets are nftables sets and maps to synchronise, "FAMILY TABLE NAME", for example "inet filter blocked".
 	Sets []string
 	// FullSyncRate is how many records a second a full sync or repair sends at most, 0 for DefaultFullSyncRate.

@@ -168,6 +168,7 @@ func (p *Plane) injectLot(l *lot, data []byte) {
 	}
 	p.mu.Lock()
 	hasher := p.hasher // only Rekey changes it, and then every tally is made anew
+	checker := p.checker
 	p.mu.Unlock()
 	first := len(j.rs)
 	for len(data) > 0 {
@@ -181,7 +182,7 @@ func (p *Plane) injectLot(l *lot, data []byte) {
 		case record.Table(head.Table) == record.TableConnections || record.Table(head.Table) == record.TableExpectations:
 			r, _, err := record.Parse(head.Bytes)
 			if err == nil && l.kind != lotStale { // those are one's own
-				err = p.checker.Check(r)
+				err = checker.Check(r)
 			}
 			if err != nil {
 				p.refuse(record.ReasonOf(err).String())
@@ -267,7 +268,7 @@ func (p *Plane) chosen(l *lot, r record.Record, id record.Identity) bool {
 		}
 		return p.asker.list(id.Key)
 	case lotStale:
-		return p.asker.stale(id.Key, id.Bucket())
+		return p.asker.stale(id.Key, id.Bucket()) && p.judge.Judge(r).Skip == record.SkipNone // the rules may have changed since the dump
 	}
 	v := p.judge.Judge(r)
 	if v.Skip == record.SkipService && r.Op == record.OpDelete && l.kind == lotDelta {

@@ -140,7 +140,7 @@ func New(c Config, log *slog.Logger) (*Plane, error) {
 	for i := range p.peers {
 		p.peers[i].init(uint8(i))
 	}
-	p.judge = p.rules().Compile()
+	p.judge, p.checker.Zones = p.rules().Compile(), c.Zones
 	return p, nil
 }
 
@@ -177,7 +177,7 @@ func (c *Config) key() ccp.Key {
 func (p *Plane) rules() record.Rules {
 	own, shared := p.hostAddresses()
 	c := &p.cfg
-	return record.Rules{Own: append(own, c.Own...), Virtual: append(shared, c.Virtual...), Networks: slices.Clone(c.Networks), Services: c.services()}
+	return record.Rules{Own: append(own, c.Own...), Virtual: append(shared, c.Virtual...), Networks: slices.Clone(c.Networks), Services: c.services(), Zones: c.Zones}
 }
 
 func (c *Config) services() (list []record.Service) {
@@ -423,7 +423,7 @@ func (p *Plane) Reconfigure(c Config) error {
 		p.tellAll(boottime())
 	}
 	same := slices.Equal(c.Local, p.cfg.Local) && slices.Equal(c.Own, p.cfg.Own) && slices.Equal(c.Virtual, p.cfg.Virtual) && slices.Equal(c.Networks, p.cfg.Networks) &&
-		slices.Equal(c.Services, p.cfg.Services)
+		slices.Equal(c.Services, p.cfg.Services) && slices.Equal(c.Zones, p.cfg.Zones)
 	p.cfg = c
 	if !same {
 		p.rule()

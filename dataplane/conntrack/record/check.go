@@ -13,7 +13,8 @@ import (
 //
 // The zero value takes every zone and time-outs up to CopyTimeout. It is not changed by use: goroutines may share one.
 type Checker struct {
-	// Zones are the conntrack zones that a record may name beside the default zone 0; nil: any.
+	// Zones are the conntrack zones that a record may be of, 0 the default one; nil: any. Expectations do not say theirs: they count as of
+	// zone 0, which is where the kernel looks for their masters.
 	Zones []uint16
 	// MaxTimeout bounds time-outs, in seconds; 0: CopyTimeout.
 	MaxTimeout uint32
@@ -135,13 +136,19 @@ func (c *Checker) zone(p *pair, a *raw) error {
 	case p.reply.zoned:
 		zone, attribute = p.reply.zone, ctaTupleReply
 	default:
+		if !within(c.Zones, 0) {
+			return Refusal{ReasonZone, attribute}
+		}
 		return nil
 	}
-	if zone == 0 || c.Zones != nil && !slices.Contains(c.Zones, zone) {
+	if zone == 0 || !within(c.Zones, zone) {
 		return Refusal{ReasonZone, attribute}
 	}
 	return nil
 }
+
+// within reports whether zone is one of those copied; nil: all are.
+func within(zones []uint16, zone uint16) bool { return zones == nil || slices.Contains(zones, zone) }
 
 // unlikely tells addresses that Rules never let through: what begins or ends at one is nobody's connection through a gateway.
 func unlikely(family uint8, t *tuple) Reason {

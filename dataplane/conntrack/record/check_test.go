@@ -101,7 +101,7 @@ func TestHostile(t *testing.T) {
 	sctp := find(t, "sctp-snat", func(r Record) bool { return r.Op == OpNew })
 	six := find(t, "tcp6-both", func(r Record) bool { return r.Op == OpNew })
 	esp := find(t, "esp-snat", func(r Record) bool { return r.Op == OpNew })
-	c := Checker{Zones: []uint16{9}}
+	c := Checker{Zones: []uint16{0, 9}}
 	for _, r := range []Record{connection, expectation, ended, icmp, sctp, six, esp} {
 		if err := c.Check(r); err != nil {
 			t.Fatalf("%v: %s", err, describe(r))

@@ -7,6 +7,9 @@ func (c *Checker) expectation(r Record, a *raw) error {
 	if err := e.parse(r.Family, a); err != nil {
 		return err
 	}
+	if !within(c.Zones, 0) {
+		return Refusal{ReasonZone, ctaExpectMaster}
+	}
 	// A source that is not compared is zero.
 	if e.tuple.dst.kind(r.Family) != kindUnicast || e.tuple.src != (address{}) && e.tuple.src.kind(r.Family) != kindUnicast {
 		return Refusal{ReasonAddress, ctaExpectTuple}

@@ -20,6 +20,9 @@ type Rules struct {
 	Networks []netip.Prefix
 	// Services are looked at in their order; the first that matches decides. What none matches is copied at once.
 	Services []Service
+	// Zones are the conntrack zones whose connections are copied, 0 the default one; nil: all. As with Checker.Zones, expectations count
+	// as of zone 0.
+	Zones []uint16
 }
 
 // Service says how connections to a service are copied. They match by their original tuple: as the client aimed at it, before DNAT.
@@ -71,6 +74,8 @@ const (
 	SkipOwn
 	// SkipService: its service is never copied.
 	SkipService
+	// SkipZone: its conntrack zone is not copied.
+	SkipZone
 
 	// Skips is how many reasons there are: the length of an array of counters.
 	Skips = int(iota)
@@ -93,6 +98,8 @@ func (s Skip) String() string {
 		return "own"
 	case SkipService:
 		return "service"
+	case SkipZone:
+		return "zone"
 	}
 	return fmt.Sprintf("skip-%d", uint8(s))
 }
@@ -110,6 +117,7 @@ type Judge struct {
 	special  map[address]mark // by IPv4 address
 	special6 map[address]mark
 	services []Service
+	zones    []uint16
 	lookup   [256]bool // protocols that have services
 }
 
@@ -124,7 +132,7 @@ const (
 
 // Compile makes a Judge. It never fails: addresses that are not valid match nothing.
 func (r Rules) Compile() *Judge {
-	j := &Judge{special: map[address]mark{}, special6: map[address]mark{}, services: r.Services}
+	j := &Judge{special: map[address]mark{}, special6: map[address]mark{}, services: r.Services, zones: r.Zones}
 	for _, a := range r.Own {
 		j.set(a, markOwn)
 	}
@@ -176,6 +184,23 @@ func (j *Judge) Examine(h *Hasher, r Record) (Identity, Verdict) {
 }
 
 func (j *Judge) judge(r Record, p *pair) Verdict {
+	v := j.rules(r, p)
+	if v.Skip == SkipNone && !within(j.zones, p.zone()) {
+		return Verdict{Skip: SkipZone}
+	}
+	return v
+}
+
+// zone is a connection's, in both directions or the one that has one.
+func (p *pair) zone() uint16 {
+	if p.orig.zone != 0 {
+		return p.orig.zone
+	}
+	return p.reply.zone
+}
+
+// rules judges by all but the zone.
+func (j *Judge) rules(r Record, p *pair) Verdict {
 	if r.Table == TableExpectations {
 		return j.expectation(r.Family, p)
 	}

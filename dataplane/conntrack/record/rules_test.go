@@ -161,3 +161,37 @@ func TestJudgeExpectations(t *testing.T) {
 		}
 	}
 }
+
+// TestZones: Checker and Judge leave out the same records; those of zone 0 too where it is not named, and expectations with them.
+func TestZones(t *testing.T) {
+	plain := connection(6, "10.1.0.2", "10.2.0.2", 40000, 22)
+	zoned, ended := plain, connection(6, "10.1.0.2", "10.2.0.2", 40000, 22)
+	zoned.Attrs = appendU16(slices.Clone(plain.Attrs), ctaZone, 5)
+	ended.Op, ended.Attrs = OpDelete, appendU16(without(without(ended.Attrs, ctaStatus), ctaTimeout), ctaZone, 5)
+	from := find(t, "udp-zone-original", func(r Record) bool { return r.Op == OpNew }) // zone 8, in one direction
+	expectation := find(t, "ftp-snat", func(r Record) bool { return r.Table == TableExpectations && r.Op == OpNew })
+	for _, test := range []struct {
+		zones []uint16
+		taken []bool // plain, zoned, ended, from, expectation
+	}{
+		{nil, []bool{true, true, true, true, true}},
+		{[]uint16{0}, []bool{true, false, false, false, true}},
+		{[]uint16{5}, []bool{false, true, true, false, false}},
+		{[]uint16{0, 8}, []bool{true, false, false, true, true}},
+	} {
+		c, j := Checker{Zones: test.zones}, Rules{Zones: test.zones}.Compile()
+		for i, r := range []Record{plain, zoned, ended, from, expectation} {
+			skip, reason := SkipZone, ReasonZone
+			if test.taken[i] {
+				skip, reason = SkipNone, ReasonNone
+			}
+			err := c.Check(r)
+			if err == nil && reason != ReasonNone || err != nil && ReasonOf(err) != reason {
+				t.Errorf("zones %v: %v, want %s: %s", test.zones, err, reason, Text(r))
+			}
+			if got := j.Judge(r).Skip; got != skip {
+				t.Errorf("zones %v: %s, want %s: %s", test.zones, got, skip, Text(r))
+			}
+		}
+	}
+}
