@@ -165,12 +165,12 @@ func (t *Transfer) Fetch(ctx context.Context, size int64, over, patience time.Du
 }
 
 func (t *Transfer) open(ctx context.Context, patience time.Duration) (conn net.Conn, err error) {
-	if t.listener != nil {
-		if err := t.listener.(*net.TCPListener).SetDeadline(time.Now().Add(patience)); err != nil {
+	if l := t.listener; l != nil { // Cancel forgets it, and may do so before the end of ctx is noticed
+		if err := l.(*net.TCPListener).SetDeadline(time.Now().Add(patience)); err != nil {
 			return nil, err
 		}
-		defer context.AfterFunc(ctx, func() { _ = t.listener.Close() })() // ends the waiting
-		return t.listener.Accept()
+		defer context.AfterFunc(ctx, func() { _ = l.Close() })() // ends the waiting
+		return l.Accept()
 	}
 	c := t.client
 	err = c.in.Do(func() error {
