@@ -4,6 +4,7 @@ package statesync
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"slices"
 	"testing"
@@ -64,20 +65,24 @@ func TestNewOwnerAtOnce(t *testing.T) {
 			t.Errorf("source %d, current %v, whole %v", p.asker.source, p.asker.current, p.asker.whole)
 		}
 	})
-	t.Run("as a former owner", func(t *testing.T) {
-		p := still(t)
-		p.SetRole(true, 2)
-		p.formerUntil = 0
-		owner.Term = 3
-		p.takeStatus(1, &p.peers[2], owner)
-		p.deliverFrom(2)
-		p.flushedAt = boottime()
-		p.SetRole(false, 3)
-		p.follow(1)
-		if p.asker.source != 2 || p.asker.current || !p.asker.whole {
-			t.Errorf("source %d, current %v, whole %v", p.asker.source, p.asker.current, p.asker.whole)
-		}
-	})
+	for _, flushed := range []bool{false, true} {
+		t.Run(fmt.Sprintf("as a former owner, flushed %v", flushed), func(t *testing.T) {
+			p := still(t)
+			p.SetRole(true, 2)
+			p.formerUntil = 0
+			owner.Term = 3
+			p.takeStatus(1, &p.peers[2], owner)
+			p.deliverFrom(2)
+			if flushed {
+				p.flushedAt = boottime()
+			}
+			p.SetRole(false, 3)
+			p.follow(1)
+			if p.asker.source != 2 || p.asker.current != flushed || !p.asker.whole {
+				t.Errorf("source %d, current %v, whole %v", p.asker.source, p.asker.current, p.asker.whole)
+			}
+		})
+	}
 	t.Run("that has become a copy since", func(t *testing.T) {
 		p := still(t)
 		p.takeStatus(1, &p.peers[2], ccp.SyncStatus{Role: ccp.SyncOwner, Term: 0})

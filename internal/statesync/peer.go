@@ -261,10 +261,12 @@ func (p *Plane) follow(now int64) {
 	if source != ccp.Nobody {
 		q := &p.peers[source]
 		p.log.Info("copying the table of another member", "member", source, "term", q.status.Term, "skipped", q.skipped)
-		if q.skipped {
+		switch ready := now < p.lingerUntil && p.lingerUntil-stepBackLinger-p.flushedAt <= flushedFor; {
+		case q.skipped && !ready:
 			p.asker.lost(true)
-		}
-		if q.lossy {
+		case q.skipped || q.lossy:
+			// After a hand-over that everybody was ready for, what was skipped are the first milliseconds of the other one's: a repair
+			// makes up for them, and this table goes on being as good as any.
 			p.asker.missed()
 		}
 		q.skipped, q.lossy = false, false
