@@ -4,6 +4,7 @@ package node
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -56,7 +57,7 @@ func (n *node) followRing() error {
 	}
 	n.wire.opener.SetKeys(held...)
 	if n.sync.plane != nil {
-		n.sync.plane.Rekey(ringKeys(held), use.Number)
+		n.sync.plane.Rekey(slices.Clone(held), use.Number)
 	}
 	if n.wire.sealer == nil {
 		n.wire.sealer = ccp.NewSealer(use.Key, use.Number, n.cfg.ID, n.local.Self.ID, n.wire.incarnation)

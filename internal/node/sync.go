@@ -5,8 +5,6 @@ package node
 import (
 	"context"
 	"fmt"
-	"net"
-	"net/netip"
 	"os"
 	"reflect"
 	"slices"
@@ -59,7 +57,7 @@ func (n *node) openSync() error {
 	n.sync.strict = strictBefore()
 	c := n.syncConfig()
 	held, use := n.wire.ring.Held(), n.wire.ring.Use()
-	c.Keys, c.UseKey = ringKeys(held), use.Number
+	c.Keys, c.UseKey = slices.Clone(held), use.Number
 	plane, err := statesync.New(c, n.log)
 	if err != nil {
 		return fmt.Errorf("state synchronisation: %w", err)
@@ -69,9 +67,6 @@ func (n *node) openSync() error {
 	n.sync.state = plane.State()
 	return nil
 }
-
-// ringKeys are the keys that a keyring holds.
-func ringKeys(held []ccp.Key) []ccp.Key { return slices.Clone(held) }
 
 // serveSync runs the plane. A member whose plane has given up goes on serving, and says that a hand-over would break connections.
 func (n *node) serveSync(ctx context.Context) error {
@@ -101,74 +96,6 @@ func (n *node) syncConfig() statesync.Config {
 	return c
 }
 
-// localAddresses are what the host has, by interface and prefix, as the kernel tells of it. What cluster.yaml does not list is there too:
-// addresses by DHCP and SLAAC, of management interfaces, of bridges for containers.
-type localAddresses map[localAddress]bool
-
-type localAddress struct {
-	index  int
-	prefix netip.Prefix
-}
-
-// loopback is the index of lo in every network namespace: LOOPBACK_IFINDEX in linux/include/net/flow.h.
-const loopback = 1
-
-// take takes one change and says whether there was one.
-func (l *localAddresses) take(a link.AddressChanged) bool {
-	k, there := localAddress{a.Index, a.Prefix}, !a.Gone && !a.Tentative
-	if (*l)[k] == there {
-		return false
-	}
-	if *l == nil {
-		*l = localAddresses{}
-	}
-	if there {
-		(*l)[k] = true
-	} else {
-		delete(*l, k)
-	}
-	return true
-}
-
-// list takes what is there now: the watcher tells of it later, when the plane may have begun.
-func (l *localAddresses) list() {
-	all, err := net.Interfaces()
-	if err != nil {
-		return // the watcher has the same trouble, and says so
-	}
-	for _, i := range all {
-		on, _ := i.Addrs() // it may be gone
-		for _, a := range on {
-			if p, err := netip.ParsePrefix(a.String()); err == nil {
-				l.take(link.AddressChanged{Index: i.Index, Prefix: p})
-			}
-		}
-	}
-}
-
-// besides are the addresses that are not listed anyway, in their order; those that are left out for a rule of their own, link-local
-// and loopback ones, are not there either.
-func (l localAddresses) besides(listed ...[]netip.Addr) []ccp.SyncAddress {
-	var all []ccp.SyncAddress
-	for k := range l {
-		a := k.prefix.Addr().Unmap()
-		if a.IsLoopback() || a.IsLinkLocalUnicast() && a.Is6() || slices.ContainsFunc(listed, func(list []netip.Addr) bool { return slices.Contains(list, a) }) {
-			continue
-		}
-		all = append(all, ccp.SyncAddress{Addr: a, Shared: k.index == loopback})
-	}
-	slices.SortFunc(all, func(a, b ccp.SyncAddress) int {
-		if c := a.Addr.Compare(b.Addr); c != 0 || a.Shared == b.Shared {
-			return c
-		}
-		if a.Shared {
-			return -1
-		}
-		return 1
-	})
-	return slices.CompactFunc(all, func(a, b ccp.SyncAddress) bool { return a.Addr == b.Addr })
-}
-
 // syncServices translates the rules of the configuration.
 func syncServices(rules []config.SyncService) []statesync.Service {
 	var all []statesync.Service
@@ -182,37 +109,6 @@ func syncServices(rules []config.SyncService) []statesync.Service {
 	return all
 }
 
-// syncAddresses are the members' own addresses, the cluster's, and the networks of both: what ends at a member itself, or is meant for
-// everybody, is nothing that another member could go on with.
-func syncAddresses(c *config.Cluster) (own, virtual []netip.Addr, networks []netip.Prefix) {
-	for _, m := range c.Members {
-		for _, i := range c.Interfaces {
-			for _, a := range m.Interfaces[i.Name].Addresses {
-				own = append(own, a.Addr())
-				networks = append(networks, a.Masked())
-			}
-		}
-	}
-	for _, i := range c.Interfaces {
-		for _, v := range i.VIPs {
-			virtual = append(virtual, v.Addr)
-			networks = append(networks, v.Prefix.Masked())
-		}
-		if i.LinkLocal.IsValid() {
-			virtual = append(virtual, i.LinkLocal)
-		}
-	}
-	slices.SortFunc(networks, comparePrefixes)
-	return own, virtual, slices.Compact(networks)
-}
-
-func comparePrefixes(a, b netip.Prefix) int {
-	if c := a.Addr().Compare(b.Addr()); c != 0 {
-		return c
-	}
-	return a.Bits() - b.Bits()
-}
-
 // followSync tells the plane what has changed around it, and the machine what has changed in it. It costs little: the loop calls it with
 // each tick and with each HELLO that says something new of state synchronisation.
 func (n *node) followSync(now int64) {
@@ -220,7 +116,7 @@ func (n *node) followSync(now int64) {
 	if c := n.syncConfig(); !reflect.DeepEqual(c, s.told) {
 		s.told = c
 		held, use := n.wire.ring.Held(), n.wire.ring.Use()
-		c.Keys, c.UseKey = ringKeys(held), use.Number
+		c.Keys, c.UseKey = slices.Clone(held), use.Number
 		if err := s.plane.Reconfigure(c); err != nil {
 			n.log.Error("reconfigure state synchronisation", "error", err)
 		}
@@ -421,77 +317,6 @@ func withNames(text string, names []string) string {
 		text = strings.ReplaceAll(text, fmt.Sprintf("member %d", id), name)
 	}
 	return text
-}
-
-// own tells the plane that this member is the owner from now on, and returns a channel that is closed once the kernel's table has all
-// that came in.
-func (s *syncing) own(term uint32) <-chan struct{} {
-	if s.owner == term {
-		return s.opening // nil, or what is waited for already
-	}
-	s.owner = term
-	return s.plane.SetRole(true, term)
-}
-
-// disown ends that.
-func (s *syncing) disown() {
-	s.opening, s.openBy = nil, 0
-	if s.owner != 0 {
-		s.owner = 0
-		s.plane.SetRole(false, 0)
-	}
-}
-
-// lease has the pulse renew the lease, which opens the gate: the table first, then forwarding, then announcements.
-func (n *node) lease(now int64, e members.Lease) error {
-	applied := n.sync.own(e.Term)
-	if applied == nil || n.serve.open {
-		return n.pulse.Lease(e.Group, e.Term, e.Alone)
-	}
-	select {
-	case <-applied:
-		n.sync.opening = nil
-		return n.pulse.Lease(e.Group, e.Term, e.Alone)
-	default:
-	}
-	if n.sync.opening == nil {
-		n.sync.openBy = now + int64(applyWithin)
-	}
-	n.sync.opening = applied
-	return nil
-}
-
-// tableReady opens the gate that has waited for the table.
-func (n *node) tableReady(late bool) {
-	if n.sync.opening == nil {
-		return
-	}
-	n.sync.opening, n.sync.openBy = nil, 0
-	if late {
-		n.log.Warn("the gate opens before all records that came in are in the connection table", "waited", applyWithin)
-	}
-	if l := n.serve.lease; l.Term != 0 {
-		if err := n.pulse.Lease(l.Group, l.Term, l.Alone); err != nil {
-			n.log.Error("cannot do what the state machine wants", "effect", "members.Lease", "error", err)
-		}
-	}
-}
-
-// flush lets the others have all of this member's records, beside the loop, and says so when they do. What is not out in time comes
-// behind.
-func (n *node) flush(id uint32) {
-	n.tasks.start(task{name: "flush", run: func(ctx context.Context) error {
-		ctx, cancel := context.WithTimeout(ctx, flushWithin)
-		defer cancel()
-		if err := n.sync.plane.Flush(ctx); err != nil {
-			return nil // whoever asked waits no longer than this has
-		}
-		select {
-		case n.sync.flushed <- id:
-		case <-ctx.Done():
-		}
-		return nil
-	}})
 }
 
 // trackingSettings are those of connection tracking that synchronisation needs. Only where there has been a copy of the owner's table is it
