@@ -15,6 +15,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -30,24 +31,34 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // notifier serves until the test ends, with short pauses.
 func notifier(t *testing.T, specs ...Spec) *Notifier {
 	t.Helper()
-	n := New(Options{Cluster: "edge", Member: "gw-b", Dir: t.TempDir(), Log: slog.New(slog.DiscardHandler)})
-	n.backoff, n.settle = 10*time.Millisecond, 100*time.Millisecond
+	n := idle(t)
 	serve(t, n, specs...)
 	return n
 }
 
-func serve(t *testing.T, n *Notifier, specs ...Spec) {
+// idle does not serve yet.
+func idle(t *testing.T) *Notifier {
+	t.Helper()
+	n := New(Options{Cluster: "edge", Member: "gw-b", Dir: t.TempDir(), Log: slog.New(slog.DiscardHandler)})
+	n.backoff, n.settle = 10*time.Millisecond, 100*time.Millisecond
+	return n
+}
+
+// serve serves until the test ends or calls end, after which the counters are final: they count what a receiver may have read before.
+func serve(t *testing.T, n *Notifier, specs ...Spec) (end func()) {
 	t.Helper()
 	n.Configure(specs)
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- n.Serve(ctx) }()
-	t.Cleanup(func() {
+	end = sync.OnceFunc(func() {
 		stop()
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
 	})
+	t.Cleanup(end)
+	return end
 }
 
 // datagrams listens on a unix or UDP address and returns what comes, one a call.
@@ -241,7 +252,8 @@ func TestJournal(t *testing.T) {
 func TestFilters(t *testing.T) {
 	dir := t.TempDir()
 	where, next := datagrams(t, "unixgram", filepath.Join(dir, "a"))
-	n := notifier(t, Spec{Name: "a", Kind: Syslog, Severity: Warning, Network: "unixgram", Address: where})
+	n := idle(t)
+	end := serve(t, n, Spec{Name: "a", Kind: Syslog, Severity: Warning, Network: "unixgram", Address: where})
 	for _, severity := range []string{"info", "warning", "error"} {
 		n.Notify(control.Event{Code: severity, Severity: severity}, "")
 		n.Notify(control.Event{Code: "about-" + severity, Severity: severity}, "a")
@@ -251,6 +263,7 @@ func TestFilters(t *testing.T) {
 			t.Errorf("%v %+v, want %s", err, m, want)
 		}
 	}
+	end()
 	if c := n.Counters(); c[0] != (Counters{Sink: "a", Sent: 2}) {
 		t.Errorf("%+v", c)
 	}
