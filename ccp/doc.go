@@ -65,6 +65,8 @@
 //	                        else every 100 ms, on one interface in turn while all peers are heard on all of them
 //	17 KEY          sealed  set aside for key rotation; not sent in version 1, whose confirmations travel in HELLO
 //	18 SYNC         sealed  state synchronisation, between the members' sync planes, on the interfaces for it
+//	19 SLOTS        sealed  who takes which part of the traffic, from the leader of a cluster that shares load: at once on any change, on
+//	                        all sync interfaces (else on all that carry the cluster's addresses), and again until a HELLO confirms it
 //
 // A receiver drops a type that it does not know, and counts it.
 //
@@ -78,17 +80,17 @@
 //	 8  [4]byte   lease term of the sender          8  [4]byte   term asked for
 //	12  [1]byte   group                            12  [1]byte   group
 //	13  [1]byte   bits of the sender               13  [1]byte   bits of the sender
-//	14  [34]byte  reserved                         14  [1]byte   kind: 1 courtesy, 2 claim, 3 graceful
+//	14  [34]byte  reserved                         14  [1]byte   kind: 1 courtesy, 2 claim, 3 graceful, 4 share
 //	                                               15  [1]byte   reserved
 //	                                               16  [4]byte   least age of the lease in ms, for courtesy
 //	                                               20  [28]byte  reserved
 //
 //	REPLY and YIELD-REPLY: the gate after it has dealt with the frame
 //	 0  [8]byte   nonce, copied
-//	 8  [4]byte   lease term, 0 without a lease
+//	 8  [4]byte   lease term; without a lease that of the share, 0 without one
 //	12  [1]byte   group, copied
 //	13  [1]byte   bits of the gate
-//	14  [2]byte   age of the lease in ms, saturating; 65535 without a lease
+//	14  [2]byte   age of the lease in ms, saturating, without a lease that of the share; 65535 without either
 //	16  [4]byte   term of the fence
 //	20  [1]byte   grantee of the fence, 255 for nobody
 //	21  [1]byte   result: 0 none, 1 granted, 2 refused, 3 lease too young, 4 wrong incarnation
@@ -103,6 +105,10 @@
 // A YIELD names the target gate's incarnation in its header; with another one the result is "wrong incarnation" and nothing changes.
 // Courtesy is granted only if the lease is old enough and the target not restarting; claim and graceful are unconditional, and after
 // graceful and courtesy the target forwards on for its linger time. A term is granted once, to one member.
+//
+// A *share* is the right to forward beside the one who has the lease, in a cluster that shares load. It is like a lease, for the terms
+// from the fence's on, whoever that was granted to. Any YIELD that is granted lets an open share linger, but for kind "share": that is a
+// claim for which the target gives its share up at once. Gates that know nothing of shares drop that kind as malformed.
 //
 // # Sealed frames
 //
@@ -162,9 +168,27 @@
 //	                 each; newest sequence of the delta lane [8]byte
 //	17 flush         number of a question to the member that serves, from the one that is about to take over by order [4]byte: let
 //	                 everybody have what you know of connections; number of the last question that the sender has answered so [4]byte
+//	18 share        of the newest table of slots that the sender goes by: term, number [4]byte each, phase [1]byte; term of the
+//	                sender's share, 0 without [4]byte; flags [1]byte: 1 open, 2 flushed: all have what it knows of the connections
+//	                that it loses by the table, 4 leaving: it wants no slots any more, 8 dropped: it cannot take any; number of the
+//	                newest order of weights that it knows of, 0 none: then the configuration's hold [8]byte, and for each member its
+//	                weight [2]byte
+//	19 traffic      packets since the gate was loaded, [8]byte each: taken, their bytes, passed to others, corrected, passed in by
+//	                others, duplicates of those, of unknown connections, other members'
 //
 //	state: 1 INIT 2 READY 3 STANDBY 4 ACTIVE 5 ACTIVE(!) 6 DOWN 7 LOST    status: 1 ok 2 init 3 problem
 //	mode: 1 ha 2 load sharing, multicast 3 load sharing, unicast          recovery: 1 maintain-current 2 highest-priority
+//
+// # SLOTS
+//
+// A list of TLVs, as in a HELLO, of which one is known:
+//
+//	1 table         term, number [4]byte each, phase [1]byte: 1 prepare, 2 commit; for each member the term under which it may hold
+//	                its share [4]byte, 0: it may not; for each of the 1024 slots [1]byte: bits 0-2 the member that takes it, bits 3-5
+//	                the one that is to take it next, 64 it moves from one to the other, 128 nobody takes it
+//
+// Tables are ordered by term, number and phase. A member takes only newer ones than its own, from a sender that its own gate's fence
+// does not contradict: the table's term, or that of the member's own share in it, is no lower than the fence's.
 //
 // # SYNC
 //

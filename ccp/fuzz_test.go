@@ -76,7 +76,7 @@ func FuzzHello(f *testing.F) {
 			return
 		}
 		again := h.Append(nil)
-		if len(again)+MaxEchoListLen > MaxPlainLen {
+		if len(again)+MaxEchoOneLen > MaxPlainLen {
 			t.Fatalf("%d bytes do not fit into a frame", len(again))
 		}
 		h2, err := ParseHello(again)
@@ -85,6 +85,28 @@ func FuzzHello(f *testing.F) {
 		}
 		if third := h2.Append(nil); !bytes.Equal(third, again) {
 			t.Fatalf("%x, then %x", again, third)
+		}
+	})
+}
+
+func FuzzSlots(f *testing.F) {
+	full := fullSlots()
+	f.Add(full.Append(nil))
+	f.Add(append([]byte{0, 9, 0, 1, 1}, full.Append(nil)[:60]...))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		s, err := ParseSlots(b)
+		if err != nil {
+			if s != (Slots{}) {
+				t.Fatalf("a table beside the error %v", err)
+			}
+			return
+		}
+		again := s.Append(nil)
+		if len(again)+MaxEchoOneLen > MaxPlainLen {
+			t.Fatalf("%d bytes do not fit into a frame", len(again))
+		}
+		if s2, err := ParseSlots(again); err != nil || s2 != s {
+			t.Fatalf("%+v, then %+v, %v", s, s2, err)
 		}
 	})
 }

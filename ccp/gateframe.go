@@ -40,6 +40,9 @@ const (
 	YieldClaim YieldKind = 2
 	// YieldGraceful is a claim after which the target goes on forwarding for its linger time.
 	YieldGraceful YieldKind = 3
+	// YieldShare is a claim that the target gives up its share of the traffic for, at once and without lingering. Gates that do not
+	// share load drop it as malformed.
+	YieldShare YieldKind = 4
 )
 
 // Result is a gate's verdict on a YIELD.

@@ -53,6 +53,8 @@ const (
 	TypeKey Type = 17
 	// TypeSync carries state synchronisation: batches of records, and what is said about them (NextSync).
 	TypeSync Type = 18
+	// TypeSlots carries the table of who takes which part of the traffic, in a cluster that shares load.
+	TypeSlots Type = 19
 )
 
 // Gate reports whether t is a gate frame: tagged, not sealed, its body of MinBodyLen.
@@ -78,6 +80,8 @@ func (t Type) String() string {
 		return "key"
 	case TypeSync:
 		return "sync"
+	case TypeSlots:
+		return "slots"
 	}
 	return fmt.Sprintf("type-%d", uint8(t))
 }

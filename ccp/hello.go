@@ -130,6 +130,9 @@ type Hello struct {
 	// FlushAsk is the number of a question of a sender that is about to take over: that the target let everybody have what it knows of
 	// connections; 0 for none. Flushed is the last question that the sender has answered so, 0 for none.
 	FlushAsk, Flushed uint32
+	// Share is the sender's share of the traffic, Traffic what its gate has made of it; zero in a cluster that does not share load.
+	Share   ShareView
+	Traffic TrafficView
 }
 
 // AgeNever is an age in ms of what never happened, and what longer ages saturate below.
@@ -211,6 +214,8 @@ const (
 	tlvWeight       = 15
 	tlvSync         = 16
 	tlvFlush        = 17
+	tlvShare        = 18
+	tlvTraffic      = 19
 )
 
 // Flags in TLVs, and lengths of the values and entries of this version. Values may grow at their end.

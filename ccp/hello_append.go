@@ -4,8 +4,8 @@ package ccp
 
 import "encoding/binary"
 
-// Append appends the body of the HELLO to b, which holds the echo list by then. It is at most MaxPlainLen - MaxEchoListLen bytes
-// long, whatever h holds, and allocates nothing if b has room.
+// Append appends the body of the HELLO to b, which holds the echo list by then. It is at most MaxPlainLen - MaxEchoOneLen bytes
+// long, whatever h holds: a HELLO is for one member. It allocates nothing if b has room.
 func (h *Hello) Append(b []byte) []byte {
 	be := binary.BigEndian
 	b, at := beginTLV(b, tlvState)
@@ -90,13 +90,21 @@ func (h *Hello) Append(b []byte) []byte {
 		b, at = beginTLV(b, tlvSync)
 		b = endTLV(h.Sync.append(b), at)
 	}
-	if h.FlushAsk == 0 && h.Flushed == 0 {
-		return b
+	if h.FlushAsk != 0 || h.Flushed != 0 {
+		b, at = beginTLV(b, tlvFlush)
+		b = be.AppendUint32(b, h.FlushAsk)
+		b = be.AppendUint32(b, h.Flushed)
+		b = endTLV(b, at)
 	}
-	b, at = beginTLV(b, tlvFlush)
-	b = be.AppendUint32(b, h.FlushAsk)
-	b = be.AppendUint32(b, h.Flushed)
-	return endTLV(b, at)
+	if h.Share != (ShareView{}) {
+		b, at = beginTLV(b, tlvShare)
+		b = endTLV(h.Share.append(b), at)
+	}
+	if h.Traffic != (TrafficView{}) {
+		b, at = beginTLV(b, tlvTraffic)
+		b = endTLV(h.Traffic.append(b), at)
+	}
+	return b
 }
 
 func flag(set bool, bit byte) byte {

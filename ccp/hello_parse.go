@@ -28,6 +28,7 @@ var leastLen = [...]int{
 	tlvState: stateLen, tlvView: 1, tlvInterfaces: 1, tlvDevices: 1, tlvPolicy: policyLen, tlvConfig: configLen, tlvMode: modeLen,
 	tlvVersion: versionLen, tlvCapabilities: capabilitiesLen, tlvLoad: loadLen, tlvForced: forcedLen, tlvBudget: budgetLen,
 	tlvBootID: bootIDLen, tlvKeys: 1, tlvWeight: weightLen, tlvSync: syncLen, tlvFlush: flushLen,
+	tlvShare: shareLen, tlvTraffic: trafficLen,
 }
 
 func (h *Hello) parseTLV(typ uint16, value []byte) error {
@@ -80,6 +81,10 @@ func (h *Hello) parseTLV(typ uint16, value []byte) error {
 		h.Sync = parseSyncView(r)
 	case tlvFlush:
 		h.FlushAsk, h.Flushed = r.u32(), r.u32()
+	case tlvShare:
+		h.Share = parseShareView(r)
+	case tlvTraffic:
+		h.Traffic = parseTrafficView(r)
 	}
 	return nil
 }

@@ -34,6 +34,12 @@ func fullHello() Hello {
 			LagRecords: 0x11213141, LagMs: 0x12223242, Sequence: 0x1323334353637383,
 		},
 		FlushAsk: 0x14243444, Flushed: 0x15253545,
+		Share: ShareView{Table: SlotVersion{0x16263646, 0x17273747, SlotsCommit}, Term: 0x18283848, Open: true, Flushed: true, Leaving: true,
+			Dropped: true, Order: 0x1929394959697989},
+		Traffic: TrafficView{1, 2, 3, 4, 5, 6, 7, 0x2021222324252627},
+	}
+	for i := range h.Share.Weight {
+		h.Share.Weight[i] = uint16(0x100 + i)
 	}
 	for i := range h.View {
 		h.View[i] = MemberView{State: State(i), AgeMs: uint32(0x90 + i), HelloAgeMs: uint32(0xa0 + i)}
@@ -73,7 +79,10 @@ func TestHelloGolden(t *testing.T) {
 		000e 0013 01 01 7172737475767778 02 8182838485868788
 		000f 0005 e1e2e3e4 e5
 		0010 0026 f1f2f3f4f5f6f7f8 02 03 10203040 1020304050607080 11213141 12223242 1323334353637383
-		0011 0008 14243444 15253545`)
+		0011 0008 14243444 15253545
+		0012 0026 16263646 17273747 02 18283848 0f 1929394959697989 0100 0101 0102 0103 0104 0105 0106 0107
+		0013 0040 0000000000000001 0000000000000002 0000000000000003 0000000000000004 0000000000000005 0000000000000006 0000000000000007
+			2021222324252627`)
 	if string(b) != string(want) {
 		t.Fatalf("encoded\n%x\nwant\n%x", b, want)
 	}
@@ -88,12 +97,13 @@ func TestHelloGolden(t *testing.T) {
 // TestHelloFits fills every list and text beyond its bound: echo list and HELLO must still go into one frame.
 func TestHelloFits(t *testing.T) {
 	long := strings.Repeat("x", 300)
-	h := Hello{Build: long, Keys: KeyStatement{Held: [2]KeyName{{1, 1}, {2, 2}}}, Sync: SyncView{Role: SyncCopy}, Flushed: 1}
+	h := Hello{Build: long, Keys: KeyStatement{Held: [2]KeyName{{1, 1}, {2, 2}}}, Sync: SyncView{Role: SyncCopy}, Flushed: 1,
+		Share: ShareView{Open: true}, Traffic: TrafficView{Taken: 1}}
 	for range 40 {
 		h.Interfaces = append(h.Interfaces, InterfaceView{Slot: 1})
 		h.Devices = append(h.Devices, DeviceView{Name: long, Status: DeviceProblem, Reason: long})
 	}
-	if n := len(h.Append(nil)) + MaxEchoListLen; n > MaxPlainLen {
+	if n := len(h.Append(nil)) + MaxEchoOneLen; n > MaxPlainLen {
 		t.Fatalf("%d bytes, a frame holds %d", n, MaxPlainLen)
 	}
 	// The longest list of devices: no byte of its room is left.
@@ -101,7 +111,7 @@ func TestHelloFits(t *testing.T) {
 	for range 8 {
 		h.Devices = append(h.Devices, DeviceView{Name: long[:MaxDevicesLen/8-3-minReason], Reason: long})
 	}
-	if n := len(h.Append(nil)) + MaxEchoListLen; n > MaxPlainLen {
+	if n := len(h.Append(nil)) + MaxEchoOneLen; n > MaxPlainLen {
 		t.Fatalf("%d bytes with devices of %d, a frame holds %d", n, MaxDevicesLen, MaxPlainLen)
 	}
 	if back, err := ParseHello(h.Append(nil)); err != nil || len(back.Devices) != 8 || back.DevicesTruncated {
@@ -176,7 +186,7 @@ func TestParseHelloSkipsAndRefuses(t *testing.T) {
 		{"padding only", "00000000", &zero},
 		{"an unknown TLV", "7fff 0002 abcd 0007 0002 0709", &mode},
 		{"a forced hand-over of an older sender", "000b 000d 03 00000002 0000000000000005", &older},
-		{"an unknown TLV right behind the last known one", "0012 0000 0007 0002 0709", &mode},
+		{"an unknown TLV right behind the last known one", "0014 0000 0007 0002 0709", &mode},
 		{"a value that has grown", "0007 0004 0709 abcd", &mode},
 		{"entries that have grown", "0002 0017 0b 01 00000002 00000003 eeee 04 00000005 00000006 eeee", &views},
 		{"a byte after the entries", "0002 0014 09 01 00000002 00000003 04 00000005 00000006 ff", &views},

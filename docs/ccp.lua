@@ -259,14 +259,15 @@ end
 
 ---------------------------------------------------------------------------------------------------- fields
 
-local types = { [1] = "PROBE", [2] = "REPLY", [3] = "YIELD", [4] = "YIELD-REPLY", [16] = "HELLO", [17] = "KEY", [18] = "SYNC" }
-local kinds = { [1] = "courtesy", [2] = "claim", [3] = "graceful" }
+local types = { [1] = "PROBE", [2] = "REPLY", [3] = "YIELD", [4] = "YIELD-REPLY", [16] = "HELLO", [17] = "KEY", [18] = "SYNC", [19] = "SLOTS" }
+local kinds = { [1] = "courtesy", [2] = "claim", [3] = "graceful", [4] = "share" }
 local results = { [0] = "none", "granted", "refused", "lease too young", "wrong incarnation" }
 local states = { [0] = "none", "INIT", "READY", "STANDBY", "ACTIVE", "ACTIVE(!)", "DOWN", "LOST" }
 local statuses = { [1] = "ok", [2] = "init", [3] = "problem" }
 local modes = { [1] = "ha", [2] = "load sharing, multicast", [3] = "load sharing, unicast" }
 local recoveries = { [1] = "maintain-current", [2] = "highest-priority" }
 local verdicts = { [0] = "not checked", "good", "bad" }
+local phases = { [0] = "none", "prepare", "commit" }
 local roles = { [0] = "unknown", "owner", "copy", "off" }
 local lanes = { [0] = "none", "delta", "bulk" }
 local wants = { "words", "repair", "nothing", "fresh words", "read" }
@@ -387,6 +388,16 @@ field("sync.digest", "uint64", "Digest", base.HEX)
 field("sync.lag_records", "uint32", "Lag (records)")
 field("sync.lag", "uint32", "Lag (ms)")
 field("sync.flush_ask", "uint32", "Asks to flush")
+local traffic = { "taken", "bytes", "passed", "corrected", "passed_in", "duplicates", "unknown", "foreign" }
+for _, name in ipairs(traffic) do field("traffic." .. name, "uint64", "Traffic " .. name) end
+field("slots.term", "uint32", "Table term")
+field("slots.number", "uint32", "Table number")
+field("slots.phase", "uint8", "Table phase", base.DEC, phases)
+field("slots.entries", "bytes", "Slots")
+field("share.term", "uint32", "Share term")
+for i, name in ipairs({ "open", "flushed", "leaving", "dropped" }) do field("share." .. name, "bool", "Share " .. name, 8, nil, 2 ^ (i - 1)) end
+field("share.order", "uint64", "Order of weights")
+field("share.weight", "uint16", "Weight")
 field("sync.flushed", "uint32", "Has flushed")
 field("sync.newest", "uint64", "Newest sequence of the delta lane")
 field("part", "none", "Part")
@@ -584,6 +595,15 @@ local tlvs = {
     add_fields(t, v(10, 28), { { "sync.entries", 4 }, { "sync.digest", 8 }, { "sync.lag_records", 4 }, { "sync.lag", 4 }, { "sync.newest", 8 } })
   end },
   [17] = { "flush", 8, function(v, t) add_fields(t, v, { { "sync.flush_ask", 4 }, { "sync.flushed", 4 } }) end },
+  [18] = { "share", 38, function(v, t)
+    add_fields(t, v, { { "slots.term", 4 }, { "slots.number", 4 }, { "slots.phase", 1 }, { "share.term", 4 } })
+    for _, name in ipairs({ "open", "flushed", "leaving", "dropped" }) do t:add(f["share." .. name], v(13, 1)) end
+    t:add(f["share.order"], v(14, 8))
+    for i = 0, 7 do t:add(f["share.weight"], v(22 + 2 * i, 2)):append_text(" of member " .. i) end
+  end },
+  [19] = { "traffic", 64, function(v, t)
+    for i, name in ipairs(traffic) do t:add(f["traffic." .. name], v(8 * (i - 1), 8)) end
+  end },
 }
 
 local function hello(body, tree)
@@ -712,7 +732,30 @@ local function sync(body, tree)
   end
 end
 
-local bodies = { [16] = hello, [18] = sync }
+local function slots(body, tree)
+  local at = 0
+  while body:len() - at >= 4 do
+    local typ, n = body(at, 2):uint(), body(at + 2, 2):uint()
+    if typ == 0 then return end
+    if body:len() - at - 4 < n or (typ == 1 and n < 1065) then
+      tree:add_proto_expert_info(malformed, "TLV " .. typ .. " is malformed")
+      return
+    end
+    if typ == 1 then
+      local v = body(at + 4, n):tvb()
+      local sub = tree:add(f["tlv"], body(at, 4 + n))
+      sub:append_text(" 1: table")
+      add_fields(sub, v, { { "slots.term", 4 }, { "slots.number", 4 }, { "slots.phase", 1 } })
+      for i = 0, 7 do sub:add(f["share.term"], v(9 + 4 * i, 4)):append_text(" of member " .. i) end
+      sub:add(f["slots.entries"], v(41, 1024))
+    else
+      tree:add(f["tlv.unknown"], body(at, 4 + n)):append_text(" (type " .. typ .. ")")
+    end
+    at = at + 4 + n
+  end
+end
+
+local bodies = { [16] = hello, [18] = sync, [19] = slots }
 
 local function sealed_plain(plain, typ, tree)
   local n = plain(0, 1):uint()

@@ -159,6 +159,31 @@ func TestWiresharkOpensHello(t *testing.T) {
 	expectFields(t, "with another key", got[0], map[string]string{"tag.status": "2", "seal.status": "2", "state": ""})
 }
 
+func TestWiresharkOpensSlots(t *testing.T) {
+	h := header()
+	h.Type = ccp.TypeSlots
+	table := ccp.Slots{SlotVersion: ccp.SlotVersion{Term: 7, Number: 8, Phase: ccp.SlotsCommit}, Share: [8]uint32{7, 7, 9}}
+	table.Entry[0] = 0x51
+	frame := ccp.NewSealer(key, 1, cluster, 1, h.Incarnation).Seal(nil, h, table.Append([]byte{0}))
+	hello := sampleHello()
+	hello.Share = ccp.ShareView{Table: ccp.SlotVersion{Term: 7, Number: 8, Phase: ccp.SlotsPrepare}, Term: 6, Open: true, Leaving: true,
+		Order: 5, Weight: [8]uint16{30, 70}}
+	hello.Traffic = ccp.TrafficView{Taken: 11, Bytes: 12, Passed: 13, Corrected: 14, PassedIn: 15, Duplicates: 16, Unknown: 17, Foreign: 18}
+	h = header()
+	h.Type = ccp.TypeHello
+	told := ccp.NewSealer(key, 1, cluster, 1, h.Incarnation).Seal(nil, h, hello.Append([]byte{0}))
+	got := dissect(t, [][]byte{ether(frame), ether(told)}, "-o", fmt.Sprintf("holdfast.key:%x", key[:]))
+	expectFields(t, "slots", got[0], map[string]string{
+		"type": "19", "seal.status": "1", "slots.term": "7", "slots.number": "8", "slots.phase": "2", "share.term": "7 7 9 0 0 0 0 0",
+	})
+	expectFields(t, "hello", got[1], map[string]string{
+		"seal.status": "1", "slots.term": "7", "slots.number": "8", "slots.phase": "1", "share.term": "6", "share.open": "1", "share.flushed": "0",
+		"share.leaving": "1", "share.dropped": "0", "share.order": "5", "share.weight": "30 70 0 0 0 0 0 0",
+		"traffic.taken": "11", "traffic.bytes": "12", "traffic.passed": "13", "traffic.corrected": "14", "traffic.passed_in": "15",
+		"traffic.duplicates": "16", "traffic.unknown": "17", "traffic.foreign": "18",
+	})
+}
+
 // sealedSync is a SYNC from member 1 with these parts.
 func sealedSync(body []byte) []byte {
 	h := header()
