@@ -57,6 +57,7 @@ func (b *builder) build() {
 	b.sync()
 	b.members()
 	b.addresses()
+	b.sharing()
 	b.monitors()
 	b.routing()
 }
@@ -65,14 +66,6 @@ func (b *builder) required(path string, s scalar, wayOut string) {
 	if !s.set {
 		b.at(b.raw.Line, path, wayOut, "missing")
 	}
-}
-
-func (b *builder) mode(s scalar) Mode {
-	if strings.HasPrefix(s.text, "load-sharing") {
-		b.add(s, "write ha", "load sharing is not available in this version")
-		return ModeHA
-	}
-	return choice(b, s, ModeHA, ModeHA)
 }
 
 func (b *builder) keyFile(s scalar) string {

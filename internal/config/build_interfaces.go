@@ -128,6 +128,12 @@ func (b *builder) ungated(path string, role Role, r rawInterface) {
 // vmac is the MAC that answers on an interface, its group octet 0; nil if it answers with the members' own.
 func (b *builder) vmac(slot uint8, s scalar) *[6]byte {
 	derived := &[6]byte{0x02, 0x48, byte(b.c.ID >> 8), byte(b.c.ID), slot, 0}
+	if b.c.LoadSharing != nil && b.c.LoadSharing.Method == MethodMulticast {
+		if s.set && (s.text == "false" || strings.Contains(s.text, ":")) { // refused, see sharedVMAC
+			return nil
+		}
+		derived = b.c.LoadSharing.MulticastMAC
+	}
 	switch {
 	case !s.set && b.c.VMAC, s.text == "true":
 		return derived
@@ -144,7 +150,7 @@ func (b *builder) vmac(slot uint8, s scalar) *[6]byte {
 func (b *builder) vmacs() {
 	seen := make(map[[6]byte]int)
 	for i, iface := range b.c.Interfaces {
-		if iface.VMAC == nil {
+		if iface.VMAC == nil || iface.VMAC[0]&1 != 0 { // a multicast MAC is not learned, and is the same everywhere
 			continue
 		}
 		if first, ok := seen[*iface.VMAC]; ok {

@@ -17,8 +17,12 @@ const (
 // Mode is what the members do together. The zero value is invalid.
 type Mode string
 
-// ModeHA has one ACTIVE member that serves while the others stand by. It is the only mode of this version.
-const ModeHA Mode = "ha"
+const (
+	// ModeHA has one ACTIVE member that serves while the others stand by; the default.
+	ModeHA Mode = "ha"
+	// ModeLoadSharing lets every member carry a share of the traffic; see LoadSharing.
+	ModeLoadSharing Mode = "load-sharing"
+)
 
 // Recovery says who serves after the better member has come back. The zero value is invalid.
 type Recovery string
@@ -79,7 +83,7 @@ const (
 type Cluster struct {
 	ID       uint16   // 1..65535, the same on all members, different from every other cluster on the same segments
 	Name     string   // letters, digits, '-', '_', '.'; at most 32
-	Mode     Mode     // always ModeHA
+	Mode     Mode     // ha or load-sharing
 	Recovery Recovery // who serves after a recovery
 	KeyFile  string   // absolute path, or relative to the directory of cluster.yaml (Load makes it absolute)
 	Profile  Profile  // where the timers' defaults come from
@@ -98,6 +102,8 @@ type Cluster struct {
 	Monitors []Monitor // in file order, names unique
 	Routing  Routing   // commands around a change of the serving member
 	Sync     Sync      // state synchronisation
+
+	LoadSharing *LoadSharing // nil unless Mode is ModeLoadSharing
 
 	Notify   Notify     // member-local
 	Metrics  Metrics    // member-local
@@ -162,7 +168,7 @@ type Interface struct {
 	Role        Role         //
 	VIPs        []VIP        // none unless Role.Gated
 	ProxyARP    []netip.Addr // answered and announced like VIPs, but not local to the members
-	VMAC        *[6]byte     // MAC that answers, group byte 0; nil: this interface answers with the member's own
+	VMAC        *[6]byte     // MAC that answers, group byte 0, in load sharing by multicast a multicast MAC; nil: this interface answers with the member's own
 	LinkLocal   netip.Addr   // virtual fe80:: address; the zero Addr: none
 	RouterAdv   *RouterAdv   // nil: no router advertisements
 	Neighbours  []netip.Addr // probe targets that tell whose fault a silent segment is

@@ -63,6 +63,7 @@ func Diff(old, new *Cluster) (live, refused []Change) {
 	d.live("sync.zones", zonesText(old.Sync.Zones), zonesText(new.Sync.Zones))
 	d.live("sync.tcp-loose", old.Sync.TCPLoose, new.Sync.TCPLoose)
 	d.live("sync.full-sync-rate", old.Sync.FullSyncRate, new.Sync.FullSyncRate)
+	d.sharing(old, new)
 	d.refuse("sync.buffer", SizeText(old.Sync.Buffer), SizeText(new.Sync.Buffer), whyLocal)
 	d.live("notify.journald", old.Notify.Journald, new.Notify.Journald)
 	d.live("notify.syslog", receivers(old.Notify.Syslog), receivers(new.Notify.Syslog))
@@ -73,6 +74,22 @@ func Diff(old, new *Cluster) (live, refused []Change) {
 	d.refuse("pin-dir", old.PinDir, new.PinDir, whyName)
 	d.live("log-level", old.LogLevel, new.LogLevel)
 	return d.can, d.cannot
+}
+
+// sharing compares the sections of two clusters that both share the load; a change of the mode says the rest.
+func (d *differ) sharing(old, new *Cluster) {
+	a, b := old.LoadSharing, new.LoadSharing
+	if a == nil || b == nil {
+		return
+	}
+	d.refuse("load-sharing.method", a.Method, b.Method, whyCluster)
+	d.refuse("load-sharing.key", a.Key, b.Key, whyCluster)
+	d.refuse("load-sharing.snat-ports", a.SNATPorts, b.SNATPorts, whyCluster)
+	d.refuse("load-sharing.multicast-mac", mac(a.MulticastMAC), mac(b.MulticastMAC), whyCluster)
+	d.live("load-sharing.weights", old.weightsText(), new.weightsText())
+	d.live("load-sharing.published", prefixes(a.Published), prefixes(b.Published))
+	d.live("load-sharing.adaptive", a.Adaptive, b.Adaptive)
+	d.live("load-sharing.block-new-at-risk", a.BlockNew, b.BlockNew)
 }
 
 type differ struct{ can, cannot []Change }
@@ -243,6 +260,17 @@ func addrs(a []netip.Addr) string {
 	words := make([]string, len(a))
 	for i, x := range slices.SortedFunc(slices.Values(a), netip.Addr.Compare) {
 		words[i] = x.String()
+	}
+	return strings.Join(words, ", ")
+}
+
+func prefixes(all []netip.Prefix) string {
+	words := make([]string, len(all))
+	for i, p := range all {
+		words[i] = p.String()
+		if p.IsSingleIP() {
+			words[i] = p.Addr().String()
+		}
 	}
 	return strings.Join(words, ", ")
 }

@@ -88,6 +88,7 @@ func TestDiff(t *testing.T) {
 		{"sync buffer", "id: 7", "id: 7\nsync: {buffer: 64MiB}", "", "sync.buffer: 32MiB -> 64MiB", true},
 		{"paths", "id: 7", "id: 7\npin-dir: /sys/fs/bpf/x\nstate-dir: /x\ncontrol: {socket: /x/s}", "",
 			"control.socket: /run/holdfast/control.sock -> /x/s; state-dir: /var/lib/holdfast -> /x; pin-dir: /sys/fs/bpf/holdfast/{cluster}-{member} -> /sys/fs/bpf/x", true},
+		{"mode", "id: 7", "id: 7\nmode: load-sharing", "", "mode: ha -> load-sharing", false},
 	} {
 		t.Run(k.name, func(t *testing.T) {
 			var other *Cluster

@@ -36,7 +36,9 @@ func (c *Cluster) Digest() [32]byte {
 		Monitors   []Monitor `json:",omitzero"`
 		Routing    *Routing  `json:",omitzero"`
 		Sync       *Sync     `json:",omitzero"`
-	}{c.ID, c.Name, c.Mode, c.Recovery, c.Timers, c.Flap, c.Devices, c.Attach, c.CCP, nil, slices.Clone(c.Interfaces), c.Trunks, c.Groups, c.Monitors, c.Routing.used(), c.Sync.shared(len(c.SyncInterfaces()) > 0)}
+
+		LoadSharing *LoadSharing `json:",omitzero"`
+	}{c.ID, c.Name, c.Mode, c.Recovery, c.Timers, c.Flap, c.Devices, c.Attach, c.CCP, nil, slices.Clone(c.Interfaces), c.Trunks, c.Groups, c.Monitors, c.Routing.used(), c.Sync.shared(len(c.SyncInterfaces()) > 0), c.LoadSharing}
 	for _, m := range c.Members {
 		canonical.Members = append(canonical.Members, member{m.Name, m.Interfaces})
 	}

@@ -27,12 +27,15 @@ type rawFile struct {
 	Monitors   []rawMonitor   `yaml:"monitors"`
 	Routing    rawRouting     `yaml:"routing"`
 	Sync       rawSync        `yaml:"sync"`
-	Notify     rawNotify      `yaml:"notify"`
-	Metrics    rawMetrics     `yaml:"metrics"`
-	Control    rawControl     `yaml:"control"`
-	StateDir   scalar         `yaml:"state-dir"`
-	PinDir     scalar         `yaml:"pin-dir"`
-	LogLevel   scalar         `yaml:"log-level"`
+
+	LoadSharing rawLoadSharing `yaml:"load-sharing"`
+
+	Notify   rawNotify  `yaml:"notify"`
+	Metrics  rawMetrics `yaml:"metrics"`
+	Control  rawControl `yaml:"control"`
+	StateDir scalar     `yaml:"state-dir"`
+	PinDir   scalar     `yaml:"pin-dir"`
+	LogLevel scalar     `yaml:"log-level"`
 }
 
 type rawTimers struct {
@@ -119,6 +122,19 @@ type rawSync struct {
 	TCPLoose     scalar            `yaml:"tcp-loose"`
 	FullSyncRate scalar            `yaml:"full-sync-rate"`
 	Buffer       scalar            `yaml:"buffer"`
+}
+
+type rawLoadSharing struct {
+	Line int
+
+	Method       scalar            `yaml:"method"`
+	Key          scalar            `yaml:"key"`
+	Weights      map[string]scalar `yaml:"weights"`
+	SNATPorts    scalar            `yaml:"snat-ports"`
+	Published    []scalar          `yaml:"published"`
+	Adaptive     scalar            `yaml:"adaptive"`
+	BlockNew     scalar            `yaml:"block-new-at-risk"`
+	MulticastMAC scalar            `yaml:"multicast-mac"`
 }
 
 type rawMetrics struct {

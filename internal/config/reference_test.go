@@ -40,7 +40,11 @@ func TestReferenceShowsDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines, n := strings.Split(reference(t), "\n"), 0
+	inSharing := false
 	for i, line := range lines {
+		if inSharing = line == "# load-sharing:" || inSharing && line != ""; inSharing {
+			continue // of another mode, see TestReferenceShowsDefaultsOfSharing
+		}
 		if strings.Contains(line, "overrides metrics.listen") || strings.Contains(line, "search: [example.net]") ||
 			strings.Contains(line, "# an example") {
 			continue // examples of keys that have no default
@@ -66,6 +70,35 @@ func TestReferenceShowsDefaults(t *testing.T) {
 	}
 	if plain.Digest() != full.Digest() {
 		t.Error("writing the defaults out changed the digest")
+	}
+}
+
+// TestReferenceShowsDefaultsOfSharing does the same with the section that only mode load-sharing has.
+func TestReferenceShowsDefaultsOfSharing(t *testing.T) {
+	text := strings.Replace(reference(t), "\nmode: ha\n", "\nmode: load-sharing\n", 1)
+	plain, err := Parse(referencePath, []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, section, found := strings.Cut(text, "\n# load-sharing:\n")
+	section, after, _ := strings.Cut(section, "\n\n")
+	lines, n := []string{before, "load-sharing:"}, 0
+	for line := range strings.Lines(section + "\n") {
+		line = strings.TrimSuffix(line, "\n")
+		if m := nestedKey.FindStringSubmatch(line); m != nil && !strings.Contains(line, "# an example") && knownKey(m[2]) {
+			lines = append(lines, m[1]+m[2])
+			n++
+		}
+	}
+	if !found || n < 5 {
+		t.Fatalf("found the section: %v, with %d keys that have a default", found, n)
+	}
+	full, err := Parse(referencePath, []byte(strings.Join(append(lines, after), "\n")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(plain, full) || plain.Digest() != full.Digest() {
+		t.Errorf("commented values are not the defaults: %+v, %+v", plain.LoadSharing, full.LoadSharing)
 	}
 }
 
