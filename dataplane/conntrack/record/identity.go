@@ -18,15 +18,28 @@ type Identity struct {
 }
 
 // Bucket returns the bucket of a Tally that the entry belongs to, 0..Buckets-1.
-func (i Identity) Bucket() int { return int(i.Key >> 54) }
+func (i Identity) Bucket() int { return int(i.Key >> bucketShift) }
 
 // Hasher computes identities. It is not changed by use: goroutines may share one.
-type Hasher struct{ k0, k1 uint64 }
+type Hasher struct {
+	k0, k1 uint64
+	bucket func(Tuple) uint16 // nil: buckets by the hash alone
+}
 
 // NewHasher makes a Hasher; members that compare tallies must have the same key.
 func NewHasher(key [16]byte) *Hasher {
 	return &Hasher{k0: binary.LittleEndian.Uint64(key[:8]), k1: binary.LittleEndian.Uint64(key[8:])}
 }
+
+// ByBucket returns a Hasher that puts each connection into the bucket that of returns for its original tuple, below Buckets, instead of one
+// that the hash chooses: the slot of load sharing, so that what one member takes are whole buckets. Prints follow the keys. Expectations,
+// which no Tally counts, stay where they are. Members that compare tallies must have the same function; goroutines may call it at once.
+func (h *Hasher) ByBucket(of func(Tuple) uint16) *Hasher {
+	return &Hasher{k0: h.k0, k1: h.k1, bucket: of}
+}
+
+// bucketShift is where the bucket begins in a key.
+const bucketShift = 54
 
 // Identify computes the identity of a record of table 1 or 2, whatever its op. It reads no more than it needs and is no substitute for
 // Checker. Errors are Refusals.
@@ -45,6 +58,9 @@ func (h *Hasher) identify(r Record, p *pair) Identity {
 	s.word(uint64(r.Table) | uint64(r.Family)<<8 | uint64(p.orig.proto)<<16 | uint64(p.orig.icmpType)<<24 | uint64(p.orig.icmpCode)<<32)
 	n := 1 + p.orig.hash(&s, r.Family)
 	key := s.sum(n)
+	if h.bucket != nil && r.Table == TableConnections {
+		key = key&(1<<bucketShift-1) | uint64(h.bucket(p.orig.public(r.Family)))<<bucketShift
+	}
 	s = newSip(h.k0, h.k1)
 	s.word(key)
 	n = 1 + p.reply.hash(&s, r.Family)

@@ -74,6 +74,27 @@ func TestIdentityTells(t *testing.T) {
 	}
 }
 
+// TestIdentityByBucket: a connection is in the bucket that the function says for its original tuple, whatever is translated; the rest of its
+// key still tells it from others there.
+func TestIdentityByBucket(t *testing.T) {
+	plain := NewHasher([16]byte{1})
+	var asked Tuple
+	h := plain.ByBucket(func(o Tuple) uint16 { asked = o; return o.SrcPort % Buckets })
+	seen := map[uint64]bool{}
+	for port := range uint16(3 * Buckets) {
+		r := connection(6, "10.1.0.2", "10.2.0.2", port, 22, "10.2.0.2", "10.2.0.100")
+		got, err := h.Identify(r)
+		before, _ := plain.Identify(r)
+		if err != nil || got.Bucket() != int(port%Buckets) || got.Key<<10 != before.Key<<10 || got.Print == before.Print || seen[got.Key] {
+			t.Fatalf("port %d: %+v (%v), without the function %+v", port, got, err, before)
+		}
+		seen[got.Key] = true
+	}
+	if want := (Tuple{Src: netip.MustParseAddr("10.1.0.2"), Dst: netip.MustParseAddr("10.2.0.2"), Proto: 6, SrcPort: 3*Buckets - 1, DstPort: 22}); asked != want {
+		t.Errorf("asked for %+v, want %+v", asked, want)
+	}
+}
+
 func TestTuples(t *testing.T) {
 	r := connection(1, "10.1.0.2", "10.1.0.100", 7, 0, "10.2.0.2", "10.2.0.100")
 	o, err := Original(r)
