@@ -85,7 +85,7 @@ func TestIdentityByBucket(t *testing.T) {
 		r := connection(6, "10.1.0.2", "10.2.0.2", port, 22, "10.2.0.2", "10.2.0.100")
 		got, err := h.Identify(r)
 		before, _ := plain.Identify(r)
-		if err != nil || got.Bucket() != int(port%Buckets) || got.Key<<10 != before.Key<<10 || got.Print == before.Print || seen[got.Key] {
+		if err != nil || got.Bucket() != int(port%Buckets) || got.Key<<10 != before.Key<<10 || (got.Print == before.Print) != (got.Key == before.Key) || seen[got.Key] {
 			t.Fatalf("port %d: %+v (%v), without the function %+v", port, got, err, before)
 		}
 		seen[got.Key] = true
