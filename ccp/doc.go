@@ -184,9 +184,11 @@
 // A list of TLVs, as in a HELLO, of which one is known:
 //
 //	1 table         term, number [4]byte each, phase [1]byte: 1 prepare, 2 commit; for each member the term under which it may hold
-//	                its share [4]byte, 0: it may not; for each of the 1024 slots [1]byte: bits 0-2 the member that takes it, bits 3-5
-//	                the one that is to take it next, 64 it moves from one to the other, 128 nobody takes it
+//	                its share [4]byte, 0: it may not; secret of the hash that sorts packets into slots [16]byte, never 0; for each of the
+//	                1024 slots [1]byte: bits 0-2 the member that takes it, bits 3-5 the one that is to take it next, 64 it moves from one
+//	                to the other, 128 nobody takes it
 //
+// The secret of the hash is drawn by the first leader and goes with the table from then on: a rotation of cluster keys moves no traffic.
 // Tables are ordered by term, number and phase. A member takes only newer ones than its own, from a sender that its own gate's fence
 // does not contradict: the table's term, or that of the member's own share in it, is no lower than the fence's.
 //

@@ -48,6 +48,9 @@ type Slots struct {
 	SlotVersion
 	// Share is for each member the term under which it may hold its share of the traffic, 0 for a member that may not.
 	Share [MaxMembers]uint32
+	// Key is the secret of the hash that sorts packets into slots: it lives as long as the cluster does, whatever becomes of cluster keys,
+	// so that a rotation moves nothing. Never all zero.
+	Key [16]byte
 	// Entry is for each slot: its taker in bits 0-2, the one that is to take it next in bits 3-5, 64 if it moves from one to the other,
 	// 128 if nobody takes it.
 	Entry [SlotCount]byte
@@ -86,7 +89,7 @@ const tlvTable = 1
 // Lengths of the values of this version. Values may grow at their end.
 const (
 	slotVersionLen = 4 + 4 + 1
-	tableLen       = slotVersionLen + MaxMembers*4 + SlotCount
+	tableLen       = slotVersionLen + MaxMembers*4 + 16 + SlotCount
 	shareLen       = slotVersionLen + 4 + 1 + 8 + MaxMembers*2
 	trafficLen     = 8 * 8
 
@@ -103,6 +106,7 @@ func (s *Slots) Append(b []byte) []byte {
 	for _, term := range s.Share {
 		b = binary.BigEndian.AppendUint32(b, term)
 	}
+	b = append(b, s.Key[:]...)
 	return endTLV(append(b, s.Entry[:]...), at)
 }
 
@@ -128,9 +132,10 @@ func ParseSlots(body []byte) (Slots, error) {
 			for i := range s.Share {
 				s.Share[i] = r.u32()
 			}
+			copy(s.Key[:], r.take(len(s.Key)))
 			copy(s.Entry[:], r)
-			if s.Term == 0 || s.Phase < SlotsPrepare || s.Phase > SlotsCommit {
-				return Slots{}, fmt.Errorf("slots: %w: table of term %d, %v", ErrMalformed, s.Term, s.Phase)
+			if s.Term == 0 || s.Key == ([16]byte{}) || s.Phase < SlotsPrepare || s.Phase > SlotsCommit {
+				return Slots{}, fmt.Errorf("slots: %w: table of term %d, %v, or without a key", ErrMalformed, s.Term, s.Phase)
 			}
 		}
 		body = rest

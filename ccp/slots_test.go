@@ -16,6 +16,9 @@ func fullSlots() Slots {
 	for i := range s.Share {
 		s.Share[i] = uint32(0x11121310 + i)
 	}
+	for i := range s.Key {
+		s.Key[i] = byte(0x20 + i)
+	}
 	for i := range s.Entry {
 		s.Entry[i] = byte(i*7 + i>>8)
 	}
@@ -26,8 +29,9 @@ func TestSlotsGolden(t *testing.T) {
 	s := fullSlots()
 	b := s.Append(nil)
 	want := append(unhex(t, `
-		0001 0429 01020304 05060708 01
-		11121310 11121311 11121312 11121313 11121314 11121315 11121316 11121317`), s.Entry[:]...)
+		0001 0439 01020304 05060708 01
+		11121310 11121311 11121312 11121313 11121314 11121315 11121316 11121317
+		202122232425262728292a2b2c2d2e2f`), s.Entry[:]...)
 	if !bytes.Equal(b, want) {
 		t.Fatalf("encoded\n%x\nwant\n%x", b, want)
 	}
@@ -52,21 +56,23 @@ func TestSlotsGolden(t *testing.T) {
 func TestParseSlotsSkipsAndRefuses(t *testing.T) {
 	s := fullSlots()
 	hex := fmt.Sprintf("%x", s.Append(nil))
-	body := strings.Repeat("00", MaxMembers*4+SlotCount)
+	terms, key, entries := strings.Repeat("00", MaxMembers*4), strings.Repeat("11", 16), strings.Repeat("00", SlotCount)
+	body := terms + key + entries
 	for _, tc := range []struct {
 		name, body string
 		taken      bool
 	}{
 		{"an unknown TLV before", "7fff 0002 abcd" + hex, true},
-		{"a value that has grown", "0001 042b" + hex[8:] + "abcd", true},
+		{"a value that has grown", "0001 043b" + hex[8:] + "abcd", true},
 		{"nothing", "", false},
 		{"padding only", "00000000", false},
 		{"an unknown TLV alone", "7fff 0002 abcd", false},
-		{"cut short", "0001 0428" + hex[8:len(hex)-2], false},
+		{"cut short", "0001 0438" + hex[8:len(hex)-2], false},
 		{"over the end", hex[:len(hex)-2], false},
-		{"no term", "0001 0429 00000000 00000001 01" + body, false},
-		{"no phase", "0001 0429 00000001 00000001 00" + body, false},
-		{"a phase of another version", "0001 0429 00000001 00000001 03" + body, false},
+		{"no term", "0001 0439 00000000 00000001 01" + body, false},
+		{"no key", "0001 0439 00000001 00000001 01" + terms + strings.Repeat("00", 16) + entries, false},
+		{"no phase", "0001 0439 00000001 00000001 00" + body, false},
+		{"a phase of another version", "0001 0439 00000001 00000001 03" + body, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			got, err := ParseSlots(unhex(t, tc.body))

@@ -393,6 +393,7 @@ for _, name in ipairs(traffic) do field("traffic." .. name, "uint64", "Traffic "
 field("slots.term", "uint32", "Table term")
 field("slots.number", "uint32", "Table number")
 field("slots.phase", "uint8", "Table phase", base.DEC, phases)
+field("slots.key", "bytes", "Secret of the hash")
 field("slots.entries", "bytes", "Slots")
 field("share.term", "uint32", "Share term")
 for i, name in ipairs({ "open", "flushed", "leaving", "dropped" }) do field("share." .. name, "bool", "Share " .. name, 8, nil, 2 ^ (i - 1)) end
@@ -737,7 +738,7 @@ local function slots(body, tree)
   while body:len() - at >= 4 do
     local typ, n = body(at, 2):uint(), body(at + 2, 2):uint()
     if typ == 0 then return end
-    if body:len() - at - 4 < n or (typ == 1 and n < 1065) then
+    if body:len() - at - 4 < n or (typ == 1 and n < 1081) then
       tree:add_proto_expert_info(malformed, "TLV " .. typ .. " is malformed")
       return
     end
@@ -747,7 +748,8 @@ local function slots(body, tree)
       sub:append_text(" 1: table")
       add_fields(sub, v, { { "slots.term", 4 }, { "slots.number", 4 }, { "slots.phase", 1 } })
       for i = 0, 7 do sub:add(f["share.term"], v(9 + 4 * i, 4)):append_text(" of member " .. i) end
-      sub:add(f["slots.entries"], v(41, 1024))
+      sub:add(f["slots.key"], v(41, 16))
+      sub:add(f["slots.entries"], v(57, 1024))
     else
       tree:add(f["tlv.unknown"], body(at, 4 + n)):append_text(" (type " .. typ .. ")")
     end

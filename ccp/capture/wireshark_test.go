@@ -162,7 +162,7 @@ func TestWiresharkOpensHello(t *testing.T) {
 func TestWiresharkOpensSlots(t *testing.T) {
 	h := header()
 	h.Type = ccp.TypeSlots
-	table := ccp.Slots{SlotVersion: ccp.SlotVersion{Term: 7, Number: 8, Phase: ccp.SlotsCommit}, Share: [8]uint32{7, 7, 9}}
+	table := ccp.Slots{SlotVersion: ccp.SlotVersion{Term: 7, Number: 8, Phase: ccp.SlotsCommit}, Share: [8]uint32{7, 7, 9}, Key: [16]byte{0xab}}
 	table.Entry[0] = 0x51
 	frame := ccp.NewSealer(key, 1, cluster, 1, h.Incarnation).Seal(nil, h, table.Append([]byte{0}))
 	hello := sampleHello()
@@ -175,6 +175,7 @@ func TestWiresharkOpensSlots(t *testing.T) {
 	got := dissect(t, [][]byte{ether(frame), ether(told)}, "-o", fmt.Sprintf("holdfast.key:%x", key[:]))
 	expectFields(t, "slots", got[0], map[string]string{
 		"type": "19", "seal.status": "1", "slots.term": "7", "slots.number": "8", "slots.phase": "2", "share.term": "7 7 9 0 0 0 0 0",
+		"slots.key": "ab:" + strings.Repeat("00:", 14) + "00",
 	})
 	expectFields(t, "hello", got[1], map[string]string{
 		"seal.status": "1", "slots.term": "7", "slots.number": "8", "slots.phase": "1", "share.term": "6", "share.open": "1", "share.flushed": "0",
