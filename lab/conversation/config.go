@@ -23,6 +23,8 @@ const (
 	Stream   Kind = "stream"
 	Ping     Kind = "ping"
 	FTP      Kind = "ftp"
+	Web      Kind = "web"
+	Large    Kind = "large"
 )
 
 // kind is what is usual for a kind.
@@ -41,11 +43,18 @@ var kinds = map[Kind]kind{
 	OneWay:   {port: 5001, every: 20 * time.Millisecond},
 	Stream:   {port: 5002, every: 20 * time.Millisecond},
 	Ping:     {every: 20 * time.Millisecond},
+	Web:      {port: 8080, every: 250 * time.Millisecond, size: 8000},
+	Large:    {port: 5003, every: 50 * time.Millisecond},
 	FTP:      {port: 21, size: 500_000, over: 300 * time.Millisecond, hold: 300 * time.Millisecond},
 }
 
 // Kinds lists the kinds' names.
 func Kinds() []string {
+	return append(Connected(), string(Web), string(Large))
+}
+
+// Connected lists the kinds that are one connection for as long as they run, all of them of packets that are whole.
+func Connected() []string {
 	return []string{string(SSH), string(Download), string(UDP), string(OneWay), string(Stream), string(Ping), string(FTP)}
 }
 
@@ -61,11 +70,11 @@ type Config struct {
 	// To is where the client turns to; not valid: to the server's own address. With a DNAT rule it is the gateway's. A port of 0
 	// is the server's.
 	To netip.AddrPort
-	// Port is the server's port: 22 for ssh, 80 for download, 21 for ftp, 5000 to 5002 for the datagrams.
+	// Port is the server's port: 22 for ssh, 80 for download, 8080 for web, 21 for ftp, 5000 to 5003 for the datagrams.
 	Port uint16
-	// Every is the time between two messages or datagrams: 20 ms.
+	// Every is the time between two messages or datagrams, 20 ms (50 ms of kind large), or two connections of kind web, 250 ms.
 	Every time.Duration
-	// Size is how many bytes a download has (1 GiB) or a file of ftp's (500 kB), Over about how long it takes (20 s, 300 ms).
+	// Size is how many bytes a download has (1 GiB), a file of ftp's (500 kB) or a page of web's (8 kB), Over about how long it takes (20 s, 300 ms).
 	Size int64
 	Over time.Duration
 	// Hold is how long ftp waits before it opens a data connection that was agreed on: 300 ms.

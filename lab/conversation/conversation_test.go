@@ -57,14 +57,15 @@ func (s stand) on(t *testing.T, args ...string) {
 	}
 }
 
-func (s stand) everything() []Config {
+func (s stand) everything(kinds ...string) []Config {
 	vip4, vip6 := netip.MustParseAddr("10.1.0.1"), netip.MustParseAddr("fd00:0:0:1::1")
 	var out []Config
 	add := func(c Config) {
 		c.Size, c.Over, c.Hold = 400_000, 200*time.Millisecond, 50*time.Millisecond
 		out = append(out, c)
 	}
-	for _, k := range []Kind{SSH, Download, UDP, OneWay, Stream, Ping, FTP} {
+	for _, name := range kinds {
+		k := Kind(name)
 		for _, family := range []int{4, 6} {
 			add(Config{Kind: k, Family: family, Client: s.client, Server: s.server})
 			add(Config{Kind: k, Family: family, Client: s.server, Server: s.client}) // as the gateway's address
@@ -113,7 +114,7 @@ func TestEveryKindLives(t *testing.T) {
 		t.Fatal(err)
 	}
 	begun := time.Now()
-	g := begin(t, s.everything())
+	g := begin(t, s.everything(append(Connected(), string(Large))...))
 	if err := ruleset.Load(s.gateway, ruleset.CloseNew); err != nil {
 		t.Fatal(err)
 	}
@@ -149,11 +150,48 @@ func TestEveryKindLives(t *testing.T) {
 	}
 }
 
+// TestShortConnections opens connections of kind web one after the other, and counts those that a gateway does not let through.
+func TestShortConnections(t *testing.T) {
+	s := build(t)
+	configs := s.everything(string(Web))
+	for i := range configs {
+		configs[i].Every, configs[i].Size = 10*time.Millisecond, 50_000
+	}
+	g := begin(t, configs)
+	pages := func(k int) func() bool {
+		return func() bool {
+			for _, r := range g.Window(time.Now(), time.Now()) {
+				if r.Exchanges < k {
+					return false
+				}
+			}
+			return true
+		}
+	}
+	await(t, 10*time.Second, pages(20))
+	if err := ruleset.Load(s.gateway, ruleset.CloseNew); err != nil {
+		t.Fatal(err)
+	}
+	await(t, 10*time.Second, func() bool {
+		for _, r := range g.Window(time.Now(), time.Now()) {
+			if r.Lost == 0 {
+				return false
+			}
+		}
+		return true
+	})
+	for _, r := range g.Window(time.Now(), time.Now()) {
+		if r.Exchanges < 20 || r.Lost == 0 || r.Broken || !r.From.IsValid() || r.Bytes < 20*50_000 {
+			t.Errorf("%+v", r)
+		}
+	}
+}
+
 // TestForgottenConnectionsDie empties the gateway's table: nothing may live on that has no entry, or the laboratory proves nothing.
 // One-way datagrams that are not translated need none.
 func TestForgottenConnectionsDie(t *testing.T) {
 	s := build(t)
-	configs := s.everything()
+	configs := s.everything(Kinds()...)
 	for i := range configs {
 		if configs[i].Kind == Download {
 			configs[i].Size, configs[i].Over = 1<<30, time.Minute

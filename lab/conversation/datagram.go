@@ -61,13 +61,13 @@ func (g *Group) serveUDP(c Config) (io.Closer, error) {
 }
 
 func (s *udpServer) read(ctx context.Context) {
-	b := make([]byte, 2048)
+	b := make([]byte, largeLen+1)
 	for {
 		n, from, err := s.conn.ReadFromUDPAddrPort(b)
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
-		if err != nil || n != dataLen {
+		if err != nil || n != s.length() || s.kind == Large && !whole(b[:n]) {
 			continue // an ICMP error of a fault, or a stranger
 		}
 		from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
@@ -83,6 +83,14 @@ func (s *udpServer) read(ctx context.Context) {
 			_, _ = s.conn.WriteToUDPAddrPort(b[:n], from) // the client counts what does not come
 		}
 	}
+}
+
+// length is how long the datagrams of its kind are.
+func (s *udpServer) length() int {
+	if s.kind == Large {
+		return largeLen
+	}
+	return dataLen
 }
 
 // stream sends datagrams to where the client's first one came from.
@@ -139,6 +147,7 @@ func (t *talk) datagrams(ctx context.Context) error {
 		return err
 	})
 	if err == nil {
+		t.ends(conn.LocalAddr())
 		err = t.keep(conn)
 	}
 	if err != nil {
@@ -167,13 +176,13 @@ func (t *talk) datagrams(ctx context.Context) error {
 
 // listen reads what comes back until the socket is closed.
 func (t *talk) listen(conn net.Conn) {
-	b := make([]byte, 2048)
+	b := make([]byte, largeLen+1)
 	for {
 		n, err := conn.Read(b)
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
-		if err == nil && n == dataLen && binary.BigEndian.Uint32(b[offID:]) == t.id {
+		if err == nil && (n == dataLen || n == largeLen && whole(b[:n])) && binary.BigEndian.Uint32(b[offID:]) == t.id {
 			t.took(b[:n])
 		}
 	}

@@ -52,7 +52,7 @@ func Start(ctx context.Context, configs []Config) (*Group, error) {
 		if err != nil {
 			return nil, errors.Join(err, g.Stop())
 		}
-		t := &talk{Config: c, id: uint32(i), progress: progress{name: c.Name, kind: c.Kind}, open: map[io.Closer]struct{}{}}
+		t := &talk{Config: c, id: uint32(i), progress: progress{name: c.Name, kind: c.Kind, to: c.To}, open: map[io.Closer]struct{}{}}
 		g.talks, g.sinks = append(g.talks, t), append(g.sinks, t)
 	}
 	for _, t := range g.talks {
@@ -60,9 +60,10 @@ func Start(ctx context.Context, configs []Config) (*Group, error) {
 			return nil, errors.Join(fmt.Errorf("conversation %s: its server: %w", t.Name, err), g.Stop())
 		}
 	}
-	for _, t := range g.talks {
+	for i, t := range g.talks {
 		context.AfterFunc(ctx, t.end)
 		g.tasks.Go(func() {
+			pause(ctx, t.Every*time.Duration(i)/time.Duration(len(g.talks)))
 			if err := t.run(ctx); err != nil && ctx.Err() == nil {
 				t.die(err.Error())
 			}
@@ -78,7 +79,8 @@ func (g *Group) serve(c Config) (err error) {
 		return nil
 	}
 	start := map[Kind]func(Config) (io.Closer, error){
-		SSH: serveTCP(echo), Download: serveTCP(upload), FTP: serveFTP, UDP: g.serveUDP, OneWay: g.serveUDP, Stream: g.serveUDP,
+		SSH: serveTCP(echo), Download: serveTCP(upload), FTP: serveFTP, Web: serveTCP(page),
+		UDP: g.serveUDP, OneWay: g.serveUDP, Stream: g.serveUDP, Large: g.serveUDP,
 	}
 	server, err := start[c.Kind](c)
 	if err == nil {
@@ -97,9 +99,21 @@ func (t *talk) run(ctx context.Context) error {
 		return t.transfer(ctx)
 	case Ping:
 		return t.ping(ctx)
+	case Web:
+		return t.browse(ctx)
+	case Large:
+		return t.fragments(ctx)
 	default:
 		return t.datagrams(ctx)
 	}
+}
+
+// leave closes something that was kept.
+func (t *talk) leave(c io.Closer) {
+	t.guard.Lock()
+	defer t.guard.Unlock()
+	delete(t.open, c)
+	_ = c.Close() // the other end tells what it is worth
 }
 
 // keep notes something to be closed at the end.
@@ -136,7 +150,15 @@ func (t *talk) dial(ctx context.Context) (conn net.Conn, err error) {
 	if err != nil {
 		return nil, err
 	}
+	t.ends(conn.LocalAddr())
 	return conn, t.keep(conn)
+}
+
+// ends notes the client's address and port.
+func (t *talk) ends(local net.Addr) {
+	if from, err := netip.ParseAddrPort(local.String()); err == nil {
+		t.between(from)
+	}
 }
 
 // Begun tells whether every conversation has had an exchange or is dead.

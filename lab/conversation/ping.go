@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 )
@@ -52,6 +53,7 @@ func (t *talk) ping(ctx context.Context) error {
 		return fmt.Errorf("ICMP socket: %w", err)
 	}
 	id := echoID()
+	t.between(netip.AddrPortFrom(t.from(), id))
 	var reading sync.WaitGroup
 	defer reading.Wait()
 	reading.Go(func() { t.replies(conn, reply, id) })

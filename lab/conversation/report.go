@@ -3,6 +3,7 @@
 package conversation
 
 import (
+	"net/netip"
 	"sync"
 	"time"
 )
@@ -26,8 +27,13 @@ type Report struct {
 	// brought, over the whole run. What does not come as it was sent ends the conversation.
 	Exchanges int   `json:"exchanges"`
 	Bytes     int64 `json:"bytes,omitempty"`
-	// Lost counts datagrams of the whole run that were sent more than a second ago and have not come back.
+	// Lost counts datagrams of the whole run that were sent more than a second ago and have not come back, and web's connections
+	// that broke or took longer than 2.5 s.
 	Lost int `json:"lost"`
+	// From is the client's end as it sees it itself, of web's latest connection, To where it turned to. A ping's port is its
+	// identity.
+	From netip.AddrPort `json:"from"`
+	To   netip.AddrPort `json:"to"`
 	// Gap is the longest time in the window in which nothing came. It is measured by a program: on a busy machine it includes the
 	// waiting for a CPU, and TCP's own waiting before it sends again.
 	Gap     time.Duration `json:"gap_ns"`
@@ -60,6 +66,8 @@ type progress struct {
 	why       string
 	finished  bool
 	holding   bool
+	broken    int // connections of kind web
+	local, to netip.AddrPort
 	sent      []time.Time // of datagrams by number
 	answered  []bool
 }
@@ -119,6 +127,20 @@ func (p *progress) die(why string) {
 	}
 }
 
+// broke notes that a connection of kind web came to nothing.
+func (p *progress) broke() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.broken++
+}
+
+// between notes the client's end.
+func (p *progress) between(from netip.AddrPort) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.local = from
+}
+
 func (p *progress) finish() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -131,7 +153,7 @@ func (p *progress) report(from, to time.Time) Report {
 	defer p.mu.Unlock()
 	r := Report{
 		Name: p.name, Kind: p.kind, Alive: true, Broken: p.why != "", Begun: p.exchanges > 0 || p.bytes > 0, Finished: p.finished, Holding: p.holding,
-		Exchanges: p.exchanges, Bytes: p.bytes, Why: p.why,
+		Exchanges: p.exchanges, Bytes: p.bytes, Why: p.why, Lost: p.broken, From: p.local, To: p.to,
 	}
 	all := p.gaps
 	if !p.last.IsZero() && !p.idle && !p.finished && p.why == "" && to.After(p.last) {

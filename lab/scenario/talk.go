@@ -40,7 +40,7 @@ func (p *parser) talk(w *words) {
 		p.sc.Traffic.Talks = append(p.sc.Traffic.Talks, t)
 		return
 	}
-	for _, name := range conversation.Kinds() {
+	for _, name := range conversation.Connected() {
 		t.Kind = conversation.Kind(name)
 		for _, t.Six = range []bool{false, true} {
 			straight, inside, destined := t, t, t
