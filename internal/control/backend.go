@@ -20,6 +20,10 @@ type Backend interface {
 	// Sync says how state synchronisation is, SyncStats counts what it does.
 	Sync(context.Context) (Sync, error)
 	SyncStats(context.Context) (SyncStats, error)
+	// Load says how the load is shared, LoadDefines what rulesets are told of it, Which where a packet would go; in mode ha they are refused.
+	Load(context.Context) (Load, error)
+	LoadDefines(context.Context) (LoadDefines, error)
+	Which(context.Context, WhichRequest) (Which, error)
 
 	// Failover starts a forced hand-over and returns when it is done or has been refused.
 	Failover(context.Context, FailoverRequest) (Result, error)
@@ -37,6 +41,8 @@ type Backend interface {
 	ResetSync(context.Context) (Result, error)
 	// VerifySync compares this member's connection table with that of one other member, or all, entry by entry.
 	VerifySync(context.Context, SyncVerifyRequest) (SyncVerify, error)
+	// LoadWeight changes a weight of load sharing until the next reload.
+	LoadWeight(context.Context, LoadWeightRequest) (Result, error)
 	// Reload reads cluster.yaml again and applies it if everything in it can change live.
 	Reload(context.Context) (ReloadResult, error)
 	// Stop leaves the cluster gracefully, removes the gate and ends the daemon.

@@ -32,7 +32,7 @@ const (
 )
 
 // waits are the paths of orders that are answered when they have been carried out.
-var waits = map[string]bool{"failover": true, "failover/reset": true, "admin": true, "reload": true, "sync/verify": true, "stop": true, "restart": true}
+var waits = map[string]bool{"failover": true, "failover/reset": true, "admin": true, "reload": true, "sync/verify": true, "load/weight": true, "stop": true, "restart": true}
 
 // Client asks one member. It is a Backend itself. Safe for concurrent use. A call fails when the daemon takes no connection within 3 s,
 // or does not begin to answer within 10 s; within 65 s if it is an order that waits.
@@ -109,6 +109,24 @@ func (c *Client) Sync(ctx context.Context) (v Sync, err error) { return v, c.get
 // SyncStats implements Backend.
 func (c *Client) SyncStats(ctx context.Context) (v SyncStats, err error) {
 	return v, c.get(ctx, "sync/stats", &v)
+}
+
+// Load implements Backend.
+func (c *Client) Load(ctx context.Context) (v Load, err error) { return v, c.get(ctx, "load", &v) }
+
+// LoadDefines implements Backend.
+func (c *Client) LoadDefines(ctx context.Context) (v LoadDefines, err error) {
+	return v, c.get(ctx, "load/defines", &v)
+}
+
+// LoadWeight implements Backend.
+func (c *Client) LoadWeight(ctx context.Context, r LoadWeightRequest) (v Result, err error) {
+	return v, c.post(ctx, "load/weight", r, &v)
+}
+
+// Which implements Backend.
+func (c *Client) Which(ctx context.Context, r WhichRequest) (v Which, err error) {
+	return v, c.post(ctx, "load/which", r, &v)
 }
 
 // ResetSync implements Backend.

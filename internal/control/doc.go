@@ -6,7 +6,7 @@
 // member itself is behind Backend. It must not import anything of the module: its types are neither the machine's nor the wire's,
 // the node translates.
 //
-//	GET  /v1/state  interfaces  devices  vips  failovers  history  timers  why  counters  sync  sync/stats
+//	GET  /v1/state  interfaces  devices  vips  failovers  history  timers  why  counters  sync  sync/stats  load  load/defines
 //	GET  /v1/events[?since=SEQ][&run=ID][&follow=1]  newline-delimited JSON, one Event a line
 //	POST /v1/failover            FailoverRequest   move the gateway
 //	POST /v1/failover/reset      ResetRequest      forget counter and history
@@ -15,6 +15,8 @@
 //	POST /v1/devices/batch       DevicesRequest    several of these, all or none
 //	POST /v1/freeze              FreezeRequest     stop voluntary moves, or allow them again
 //	POST /v1/sync/verify         SyncVerifyRequest compare connection tables for real
+//	POST /v1/load/weight         LoadWeightRequest change a member's weight until the next reload
+//	POST /v1/load/which          WhichRequest      where would a packet go
 //	POST /v1/sync/reset, /v1/reload, /v1/stop, /v1/restart
 //
 // docs/API.md is the reference for programs in other languages.

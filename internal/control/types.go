@@ -48,7 +48,7 @@ type MemberState struct {
 	Name         string    `json:"name"`
 	Local        bool      `json:"local"`
 	Address      string    `json:"address"` // its first own address on a sync interface, else on the first interface
-	State        string    `json:"state"`   // INIT READY STANDBY ACTIVE ACTIVE(!) DOWN LOST
+	State        string    `json:"state"`   // INIT READY STANDBY ACTIVE ACTIVE(!) ACTIVE(P) ACTIVE(!P) DOWN LOST
 	Reason       string    `json:"reason,omitempty"`
 	Since        time.Time `json:"since"` // when it took this state, as seen here
 	Term         uint32    `json:"term"`  // of its lease; 0 none
@@ -59,6 +59,8 @@ type MemberState struct {
 	NotOK        []NotOK   `json:"not_ok,omitempty"`   // the same with status and reason
 	AgeMs        float64   `json:"age_ms"`             // since it was last heard; 0 for this member
 	LoadPercent  float64   `json:"load_percent"`
+	Pivot        bool      `json:"pivot,omitempty"`         // in load sharing by unicast: it receives everything, and its state has a (P)
+	SharePercent *float64  `json:"share_percent,omitempty"` // in load sharing: of all slots, those that it takes
 	Version      string    `json:"version,omitempty"`
 	Protocol     uint32    `json:"protocol,omitempty"`     // 0: not heard yet
 	Capabilities []string  `json:"capabilities,omitempty"` // what its build offers beyond the protocol's first version

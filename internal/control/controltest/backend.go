@@ -28,6 +28,9 @@ type Backend struct {
 	SyncV       control.Sync
 	SyncStatsV  control.SyncStats
 	SyncVerifyV control.SyncVerify
+	LoadV       control.Load
+	DefinesV    control.LoadDefines
+	WhichV      control.Which
 	Err         error // if set, the answer to everything
 
 	mu       sync.Mutex
@@ -84,6 +87,25 @@ func (b *Backend) Sync(context.Context) (control.Sync, error) { return b.SyncV, 
 
 // SyncStats implements control.Backend.
 func (b *Backend) SyncStats(context.Context) (control.SyncStats, error) { return b.SyncStatsV, b.Err }
+
+// Load implements control.Backend.
+func (b *Backend) Load(context.Context) (control.Load, error) { return b.LoadV, b.Err }
+
+// LoadDefines implements control.Backend.
+func (b *Backend) LoadDefines(context.Context) (control.LoadDefines, error) {
+	return b.DefinesV, b.Err
+}
+
+// LoadWeight implements control.Backend.
+func (b *Backend) LoadWeight(_ context.Context, r control.LoadWeightRequest) (control.Result, error) {
+	return b.did("load weight %s %d reset %t", r.Member, r.Weight, r.Reset)
+}
+
+// Which implements control.Backend.
+func (b *Backend) Which(_ context.Context, r control.WhichRequest) (control.Which, error) {
+	_, err := b.did("which %s %s %d -> %s %d spi %d", r.Protocol, r.Source, r.SourcePort, r.Destination, r.DestinationPort, r.SPI)
+	return b.WhichV, err
+}
 
 // ResetSync implements control.Backend.
 func (b *Backend) ResetSync(context.Context) (control.Result, error) { return b.did("sync reset") }
