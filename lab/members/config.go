@@ -25,6 +25,10 @@ type Options struct {
 	Profile, Recovery, Transport string
 	// Timers are timers that differ from the profile: "hold-down: 1s".
 	Timers map[string]string
+	// Method makes the mode load-sharing, "multicast" or "unicast"; "" is mode ha. Sharing has YAML added to the mode's section:
+	// "weights: {fw1: 30, fw2: 70}".
+	Method  string
+	Sharing []string
 	// NoVMAC lets members answer with their own MAC.
 	NoVMAC bool
 	// NoNeighbours leaves the list of known neighbours empty.
@@ -95,7 +99,7 @@ func YAML(lab *topology.Lab, o Options) string {
 	}
 	line("id: %d", cluster)
 	line("name: lab")
-	line("mode: ha")
+	writeMode(line, o)
 	for _, kv := range [][2]string{{"recovery", o.Recovery}, {"profile", o.Profile}, {"attach", o.Attach}} {
 		if kv[1] != "" {
 			line("%s: %s", kv[0], kv[1])
@@ -130,6 +134,20 @@ func YAML(lab *topology.Lab, o Options) string {
 	}
 	b.WriteString(o.Expand(o.Extra))
 	return b.String()
+}
+
+// writeMode writes the mode, and its section if it has one.
+func writeMode(line func(string, ...any), o Options) {
+	if o.Method == "" {
+		line("mode: ha")
+		return
+	}
+	line("mode: load-sharing")
+	line("load-sharing:")
+	line("  method: %s", o.Method)
+	for _, extra := range o.Sharing {
+		line("  %s", extra)
+	}
 }
 
 // override puts each line in the place of the top-level entry of the same key, with all that is below it, or at the end.

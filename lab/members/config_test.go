@@ -35,6 +35,15 @@ func TestYAMLIsAccepted(t *testing.T) {
 				return nil
 			},
 		},
+		"load sharing": {
+			opts: Options{Method: "multicast", Sharing: []string{"weights: {fw1: 10, fw2: 20, fw3: 70}"}},
+			want: func(c *config.Cluster) error {
+				if s := c.LoadSharing; s == nil || s.Method != config.MethodMulticast || len(s.Weights) != 3 || s.Weights[2] != 70 {
+					return fmt.Errorf("load sharing %+v", s)
+				}
+				return nil
+			},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			spec := topology.DefaultSpec("test", 3)
