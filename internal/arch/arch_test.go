@@ -33,6 +33,8 @@ var pure = map[string][]string{
 
 	"dataplane/conntrack/record": nil,
 
+	"policy": nil,
+
 	"internal/monitor/verdict": nil,
 }
 
@@ -83,6 +85,12 @@ var forbidden = []struct{ from, to, why string }{
 	{"internal/notify", "internal/history", "two readers of the same events, which do not know each other"},
 	{"cmd/holdfast", "internal/node", "the operator's CLI talks over the socket only"},
 	{"internal", "lab", "the laboratory sees everything and is seen by nothing"},
+	{"policy", "internal", "what a cluster is comes in as an argument: the node and the commands translate"},
+	{"policy", "ccp", "a policy is bytes to the wire, and the wire is nothing to a policy: the node translates"},
+	{"policy", "members", "what follows from a policy that is missing is the machine's to say: the node translates"},
+	{"policy", "bpf", "adapters do not know each other: they meet in the node"},
+	{"policy", "dataplane", "adapters do not know each other: they meet in the node"},
+	{"policy", "lab", "the laboratory sees everything and is seen by nothing"},
 	{"bpf", "lab", "the laboratory sees everything and is seen by nothing"},
 	{"ccp", "lab", "the laboratory sees everything and is seen by nothing"},
 	{"members", "lab", "the laboratory sees everything and is seen by nothing"},
