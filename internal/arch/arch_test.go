@@ -28,6 +28,7 @@ var pure = map[string][]string{
 	"members/device":   nil,
 	"members/margin":   nil,
 	"dataplane/flow":   nil,
+	"dataplane/steer":  nil,
 	"members":          {"members/device", "members/gate"},
 	"members/sim":      {"members", "members/device", "members/gate", "members/liveness"},
 
@@ -59,6 +60,7 @@ var forbidden = []struct{ from, to, why string }{
 	{"dataplane", "internal", "an adapter serves the node and does not know it"},
 	{"bpf", "ccp/segment", "adapters do not know each other: they meet in the node"},
 	{"dataplane", "bpf", "adapters do not know each other: they meet in the node"},
+	{"dataplane/steer", "members", "the decision is made from tables and packets; what the machine thinks, the node translates"},
 	{"dataplane", "ccp", "adapters do not know each other: they meet in the node"},
 	{"dataplane/nftset", "dataplane/flow", "what is urgent and what may be dropped is the sync plane's to say: it translates"},
 	{"members", "ccp", "wire types are not the machine's types: the node translates"},

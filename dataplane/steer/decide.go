@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package steer
+
+// Why is the reason of a decision, as operators read it.
+type Why string
+
+// The reasons.
+const (
+	WhySlot       Why = "by its slot"
+	WhyMoving     Why = "unknown, and its slot is moving: where it moves to"
+	WhyRange      Why = "by the member's part of the SNAT range"
+	WhyConnection Why = "by the slot of its connection's original direction"
+	WhyDrained    Why = "its connection's slot is moving, and its taker has told all: where it moves to"
+	WhyFragment   Why = "a later fragment: goes where its first went; before that, to everybody"
+	WhyUnknown    Why = "unknown, and an answer to nothing that the cluster sent: dropped"
+	WhyBlocked    Why = "unknown, and new connections are blocked"
+	WhyNobody     Why = "nobody takes its slot"
+)
+
+// Decision is what becomes of a packet.
+type Decision struct {
+	// Slot is the packet's.
+	Slot uint16
+	// Decider is who decides: in multicast the taker of the slot, or the member of that part of the range; in unicast the pivot. Nobody if
+	// nobody does, Everybody for a later fragment in multicast.
+	Decider uint8
+	// Taker is who takes it in the end, Nobody if it is dropped, Everybody for a later fragment of which nothing is known.
+	Taker uint8
+	// Corrected reports whether the taker is another than the packet's slot or range says.
+	Corrected bool
+	Why       Why
+}
+
+// Decide says what becomes of a packet under a table. known is the original direction of its connection, nil if there is none (of an ICMP
+// error: of the packet inside). It takes what the decider knows for what all know.
+func (r *Rules) Decide(t *Table, p Packet, known *Packet) Decision {
+	later := p.Fragment == LaterFragment
+	p = p.steered()
+	slot, part := r.slot(&p), r.byRange(&p)
+	if part != Nobody && !t.takes(part) {
+		part = Nobody
+	}
+	d := Decision{Slot: slot, Decider: part, Taker: Nobody, Why: WhyNobody}
+	e := t.entry(slot)
+	if part == Nobody {
+		d.Decider = e.Taker()
+	}
+	byHash := d.Decider
+	switch r.Mode {
+	case ModeHA:
+		d.Decider, byHash = t.Leader, t.Leader
+		d.Taker, d.Why = t.Leader, WhySlot
+		return d
+	case ModeUnicast:
+		d.Decider = t.Leader
+	}
+	if later {
+		d.Taker, d.Why = Everybody, WhyFragment
+		if r.Mode == ModeMulticast {
+			d.Decider = Everybody
+		}
+		return d
+	}
+	if d.Decider == Nobody {
+		return d
+	}
+	switch {
+	case known != nil && !r.Blind:
+		// Neither the range nor a fragment: an original tuple has its slot, and that is all.
+		o := t.entry(r.slot(known))
+		d.Taker, d.Why = o.Taker(), WhyConnection
+		if o.Moving() && r.Drained && o.Taker() == d.Decider {
+			d.Taker, d.Why = o.Next(), WhyDrained
+		}
+		if d.Taker == Nobody {
+			d.Why = WhyNobody
+		}
+		d.Corrected = d.Taker != byHash
+		return d
+	case part != Nobody:
+		d.Taker, d.Why = part, WhyRange
+	case e.Moving() && !r.Blind:
+		d.Taker, d.Why = e.Next(), WhyMoving
+	case !e.Nobody():
+		d.Taker, d.Why = e.Taker(), WhySlot
+	}
+	if r.Blind {
+		return d
+	}
+	if r.BlockNew {
+		d.Taker, d.Why = Nobody, WhyBlocked
+	} else if part != Nobody || r.answers(&p) {
+		d.Taker, d.Why = Nobody, WhyUnknown
+	}
+	return d
+}
+
+// answers reports whether a packet would make the stack of whoever takes it, and does not know its connection, speak up for another member.
+func (r *Rules) answers(p *Packet) bool {
+	return p.Proto == ProtoTCP && p.Fragment != LaterFragment && p.TCPFlags&(TCPAck|TCPRst) != 0 && p.TCPFlags&TCPSyn == 0 && r.isVIP(p.Dst)
+}
+
+// entry returns a slot's, nobody's if the table knows nothing.
+func (t *Table) entry(slot uint16) Entry {
+	if t.Phase == PhaseNone {
+		return entryNobody
+	}
+	return t.Entry[slot%Slots]
+}
+
+// takes reports whether a member takes any slot.
+func (t *Table) takes(member uint8) bool {
+	if t.Phase == PhaseNone {
+		return false
+	}
+	for _, e := range t.Entry {
+		if e.Taker() == member {
+			return true
+		}
+	}
+	return false
+}
