@@ -45,6 +45,20 @@ const (
 	QuietTx                       // dropped on the way out: of or for the cluster, by an interface that only listens
 	SyncPassed                    // frames of state synchronisation passed up to the daemon
 	SyncLimited                   // frames of state synchronisation dropped: not provably fresh, and too many of those from this member
+	SteerTaken                    // load sharing: packets that this member decided about and took
+	SteerForeign                  // load sharing, multicast: dropped, another member decides about the packet
+	SteerPassed                   // load sharing, unicast: packets that the pivot passed on to the member that takes them
+	SteerCorrected                // load sharing, multicast: packets passed on to the member that takes their connection
+	SteerPassedIn                 // load sharing: packets taken that another member passed on
+	SteerDuplicate                // load sharing, multicast: dropped, passed on by another member although this one takes them by itself
+	SteerUnknown                  // load sharing: dropped, an answer to nothing that is known
+	SteerBlocked                  // load sharing: dropped, would have begun a connection while those are blocked
+	SteerNobody                   // load sharing: dropped, nobody takes the slot
+	SteerNoMac                    // load sharing: dropped, no MAC is known of the member that should take it
+	FragmentFollowed              // load sharing: later fragments that went where their first had gone
+	FragmentKept                  // load sharing, multicast: later fragments that overtook their first, which everybody keeps
+	FragmentFlooded               // load sharing, unicast: later fragments that overtook their first, given to everybody
+	FragmentGuessed               // load sharing, unicast with XDP: the same, given to one member, which the first will follow
 	numCounters
 )
 
@@ -60,6 +74,11 @@ var counterNames = [numCounters]string{
 	FrameSource: "frame-source", FrameTarget: "frame-target", FrameKey: "frame-key", FrameTag: "frame-tag",
 	FrameMalformed: "frame-malformed", FrameStale: "frame-stale", FrameLimited: "frame-limited",
 	QuietRx: "quiet-rx", QuietTx: "quiet-tx", SyncPassed: "sync-passed", SyncLimited: "sync-limited",
+	SteerTaken: "steer-taken", SteerForeign: "steer-foreign", SteerPassed: "steer-passed", SteerCorrected: "steer-corrected",
+	SteerPassedIn: "steer-passed-in", SteerDuplicate: "steer-duplicate", SteerUnknown: "steer-unknown", SteerBlocked: "steer-blocked",
+	SteerNobody: "steer-nobody", SteerNoMac: "steer-no-mac",
+	FragmentFollowed: "fragment-followed", FragmentKept: "fragment-kept", FragmentFlooded: "fragment-flooded",
+	FragmentGuessed: "fragment-guessed",
 }
 
 // String returns the counter's name as metrics and the CLI show it.

@@ -13,47 +13,90 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type kernelBank struct {
+	_      structs.HostLayout
+	Term   uint32
+	Number uint32
+	Phase  uint8
+	Leader uint8
+	Takers uint16
+	Share  [8]uint32
+	Entry  [1024]uint8
+}
+
 type kernelCounter uint32
 
 const (
-	kernelCounterARP_ANSWERED    kernelCounter = 0
-	kernelCounterND_ANSWERED     kernelCounter = 1
-	kernelCounterVMAC_ADMITTED   kernelCounter = 2
-	kernelCounterPROBE_ANSWERED  kernelCounter = 3
-	kernelCounterYIELD_GRANTED   kernelCounter = 4
-	kernelCounterYIELD_REFUSED   kernelCounter = 5
-	kernelCounterREPLY_PASSED    kernelCounter = 6
-	kernelCounterSEALED_PASSED   kernelCounter = 7
-	kernelCounterCLOSED_VMAC     kernelCounter = 8
-	kernelCounterCLOSED_VIP      kernelCounter = 9
-	kernelCounterCLOSED_ARP      kernelCounter = 10
-	kernelCounterCLOSED_ND       kernelCounter = 11
-	kernelCounterELSEWHERE_ARP   kernelCounter = 12
-	kernelCounterELSEWHERE_ND    kernelCounter = 13
-	kernelCounterND_MALFORMED    kernelCounter = 14
-	kernelCounterANSWER_FAILED   kernelCounter = 15
-	kernelCounterEGRESS_TRANSIT  kernelCounter = 16
-	kernelCounterEGRESS_VMAC     kernelCounter = 17
-	kernelCounterEGRESS_VIP      kernelCounter = 18
-	kernelCounterEGRESS_ARP      kernelCounter = 19
-	kernelCounterEGRESS_NA       kernelCounter = 20
-	kernelCounterEGRESS_RA       kernelCounter = 21
-	kernelCounterFRAME_TRUNCATED kernelCounter = 22
-	kernelCounterFRAME_VERSION   kernelCounter = 23
-	kernelCounterFRAME_TYPE      kernelCounter = 24
-	kernelCounterFRAME_CLUSTER   kernelCounter = 25
-	kernelCounterFRAME_SOURCE    kernelCounter = 26
-	kernelCounterFRAME_TARGET    kernelCounter = 27
-	kernelCounterFRAME_KEY       kernelCounter = 28
-	kernelCounterFRAME_TAG       kernelCounter = 29
-	kernelCounterFRAME_MALFORMED kernelCounter = 30
-	kernelCounterFRAME_STALE     kernelCounter = 31
-	kernelCounterFRAME_LIMITED   kernelCounter = 32
-	kernelCounterQUIET_RX        kernelCounter = 33
-	kernelCounterQUIET_TX        kernelCounter = 34
-	kernelCounterSYNC_PASSED     kernelCounter = 35
-	kernelCounterSYNC_LIMITED    kernelCounter = 36
+	kernelCounterARP_ANSWERED      kernelCounter = 0
+	kernelCounterND_ANSWERED       kernelCounter = 1
+	kernelCounterVMAC_ADMITTED     kernelCounter = 2
+	kernelCounterPROBE_ANSWERED    kernelCounter = 3
+	kernelCounterYIELD_GRANTED     kernelCounter = 4
+	kernelCounterYIELD_REFUSED     kernelCounter = 5
+	kernelCounterREPLY_PASSED      kernelCounter = 6
+	kernelCounterSEALED_PASSED     kernelCounter = 7
+	kernelCounterCLOSED_VMAC       kernelCounter = 8
+	kernelCounterCLOSED_VIP        kernelCounter = 9
+	kernelCounterCLOSED_ARP        kernelCounter = 10
+	kernelCounterCLOSED_ND         kernelCounter = 11
+	kernelCounterELSEWHERE_ARP     kernelCounter = 12
+	kernelCounterELSEWHERE_ND      kernelCounter = 13
+	kernelCounterND_MALFORMED      kernelCounter = 14
+	kernelCounterANSWER_FAILED     kernelCounter = 15
+	kernelCounterEGRESS_TRANSIT    kernelCounter = 16
+	kernelCounterEGRESS_VMAC       kernelCounter = 17
+	kernelCounterEGRESS_VIP        kernelCounter = 18
+	kernelCounterEGRESS_ARP        kernelCounter = 19
+	kernelCounterEGRESS_NA         kernelCounter = 20
+	kernelCounterEGRESS_RA         kernelCounter = 21
+	kernelCounterFRAME_TRUNCATED   kernelCounter = 22
+	kernelCounterFRAME_VERSION     kernelCounter = 23
+	kernelCounterFRAME_TYPE        kernelCounter = 24
+	kernelCounterFRAME_CLUSTER     kernelCounter = 25
+	kernelCounterFRAME_SOURCE      kernelCounter = 26
+	kernelCounterFRAME_TARGET      kernelCounter = 27
+	kernelCounterFRAME_KEY         kernelCounter = 28
+	kernelCounterFRAME_TAG         kernelCounter = 29
+	kernelCounterFRAME_MALFORMED   kernelCounter = 30
+	kernelCounterFRAME_STALE       kernelCounter = 31
+	kernelCounterFRAME_LIMITED     kernelCounter = 32
+	kernelCounterQUIET_RX          kernelCounter = 33
+	kernelCounterQUIET_TX          kernelCounter = 34
+	kernelCounterSYNC_PASSED       kernelCounter = 35
+	kernelCounterSYNC_LIMITED      kernelCounter = 36
+	kernelCounterSTEER_TAKEN       kernelCounter = 37
+	kernelCounterSTEER_FOREIGN     kernelCounter = 38
+	kernelCounterSTEER_PASSED      kernelCounter = 39
+	kernelCounterSTEER_CORRECTED   kernelCounter = 40
+	kernelCounterSTEER_PASSED_IN   kernelCounter = 41
+	kernelCounterSTEER_DUPLICATE   kernelCounter = 42
+	kernelCounterSTEER_UNKNOWN     kernelCounter = 43
+	kernelCounterSTEER_BLOCKED     kernelCounter = 44
+	kernelCounterSTEER_NOBODY      kernelCounter = 45
+	kernelCounterSTEER_NO_MAC      kernelCounter = 46
+	kernelCounterFRAGMENT_FOLLOWED kernelCounter = 47
+	kernelCounterFRAGMENT_KEPT     kernelCounter = 48
+	kernelCounterFRAGMENT_FLOODED  kernelCounter = 49
+	kernelCounterFRAGMENT_GUESSED  kernelCounter = 50
 )
+
+type kernelFragment struct {
+	_        structs.HostLayout
+	At       uint64
+	To       uint8
+	Guessed  uint8
+	Reserved [6]uint8
+}
+
+type kernelFragmentKey struct {
+	_        structs.HostLayout
+	Src      [16]uint8
+	Dst      [16]uint8
+	Id       uint32
+	Family   uint8
+	Proto    uint8
+	Reserved uint16
+}
 
 type kernelIface struct {
 	_         structs.HostLayout
@@ -72,6 +115,39 @@ type kernelKey struct {
 	K1       uint64
 	Valid    uint32
 	Reserved uint32
+}
+
+type kernelMemberCount struct {
+	_         structs.HostLayout
+	To        uint64
+	ToBytes   uint64
+	From      uint64
+	FromBytes uint64
+}
+
+type kernelNeighbours struct {
+	_   structs.HostLayout
+	Mac [8]struct {
+		_        structs.HostLayout
+		Head     uint32
+		Tail     uint16
+		Reserved uint16
+	}
+}
+
+type kernelPublishedKey struct {
+	_      structs.HostLayout
+	Prefix uint32
+	Family uint32
+	Addr   [16]uint8
+}
+
+type kernelSlotCount struct {
+	_           structs.HostLayout
+	Taken       uint64
+	TakenBytes  uint64
+	Passed      uint64
+	PassedBytes uint64
 }
 
 type kernelSource struct {
@@ -140,9 +216,16 @@ type kernelWords struct {
 		ClosedTx uint64
 		Reserved [10]uint64
 	}
-	QuietLast uint64
-	Quiet     [64]uint64
-	Rest      [1272]uint8
+	QuietLast   uint64
+	Quiet       [64]uint64
+	Share       uint64
+	ShareLinger uint64
+	Table       uint64
+	HashK0      uint64
+	HashK1      uint64
+	Steer       uint32
+	Snat        uint32
+	Rest        [1224]uint8
 }
 
 // Names of all BPF objects in the ELF.
@@ -150,8 +233,14 @@ type kernelWords struct {
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	kernelMapCounters         = "counters"
+	kernelMapFragments        = "fragments"
 	kernelMapIfaces           = "ifaces"
 	kernelMapKeys             = "keys"
+	kernelMapMemberCounts     = "member_counts"
+	kernelMapNeighbours       = "neighbours"
+	kernelMapPublished        = "published"
+	kernelMapSlotCounts       = "slot_counts"
+	kernelMapSlots            = "slots"
 	kernelMapSources          = "sources"
 	kernelMapStreams          = "streams"
 	kernelMapVips             = "vips"
@@ -214,13 +303,19 @@ type kernelProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type kernelMapSpecs struct {
-	Counters *ebpf.MapSpec `ebpf:"counters"`
-	Ifaces   *ebpf.MapSpec `ebpf:"ifaces"`
-	Keys     *ebpf.MapSpec `ebpf:"keys"`
-	Sources  *ebpf.MapSpec `ebpf:"sources"`
-	Streams  *ebpf.MapSpec `ebpf:"streams"`
-	Vips     *ebpf.MapSpec `ebpf:"vips"`
-	Words    *ebpf.MapSpec `ebpf:"words"`
+	Counters     *ebpf.MapSpec `ebpf:"counters"`
+	Fragments    *ebpf.MapSpec `ebpf:"fragments"`
+	Ifaces       *ebpf.MapSpec `ebpf:"ifaces"`
+	Keys         *ebpf.MapSpec `ebpf:"keys"`
+	MemberCounts *ebpf.MapSpec `ebpf:"member_counts"`
+	Neighbours   *ebpf.MapSpec `ebpf:"neighbours"`
+	Published    *ebpf.MapSpec `ebpf:"published"`
+	SlotCounts   *ebpf.MapSpec `ebpf:"slot_counts"`
+	Slots        *ebpf.MapSpec `ebpf:"slots"`
+	Sources      *ebpf.MapSpec `ebpf:"sources"`
+	Streams      *ebpf.MapSpec `ebpf:"streams"`
+	Vips         *ebpf.MapSpec `ebpf:"vips"`
+	Words        *ebpf.MapSpec `ebpf:"words"`
 }
 
 // kernelVariableSpecs contains global variables before they are loaded into the kernel.
@@ -249,20 +344,32 @@ func (o *kernelObjects) Close() error {
 //
 // It can be passed to loadKernelObjects or ebpf.CollectionSpec.LoadAndAssign.
 type kernelMaps struct {
-	Counters *ebpf.Map `ebpf:"counters"`
-	Ifaces   *ebpf.Map `ebpf:"ifaces"`
-	Keys     *ebpf.Map `ebpf:"keys"`
-	Sources  *ebpf.Map `ebpf:"sources"`
-	Streams  *ebpf.Map `ebpf:"streams"`
-	Vips     *ebpf.Map `ebpf:"vips"`
-	Words    *ebpf.Map `ebpf:"words"`
+	Counters     *ebpf.Map `ebpf:"counters"`
+	Fragments    *ebpf.Map `ebpf:"fragments"`
+	Ifaces       *ebpf.Map `ebpf:"ifaces"`
+	Keys         *ebpf.Map `ebpf:"keys"`
+	MemberCounts *ebpf.Map `ebpf:"member_counts"`
+	Neighbours   *ebpf.Map `ebpf:"neighbours"`
+	Published    *ebpf.Map `ebpf:"published"`
+	SlotCounts   *ebpf.Map `ebpf:"slot_counts"`
+	Slots        *ebpf.Map `ebpf:"slots"`
+	Sources      *ebpf.Map `ebpf:"sources"`
+	Streams      *ebpf.Map `ebpf:"streams"`
+	Vips         *ebpf.Map `ebpf:"vips"`
+	Words        *ebpf.Map `ebpf:"words"`
 }
 
 func (m *kernelMaps) Close() error {
 	return _KernelClose(
 		m.Counters,
+		m.Fragments,
 		m.Ifaces,
 		m.Keys,
+		m.MemberCounts,
+		m.Neighbours,
+		m.Published,
+		m.SlotCounts,
+		m.Slots,
 		m.Sources,
 		m.Streams,
 		m.Vips,

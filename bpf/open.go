@@ -148,7 +148,19 @@ func (g *Gate) loadObjects(spec *ebpf.CollectionSpec, pinned map[string]*ebpf.Ma
 	}
 	// Only the programs need it, and they keep it: it is not pinned (see src/maps.h).
 	g.objects.Streams = coll.DetachMap(kernelMapStreams)
+	for name, slot := range g.keptSlots() {
+		*slot = coll.DetachMap(name)
+	}
 	return nil
+}
+
+// keptSlots are the maps of load sharing: no pins, but the programs keep them.
+func (g *Gate) keptSlots() map[string]**ebpf.Map {
+	m := &g.objects.kernelMaps
+	return map[string]**ebpf.Map{
+		kernelMapSlots: &m.Slots, kernelMapNeighbours: &m.Neighbours, kernelMapPublished: &m.Published,
+		kernelMapFragments: &m.Fragments, kernelMapSlotCounts: &m.SlotCounts, kernelMapMemberCounts: &m.MemberCounts,
+	}
 }
 
 func (g *Gate) mapSlots() map[string]**ebpf.Map {

@@ -124,7 +124,7 @@ func (p *pair) pulse(g uint8) {
 	case 6:
 		term, member := p.term(g), uint8(p.rng.IntN(testMembers))
 		w.Grant(g, term, member)
-		p.twin.Grant(int(g), term, member)
+		p.twin.Grant(int(g), term, member, now)
 	case 7: // a probe that came earlier
 		at := p.about(now)
 		w.u64(offProbed).Store(uint64(at))

@@ -47,6 +47,13 @@ const (
 	offQuietLast = 2304 // u64 boot ns
 	offQuiet     = 2312 // u64[64] boot ns, by slot
 
+	offShare       = 2824 // u64, as a lease
+	offShareLinger = 2832 // u64 boot ns
+	offTable       = 2840 // u64: lowest bit bank, the rest counts
+	offHashKey     = 2848 // u64[2]
+	offSteer       = 2864 // u32 bits, see steering.go
+	offSNAT        = 2868 // u32 first << 16 | last
+
 	offLease     = 0 // offsets within a group
 	offFence     = 8
 	offLingering = 16 // u64 boot ns
@@ -131,6 +138,7 @@ func (w *Words) Serving(group uint8, now int64) gate.Bits {
 		Watched:    w.time(offWatched),
 		Probed:     w.time(offProbed),
 		Restarting: w.time(offRestarting),
+		Sharing:    w.Sharing() && group == 0, Share: w.Share(), ShareLinger: w.ShareLinger(),
 	}
 	s.Group[0] = w.group(group)
 	return s.Serving(0, now)
@@ -192,13 +200,20 @@ func (w *Words) Lease(group uint8) gate.Lease { return gate.Lease(w.word(group, 
 func (w *Words) Fence(group uint8) gate.Fence { return gate.FenceOf(w.word(group, offFence).Load()) }
 
 // Grant asks the own gate for a term of a group, as a YIELD with a claim asks a peer's. It returns the fence that stands
-// afterwards, and whether the term is the member's.
+// afterwards, and whether the term is the member's. As there, an open share outlives a change of group 0's fence by the linger time.
 func (w *Words) Grant(group uint8, term uint32, member uint8) (gate.Fence, bool) {
 	word := w.word(group, offFence)
 	for {
 		old := word.Load()
 		fence, granted := gate.FenceOf(old).Grant(term, member)
-		if fence.Word() == old || word.CompareAndSwap(old, fence.Word()) {
+		if fence.Word() == old {
+			return fence, granted
+		}
+		// Before the share closes, so that nothing is dropped in between.
+		if now := Boottime(); group == 0 && w.ShareOpen(now) {
+			w.u64(offShareLinger).Store(uint64(now + int64(w.duration(offLinger))))
+		}
+		if word.CompareAndSwap(old, fence.Word()) {
 			return fence, granted
 		}
 	}
@@ -216,6 +231,7 @@ func (w *Words) Snapshot() gate.Words {
 		GroupsInUse: w.u32(offGroups).Load(),
 		Soft:        w.duration(offSoft), Hard: w.duration(offHard), Watch: w.duration(offWatch), Linger: w.duration(offLinger),
 		Watched: w.time(offWatched), Probed: w.Probed(), Single: w.Single(), Restarting: w.time(offRestarting),
+		Sharing: w.Sharing(), Share: w.Share(), ShareLinger: w.ShareLinger(),
 	}
 	for i := range s.Heard {
 		s.Heard[i], s.Echo[i] = w.time(offHeard+8*i), w.time(offEcho+8*i)

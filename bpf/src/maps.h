@@ -51,6 +51,20 @@ enum counter {
 	QUIET_TX,
 	SYNC_PASSED,
 	SYNC_LIMITED,
+	STEER_TAKEN,
+	STEER_FOREIGN,
+	STEER_PASSED,
+	STEER_CORRECTED,
+	STEER_PASSED_IN,
+	STEER_DUPLICATE,
+	STEER_UNKNOWN,
+	STEER_BLOCKED,
+	STEER_NOBODY,
+	STEER_NO_MAC,
+	FRAGMENT_FOLLOWED,
+	FRAGMENT_KEPT,
+	FRAGMENT_FLOODED,
+	FRAGMENT_GUESSED,
 };
 
 #define IFACE_GATED 1 /* carries VIPs */
@@ -114,6 +128,108 @@ struct stream {
 	__u64 arrival;
 	struct newest newest;
 };
+
+/*
+ * Load sharing. These maps are not pinned: an older build would not know how to remove them. A restarted daemon finds them by the
+ * programs, which keep them.
+ */
+#define STEER_SLOTS 1024 /* of the traffic; SLOTS are those of interfaces */
+
+#define ENTRY_TAKER(e) ((e) & 7)
+#define ENTRY_NEXT(e) ((e) >> 3 & 7)
+#define ENTRY_MOVING 0x40
+#define ENTRY_NOBODY 0x80
+
+/* A slot table. There are two, so that a new one is written whole before one store puts it in force. */
+struct bank {
+	__u32 term, number;
+	__u8 phase; /* 0: nothing is known, nobody takes anything */
+	__u8 leader;
+	__u16 takers; /* bit mask of members that take any slot */
+	__u32 share[MEMBERS]; /* the daemon's */
+	__u8 entry[STEER_SLOTS];
+};
+
+/* The MACs of the members at an interface slot, as they lie in a frame; head 0 and tail 0: not known. */
+struct neighbours {
+	struct {
+		__u32 head;
+		__be16 tail, reserved;
+	} mac[MEMBERS];
+};
+
+struct published_key {
+	__u32 prefix; /* 32 bits of family, then those of the address */
+	__be32 family; /* 4 or 6 */
+	__u8 addr[16]; /* an IPv4 address in the first four bytes */
+};
+
+struct fragment_key {
+	__u8 src[16], dst[16]; /* IPv4 addresses in the first four bytes */
+	__be32 id;
+	__u8 family, proto;
+	__u16 reserved;
+};
+
+struct fragment {
+	__u64 at; /* boot ns */
+	__u8 to; /* the member that takes the datagram; NOBODY: it is dropped here */
+	__u8 guessed; /* by a later fragment that overtook the first */
+	__u8 reserved[6];
+};
+
+/* What this member has decided about a slot. */
+struct slot_count {
+	__u64 taken, taken_bytes, passed, passed_bytes;
+};
+
+/* What went to another member at layer 2, and what came from it. */
+struct member_count {
+	__u64 to, to_bytes, from, from_bytes;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, struct bank);
+} slots SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SLOTS);
+	__type(key, __u32);
+	__type(value, struct neighbours);
+} neighbours SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 16384);
+	__type(key, struct published_key);
+	__type(value, __u32);
+} published SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct fragment_key);
+	__type(value, struct fragment);
+} fragments SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, STEER_SLOTS);
+	__type(key, __u32);
+	__type(value, struct slot_count);
+} slot_counts SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, MEMBERS);
+	__type(key, __u32);
+	__type(value, struct member_count);
+} member_counts SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

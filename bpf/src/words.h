@@ -49,12 +49,33 @@ struct words {
 	struct group group[GROUPS];
 	__u64 quiet_last; /* the latest of quiet: from then on no interface is */
 	__u64 quiet[SLOTS]; /* until when the gate only listens on an interface, 0 not; one without carrier is quiet for good */
-	__u8 rest[4096 - 256 - GROUPS * 128 - 8 - SLOTS * 8];
+	/* Load sharing: */
+	__u64 share; /* as a lease; user space only */
+	__u64 share_linger; /* forward stays open until then */
+	__u64 table; /* its lowest bit is the bank that holds the slot table in force, the others count; user space only */
+	__u64 hash_k0, hash_k1;
+	__u32 steer; /* STEER_*; user space only */
+	__u32 snat; /* first port << 16 | last, cut for all members; 0 no range */
+	__u8 rest[4096 - 256 - GROUPS * 128 - 8 - SLOTS * 8 - 48];
 };
+
+#define STEER_MODE 3 /* mask */
+#define STEER_HA 0
+#define STEER_MULTICAST 1
+#define STEER_UNICAST 2
+#define STEER_KEY (3 << 2) /* mask */
+#define STEER_IPS (0 << 2)
+#define STEER_PORTS (1 << 2)
+#define STEER_SPI (2 << 2) /* ports, and the SPI of IPsec */
+#define STEER_PUBLISHED (1 << 4) /* the map has entries */
+#define STEER_BLOCK_NEW (1 << 5) /* drop what would begin a connection */
+#define STEER_DRAINED (1 << 6) /* of moving slots others know all that we know: pass on what we would take */
+
 
 _Static_assert(sizeof(struct group) == 128, "group");
 _Static_assert(__builtin_offsetof(struct words, group) == 256, "header");
 _Static_assert(__builtin_offsetof(struct words, quiet) == 2312, "quiet");
+_Static_assert(__builtin_offsetof(struct words, share) == 2824, "share");
 _Static_assert(sizeof(struct words) == 4096, "words");
 
 /* The bits of a member for a group, as frames carry them. */

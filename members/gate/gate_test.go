@@ -97,9 +97,9 @@ func TestServing(t *testing.T) {
 		{"too late, single", func(w *Words) { w.Renew(0, 5, at-1001*ms); w.Single = at - 2000*ms }, 0},
 		{"late, alone no more", func(w *Words) { w.Renew(0, 5, at-21*ms); w.Group[0].Alone = at - ms; w.Probed = at }, Alone},
 		{"very late, alone", func(w *Words) { w.Renew(0, 5, at-1001*ms); w.Group[0].Alone = at }, Alone},
-		{"fenced off", func(w *Words) { w.Renew(0, 5, at); w.Grant(0, 6, 0) }, 0},
-		{"granted to another", func(w *Words) { w.Renew(0, 5, at); w.Grant(0, 5, 0) }, 0},
-		{"granted to us", func(w *Words) { w.Renew(0, 5, at); w.Grant(0, 5, 1) }, Answer | Forward},
+		{"fenced off", func(w *Words) { w.Renew(0, 5, at); w.Grant(0, 6, 0, at) }, 0},
+		{"granted to another", func(w *Words) { w.Renew(0, 5, at); w.Grant(0, 5, 0, at) }, 0},
+		{"granted to us", func(w *Words) { w.Renew(0, 5, at); w.Grant(0, 5, 1, at) }, Answer | Forward},
 		{"revoked", func(w *Words) { w.Renew(0, 5, at); w.Revoke(0) }, 0},
 		{"lingers", func(w *Words) { w.Group[0].Linger = at + 1 }, Forward},
 		{"lingered", func(w *Words) { w.Group[0].Linger = at }, 0},
@@ -185,7 +185,7 @@ func TestValid(t *testing.T) {
 	ok := Yield{Term: 1, Kind: Claim}
 	for _, f := range []func(*Yield){
 		func(y *Yield) { y.Source = Members }, func(y *Yield) { y.Group = Groups }, func(y *Yield) { y.Term = 0 },
-		func(y *Yield) { y.Term = MaxTerm + 1 }, func(y *Yield) { y.Kind = 0 }, func(y *Yield) { y.Kind = Graceful + 1 },
+		func(y *Yield) { y.Term = MaxTerm + 1 }, func(y *Yield) { y.Kind = 0 }, func(y *Yield) { y.Kind = Surrender + 1 },
 	} {
 		y := ok
 		if f(&y); y.Valid() {

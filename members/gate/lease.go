@@ -51,6 +51,10 @@ func (f Fence) Permits(term uint32, self uint8) bool {
 	return term != 0 && (term > f.Term || term == f.Term && f.Grantee == self)
 }
 
+// Shares reports whether a share of the given term is not fenced off. Whom the fence's term was granted to does not matter: everybody
+// carries a share under the term of the one who leads.
+func (f Fence) Shares(term uint32) bool { return term != 0 && term >= f.Term }
+
 // Grant returns the fence after member asked for term, and whether it was granted: once per term to one member, again to the same.
 func (f Fence) Grant(term uint32, member uint8) (Fence, bool) {
 	switch {

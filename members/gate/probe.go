@@ -40,7 +40,7 @@ type Reply struct {
 	EchoIncarnation uint64 // the asker's
 	EchoStamp       int64  // the asker's Sequence
 	Nonce           uint64
-	Term            uint32 // this member's lease
+	Term            uint32 // this member's lease; of one that has none in load sharing, its share
 	Group           uint8
 	Bits            Bits
 	LeaseAgeMs      uint16 // NoLease if there is none
@@ -99,13 +99,17 @@ func (w *Words) meet(group *Group, p Probe, newer bool) {
 
 func (w *Words) reply(now int64, g uint8, nonce, incarnation uint64, sequence int64, result Result) Reply {
 	group := &w.Group[g]
+	lease := group.Lease
+	if lease == 0 && g == 0 && w.Sharing {
+		lease = w.Share
+	}
 	r := Reply{
 		Incarnation: w.Incarnation, Sequence: now, EchoIncarnation: incarnation, EchoStamp: sequence,
-		Nonce: nonce, Term: group.Lease.Term(), Group: g, Bits: w.Serving(int(g), now), LeaseAgeMs: NoLease,
+		Nonce: nonce, Term: lease.Term(), Group: g, Bits: w.Serving(int(g), now), LeaseAgeMs: NoLease,
 		Fence: group.Fence, Result: result, Closed: w.Closed(),
 	}
-	if group.Lease != 0 {
-		r.LeaseAgeMs = uint16(min(group.Lease.Age(now)/1e6, NoLease-1))
+	if lease != 0 {
+		r.LeaseAgeMs = uint16(min(lease.Age(now)/1e6, NoLease-1))
 	}
 	for i, at := range w.Heard {
 		if uint8(i) != w.Self {

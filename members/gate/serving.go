@@ -16,6 +16,12 @@ func (w *Words) Serving(g int, now int64) Bits {
 	if now < group.Linger {
 		b |= Forward
 	}
+	if g == 0 && w.Sharing {
+		b &^= Forward
+		if w.ShareOpen(now) || now < w.ShareLinger {
+			b |= Forward
+		}
+	}
 	if group.Alone != 0 {
 		b |= Alone
 	}
@@ -44,19 +50,39 @@ func (w *Words) Renew(g int, term uint32, now int64) { w.Group[g].Lease = NewLea
 // Revoke ends the lease of group g at once.
 func (w *Words) Revoke(g int) { w.Group[g].Lease = 0 }
 
-// Grant asks this gate to grant a term of group g to a member, as a YIELD with a claim does, and returns the fence that stands
-// afterwards and whether the term was granted.
-func (w *Words) Grant(g int, term uint32, member uint8) (Fence, bool) {
-	fence, granted := w.Group[g].Fence.Grant(term, member)
-	w.Group[g].Fence = fence
+// RenewShare renews the share for a term, as the pulse does.
+func (w *Words) RenewShare(term uint32, now int64) { w.Share = NewLease(term, now) }
+
+// RevokeShare ends the share at once, whether it lingers or not.
+func (w *Words) RevokeShare() { w.Share, w.ShareLinger = 0, 0 }
+
+// ShareOpen reports whether this member may carry a share of the gateway's traffic at the boot time now, by the rules that a lease
+// serves by: not below the fence of group 0, whoever that was granted to, and renewed not too long ago. It may still carry one for a
+// while after that (ShareLinger). Without load sharing there is no share.
+func (w *Words) ShareOpen(now int64) bool {
+	group := &w.Group[0]
+	return w.Sharing && group.Fence.Shares(w.Share.Term()) && w.fresh(group, w.Share, now)
+}
+
+// Grant asks this gate to grant a term of group g to a member at the boot time now, as a YIELD with a claim does, and returns the fence
+// that stands afterwards and whether the term was granted.
+func (w *Words) Grant(g int, term uint32, member uint8, now int64) (Fence, bool) {
+	group := &w.Group[g]
+	shares := g == 0 && w.ShareOpen(now)
+	fence, granted := group.Fence.Grant(term, member)
+	if fence != group.Fence && shares {
+		w.ShareLinger = now + int64(w.Linger)
+	}
+	group.Fence = fence
 	return fence, granted
 }
 
 func (w *Words) open(group *Group, now int64) bool {
-	if !group.Fence.Permits(group.Lease.Term(), w.Self) {
-		return false
-	}
-	age := group.Lease.Age(now)
+	return group.Fence.Permits(group.Lease.Term(), w.Self) && w.fresh(group, group.Lease, now)
+}
+
+func (w *Words) fresh(group *Group, lease Lease, now int64) bool {
+	age := lease.Age(now)
 	if age < int64(w.Soft) {
 		return true
 	}

@@ -19,7 +19,7 @@ type Bits uint8
 // The bits. Answer and Forward are decisions; the others explain them to whoever reads a reply.
 const (
 	Answer     Bits = 1 << iota // ARP and ND answered, packets to VIPs delivered: at most one member of a cluster
-	Forward                     // frames for the VMAC and transit let through
+	Forward                     // frames for the VMAC and transit let through; in load sharing by everybody with an open share
 	Alone                       // serving was claimed while no other member could be heard
 	HearsYou                    // in a probe: its sender got a reply from the receiver within the dead interval
 	Restarting                  // the daemon announced that it is restarting
@@ -40,12 +40,15 @@ type Words struct {
 	Soft        time.Duration // a lease of this age no longer serves unless watched or alone
 	Hard        time.Duration // a lease of this age never serves
 	Watch       time.Duration // how long the stamp of a probe that hears us counts, from when this gate made the stamp
-	Linger      time.Duration // how long Forward outlives a courteous or graceful hand-over
+	Linger      time.Duration // how long Forward outlives a courteous or graceful hand-over, in load sharing any
+	Sharing     bool          // load sharing: Forward of group 0 is the share's business, not the lease's
 
 	Watched    int64          // the newest own stamp that a probe with HearsYou echoed; 0 none
 	Probed     int64          // when the last authentic probe arrived; 0 never
 	Single     int64          // since when no other member answers; 0 one does, or it is not known
 	Restarting int64          // until when the daemon is announced as restarting
+	Share      Lease          // this member's right to carry a share of the gateway's traffic, packed as a lease; term 0 none
+	ShareLinger int64          // Forward of group 0 stays open until then, whatever the share says
 	Heard      [Members]int64 // when a probe of each member that echoed a newer stamp than before last arrived
 	Echo       [Members]int64 // the newest own stamp that each member echoed
 	Group      [Groups]Group

@@ -10,6 +10,7 @@ const (
 	Courtesy Kind = 1 + iota // granted only if the lease has aged and the daemon is not restarting; Forward lingers
 	Claim                    // unconditional
 	Graceful                 // unconditional; Forward lingers, so that nothing in flight is lost
+	Surrender                // unconditional; the share is closed too, and nothing lingers (load sharing)
 )
 
 // Yield is an authentic request for a term, addressed to this gate.
@@ -27,7 +28,7 @@ type Yield struct {
 
 // Valid reports whether the gate looks at the YIELD at all; it drops others as malformed.
 func (y Yield) Valid() bool {
-	return y.Source < Members && y.Group < Groups && y.Term != 0 && y.Term <= MaxTerm && y.Kind >= Courtesy && y.Kind <= Graceful
+	return y.Source < Members && y.Group < Groups && y.Term != 0 && y.Term <= MaxTerm && y.Kind >= Courtesy && y.Kind <= Surrender
 }
 
 // Yield takes a valid, authentic YIELD in at the boot time now and returns the reply. A granted term closes the gate unless the
@@ -48,14 +49,19 @@ func (w *Words) yield(now int64, y Yield) Result {
 	if y.Kind == Courtesy && !w.aged(now, group, y.MinAgeMs) {
 		return TooYoung
 	}
-	open := w.open(group, now)
+	open, shares := w.open(group, now), y.Group == 0 && w.ShareOpen(now)
 	fence, granted := group.Fence.Grant(y.Term, y.Source)
 	if !granted {
 		return Refused
 	}
 	group.Fence = fence
-	if open && y.Kind != Claim {
+	if open && (y.Kind == Courtesy || y.Kind == Graceful) {
 		group.Linger = now + int64(w.Linger)
+	}
+	if y.Group == 0 && y.Kind == Surrender {
+		w.ShareLinger = 0
+	} else if shares {
+		w.ShareLinger = now + int64(w.Linger)
 	}
 	return Granted
 }

@@ -63,7 +63,7 @@ func (n *node) setWake(w *World, at int64) {
 
 // grantOwn asks the own gate and feeds the answer back at once.
 func (n *node) grantOwn(w *World, term uint32) {
-	fence, ok := n.words.Grant(0, term, n.id)
+	fence, ok := n.words.Grant(0, term, n.id, n.local(w.now))
 	w.touched(n)
 	r := members.YieldResult{Peer: n.id, Term: term, Result: members.Refused, FenceTerm: fence.Term, Grantee: fence.Grantee}
 	if ok {
