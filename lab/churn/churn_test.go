@@ -123,6 +123,42 @@ func TestPacketsHaveRightChecksums(t *testing.T) {
 	}
 }
 
+// TestNumbers reads the number of a connection back from its packets.
+func TestNumbers(t *testing.T) {
+	n := node(t)
+	for _, protocol := range []Protocol{UDP, TCP} {
+		cfg, err := Config{Client: n, Server: n, Protocol: protocol, Payload: NumberLen + 1}.withDefaults()
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := newMaker(cfg)
+		b := make([]byte, len(m.base))
+		for _, k := range []int{0, 1, 63999, 64000, MaxConnections - 1} {
+			m.put(b, k)
+			if got := fold(sum(b[m.l4-8:]) + uint32(b[9]) + uint32(len(b)-m.l4)); got != 0xffff {
+				t.Errorf("%s connection %d: adds up to %#x", protocol, k, got)
+			}
+			if got, run, ok := Number(b[9], b[m.l4:]); !ok || got != k || run != DefaultFirstPort {
+				t.Errorf("%s connection %d is read as %d of %d, %v", protocol, k, got, run, ok)
+			}
+			if protocol == UDP {
+				continue
+			}
+			answer := b[m.l4:]
+			binary.BigEndian.PutUint32(answer[8:], binary.BigEndian.Uint32(answer[4:])+1)
+			binary.BigEndian.PutUint32(answer[4:], 12345)
+			copy(answer[0:], answer[2:4]) // the server's port
+			answer[13] |= tcpACK
+			if got, run, ok := Number(b[9], answer); !ok || got != k || run != DefaultFirstPort {
+				t.Errorf("answer to connection %d is read as %d of %d, %v", k, got, run, ok)
+			}
+		}
+	}
+	if _, _, ok := Number(protoUDP, make([]byte, 8)); ok {
+		t.Error("an empty datagram has a number")
+	}
+}
+
 func TestConfigIsRefused(t *testing.T) {
 	n := node(t)
 	for name, c := range map[string]Config{

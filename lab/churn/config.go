@@ -54,7 +54,8 @@ type Config struct {
 	Answer bool
 	// Close lets the client close each TCP connection as soon as it is open.
 	Close bool
-	// Payload is the length of each datagram's payload in bytes, up to 1400; 0 is an empty one. TCP carries none.
+	// Payload is the length of each datagram's payload in bytes, up to 1400; 0 is an empty one, and one of NumberLen or more carries
+	// the connection's number (see Number). TCP carries none.
 	Payload int
 	// FirstPort is the server's first port; 0 means DefaultFirstPort. Runs at the same time on the same hosts need ranges of
 	// 1000 ports that do not overlap.

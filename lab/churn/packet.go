@@ -17,6 +17,7 @@ const (
 	protoUDP = 17
 	hops     = 64
 	tcpSYN   = 0x02
+	tcpACK   = 0x10
 	window   = 65535
 )
 
@@ -54,6 +55,10 @@ func newMaker(c Config) maker {
 		binary.BigEndian.PutUint16(m.base[10:], ^fold(sum(m.base[:ipv4Len])))
 	}
 	h := m.base[m.l4:]
+	if m.numbered() {
+		binary.BigEndian.PutUint32(h[udpLen:], magic)
+		binary.BigEndian.PutUint16(h[udpLen+offRun:], c.FirstPort)
+	}
 	if c.Protocol == TCP {
 		h[12], h[13] = tcpLen/4<<4, tcpSYN
 		binary.BigEndian.PutUint16(h[14:], window)
@@ -64,6 +69,9 @@ func newMaker(c Config) maker {
 	return m
 }
 
+// numbered tells whether datagrams carry their connection's number.
+func (m maker) numbered() bool { return m.cfg.Protocol == UDP && m.cfg.Payload >= NumberLen }
+
 // put writes connection n's first packet into b, which has the length of a packet.
 func (m maker) put(b []byte, n int) {
 	copy(b, m.base)
@@ -73,10 +81,14 @@ func (m maker) put(b []byte, n int) {
 	binary.BigEndian.PutUint16(h[2:], port)
 	total := m.sum + uint32(source) + uint32(port)
 	if m.cfg.Protocol == TCP {
-		number := uint32(n) * 0x9e3779b1 // any will do, if it is not the same for all
+		number := uint32(n) * spread // any will do, if it is not the same for all
 		binary.BigEndian.PutUint32(h[4:], number)
 		binary.BigEndian.PutUint16(h[16:], ^fold(total+number>>16+number&0xffff))
 		return
+	}
+	if m.numbered() {
+		binary.BigEndian.PutUint32(h[udpLen+offNumber:], uint32(n))
+		total += uint32(n)>>16 + uint32(n)&0xffff
 	}
 	check := ^fold(total)
 	if check == 0 {
@@ -102,4 +114,40 @@ func fold(s uint32) uint16 {
 		s = s>>16 + s&0xffff
 	}
 	return uint16(s)
+}
+
+// NumberLen is the payload of a datagram that carries its connection's number: magic, number, the run's first port, padding.
+const (
+	NumberLen = 12
+	offNumber = 4
+	offRun    = 8
+	magic     = 0x68666368
+)
+
+// A TCP connection's number times spread is the client's first sequence number; spread * gather is 1.
+const (
+	spread uint32 = 0x9e3779b1
+	gather uint32 = 0xe8b2f51
+)
+
+// Number returns the number of the connection that a packet of a run belongs to and the run's Config.FirstPort, whichever way it goes
+// and however it was translated: of a datagram with a payload of at least NumberLen bytes, or of a SYN or its answer. The packet
+// begins at its UDP or TCP header. Other packets than a run's are refused as well as they can be told apart.
+func Number(protocol byte, b []byte) (n int, run uint16, ok bool) {
+	var number uint32
+	var server uint16 // port
+	switch {
+	case protocol == protoUDP && len(b) >= udpLen+NumberLen && binary.BigEndian.Uint32(b[udpLen:]) == magic:
+		number = binary.BigEndian.Uint32(b[udpLen+offNumber:])
+		return int(number), binary.BigEndian.Uint16(b[udpLen+offRun:]), number < MaxConnections
+	case protocol != protoTCP || len(b) < tcpLen:
+		return 0, 0, false
+	case b[13]&(tcpSYN|tcpACK) == tcpSYN:
+		number, server = binary.BigEndian.Uint32(b[4:])*gather, binary.BigEndian.Uint16(b[2:])
+	case b[13]&(tcpSYN|tcpACK) == tcpSYN|tcpACK:
+		number, server = (binary.BigEndian.Uint32(b[8:])-1)*gather, binary.BigEndian.Uint16(b)
+	default:
+		return 0, 0, false
+	}
+	return int(number), server - uint16(number/sources), number < MaxConnections
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -82,9 +83,17 @@ func (l *Lab) unplug(n *Node) error {
 	return nil
 }
 
+// What the fourth octet of a node's MAC says of it: a MAC is 02:4c, the segment's number from 1, this, and the node's number.
+const (
+	CodeMember  = 1
+	CodeClient  = 2
+	CodeServer  = 3
+	codeWatcher = 4
+)
+
 func plan(s Spec) []*Node {
 	var nodes []*Node
-	add := func(kind Kind, index int, name string, code int, c, d int, on func(Segment) bool) {
+	add := func(kind Kind, index int, name string, code byte, c, d int, on func(Segment) bool) {
 		n := &Node{Name: name, Kind: kind, Index: index}
 		for i, g := range s.Segments {
 			if !on(g) {
@@ -93,7 +102,7 @@ func plan(s Spec) []*Node {
 			net6 := s.Net(i)
 			n.Ports = append(n.Ports, &Port{
 				Node: name, Segment: g.Name, Slot: i, Device: g.Name, SwitchPort: name + "-" + g.Name,
-				MAC: net.HardwareAddr{0x02, 0x4c, byte(i + 1), byte(code), byte(index >> 8), byte(index + 1)},
+				MAC: net.HardwareAddr{0x02, 0x4c, byte(i + 1), code, byte(index >> 8), byte(index + 1)},
 				V4:  netip.PrefixFrom(v4(i, c, d+index), 16),
 				V6:  netip.PrefixFrom(v6(i, c, hexDigits(d)+index), net6.V6.Bits()),
 			})
@@ -101,17 +110,20 @@ func plan(s Spec) []*Node {
 		nodes = append(nodes, n)
 	}
 	for i := range s.Members {
-		add(Member, i, MemberName(i), 1, 0, 11, func(Segment) bool { return true })
+		add(Member, i, MemberName(i), CodeMember, 0, 11, func(Segment) bool { return true })
 	}
 	for i := range s.Clients {
-		add(Client, i, fmt.Sprintf("client%d", i+1), 2, 1, 1, func(g Segment) bool { return g.Hosts == Clients })
+		add(Client, i, fmt.Sprintf("client%d", i+1), CodeClient, 1, 1, func(g Segment) bool { return g.Hosts == Clients })
 	}
 	for i := range s.Servers {
-		add(Server, i, fmt.Sprintf("server%d", i+1), 3, 1, 1, func(g Segment) bool { return g.Hosts == Servers })
+		add(Server, i, fmt.Sprintf("server%d", i+1), CodeServer, 1, 1, func(g Segment) bool { return g.Hosts == Servers })
+	}
+	for i, zone := 0, func(g Segment) bool { return g.Hosts == Published }; slices.ContainsFunc(s.Segments, zone) && i < max(1, s.Published); i++ {
+		add(Server, s.Servers+i, fmt.Sprintf("public%d", i+1), CodeServer, 1, 1-s.Servers, zone)
 	}
 	for i, g := range s.Segments {
 		if g.Role.HasVIPs() {
-			add(Watcher, 0, "watch-"+g.Name, 4, 2, 1, func(o Segment) bool { return o.Name == s.Segments[i].Name })
+			add(Watcher, 0, "watch-"+g.Name, codeWatcher, 2, 1, func(o Segment) bool { return o.Name == s.Segments[i].Name })
 		}
 	}
 	return nodes

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -217,5 +218,24 @@ func TestSpecCheck(t *testing.T) {
 				t.Errorf("got %v, want %q in it", err, c.want)
 			}
 		})
+	}
+}
+
+// TestPublished puts servers of their own on a third segment.
+func TestPublished(t *testing.T) {
+	l := forward(t, func(s *topology.Spec) {
+		s.Published = 2
+		s.Segments = append(s.Segments, topology.Segment{Name: "dmz", Role: topology.RoleCluster, Hosts: topology.Published})
+	})
+	var macs []string
+	for i, want := range []string{"10.2.1.1", "10.4.1.1", "10.4.1.2"} {
+		n := l.OfKind(topology.Server)[i]
+		if got := n.Ports[0].V4.Addr().String(); got != want || len(n.Ports) != 1 {
+			t.Errorf("%s has %s, want %s, and %d ports", n.Name, got, want, len(n.Ports))
+		}
+		macs = append(macs, n.Ports[0].MAC.String())
+	}
+	if want := []string{"02:4c:02:03:00:01", "02:4c:04:03:00:02", "02:4c:04:03:00:03"}; !slices.Equal(macs, want) {
+		t.Errorf("MACs %v, want %v", macs, want)
 	}
 }

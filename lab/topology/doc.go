@@ -16,5 +16,8 @@
 // Addresses of segment k (1, 2, ...): 10.k.0.0/16 and fd00:0:0:k::/64; VIPs .0.1 and ::1, further VIPs from .16.1 on;
 // members .0.11... and ::11...; clients and servers .1.1... and ::1:1...; watchers .2.1 and ::2:1.
 //
+// Segments may have servers of their own: on one with Hosts Published are public1, ..., which the servers of the other segments are not
+// on.
+//
 // The package knows nothing of what runs on the nodes. It must not import other packages of the laboratory but netns.
 package topology

@@ -31,6 +31,8 @@ const (
 	NoHosts Hosts = ""
 	Clients Hosts = "clients"
 	Servers Hosts = "servers"
+	// Published are servers that outsiders want, on a segment of their own (a demilitarised zone).
+	Published Hosts = "published"
 )
 
 // Segment describes one layer-2 network.
@@ -42,11 +44,13 @@ type Segment struct {
 
 // Spec describes a topology. The zero value is not valid; start from DefaultSpec.
 type Spec struct {
-	Name     string
-	Members  int // 2 to 8, named fw1, fw2, ...
-	Clients  int // named client1, ...
-	Servers  int // named server1, ...
-	Segments []Segment
+	Name    string
+	Members int // 2 to 8, named fw1, fw2, ...
+	Clients int // named client1, ...
+	Servers int // named server1, ...
+	// Published is how many servers there are on segments of Hosts Published, named public1, ...; 0 means 1.
+	Published int
+	Segments  []Segment
 	// VIPs is the number of IPv4 VIPs on each cluster segment, at least 1 (1 IPv6 VIP there is always).
 	VIPs int
 	// RouteVIP is the index of the VIP that end stations use as their IPv4 router; negative counts from the end.
@@ -95,6 +99,9 @@ func (s Spec) Check() error {
 	if s.Clients < 0 || s.Clients > maxHosts || s.Servers < 0 || s.Servers > maxHosts {
 		bad("clients %d, servers %d: each 0 to %d", s.Clients, s.Servers, maxHosts)
 	}
+	if s.Published < 0 || s.Published > maxHosts {
+		bad("published %d: 0 to %d", s.Published, maxHosts)
+	}
 	if s.VIPs < 1 || s.VIPs > maxVIPs {
 		bad("vips %d: 1 to %d on each cluster segment", s.VIPs, maxVIPs)
 	}
@@ -119,9 +126,9 @@ func (s Spec) Check() error {
 			bad("segment %s: role %q: one of cluster, sync, cluster+sync, private", g.Name, g.Role)
 		}
 		switch g.Hosts {
-		case NoHosts, Clients, Servers:
+		case NoHosts, Clients, Servers, Published:
 		default:
-			bad("segment %s: hosts %q: clients or servers", g.Name, g.Hosts)
+			bad("segment %s: hosts %q: clients, servers or published", g.Name, g.Hosts)
 		}
 	}
 	return errors.Join(errs...)
