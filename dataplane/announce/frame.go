@@ -77,8 +77,19 @@ func (s *Set) gratuitousARP(op arp.Operation, addr netip.Addr) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gratuitous ARP for %v on %s: %w", addr, s.Name, err)
 	}
-	return ethernet(broadcast, s.MAC, s.VLAN, etherTypeARP, b), nil
+	return ethernet(broadcast, s.source(), s.VLAN, etherTypeARP, b), nil
 }
+
+// source is the Ethernet source of everything that s says.
+func (s *Set) source() [6]byte {
+	if s.Source != ([6]byte{}) {
+		return s.Source
+	}
+	return s.MAC
+}
+
+// multicast says that the address announced is a multicast MAC: every member receives what is sent to it.
+func (s *Set) multicast() bool { return s.MAC[0]&1 != 0 }
 
 // unsolicitedNA announces that addr is at s.MAC, overriding what neighbours know. Its source is the address itself, as a
 // host would send it.
@@ -109,7 +120,7 @@ func (s *Set) icmp6(m ndp.Message, src, dst netip.Addr, dstMAC [6]byte) ([]byte,
 	ip = append(ip, src.AsSlice()...)
 	ip = append(ip, dst.AsSlice()...)
 	ip = append(ip, body...)
-	return ethernet(dstMAC, s.MAC, s.VLAN, etherTypeIPv6, ip), nil
+	return ethernet(dstMAC, s.source(), s.VLAN, etherTypeIPv6, ip), nil
 }
 
 // round returns the frames of one round of announcements, in order: what updates neighbours first, the second form of
@@ -167,7 +178,7 @@ func (s *Set) addresses() []netip.Addr {
 // own EtherType: every switch, hypervisor and port filter that lets the segment work passes it, it refreshes hosts at
 // the same time, and the egress program already knows it as something that only the server may send.
 func (s *Set) beacon() (f frame, ok bool, err error) {
-	if !s.Virtual {
+	if !s.Virtual || s.multicast() {
 		return frame{}, false, nil
 	}
 	var six netip.Addr

@@ -14,7 +14,11 @@ import (
 	"github.com/google/gopacket/layers"
 )
 
-var vmac = [6]byte{0x02, 0x48, 0, 1, 0, 0}
+var (
+	vmac         = [6]byte{0x02, 0x48, 0, 1, 0, 0}
+	multicastMAC = [6]byte{0x01, 0x00, 0x5e, 0x00, 0x07, 0x00}
+	own          = [6]byte{0x3c, 0xec, 0xef, 0x00, 0x00, 0x03}
+)
 
 func addrs(list ...string) []netip.Addr {
 	var all []netip.Addr
@@ -86,6 +90,13 @@ func TestRoundBytes(t *testing.T) {
 				golden(t, "ffffffffffff", "024800010000", "0806", "0001 0800 06 04 0002",
 					"024800010000 0a000001", "024800010000 0a000001", padding),
 			}},
+		{name: "a multicast MAC is announced by the interface's own", set: Set{MAC: multicastMAC, Source: own, VIPs: addrs("10.0.0.100", "2001:db8::100")},
+			want: [][]byte{
+				golden(t, "ffffffffffff", "3cecef000003", "0806", "0001 0800 06 04 0001", "01005e000700 0a000064", "000000000000 0a000064", padding),
+				golden(t, "333300000001", "3cecef000003", "86dd", "60000000 0020 3a ff", "20010db8000000000000000000000100", "ff020000000000000000000000000001",
+					"88 00 932d", "20000000", "20010db8000000000000000000000100", "02 01 01005e000700"),
+				golden(t, "ffffffffffff", "3cecef000003", "0806", "0001 0800 06 04 0002", "01005e000700 0a000064", "01005e000700 0a000064", padding),
+			}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got, err := tt.set.round()
@@ -137,6 +148,7 @@ func TestBeacon(t *testing.T) {
 		{"proxy only", Set{Virtual: true, MAC: vmac, Proxy: addrs("10.0.0.1")}, layers.EthernetTypeARP},
 		{"no address", Set{Virtual: true, MAC: vmac}, 0},
 		{"no VMAC", Set{MAC: vmac, VIPs: addrs("10.0.0.1")}, 0},
+		{"nothing to learn", Set{Virtual: true, MAC: multicastMAC, Source: own, VIPs: addrs("10.0.0.1")}, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			f, ok, err := tt.set.beacon()
@@ -212,5 +224,27 @@ func TestRouterIsChecked(t *testing.T) {
 	}
 	if _, err := newStation(Set{Name: "e0", MAC: vmac, Router: &Router{}}, nil); err == nil || !strings.Contains(err.Error(), "virtual link-local address") {
 		t.Errorf("without a link-local address: %v", err)
+	}
+}
+
+// TestMulticastSource: no frame comes from a multicast MAC, and a router's advertisement carries it as an option only.
+func TestMulticastSource(t *testing.T) {
+	set := Set{Name: "e0", MAC: multicastMAC, VIPs: addrs("10.0.0.1")}
+	if _, err := newStation(set, nil); err == nil || !strings.Contains(err.Error(), "name the interface's own as source") {
+		t.Errorf("a multicast MAC as source: %v", err)
+	}
+	set.Source, set.LinkLocal, set.Router = own, VirtualLinkLocal(1, 2, 0), &Router{}
+	s, err := newStation(set, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := decode(t, s.advert)
+	if e := p.LinkLayer().(*layers.Ethernet); !bytes.Equal(e.SrcMAC, own[:]) {
+		t.Errorf("from %v", e.SrcMAC)
+	}
+	for _, o := range p.Layer(layers.LayerTypeICMPv6RouterAdvertisement).(*layers.ICMPv6RouterAdvertisement).Options {
+		if o.Type == layers.ICMPv6OptSourceAddress && !bytes.Equal(o.Data, multicastMAC[:]) {
+			t.Errorf("hosts are told %x", o.Data)
+		}
 	}
 }

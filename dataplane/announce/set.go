@@ -19,6 +19,9 @@ type Set struct {
 	VLAN uint16
 	// MAC is the address that is announced and the Ethernet source: the VMAC, or the interface's own with `vmac: false`.
 	MAC [6]byte
+	// Source is the Ethernet source instead, unless it is zero: the interface's own MAC where MAC is a multicast one, which no
+	// station may send from (IEEE 802.3) and switches do not learn. There is no beacon for such a MAC, since there is nothing to learn.
+	Source [6]byte
 	// Virtual says that MAC is a VMAC: the beacon is sent once a second, and only the beacon is urgent, since neighbours
 	// already know the address.
 	Virtual bool

@@ -40,6 +40,9 @@ type station struct {
 func newStation(set Set, sock *socket) (*station, error) {
 	s := &station{set: set, sock: sock, refresh: defaultRefresh}
 	var err error
+	if src := set.source(); src[0]&1 != 0 {
+		return nil, fmt.Errorf("%s: %x is a multicast MAC, which no frame may come from: name the interface's own as source", set.Name, src)
+	}
 	if s.beacon, s.hasBeacon, err = set.beacon(); err != nil {
 		return nil, err
 	}

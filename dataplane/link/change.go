@@ -98,6 +98,16 @@ func (k *kernel) onLo(addr netip.Addr) (there, ours bool) {
 	return false, false
 }
 
+// joined says whether the interface of a kindJoined item is in its group by an address, and whether that is marked as ours.
+func (k *kernel) joined(i item) (there, ours bool) {
+	for _, a := range k.addresses[i.Addr] {
+		if a.index == i.Index {
+			return true, a.ours
+		}
+	}
+	return false, false
+}
+
 // previous returns the entries to record before w is done: none when what is wanted is there already and not ours.
 func (h *Host) previous(w wish, k *kernel) ([]entry, error) {
 	switch w.Kind {
@@ -121,6 +131,10 @@ func (h *Host) previous(w wish, k *kernel) ([]entry, error) {
 		return entries, nil
 	case kindAddress:
 		if there, ours := k.onLo(w.Addr); there && !ours {
+			return nil, nil
+		}
+	case kindJoined:
+		if there, ours := k.joined(w.item); there && !ours {
 			return nil, nil
 		}
 	case kindFilter:
@@ -159,6 +173,11 @@ func (h *Host) do(w wish, k *kernel) error {
 			return nil
 		}
 		return h.conn.addAddress(w.Addr, lo)
+	case kindJoined:
+		if there, _ := k.joined(w.item); there {
+			return nil
+		}
+		return h.conn.addAddress(w.Addr, w.Index)
 	case kindLocal, kindPrefix, kindRoute:
 		source := k.source(w.item)
 		if now, there := k.routes[w.item]; there && now == source {
@@ -201,6 +220,8 @@ func (h *Host) undo(e entry) error {
 		return h.conn.deleteFilter(e.MAC, e.Index)
 	case kindAddress:
 		return h.conn.deleteAddress(e.Addr, lo)
+	case kindJoined:
+		return h.conn.deleteAddress(e.Addr, e.Index)
 	case kindLocal, kindPrefix, kindRoute:
 		return h.conn.deleteRoute(routeOf(e.item, netip.Addr{}))
 	case kindMoved:

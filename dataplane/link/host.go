@@ -36,6 +36,9 @@ type Interface struct {
 	// VMACs are let through the interface's unicast filter; empty with `vmac: false`.
 	VMACs [][6]byte
 	VIPs  []VIP
+	// Groups are IPv4 multicast groups that the interface is in for good: unlike those of IPv6 addresses they outlive the process,
+	// since switches that snoop IGMP would take shared traffic away from a member whose daemon restarts.
+	Groups []netip.Addr
 	// Proxy are addresses answered for but not local; the IPv6 ones need their multicast group as VIPs do.
 	Proxy []netip.Addr
 }

@@ -68,7 +68,8 @@ func (c *conn) request(kind, flags int) *nl.NetlinkRequest {
 }
 
 // addressRequest describes a VIP on lo: a host route's worth of address that the stack never picks as a source. IPv4 has
-// scope host for that; IPv6 is deprecated (preferred lifetime 0).
+// scope host for that; IPv6 is deprecated (preferred lifetime 0). A multicast address is one by which the kernel itself joins the
+// group (ip-address(8), autojoin), and leaves it with the address.
 func (c *conn) addressRequest(kind, flags int, addr netip.Addr, index int) *nl.NetlinkRequest {
 	r := c.request(kind, flags)
 	msg := nl.NewIfAddrmsg(family(addr))
@@ -83,7 +84,11 @@ func (c *conn) addressRequest(kind, flags int, addr netip.Addr, index int) *nl.N
 	if kind != unix.RTM_NEWADDR {
 		return r
 	}
-	r.AddData(nl.NewRtAttr(unix.IFA_FLAGS, nl.Uint32Attr(unix.IFA_F_NOPREFIXROUTE|unix.IFA_F_NODAD)))
+	bits := uint32(unix.IFA_F_NOPREFIXROUTE | unix.IFA_F_NODAD)
+	if addr.IsMulticast() {
+		bits |= unix.IFA_F_MCAUTOJOIN
+	}
+	r.AddData(nl.NewRtAttr(unix.IFA_FLAGS, nl.Uint32Attr(bits)))
 	r.AddData(nl.NewRtAttr(ifaProto, nl.Uint8Attr(protocol)))
 	if addr.Is6() {
 		life := nl.IfaCacheInfo{IfaCacheinfo: unix.IfaCacheinfo{Valid: forever}}

@@ -103,6 +103,9 @@ func (p *planner) networkInterface(in Interface, index int) {
 	for _, mac := range in.VMACs {
 		p.add(wish{item: item{Kind: kindFilter, Link: in.Name, Index: index, MAC: mac}})
 	}
+	for _, g := range in.Groups {
+		p.add(wish{item: item{Kind: kindJoined, Link: in.Name, Index: index, Addr: plain(g)}})
+	}
 	for _, v := range in.VIPs {
 		addr := plain(v.Addr)
 		if onInterface(addr) {

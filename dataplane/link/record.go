@@ -25,6 +25,7 @@ const (
 	kindNAPI    kind = "napi-priority"
 	kindFilter  kind = "unicast-filter"
 	kindAddress kind = "address" // on lo
+	kindJoined  kind = "joined-group"
 	kindLocal   kind = "local-route"
 	kindPrefix  kind = "prefix-route" // to the prefix that a VIP declares, in the main table
 	kindRoute   kind = "route"        // to a VIP, in the group's table
@@ -34,8 +35,8 @@ const (
 
 // order of application; side effects are recorded before and undone after their cause.
 var order = map[kind]int{
-	kindSide: 0, kindSysctl: 1, kindNAPI: 2, kindFilter: 3, kindAddress: 4, kindLocal: 5, kindPrefix: 6, kindRoute: 7,
-	kindMoved: 8, kindRule: 9,
+	kindSide: 0, kindSysctl: 1, kindNAPI: 2, kindFilter: 3, kindAddress: 4, kindJoined: 5, kindLocal: 6, kindPrefix: 7, kindRoute: 8,
+	kindMoved: 9, kindRule: 10,
 }
 
 // item identifies one change. Fields that a kind does not need are zero, so items compare.

@@ -101,6 +101,14 @@ func (p *port) answerMAC() [6]byte {
 	return p.mac
 }
 
+// sourceMAC is where announcements come from: the MAC that they are about or, since nothing may come from a multicast MAC, the own one.
+func (p *port) sourceMAC() [6]byte {
+	if m := p.answerMAC(); m[0]&1 == 0 {
+		return m
+	}
+	return p.mac
+}
+
 func (n *node) gateVIPs() []bpf.VIP {
 	var all []bpf.VIP
 	for _, p := range n.ports {
@@ -134,6 +142,9 @@ func (n *node) desired() link.Desired {
 		if p.VMAC != nil {
 			i.VMACs = [][6]byte{*p.VMAC}
 		}
+		if l := n.cfg.LoadSharing; l != nil && l.Group().IsValid() {
+			i.Groups = []netip.Addr{l.Group()}
+		}
 		for _, v := range p.VIPs {
 			vip := link.VIP{Addr: v.Addr, Group: gateway}
 			if v.Own {
@@ -155,7 +166,7 @@ func (n *node) announceSets() []announce.Set {
 		if !p.serves() {
 			continue
 		}
-		s := announce.Set{Group: gateway, Index: p.index, Name: p.device, MAC: p.answerMAC(), Virtual: p.VMAC != nil,
+		s := announce.Set{Group: gateway, Index: p.index, Name: p.device, MAC: p.answerMAC(), Source: p.sourceMAC(), Virtual: p.VMAC != nil,
 			Proxy: p.ProxyARP, LinkLocal: p.LinkLocal, IsRouter: true, Router: router(p.RouterAdv)}
 		for _, v := range p.VIPs {
 			s.VIPs = append(s.VIPs, v.Addr)
