@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package xtcluster
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"net/netip"
+	"os/exec"
+	"strconv"
+	"unsafe"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/holdfast-project/holdfast/lab/netns"
+	"github.com/holdfast-project/holdfast/lab/topology"
+)
+
+// Command is the one that loads the rules; it is in Debian's package iptables.
+const Command = "iptables-nft"
+
+// seed is of the hash; any will do, if all members have the same.
+const seed = 0x686f6c64
+
+// MAC is the multicast MAC that stands for the virtual address of segment i.
+func MAC(i int) net.HardwareAddr { return net.HardwareAddr{0x01, 0x00, 0x5e, 0x00, byte(i + 1), 0x01} }
+
+// Setup makes the members of a topology share what its end stations send to their router, the virtual address of each segment. It goes
+// with the topology.
+func Setup(lab *topology.Lab) error {
+	members := lab.OfKind(topology.Member)
+	for i, segment := range lab.Spec.Segments {
+		if !segment.Role.HasVIPs() {
+			continue
+		}
+		for _, m := range members {
+			if err := take(m, segment.Name, MAC(i), len(members)); err != nil {
+				return fmt.Errorf("xt_cluster on %s at %s: %w", m.Name, segment.Name, err)
+			}
+		}
+		for _, p := range lab.PortsOn(segment.Name) {
+			n, err := lab.Node(p.Node)
+			if err != nil {
+				return err
+			}
+			if n.Kind != topology.Client && n.Kind != topology.Server {
+				continue
+			}
+			if err := direct(n, p, lab.Spec.Route4(i), MAC(i)); err != nil {
+				return fmt.Errorf("multicast MAC of the router of %s: %w", n.Name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// take makes a member receive frames for a MAC at a device, and drop those that are another member's of n.
+func take(m *topology.Node, device string, mac net.HardwareAddr, n int) error {
+	if err := m.NS.Do(func() error { return join(device, mac) }); err != nil {
+		return err
+	}
+	cmd := exec.Command(Command, "-w", "-t", "mangle", "-A", "PREROUTING", "-i", device, "-m", "cluster",
+		"--cluster-total-nodes", strconv.Itoa(n), "!", "--cluster-local-node", strconv.Itoa(m.Index+1),
+		"--cluster-hash-seed", strconv.Itoa(seed), "-j", "DROP")
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := netns.Start(netns.Place{Net: m.NS}, cmd)
+	if err == nil {
+		err = cmd.Wait()
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w: %s", Command, err, bytes.TrimSpace(out.Bytes()))
+	}
+	return nil
+}
+
+// join adds a MAC to those that a device receives (SIOCADDMULTI of netdevice(7)), as "ip maddr add" does.
+func join(device string, mac net.HardwareAddr) error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	req := struct {
+		name   [unix.IFNAMSIZ]byte
+		family uint16
+		data   [14]byte
+		_      [8]byte // struct ifreq is 40 bytes
+	}{family: unix.AF_UNSPEC}
+	copy(req.name[:unix.IFNAMSIZ-1], device)
+	copy(req.data[:], mac)
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCADDMULTI, uintptr(unsafe.Pointer(&req))); errno != 0 {
+		return fmt.Errorf("receive frames for %s at %s: %w", mac, device, errno)
+	}
+	return nil
+}
+
+// direct gives an end station a static neighbour.
+func direct(n *topology.Node, p *topology.Port, ip netip.Addr, mac net.HardwareAddr) error {
+	h, err := n.NS.Handle()
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	dev, err := h.LinkByName(p.Device)
+	if err != nil {
+		return err
+	}
+	return h.NeighSet(&netlink.Neigh{
+		LinkIndex: dev.Attrs().Index, Family: netlink.FAMILY_V4, State: netlink.NUD_PERMANENT, IP: ip.AsSlice(), HardwareAddr: mac,
+	})
+}
