@@ -100,7 +100,7 @@ func TestFrames(t *testing.T) {
 		{"term beyond the last", ccpFrame{probe: ccp.Probe{Term: gate.MaxTerm + 1}}.bytes(), drop, FrameMalformed},
 		{"yield of term 0", ccpFrame{yield: &ccp.Yield{Kind: ccp.YieldClaim}}.bytes(), drop, FrameMalformed},
 		{"yield of kind 0", ccpFrame{yield: &ccp.Yield{Term: 9}}.bytes(), drop, FrameMalformed},
-		{"yield of kind 4", ccpFrame{yield: &ccp.Yield{Term: 9, Kind: 4}}.bytes(), drop, FrameMalformed},
+		{"yield of kind 5", ccpFrame{yield: &ccp.Yield{Term: 9, Kind: 5}}.bytes(), drop, FrameMalformed},
 		{"reply to the gate before", ccpFrame{reply: reply, header: func(h *ccp.Header) { h.EchoIncarnation-- }}.bytes(), drop, FrameStale},
 		{"reply to an old probe", ccpFrame{reply: reply, header: func(h *ccp.Header) { h.EchoStamp -= 2e9 }}.bytes(), drop, FrameStale},
 		{"reply from the future", ccpFrame{reply: reply, header: func(h *ccp.Header) { h.EchoStamp += 3600e9 }}.bytes(), drop, FrameStale},

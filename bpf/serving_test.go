@@ -107,9 +107,10 @@ func (g *Gate) clear() {
 			w.word(group, off).Store(0)
 		}
 	}
-	for _, off := range []int{offWatched, offProbed, offRestarting} {
+	for _, off := range []int{offWatched, offProbed, offRestarting, offShare, offShareLinger} {
 		w.u64(off).Store(0)
 	}
+	w.u32(offSteer).Store(0)
 	for slot := range uint8(gate.Slots) {
 		w.SetQuiet(slot, 0)
 	}

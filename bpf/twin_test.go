@@ -99,7 +99,22 @@ func (p *pair) term(g uint8) uint32 {
 // pulse does what the pulse and the daemon do to the words, to both.
 func (p *pair) pulse(g uint8) {
 	w, now := p.g.Words(), Boottime()
-	switch p.rng.IntN(10) {
+	switch p.rng.IntN(13) {
+	case 10, 11:
+		term, at := p.term(0), p.about(now)
+		if p.rng.IntN(2) == 0 { // as it is most of the time: by the leader's term
+			term = max(p.twin.Group[0].Fence.Term, 1)
+		}
+		w.RenewShare(term, at)
+		p.twin.RenewShare(term, at)
+	case 12:
+		if p.rng.IntN(4) > 0 {
+			p.twin.Sharing = !p.twin.Sharing
+			w.u32(offSteer).Store(map[bool]uint32{true: uint32(SteerMulticast), false: 0}[p.twin.Sharing])
+			return
+		}
+		w.RevokeShare()
+		p.twin.RevokeShare()
 	case 0, 1, 2:
 		term, at := p.term(g), p.about(now)
 		w.Renew(g, term, at)
@@ -125,6 +140,10 @@ func (p *pair) pulse(g uint8) {
 		term, member := p.term(g), uint8(p.rng.IntN(testMembers))
 		w.Grant(g, term, member)
 		p.twin.Grant(int(g), term, member, now)
+		// The live words read the clock themselves, a moment after us.
+		if got := w.ShareLinger(); got >= p.twin.ShareLinger && got-p.twin.ShareLinger <= Boottime()-now {
+			p.twin.ShareLinger = got
+		}
 	case 7: // a probe that came earlier
 		at := p.about(now)
 		w.u64(offProbed).Store(uint64(at))
@@ -172,8 +191,11 @@ func (p *pair) frame(g uint8) ccpFrame {
 	}}
 	if p.rng.IntN(3) == 0 {
 		f.yield = &ccp.Yield{
-			Nonce: p.rng.Uint64(), Term: max(p.term(g), 1), Group: g, Bits: ccp.Bits(p.rng.IntN(64)), Kind: ccp.YieldKind(1 + p.rng.IntN(3)),
+			Nonce: p.rng.Uint64(), Term: max(p.term(g), 1), Group: g, Bits: ccp.Bits(p.rng.IntN(64)), Kind: ccp.YieldKind(1 + p.rng.IntN(4)),
 			MinAgeMs: []uint32{0, 20, 100, 500, 1<<32 - 1}[p.rng.IntN(5)],
+		}
+		if p.twin.Sharing && g == 0 && p.rng.IntN(3) == 0 { // one that is granted
+			f.yield.Kind, f.yield.Term = ccp.YieldShare, min(p.twin.Group[0].Fence.Term+1, gate.MaxTerm)
 		}
 	} else {
 		f.probe = ccp.Probe{Nonce: p.rng.Uint64(), Term: p.term(g), Group: g, Bits: ccp.Bits(p.rng.IntN(64))}
@@ -195,11 +217,14 @@ func TestTwin(t *testing.T) {
 	g := newTestGate(t, true)
 	var reached [64]int
 	results := map[gate.Result]int{}
-	fences, quiet := 0, 0
+	fences, quiet, shared, surrendered := 0, 0, 0, 0
 	for round := range 40 {
 		for _, e := range entries {
 			t.Run(fmt.Sprintf("%d/%s", round, e.name), func(t *testing.T) {
 				g.clear()
+				if round%2 == 1 {
+					g.Words().u32(offSteer).Store(uint32(SteerMulticast))
+				}
 				p := &pair{g: g, twin: g.Words().Snapshot(), rng: rand.New(rand.NewPCG(seed, uint64(round))), e: e}
 				for range 100 {
 					if p.verdict(t) {
@@ -212,7 +237,15 @@ func TestTwin(t *testing.T) {
 						continue
 					}
 					fence := p.twin.Group[group].Fence
-					r := p.ask(t, p.frame(group))
+					f := p.frame(group)
+					sharing := group == 0 && p.twin.Sharing && p.twin.Serving(0, Boottime()).Has(gate.Forward)
+					r := p.ask(t, f)
+					if sharing {
+						shared++
+						if f.yield != nil && f.yield.Kind == ccp.YieldShare && r.Result == gate.Granted && !r.Bits.Has(gate.Forward) {
+							surrendered++
+						}
+					}
 					reached[r.Bits]++
 					results[r.Result]++
 					if r.Fence != fence {
@@ -239,8 +272,10 @@ func TestTwin(t *testing.T) {
 			linger += n
 		}
 	}
-	if open < 100 || linger < 10 || fences < 100 || quiet < 10 {
-		t.Errorf("too little was reached: %d replies open, %d lingering, %d changes of a fence, %d quiet", open, linger, fences, quiet)
+	if open < 100 || linger < 10 || fences < 100 || quiet < 10 || shared < 100 || surrendered < 5 {
+		t.Errorf("too little was reached: %d replies open, %d lingering, %d changes of a fence, %d quiet, %d shares open, %d of them surrendered",
+			open, linger, fences, quiet, shared, surrendered)
 	}
-	t.Logf("%v; %d open, %d lingering, %d changes of a fence, %d quiet", results, open, linger, fences, quiet)
+	t.Logf("%v; %d open, %d lingering, %d changes of a fence, %d quiet, %d shares open, %d of them surrendered",
+		results, open, linger, fences, quiet, shared, surrendered)
 }

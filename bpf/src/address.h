@@ -43,8 +43,8 @@ static __always_inline bool to_many(const struct frame *f)
 }
 
 /*
- * Drops what met a closed gate. Broadcasts do not count there: every member sees them, wherever the switch thinks we are. Nor does
- * what meets a quiet interface: whether the switch is wrong about us will show when it has listened.
+ * Drops what met a closed gate. Broadcasts do not count there, nor do frames for a VMAC of many: every member sees them, wherever the
+ * switch thinks we are. Nor does what meets a quiet interface: whether the switch is wrong about us will show when it has listened.
  */
 static __always_inline int closed_rx(struct words *w, const struct frame *f, const struct iface *ifc, __u32 group,
 				     enum counter reason)
@@ -53,7 +53,7 @@ static __always_inline int closed_rx(struct words *w, const struct frame *f, con
 		count(QUIET_RX);
 		return GATE_DROP;
 	}
-	if (for_us(f, ifc))
+	if (!to_many(f) && for_us(f, ifc))
 		__sync_fetch_and_add(&group_at(w, group)->closed_rx, 1);
 	count(reason);
 	return GATE_DROP;
@@ -74,6 +74,12 @@ static __always_inline int closed_tx(struct words *w, const struct frame *f, __u
 static __always_inline struct mac answer_mac(const struct iface *ifc, const struct vip *vip)
 {
 	return ifc->flags & IFACE_VMAC ? mac_virtual(ifc, vip->group) : mac_own(ifc);
+}
+
+/* The MAC that says so: that of many, to which all members listen, is no source (IEEE 802.3). */
+static __always_inline struct mac speaker(const struct iface *ifc, struct mac answer)
+{
+	return ((const __u8 *)&answer.head)[0] & 1 ? mac_own(ifc) : answer;
 }
 
 static __always_inline bool is_here(const struct frame *f, const struct vip *vip, __u32 ifindex)

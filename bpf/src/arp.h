@@ -64,7 +64,7 @@ static __always_inline int gate_arp(struct frame *f, const struct iface *ifc, st
 		return -1;
 	mac = answer_mac(ifc, vip);
 	__builtin_memcpy(a.sha, &mac, ETH_ALEN);
-	if (!frame_turn(f, f->src, mac) || !frame_store(f, f->net + __builtin_offsetof(struct arp, op), &a, sizeof(a))) {
+	if (!frame_turn(f, f->src, speaker(ifc, mac)) || !frame_store(f, f->net + __builtin_offsetof(struct arp, op), &a, sizeof(a))) {
 		count(ANSWER_FAILED);
 		return GATE_DROP;
 	}

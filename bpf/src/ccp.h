@@ -120,6 +120,8 @@ static __always_inline void ccp_report(struct ccp *r, const struct words *w, con
 	__u64 lease = READ_ONCE(g->lease), fence = READ_ONCE(g->fence);
 	__u32 closed = 0;
 
+	if (!lease && !r->group && steer_mode(w))
+		lease = READ_ONCE(w->share);
 	r->term = bpf_htonl(lease >> LEASE_BITS);
 	r->bits = serving(r->group, now);
 	r->lease_age_ms = bpf_htons(lease_age_ms(lease, now));
@@ -248,7 +250,7 @@ static __always_inline int gate_ccp(struct frame *f, const struct iface *ifc, st
 		r.type = CCP_REPLY;
 		count(PROBE_ANSWERED);
 	} else {
-		if (!p->term || p->kind < YIELD_COURTESY || p->kind > YIELD_GRACEFUL)
+		if (!p->term || p->kind < YIELD_COURTESY || p->kind > YIELD_SURRENDER)
 			return drop(FRAME_MALFORMED);
 		r.type = CCP_YIELD_REPLY;
 		r.result = RESULT_WRONG_INCARNATION;

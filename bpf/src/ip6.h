@@ -138,7 +138,7 @@ static __always_inline int nd_answer(struct frame *f, const struct iface *ifc, c
 	}
 	__builtin_memcpy(a.mac, &mac, ETH_ALEN);
 	a.nd.checksum = icmp6_checksum(&a);
-	if (!frame_resize(f, f->net + sizeof(a)) || !frame_turn(f, to, mac) || !frame_store(f, f->net, &a, sizeof(a))) {
+	if (!frame_resize(f, f->net + sizeof(a)) || !frame_turn(f, to, speaker(ifc, mac)) || !frame_store(f, f->net, &a, sizeof(a))) {
 		count(ANSWER_FAILED);
 		return GATE_DROP;
 	}

@@ -38,18 +38,43 @@ static __always_inline bool unprobed(const struct words *w, __u64 marked)
 	return marked && READ_ONCE(w->probed) <= marked;
 }
 
-static __always_inline bool is_open(const struct words *w, const struct group *g, __u64 now)
+static __always_inline bool is_fresh(const struct words *w, const struct group *g, __u64 lease, __u64 now)
 {
-	__u64 lease = READ_ONCE(g->lease), alone = READ_ONCE(g->alone), age;
+	__u64 age = lease_age(lease, now);
 
-	if (!permits(READ_ONCE(g->fence), lease >> LEASE_BITS, w->self))
-		return false;
-	age = lease_age(lease, now);
 	if (age < READ_ONCE(w->soft))
 		return true;
 	/* Late. Somebody who hears us would take over knowingly, and somebody who is not there, or never was, cannot. */
 	return age < READ_ONCE(w->hard) &&
-	       (is_watched(w, now) || unprobed(w, alone) || unprobed(w, READ_ONCE(w->single)));
+	       (is_watched(w, now) || unprobed(w, READ_ONCE(g->alone)) || unprobed(w, READ_ONCE(w->single)));
+}
+
+static __always_inline bool is_open(const struct words *w, const struct group *g, __u64 now)
+{
+	__u64 lease = READ_ONCE(g->lease);
+
+	return permits(READ_ONCE(g->fence), lease >> LEASE_BITS, w->self) && is_fresh(w, g, lease, now);
+}
+
+/* Do the members share load? */
+static __always_inline __u32 steer_mode(const struct words *w)
+{
+	return READ_ONCE(w->steer) & STEER_MODE;
+}
+
+/* May this member carry a share of the gateway's traffic? Whom the fence's term was granted to does not matter. */
+static __always_inline bool is_share_open(const struct words *w, __u64 now)
+{
+	__u64 share = READ_ONCE(w->share);
+
+	return share >> LEASE_BITS && share >> LEASE_BITS >= READ_ONCE(w->group[0].fence) >> 8 &&
+	       is_fresh(w, &w->group[0], share, now);
+}
+
+/* Does it carry one? The mode is asked first: without load sharing nothing else is looked at. */
+static __always_inline bool is_sharing(const struct words *w, __u64 now)
+{
+	return is_share_open(w, now) || now < READ_ONCE(w->share_linger);
 }
 
 /* Does the gate only listen on the interface, because it came up a moment ago or has no carrier? */
@@ -80,6 +105,11 @@ __noinline __u32 serving(__u32 group, __u64 now)
 		bits |= BIT_ANSWER | BIT_FORWARD;
 	if (now < READ_ONCE(g->linger))
 		bits |= BIT_FORWARD;
+	if (!group && steer_mode(w)) {
+		bits &= ~BIT_FORWARD;
+		if (is_sharing(w, now))
+			bits |= BIT_FORWARD;
+	}
 	if (READ_ONCE(g->alone))
 		bits |= BIT_ALONE;
 	if (now < READ_ONCE(w->restarting))
@@ -89,7 +119,7 @@ __noinline __u32 serving(__u32 group, __u64 now)
 	return bits;
 }
 
-/* Do all groups in use answer? Then nothing that goes out needs a look. */
+/* Do all groups in use answer, and forward? Then nothing that goes out needs a look. */
 __noinline __u32 all_answer(__u64 now)
 {
 	const struct words *w = the_words();
@@ -104,7 +134,7 @@ __noinline __u32 all_answer(__u64 now)
 		if (rest & 1 && !(is_open(w, &w->group[g], now)))
 			return 0;
 	}
-	return 1;
+	return !steer_mode(w) || is_sharing(w, now);
 }
 
 /*
@@ -154,6 +184,7 @@ __noinline __u32 meet(__u32 group, __u64 term, __u32 src, __u32 how)
 #define YIELD_COURTESY 1
 #define YIELD_CLAIM 2
 #define YIELD_GRACEFUL 3
+#define YIELD_SURRENDER 4 /* the share too */
 
 #define RESULT_NONE 0
 #define RESULT_GRANTED 1
@@ -174,7 +205,7 @@ __noinline __u32 yield(__u32 group, __u64 now, __u64 term, __u32 kind_src, __u64
 #pragma unroll
 	for (int i = 0; i < RETRIES; i++) {
 		__u64 fence = READ_ONCE(g->fence), lease = READ_ONCE(g->lease), next = term << 8 | src;
-		bool open;
+		bool open, shares;
 
 		/* The same asker gets the same answer again: its first reply may have been lost. */
 		if (fence == next)
@@ -185,10 +216,15 @@ __noinline __u32 yield(__u32 group, __u64 now, __u64 term, __u32 kind_src, __u64
 		if (term <= fence >> 8)
 			return RESULT_REFUSED;
 		open = is_open(w, g, now);
+		shares = !group && steer_mode(w) && is_share_open(w, now);
 		if (__sync_val_compare_and_swap(&g->fence, fence, next) != fence)
 			continue;
-		if (open && kind != YIELD_CLAIM)
+		if (open && (kind == YIELD_COURTESY || kind == YIELD_GRACEFUL))
 			WRITE_ONCE(g->linger, now + READ_ONCE(w->linger));
+		if (!group && kind == YIELD_SURRENDER)
+			WRITE_ONCE(w->share_linger, 0);
+		else if (shares)
+			WRITE_ONCE(w->share_linger, now + READ_ONCE(w->linger));
 		return RESULT_GRANTED;
 	}
 	return RESULT_REFUSED;
