@@ -65,10 +65,14 @@ type ShareView struct {
 	// Open: the gate takes the sender's share. Flushed: every member has what the sender knows of the connections that it loses by
 	// Table. Leaving: it wants to be without slots, in order. Dropped: it has given its share up by itself and cannot take any.
 	Open, Flushed, Leaving, Dropped bool
-	// Order numbers the newest run-time order of weights that the sender knows of, the higher is newer; 0 for none: then the
-	// configuration's hold and Weight means nothing.
-	Order  uint64
-	Weight [MaxMembers]uint16
+	// Follows is the member whose tables the sender takes, itself if it makes them, Nobody if it knows of none.
+	Follows uint8
+	// Serial numbers the newest order of weights that the sender knows of, 0 for none, and By is the member that it was given to: the higher
+	// pair is the newer one. Ordered: Weight holds instead of the configuration's.
+	Serial  uint32
+	By      uint8
+	Ordered bool
+	Weight  [MaxMembers]uint16
 }
 
 // TrafficView is what a HELLO says of the traffic that the sender's gate has seen since it was loaded, in packets, but for Bytes.
@@ -90,13 +94,14 @@ const tlvTable = 1
 const (
 	slotVersionLen = 4 + 4 + 1
 	tableLen       = slotVersionLen + MaxMembers*4 + 16 + SlotCount
-	shareLen       = slotVersionLen + 4 + 1 + 8 + MaxMembers*2
+	shareLen       = slotVersionLen + 4 + 1 + 1 + 4 + 1 + MaxMembers*2
 	trafficLen     = 8 * 8
 
 	flagOpen    = 1
 	flagFlushed = 2
 	flagLeaving = 4
 	flagDropped = 8
+	flagOrdered = 16
 )
 
 // Append appends the body of the SLOTS to b, which holds the echo list by then. It allocates nothing if b has room.
@@ -156,8 +161,10 @@ func (r *reader) slotVersion() SlotVersion {
 func (v *ShareView) append(b []byte) []byte {
 	b = v.Table.append(b)
 	b = binary.BigEndian.AppendUint32(b, v.Term)
-	b = append(b, flag(v.Open, flagOpen)|flag(v.Flushed, flagFlushed)|flag(v.Leaving, flagLeaving)|flag(v.Dropped, flagDropped))
-	b = binary.BigEndian.AppendUint64(b, v.Order)
+	b = append(b, flag(v.Open, flagOpen)|flag(v.Flushed, flagFlushed)|flag(v.Leaving, flagLeaving)|flag(v.Dropped, flagDropped)|
+		flag(v.Ordered, flagOrdered), v.Follows)
+	b = binary.BigEndian.AppendUint32(b, v.Serial)
+	b = append(b, v.By)
 	for _, w := range v.Weight {
 		b = binary.BigEndian.AppendUint16(b, w)
 	}
@@ -168,7 +175,8 @@ func parseShareView(r reader) ShareView {
 	v := ShareView{Table: r.slotVersion(), Term: r.u32()}
 	f := r.u8()
 	v.Open, v.Flushed, v.Leaving, v.Dropped = f&flagOpen != 0, f&flagFlushed != 0, f&flagLeaving != 0, f&flagDropped != 0
-	v.Order = r.u64()
+	v.Ordered = f&flagOrdered != 0
+	v.Follows, v.Serial, v.By = r.u8(), r.u32(), r.u8()
 	for i := range v.Weight {
 		v.Weight[i] = r.u16()
 	}

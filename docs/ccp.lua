@@ -396,8 +396,10 @@ field("slots.phase", "uint8", "Table phase", base.DEC, phases)
 field("slots.key", "bytes", "Secret of the hash")
 field("slots.entries", "bytes", "Slots")
 field("share.term", "uint32", "Share term")
-for i, name in ipairs({ "open", "flushed", "leaving", "dropped" }) do field("share." .. name, "bool", "Share " .. name, 8, nil, 2 ^ (i - 1)) end
-field("share.order", "uint64", "Order of weights")
+for i, name in ipairs({ "open", "flushed", "leaving", "dropped", "ordered" }) do field("share." .. name, "bool", "Share " .. name, 8, nil, 2 ^ (i - 1)) end
+field("share.follows", "uint8", "Follows", base.DEC, somebody)
+field("share.serial", "uint32", "Order of weights")
+field("share.by", "uint8", "Ordered at", base.DEC, members)
 field("share.weight", "uint16", "Weight")
 field("sync.flushed", "uint32", "Has flushed")
 field("sync.newest", "uint64", "Newest sequence of the delta lane")
@@ -596,11 +598,11 @@ local tlvs = {
     add_fields(t, v(10, 28), { { "sync.entries", 4 }, { "sync.digest", 8 }, { "sync.lag_records", 4 }, { "sync.lag", 4 }, { "sync.newest", 8 } })
   end },
   [17] = { "flush", 8, function(v, t) add_fields(t, v, { { "sync.flush_ask", 4 }, { "sync.flushed", 4 } }) end },
-  [18] = { "share", 38, function(v, t)
+  [18] = { "share", 36, function(v, t)
     add_fields(t, v, { { "slots.term", 4 }, { "slots.number", 4 }, { "slots.phase", 1 }, { "share.term", 4 } })
-    for _, name in ipairs({ "open", "flushed", "leaving", "dropped" }) do t:add(f["share." .. name], v(13, 1)) end
-    t:add(f["share.order"], v(14, 8))
-    for i = 0, 7 do t:add(f["share.weight"], v(22 + 2 * i, 2)):append_text(" of member " .. i) end
+    for _, name in ipairs({ "open", "flushed", "leaving", "dropped", "ordered" }) do t:add(f["share." .. name], v(13, 1)) end
+    add_fields(t, v(14, 6), { { "share.follows", 1 }, { "share.serial", 4 }, { "share.by", 1 } })
+    for i = 0, 7 do t:add(f["share.weight"], v(20 + 2 * i, 2)):append_text(" of member " .. i) end
   end },
   [19] = { "traffic", 64, function(v, t)
     for i, name in ipairs(traffic) do t:add(f["traffic." .. name], v(8 * (i - 1), 8)) end
