@@ -246,6 +246,17 @@ func (p *Pulse) Lease(group uint8, term uint32, alone bool) error {
 // Drop ends the group's lease: the gate closes (or lingers). GateChanged answers.
 func (p *Pulse) Drop(group uint8) error { return p.send(&command{kind: msgDrop, group: group}) }
 
+// Share has this member's share of the traffic renewed under the term from now on, by the table of slots with that number. It may be
+// called again, for the next table or term and for a share that the gate holds already. One that was not renewed for the hard expiry
+// (1 s), or a request that waited for that long, is refused (LostExpired) until a table newer than that comes. It is a Word too.
+// ShareChanged answers.
+func (p *Pulse) Share(term, number uint32) error {
+	return p.send(&command{kind: msgShare, term: term, number: number, at: bpf.Boottime()})
+}
+
+// DropShare ends this member's share: the gate takes no traffic but what it lingers for. ShareChanged answers.
+func (p *Pulse) DropShare() error { return p.send(&command{kind: msgDropShare}) }
+
 // Yield sends a YIELD on every interface. A YieldReply comes for each that is answered.
 func (p *Pulse) Yield(r YieldRequest) error {
 	ms := min(max(r.MinAge.Milliseconds(), 0), math.MaxUint32)

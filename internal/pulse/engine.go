@@ -56,6 +56,10 @@ type words interface {
 	Revoke(group uint8)
 	SetAlone(group uint8, at int64)
 	SetSingle(at int64)
+	Share() gate.Lease
+	ShareOpen(now int64) bool
+	RenewShare(term uint32, now int64)
+	RevokeShare()
 	Snapshot() gate.Words
 }
 
@@ -72,6 +76,7 @@ type engine struct {
 	links     []link
 	linkOf    [MaxInterfaces][MaxMembers]int16 // position in links; -1: none
 	groups    [MaxGroups]group
+	share     share
 	watching  uint16 // groups whose words are compared after every event
 	asked     [yieldsOpen]yieldAsked
 	askedNext int
@@ -204,6 +209,11 @@ func (e *engine) command(now int64, c *command) {
 		e.lease(now, c.at, c.group, c.term, c.alone)
 	case msgDrop:
 		e.drop(c.group)
+	case msgShare:
+		e.word(now, c.at)
+		e.openShare(now, c.at, c.term, c.number)
+	case msgDropShare:
+		e.dropShare()
 	case msgYield:
 		e.yield(c)
 	case msgQuery:
@@ -218,12 +228,14 @@ func (e *engine) command(now int64, c *command) {
 func (e *engine) advance(now int64) {
 	e.full = false
 	e.renew(now)
+	e.renewShare(now)
 	if e.ticked = now >= e.nextTick; e.ticked {
 		e.tick(now)
 	}
 	e.judge(now)
 	e.judgeSingle(now)
 	e.watchGates(now)
+	e.watchShare(now)
 	e.tellHealth(now)
 	if now >= e.nextStats {
 		e.tellStats(now)

@@ -85,7 +85,7 @@ func (e *engine) heard(now int64, l *link, h *ccp.Header, r *ccp.Reply, rtt time
 	c := content{
 		incarnation: h.Incarnation, term: r.Term, fence: r.FenceTerm, closed: r.Closed, bits: r.Bits, grantee: r.Grantee,
 	}
-	aged := r.Bits&ccp.BitAnswer != 0 && r.LeaseAgeMs > oldLease
+	aged := r.LeaseAgeMs > oldLease && (r.Bits&ccp.BitAnswer != 0 || r.Bits&ccp.BitForward != 0 && r.LeaseAgeMs != ccp.NoLease)
 	due := e.telling || now-t.at >= int64(heardInterval+e.cfg.Probe) // or the answer that was due was lost
 	if !query && !aged && !l.resumed && c == t.what && t.at != 0 && !due {
 		return

@@ -189,6 +189,10 @@ func (t *twin) Renew(g uint8, term uint32, now int64) { t.w.Renew(int(g), term, 
 func (t *twin) Revoke(g uint8)                        { t.w.Revoke(int(g)) }
 func (t *twin) SetAlone(g uint8, at int64)            { t.w.Group[g].Alone = at }
 func (t *twin) Snapshot() gate.Words                  { return t.w }
+func (t *twin) Share() gate.Lease                     { return t.w.Share }
+func (t *twin) ShareOpen(now int64) bool              { return t.w.ShareOpen(now) }
+func (t *twin) RenewShare(term uint32, now int64)     { t.w.RenewShare(term, now) }
+func (t *twin) RevokeShare()                          { t.w.RevokeShare() }
 func (b *bench) word()                                { b.do(command{kind: msgWord, at: b.at}) }
 func (b *bench) own0() (lease gate.Lease, bits gate.Bits) {
 	return b.own.Lease(0), b.own.Serving(0, b.at)

@@ -8,13 +8,13 @@ import (
 	"github.com/holdfast-project/holdfast/ccp"
 )
 
-// Event is something that the pulse tells main: Heard, Silent, Missed, YieldReply, GateChanged, Health, Stats, Notice or Died.
+// Event is something that the pulse tells main: Heard, Silent, Missed, YieldReply, GateChanged, ShareChanged, Health, Stats, Notice or Died.
 // Times are nanoseconds of CLOCK_BOOTTIME.
 type Event interface{ event() }
 
 // Heard says that a peer's gate has answered a probe on an interface. It comes whenever what the gate says has changed, for
-// every answer to a Query, for the first answer after Silent or Missed, for every answer of a serving gate whose lease is more
-// than 50 ms old, and otherwise every 100 ms.
+// every answer to a Query, for the first answer after Silent or Missed, for every answer of a gate that serves, or takes a share,
+// whose lease or share is more than 50 ms old, and otherwise every 100 ms.
 type Heard struct {
 	Peer, Slot  uint8
 	Query       bool // answers a probe that Query sent
@@ -63,6 +63,18 @@ type GateChanged struct {
 	Grantee   uint8
 	Leased    uint32 // term that the pulse renews; 0: none
 	Lost      Lost   // why the pulse gave up the last term it was asked to renew, since then
+	At        int64
+}
+
+// ShareChanged says what this member's share of the traffic is, when it has changed, and after every Share and DropShare.
+type ShareChanged struct {
+	Open      bool   // the gate takes the share
+	Forward   bool   // it lets traffic through, be it on the share, on the lease or because it lingers
+	Term      uint32 // of the word; 0: none
+	FenceTerm uint32
+	Leased    uint32 // term that the pulse renews; 0: none
+	Number    uint32 // of the table by which main asked for it
+	Lost      Lost   // why the pulse gave up the last share that it was asked to renew, since then
 	At        int64
 }
 
@@ -138,12 +150,13 @@ func (c NoticeCode) String() string {
 // Died is the last event before the channel closes: the child has ended on its own. Main starts another with Start.
 type Died struct{ Err error }
 
-func (Heard) event()       {}
-func (Silent) event()      {}
-func (Missed) event()      {}
-func (YieldReply) event()  {}
-func (GateChanged) event() {}
-func (Health) event()      {}
-func (Stats) event()       {}
-func (Notice) event()      {}
-func (Died) event()        {}
+func (Heard) event()        {}
+func (Silent) event()       {}
+func (Missed) event()       {}
+func (YieldReply) event()   {}
+func (GateChanged) event()  {}
+func (ShareChanged) event() {}
+func (Health) event()       {}
+func (Stats) event()        {}
+func (Notice) event()       {}
+func (Died) event()         {}

@@ -23,6 +23,8 @@ const (
 	msgYield     msgType = 5
 	msgQuery     msgType = 6
 	msgBuild     msgType = 7 // the first message: which build main is
+	msgShare     msgType = 8
+	msgDropShare msgType = 9
 
 	msgReady   msgType = 16 // the child has opened the words and begins
 	msgFailed  msgType = 17 // it cannot begin: the reason follows
@@ -34,6 +36,7 @@ const (
 	msgHealth  msgType = 23
 	msgStats   msgType = 24
 	msgNotice  msgType = 25
+	msgShared  msgType = 26
 )
 
 // maxMessage is longer than any message: the longest is Stats with all links.
@@ -52,8 +55,9 @@ type command struct {
 	alone    bool
 	yield    ccp.YieldKind
 	term     uint32
+	number   uint32 // of the table of slots, for msgShare
 	minAgeMs uint32
-	at       int64 // boot time at which main sent msgWord or msgLease
+	at       int64 // boot time at which main sent msgWord, msgLease or msgShare
 	config   *Config
 	text     string // build of msgBuild, which may allocate too
 }
@@ -72,6 +76,10 @@ func appendCommand(b []byte, c *command) []byte {
 		b = appendInt(b, c.at)
 	case msgDrop:
 		b = append(b, c.group)
+	case msgShare:
+		b = binary.LittleEndian.AppendUint32(b, c.term)
+		b = binary.LittleEndian.AppendUint32(b, c.number)
+		b = appendInt(b, c.at)
 	case msgBuild:
 		b = appendText(b, c.text)
 	case msgYield:
@@ -97,7 +105,9 @@ func decodeCommand(b []byte, c *command) error {
 		c.group = r.u8()
 	case msgYield:
 		c.target, c.group, c.yield, c.term, c.minAgeMs = r.u8(), r.u8(), ccp.YieldKind(r.u8()), r.u32(), r.u32()
-	case msgQuery:
+	case msgShare:
+		c.term, c.number, c.at = r.u32(), r.u32(), r.int()
+	case msgQuery, msgDropShare:
 	case msgBuild:
 		c.text = r.text()
 	default:

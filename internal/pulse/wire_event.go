@@ -51,6 +51,15 @@ func appendGate(b []byte, e *GateChanged) []byte {
 	return appendInt(b, e.At)
 }
 
+func appendShare(b []byte, e *ShareChanged) []byte {
+	b = append(b, byte(msgShared), bit(e.Open), bit(e.Forward), byte(e.Lost))
+	b = binary.LittleEndian.AppendUint32(b, e.Term)
+	b = binary.LittleEndian.AppendUint32(b, e.FenceTerm)
+	b = binary.LittleEndian.AppendUint32(b, e.Leased)
+	b = binary.LittleEndian.AppendUint32(b, e.Number)
+	return appendInt(b, e.At)
+}
+
 func appendHealth(b []byte, e *Health) []byte {
 	return appendInt(appendInt(append(b, byte(msgHealth)), e.OnTimeSince), int64(e.Late))
 }
@@ -129,6 +138,11 @@ func decodeEvent(b []byte) (Event, error) {
 		e = GateChanged{
 			Group: r.u8(), Bits: ccp.Bits(r.u8()), Grantee: r.u8(), Lost: Lost(r.u8()),
 			Lease: r.u32(), FenceTerm: r.u32(), Leased: r.u32(), At: r.int(),
+		}
+	case msgShared:
+		e = ShareChanged{
+			Open: r.bool(), Forward: r.bool(), Lost: Lost(r.u8()), Term: r.u32(), FenceTerm: r.u32(), Leased: r.u32(), Number: r.u32(),
+			At: r.int(),
 		}
 	case msgHealth:
 		e = Health{OnTimeSince: r.int(), Late: r.duration()}

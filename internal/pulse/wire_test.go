@@ -38,6 +38,8 @@ var commands = []command{
 	{kind: msgYield, target: 2, group: 1, yield: ccp.YieldGraceful, term: 1 << 23, minAgeMs: 100},
 	{kind: msgQuery},
 	{kind: msgBuild, text: "v1.0.0 0011223344556677"},
+	{kind: msgShare, term: 9, number: 77, at: 79},
+	{kind: msgDropShare},
 }
 
 var heardEvent = Heard{Peer: 1, Slot: 2, Query: true, At: 3, RTT: 4, Incarnation: 5, Stamp: 6, Reply: testReply}
@@ -53,12 +55,14 @@ func encodings() (packets [][]byte, events []Event) {
 	yielded := YieldReply{Peer: 1, Slot: 2, Group: 3, Kind: ccp.YieldClaim, Term: 4, At: 5, RTT: 6, Incarnation: 7, Reply: testReply}
 	gate := GateChanged{Group: 1, Bits: 3, Lease: 4, FenceTerm: 5, Grantee: 6, Leased: 7, Lost: LostExpired, At: 8}
 	health := Health{OnTimeSince: 1, Late: 2}
+	shared := ShareChanged{Open: true, Forward: true, Term: 1, FenceTerm: 2, Leased: 3, Number: 4, Lost: LostExpired, At: 5}
 	notice := Notice{Code: NoticeInterface, Slot: 3, Text: "network is down"}
 	return [][]byte{
 			appendHeard(nil, &heardEvent), appendSilent(nil, &silent), appendMissed(nil, &missed), appendYielded(nil, &yielded),
 			appendGate(nil, &gate), appendHealth(nil, &health), appendNotice(nil, &notice), appendStats(nil, &stats),
+			appendShare(nil, &shared),
 		}, []Event{
-			heardEvent, silent, missed, yielded, gate, health, notice, stats,
+			heardEvent, silent, missed, yielded, gate, health, notice, stats, shared,
 		}
 }
 
@@ -165,6 +169,8 @@ func appendEvent(e Event) []byte {
 		return appendYielded(nil, &e)
 	case GateChanged:
 		return appendGate(nil, &e)
+	case ShareChanged:
+		return appendShare(nil, &e)
 	case Health:
 		return appendHealth(nil, &e)
 	case Notice:
