@@ -34,7 +34,8 @@ var pure = map[string][]string{
 
 	"dataplane/conntrack/record": nil,
 
-	"policy": nil,
+	"policy":         nil,
+	"policy/ruleset": nil,
 
 	"internal/monitor/verdict": nil,
 }
