@@ -207,7 +207,7 @@
 // the body is left alone.
 //
 //	1 status    role [1]byte, flags [1]byte: 1 current, 2 stopping, 4 the target is evicted; losses of events [2]byte, lease
-//	            term [4]byte, entries [4]byte and digest [8]byte of the tally
+//	            term [4]byte, entries [4]byte and digest [8]byte of the tally; in load sharing, slot table
 //	2 batch     log [8]byte, sequence [8]byte, floor [8]byte: the lowest sequence that can still be sent to the target; records to the
 //	            end. With sequence 0 it has none: it tells the floor, and wants an ack
 //	3 ack       log [8]byte, sequence wanted next [8]byte: all below were taken; ranges held above it: first, last [8]byte each,
@@ -216,10 +216,12 @@
 //	5 credit    log [8]byte, bytes of records that may be sent since the log's start [8]byte
 //	6 request   log [8]byte, want [1]byte: 1 words, 2 repair, 3 nothing, 4 fresh words, 5 records to read; sequence of the target's
 //	            delta lane up to which the asker has applied [8]byte, first credit [8]byte, buckets [128]byte: bit i%8 of byte i/8
-//	            stands for bucket i
+//	            stands for bucket i; in load sharing, slot table: that by which the target owns them
 //	7 answer    log [8]byte, result [1]byte: 1 accepted, 2 busy, 3 unfit; records to come, about [4]byte
 //	8 addresses of the sender's host, 32 at most, instead of those told before; for each: length [1]byte: 4 or 16, flags [1]byte: 1 on the
 //	            loopback device; address
+//
+//	slot table: fingerprint of what sorts connections into buckets [8]byte, term [4]byte, number [4]byte, flags [1]byte: 1 committed
 //
 //	lane: 0 none (status, addresses), 1 delta, 2 bulk (credit, request and answer too)    role: 1 owner, 2 copy, 3 off
 //
@@ -241,7 +243,8 @@
 //
 // The attributes of tables 1 and 2 are netlink's, rewritten so that a kernel takes them: package dataplane/conntrack/record. Those of
 // 3 are said in dataplane/nftset. Those of 4 are the sum of the owner's tally at this point of the lane: entries [8]byte, digest
-// [8]byte. Words are the number of the first bucket [2]byte, then for each bucket the XOR of its Prints [8]byte and the count of its
+// [8]byte; in load sharing that of the buckets which the sender takes, without those about to move, and then a slot table, flags 2 there
+// saying that the sum is not known, and three zeros: up to the next mark the lane speaks by that table. Words are the number of the first bucket [2]byte, then for each bucket the XOR of its Prints [8]byte and the count of its
 // entries [4]byte; they tell the buckets in several records. An end says the sequence of the sender's delta lane at the end of its
 // dump [8]byte, how many entries were sent [4]byte, flags [1]byte: 1 complete.
 //

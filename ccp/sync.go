@@ -157,6 +157,17 @@ type SyncStatus struct {
 	// delta lane for what can be compared.
 	Entries uint32
 	Digest  uint64
+	// Table is the slot table that the sender goes by; zero, and not on the wire, in mode ha.
+	Table SyncTable
+}
+
+// SyncTable says, in load sharing, by what a member owns the buckets that it owns: zero in mode ha, and from older senders.
+type SyncTable struct {
+	// Rules is a fingerprint of what sorts connections into buckets, never 0 in load sharing.
+	Rules uint64
+	// Term, Number and Commit are those of the slot table, zero before the first.
+	Term, Number uint32
+	Commit       bool
 }
 
 // SyncAddresses are addresses that the sender's host has besides those of the configuration, in the order of addresses: what begins or
@@ -250,6 +261,8 @@ type SyncRequest struct {
 	Limit uint64
 	// Buckets are those whose records are wanted, for SyncWantRepair.
 	Buckets SyncBitmap
+	// Table is the slot table by which the asker takes the target for their owner; zero, and not on the wire, in mode ha.
+	Table SyncTable
 }
 
 // SyncResult is the answer to a request. ONLY APPEND; zero is invalid.
@@ -337,18 +350,19 @@ type SyncView struct {
 
 // Lengths of the values of this version, which may grow at their end: a list's is that of the list without entries.
 const (
-	statusLen   = 1 + 1 + 2 + 4 + 4 + 8
-	batchLen    = 8 + 8 + 8
-	ackLen      = 8 + 8
-	gapLen      = 8
-	creditLen   = 8 + 8
-	requestLen  = 8 + 1 + 8 + 8 + SyncBuckets/8
-	answerLen   = 8 + 1 + 4
-	flagShared  = 1
-	rangeLen    = 8 + 8
-	syncWordLen = 8 + 4
-	syncEndLen  = 8 + 4 + 1
-	syncLen     = 8 + 1 + 1 + 4 + 8 + 4 + 4 + 8
+	statusLen    = 1 + 1 + 2 + 4 + 4 + 8
+	batchLen     = 8 + 8 + 8
+	ackLen       = 8 + 8
+	gapLen       = 8
+	creditLen    = 8 + 8
+	requestLen   = 8 + 1 + 8 + 8 + SyncBuckets/8
+	syncTableLen = 8 + 4 + 4 + 1
+	answerLen    = 8 + 1 + 4
+	flagShared   = 1
+	rangeLen     = 8 + 8
+	syncWordLen  = 8 + 4
+	syncEndLen   = 8 + 4 + 1
+	syncLen      = 8 + 1 + 1 + 4 + 8 + 4 + 4 + 8
 
 	flagStatusCurrent  = 1
 	flagStatusStopping = 2
@@ -357,6 +371,8 @@ const (
 	recordNew = 1 // the op of records that are about themselves
 
 	flagEndComplete = 1
+
+	flagTableCommit = 1
 
 	flagSyncCurrent = 1
 	flagSyncAtRisk  = 2

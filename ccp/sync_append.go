@@ -13,7 +13,18 @@ func beginPart(b []byte, kind SyncKind, lane Lane) ([]byte, int) {
 	return b, len(b)
 }
 
-// Append appends the status: 24 bytes.
+// append appends the slot table, if there is one.
+func (t SyncTable) append(b []byte) []byte {
+	if t.Rules == 0 {
+		return b
+	}
+	b = binary.BigEndian.AppendUint64(b, t.Rules)
+	b = binary.BigEndian.AppendUint32(b, t.Term)
+	b = binary.BigEndian.AppendUint32(b, t.Number)
+	return append(b, flag(t.Commit, flagTableCommit))
+}
+
+// Append appends the status: 24 bytes, 41 with a slot table.
 func (s SyncStatus) Append(b []byte) []byte {
 	be := binary.BigEndian
 	b, at := beginPart(b, SyncStatusPart, 0)
@@ -22,7 +33,7 @@ func (s SyncStatus) Append(b []byte) []byte {
 	b = be.AppendUint32(b, s.Term)
 	b = be.AppendUint32(b, s.Entries)
 	b = be.AppendUint64(b, s.Digest)
-	return endTLV(b, at)
+	return endTLV(s.Table.append(b), at)
 }
 
 // Append appends the addresses: 4 bytes and 18 for each at most, of which MaxSyncAddresses are sent.
@@ -77,7 +88,7 @@ func (c SyncCredit) Append(b []byte) []byte {
 	return endTLV(b, at)
 }
 
-// Append appends the request: 157 bytes.
+// Append appends the request: 157 bytes, 174 with a slot table.
 func (r *SyncRequest) Append(b []byte) []byte {
 	b, at := beginPart(b, SyncRequestPart, LaneBulk)
 	b = binary.BigEndian.AppendUint64(b, r.Log)
@@ -85,7 +96,7 @@ func (r *SyncRequest) Append(b []byte) []byte {
 	b = binary.BigEndian.AppendUint64(b, r.Through)
 	b = binary.BigEndian.AppendUint64(b, r.Limit)
 	b = append(b, r.Buckets[:]...)
-	return endTLV(b, at)
+	return endTLV(r.Table.append(b), at)
 }
 
 // Append appends the answer: 17 bytes.

@@ -39,7 +39,17 @@ func (p SyncPart) Status() (SyncStatus, error) {
 	f := r.u8()
 	s.Current, s.Stopping, s.Evicted = f&flagStatusCurrent != 0, f&flagStatusStopping != 0, f&flagStatusEvicted != 0
 	s.Losses, s.Term, s.Entries, s.Digest = r.u16(), r.u32(), r.u32(), r.u64()
+	s.Table = readSyncTable(&r)
 	return s, nil
+}
+
+// readSyncTable reads the slot table that a value may end with.
+func readSyncTable(r *reader) (t SyncTable) {
+	if len(*r) >= syncTableLen {
+		t.Rules, t.Term, t.Number = r.u64(), r.u32(), r.u32()
+		t.Commit = r.u8()&flagTableCommit != 0
+	}
+	return t
 }
 
 // Addresses reads a SyncAddressesPart: the first MaxSyncAddresses of them.
@@ -145,6 +155,7 @@ func (p SyncPart) Request() (SyncRequest, error) {
 	}
 	s := SyncRequest{Log: r.u64(), Want: SyncWant(r.u8()), Through: r.u64(), Limit: r.u64()}
 	copy(s.Buckets[:], r.take(len(s.Buckets)))
+	s.Table = readSyncTable(&r)
 	if err := p.log(s.Log); err != nil {
 		return SyncRequest{}, err
 	}

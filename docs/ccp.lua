@@ -417,6 +417,10 @@ field("limit", "uint64", "Credit (bytes)")
 field("want", "uint8", "Want", base.DEC, wants)
 field("through", "uint64", "Applied through")
 field("buckets", "bytes", "Buckets")
+field("slots.rules", "uint64", "Slot rules", base.HEX)
+field("slots.term", "uint32", "Slot table, term")
+field("slots.number", "uint32", "Slot table, number")
+field("slots.commit", "bool", "Committed", 8, nil, 1)
 field("answer", "uint8", "Answer", base.DEC, answers)
 field("answer.records", "uint32", "Records to come")
 field("address4", "ipv4", "Address of the sender")
@@ -632,9 +636,19 @@ local function hello(body, tree)
   end
 end
 
+-- The slot table that a status, a request or a mark may end with.
+local function slot_table(v, at, t)
+  if v:len() < at + 17 then return end
+  add_fields(t, v(at, 17), { { "slots.rules", 8 }, { "slots.term", 4 }, { "slots.number", 4 } })
+  t:add(f["slots.commit"], v(at + 16, 1))
+end
+
 -- The attributes of records that are not netlink's, by table: least length, dissector.
 local attributes = {
-  [4] = { 16, function(v, t) add_fields(t, v, { { "mark.entries", 8 }, { "mark.digest", 8 } }) end },
+  [4] = { 16, function(v, t)
+    add_fields(t, v, { { "mark.entries", 8 }, { "mark.digest", 8 } })
+    slot_table(v, 16, t)
+  end },
   [16] = { 2, function(v, t)
     local first = v(0, 2):uint()
     for at = 2, v:len() - 1, 12 do
@@ -684,6 +698,7 @@ local parts = {
     t:add(f["sync.role"], v(0, 1))
     for _, name in ipairs({ "current", "stopping", "evicted" }) do t:add(f["sync." .. name], v(1, 1)) end
     add_fields(t, v(2, 18), { { "sync.losses", 2 }, { "term", 4 }, { "sync.entries", 4 }, { "sync.digest", 8 } })
+    slot_table(v, 20, t)
   end },
   [2] = { "batch", 24, function(v, t)
     add_fields(t, v, { { "log", 8 }, { "batch", 8 }, { "floor", 8 } })
@@ -700,6 +715,7 @@ local parts = {
   [5] = { "credit", 16, function(v, t) add_fields(t, v, { { "log", 8 }, { "limit", 8 } }) end },
   [6] = { "request", 153, function(v, t)
     add_fields(t, v, { { "log", 8 }, { "want", 1 }, { "through", 8 }, { "limit", 8 }, { "buckets", 128 } })
+    slot_table(v, 153, t)
   end },
   [8] = { "addresses", 0, function(v, t)
     local at = 0

@@ -214,6 +214,7 @@ func TestWiresharkOpensSync(t *testing.T) {
 	}, nil)}.Append(nil)
 	request := &ccp.SyncRequest{Log: 3, Want: ccp.SyncWantRepair, Through: 77, Limit: 65536}
 	request.Buckets.Add(1)
+	request.Table = ccp.SyncTable{Rules: 0xf1, Term: 31, Number: 32, Commit: true}
 	bulk = request.Append(bulk)
 	bulk = ccp.SyncGap{Lane: ccp.LaneDelta, Log: 0xa2, Ranges: []ccp.SyncRange{{First: 4, Last: 5}}}.Append(bulk)
 	bulk = ccp.SyncAnswer{Log: 4, Result: ccp.SyncBusy, Records: 11}.Append(bulk)
@@ -238,6 +239,7 @@ func TestWiresharkOpensSync(t *testing.T) {
 		"lane": "2 2 1 2", "record.table": "16 17", "word.bucket": "1022 1023", "word.xor": "0x00000000000000e1 0x00000000000000e2",
 		"word.count": "3 4", "end.position": "99", "end.records": "8", "end.complete": "1", "want": "2", "through": "77",
 		"limit": "65536", "buckets": colons(request.Buckets[:]), "range.first": "4", "answer": "2", "answer.records": "11",
+		"slots.rules": "0x00000000000000f1", "slots.term": "31", "slots.number": "32", "slots.commit": "1",
 	})
 	expectFields(t, "hello", got[2], map[string]string{
 		"sync.incarnation": "0x00000000000000c1", "sync.role": "2", "sync.current": "0", "sync.at_risk": "1", "sync.entries": "21",

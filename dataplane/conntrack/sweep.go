@@ -21,8 +21,33 @@ type SweepOptions struct {
 	// see their numbers go on: without that, all they send after they come back is out of its window, invalid, and not translated. Those
 	// with a helper are given it again, which lets it begin anew where they then are: FTP's would pass over every command.
 	Lengthen bool
+	// Choose, if given, says for each entry what to do; Lengthen is of no account then.
+	Choose func(m Message) Choice
 	// Chunk is DumpOptions.Chunk: waiting in it paces the sweep.
 	Chunk func(entries int) error
+}
+
+// Choice is what becomes of an entry's time-out.
+type Choice uint8
+
+// The choices.
+const (
+	// Shorten gives it that of its protocol, if it has the copies': its packets come here.
+	Shorten Choice = iota
+	// Lengthen gives it the copies', as SweepOptions.Lengthen does: they come to another member.
+	Lengthen
+	// Leave leaves it alone.
+	Leave
+)
+
+func (o *SweepOptions) choose(m Message) Choice {
+	switch {
+	case o.Choose != nil:
+		return o.Choose(m)
+	case o.Lengthen:
+		return Lengthen
+	}
+	return Shorten
 }
 
 // SweepStats are what a Sweep has done.
@@ -54,11 +79,12 @@ func (t *Table) Sweep(ctx context.Context, o SweepOptions) (SweepStats, error) {
 		return nil
 	}}, func(m Message) error {
 		s.Seen++
-		to, ok := o.due(m)
+		choice := o.choose(m)
+		to, ok := o.due(m, choice)
 		if !ok {
 			return nil
 		}
-		pending = appendTimeout(pending, m, to, o.Lengthen)
+		pending = appendTimeout(pending, m, to, choice == Lengthen)
 		if n++; n >= maxRequests {
 			return flush()
 		}
@@ -70,14 +96,14 @@ func (t *Table) Sweep(ctx context.Context, o SweepOptions) (SweepStats, error) {
 	return s, err
 }
 
-// due returns the time-out that an entry is to get, if it carries the copies'.
-func (o *SweepOptions) due(m Message) (time.Duration, bool) {
+// due returns the time-out that an entry is to get, if it is to get one.
+func (o *SweepOptions) due(m Message, choice Choice) (time.Duration, bool) {
 	to, ok := o.Timeouts.Of(m)
-	if !ok {
+	if !ok || choice == Leave {
 		return 0, false
 	}
 	left := time.Duration(number(find(m.Payload[nfgenLen:], ctaTimeout))) * time.Second
-	if o.Lengthen {
+	if choice == Lengthen {
 		return o.Copy, left < o.Copy/2 || strict(m) || helped(m)
 	}
 	if to < o.Copy {

@@ -89,22 +89,21 @@ func (p *Plane) count(r record.Record, id record.Identity, o conntrack.Outcome) 
 func (p *Plane) special(l *lot, head ccp.SyncRecord) {
 	now := boottime()
 	switch {
-	case record.Table(head.Table) == record.TableMarks && l.kind == lotDelta:
+	case record.Table(head.Table) == record.TableMarks && (l.kind == lotDelta || l.kind == lotShare):
+		var mark record.Mark
 		r, _, err := record.Parse(head.Bytes)
-		if err != nil {
-			p.refuse(record.ReasonOf(err).String())
-			return
+		if err == nil {
+			mark, err = record.ParseMark(r)
 		}
-		sum, err := record.ParseMark(r)
 		if err != nil {
 			p.refuse(record.ReasonOf(err).String())
 			return
 		}
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		p.compare(now, l, sum)
+		p.compare(now, l, mark)
 	case record.Table(head.Table) == record.TableMarks:
-	case record.Table(head.Table) == record.TableSets && l.kind == lotDelta:
+	case record.Table(head.Table) == record.TableSets && (l.kind == lotDelta || l.kind == lotShare):
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.stats.Received++
@@ -139,13 +138,13 @@ func (p *Plane) lotApplied(now int64, l *lot) {
 		return
 	}
 	switch l.kind {
-	case lotDelta, lotNews:
+	case lotDelta, lotNews, lotShare:
 		q.through = l.seq
 	case lotBulk:
 		q.bulkIn.Consumed(now, l.n)
 	}
-	if l.peer == p.asker.source && q.through != 0 {
-		p.do(now, p.asker.applied(now, q.through))
+	if a := p.askerFrom(l.peer); a != nil && q.through != 0 {
+		p.do(now, a, a.applied(now, q.through))
 	}
 }
 

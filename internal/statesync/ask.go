@@ -4,6 +4,7 @@ package statesync
 
 import (
 	"math"
+	"math/bits"
 
 	"github.com/holdfast-project/holdfast/ccp"
 )
@@ -48,6 +49,43 @@ var allBuckets = func() (all ccp.SyncBitmap) {
 	return all
 }()
 
+// within reports whether m has nothing that of has not.
+func within(m, of *ccp.SyncBitmap) bool {
+	for i := range m {
+		if m[i]&^of[i] != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// join adds what is in by to m, and leave takes it out; meet leaves only what is in both.
+func join(m, by *ccp.SyncBitmap) {
+	for i := range m {
+		m[i] |= by[i]
+	}
+}
+
+func leave(m, by *ccp.SyncBitmap) {
+	for i := range m {
+		m[i] &^= by[i]
+	}
+}
+
+func meet(m, by *ccp.SyncBitmap) {
+	for i := range m {
+		m[i] &= by[i]
+	}
+}
+
+// count is how many buckets are in m.
+func count(m *ccp.SyncBitmap) (n int) {
+	for _, b := range m {
+		n += bits.OnesCount8(b)
+	}
+	return n
+}
+
 // text names the stage for people.
 func (s stage) text() string {
 	switch s {
@@ -77,26 +115,32 @@ const (
 
 // asker decides when a copy is to be doubted, and leads its repair: own tally, words, records, removal. A full sync is the repair of a
 // copy that was never equal. It is pure: times are CLOCK_BOOTTIME in ns, and what it returns is for the caller to do.
+//
+// In mode ha one asker is about all buckets, and its source is whoever serves. In load sharing there is one for each other member, about
+// those buckets that it owns.
 type asker struct {
-	stage   stage
-	source  uint8 // ccp.Nobody without one
-	left    uint8 // the source of what was ended last
-	current bool  // the copy was equal, or was repaired, since the source was first known
-	doubt   bool  // one difference is enough
-	spoilt  bool  // changes may have been missed since the repair under way asked for the records
-	whole   bool  // the next repair takes every bucket: changes may have been missed that a tally of keys and translations does not show
+	stage  stage
+	source uint8           // ccp.Nobody without one
+	left   uint8           // the source of what was ended last
+	scope  ccp.SyncBitmap  // the buckets in question
+	have   *ccp.SyncBitmap // of all buckets, those whose copy was equal, or was repaired, since an owner was first known
+	doubt  bool            // one difference is enough
+	spoilt bool            // changes may have been missed since the repair under way asked for the records
+	whole  bool            // the next repair takes every bucket: changes may have been missed that a tally of keys and translations does not show
 
 	differs  int
 	repeated int   // repairs that did not help
 	notUntil int64 // when the next may begin
 	ownAt    int64 // when the own tally was made
 
-	session uint64
-	began   int64
-	asked   int64 // when the request was sent last
-	heard   int64 // when the source said something last
-	tries   int
+	sessions *uint64 // the number given last
+	session  uint64
+	began    int64
+	asked    int64 // when the request was sent last
+	heard    int64 // when the source said something last
+	tries    int
 
+	covered ccp.SyncBitmap // of the buckets in question, what agreed when words were compared and what is repaired
 	wanted  ccp.SyncBitmap
 	buckets int
 	total   uint64
@@ -109,9 +153,28 @@ type asker struct {
 	last      Progress // of the repair before
 	completed uint64   // repairs
 	full      uint64   // of them full syncs
+	words     words
 }
 
-func newAsker() *asker { return &asker{source: ccp.Nobody, whole: true, ownAt: math.MinInt64 / 2} }
+// newAsker makes one for the buckets of scope. It notes in have what it gets, and counts its requests by sessions: both may be others' too.
+func newAsker(scope ccp.SyncBitmap, have *ccp.SyncBitmap, sessions *uint64) *asker {
+	return &asker{source: ccp.Nobody, scope: scope, have: have, sessions: sessions, whole: true, ownAt: math.MinInt64 / 2}
+}
+
+// current says whether the copy was equal, or was repaired, since its source was first known.
+func (a *asker) current() bool { return within(&a.scope, a.have) }
+
+// setScope says that the source's table counts for other buckets from now on. What is under way goes on for those that stay. Lacking says
+// that some were never copied, unsure that of some nobody knows whether they are as the source has them.
+func (a *asker) setScope(scope ccp.SyncBitmap, lacking, unsure bool) {
+	a.scope = scope
+	meet(&a.covered, &scope)
+	meet(&a.wanted, &scope)
+	if lacking {
+		a.whole, a.notUntil = true, 0
+	}
+	a.doubt = a.doubt || unsure
+}
 
 // setSource names the member whose table counts, ccp.Nobody if there is none. Another one than before ends what is under way. What was
 // current stays so: a copy of what the former owner had is what a takeover is made with.
@@ -141,7 +204,8 @@ func (a *asker) abandon() step {
 func (a *asker) lost(evicted bool) {
 	a.doubt = true
 	if evicted {
-		a.current, a.whole, a.spoilt = false, true, a.tracking()
+		leave(a.have, &a.scope)
+		a.whole, a.spoilt = true, a.tracking()
 	}
 }
 
@@ -149,10 +213,16 @@ func (a *asker) lost(evicted bool) {
 func (a *asker) missed() { a.doubt, a.whole, a.spoilt = true, true, a.tracking() }
 
 // unsure says that another member's table may have counted for a while: until a mark was equal the copy is not fit to serve with.
-func (a *asker) unsure() { a.current, a.doubt = false, true }
+func (a *asker) unsure() {
+	leave(a.have, &a.scope)
+	a.doubt = true
+}
 
 // counts says that the own table is the one that counts: there is nothing to repair in it.
-func (a *asker) counts() { a.current, a.whole = true, false }
+func (a *asker) counts() {
+	join(a.have, &a.scope)
+	a.whole = false
+}
 
 // begin starts a repair if there is reason to and none is under way.
 func (a *asker) begin(now int64) step {
@@ -168,9 +238,15 @@ func (a *asker) begin(now int64) step {
 	return a.askWords(now)
 }
 
+// number gives the next request a number of its own.
+func (a *asker) number() {
+	*a.sessions++
+	a.session = *a.sessions
+}
+
 func (a *asker) askWords(now int64) step {
 	a.stage, a.asked, a.heard = stageWords, now, now
-	a.session++
+	a.number()
 	return stepWords
 }
 
@@ -181,7 +257,8 @@ func (a *asker) mark(now int64, equal bool) step {
 		a.differs = 0
 		return a.begin(now)
 	case equal:
-		a.differs, a.doubt, a.repeated, a.tries, a.notUntil, a.current = 0, false, 0, 0, 0, true
+		a.differs, a.doubt, a.repeated, a.tries, a.notUntil = 0, false, 0, 0, 0
+		join(a.have, &a.scope)
 		if a.stage == stageOwn || a.stage == stageWords {
 			return a.abandon()
 		}
@@ -225,22 +302,22 @@ func (a *asker) progress(now int64, session uint64) {
 	}
 }
 
-// words says which buckets differ, n of them, with some total of entries on the source's side.
-func (a *asker) words(now int64, differ *ccp.SyncBitmap, n int, total uint64) step {
+// compared says which buckets differ, n of them, with some total of entries on the source's side.
+func (a *asker) compared(now int64, differ *ccp.SyncBitmap, n int, total uint64) step {
 	if a.stage != stageWords {
 		return stepNone
 	}
-	a.wanted, a.buckets, a.total = *differ, n, total
+	a.covered, a.wanted, a.buckets, a.total = a.scope, *differ, n, total
 	switch {
 	case a.whole:
-		a.wanted, a.buckets = allBuckets, ccp.SyncBuckets
+		a.wanted, a.buckets = a.scope, count(&a.scope)
 	case n == 0:
 		return a.mark(now, true)
 	}
 	a.listed.Clear()
 	a.touched.Clear()
 	a.stage, a.asked, a.heard = stageRecords, now, now
-	a.session++
+	a.number()
 	return stepRecords
 }
 
@@ -301,7 +378,10 @@ func (a *asker) removed(now int64, gone uint64) {
 	a.stage = stageIdle
 	a.listed.Clear()
 	a.touched.Clear()
-	a.current, a.doubt, a.whole, a.differs = a.current || !a.spoilt, true, a.spoilt, 0
+	if !a.spoilt {
+		join(a.have, &a.covered)
+	}
+	a.doubt, a.whole, a.differs = true, a.spoilt || !a.current(), 0
 	a.spoilt = false
 	a.backOff(now)
 }
@@ -324,7 +404,7 @@ func (a *asker) again(now int64) step {
 func (a *asker) tick(now int64) step {
 	switch a.stage {
 	case stageIdle:
-		if !a.current {
+		if !a.current() {
 			return a.begin(now)
 		}
 	case stageWords, stageRecords:
@@ -350,7 +430,7 @@ func (a *asker) tick(now int64) step {
 func (a *asker) wake() int64 {
 	switch a.stage {
 	case stageIdle:
-		if !a.current && a.source != ccp.Nobody {
+		if !a.current() && a.source != ccp.Nobody {
 			return a.notUntil
 		}
 	case stageWords, stageRecords:
@@ -372,7 +452,7 @@ func (a *asker) progressNow(now int64) Progress {
 		if a.completed == 0 {
 			p.Peer = a.source
 		}
-		if !a.current {
+		if !a.current() {
 			p.Stage = "waiting for a source"
 			if a.source != ccp.Nobody {
 				p.Stage = "waiting to try again"
@@ -380,6 +460,6 @@ func (a *asker) progressNow(now int64) Progress {
 		}
 		return p
 	}
-	return Progress{Running: true, Full: !a.current, Peer: a.source, Stage: a.stage.text(), Buckets: a.buckets,
+	return Progress{Running: true, Full: !a.current(), Peer: a.source, Stage: a.stage.text(), Buckets: a.buckets,
 		Done: a.done, Total: max(a.total, a.done), Removed: a.gone, Tries: a.tries, Took: nanoseconds(now - a.began)}
 }

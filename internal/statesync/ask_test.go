@@ -11,10 +11,13 @@ import (
 
 const ms = int64(1e6)
 
+// askAll is an asker as in mode ha.
+func askAll() *asker { return newAsker(allBuckets, new(ccp.SyncBitmap), new(uint64)) }
+
 // asked is an asker that has a source and is at a stage.
 func asked(t *testing.T, at stage) *asker {
 	t.Helper()
-	a := newAsker()
+	a := askAll()
 	a.whole = false // TestFirstRepairTakesAll is about that
 	a.setSource(1)
 	a.ownMade(0)
@@ -29,7 +32,7 @@ func asked(t *testing.T, at stage) *asker {
 	}
 	var differ ccp.SyncBitmap
 	differ.Add(3)
-	if s := a.words(10*ms, &differ, 1, 5); s != stepRecords {
+	if s := a.compared(10*ms, &differ, 1, 5); s != stepRecords {
 		t.Fatalf("step %v", s)
 	}
 	if at == stageRecords {
@@ -93,7 +96,7 @@ func TestAsker(t *testing.T) {
 			{100, func(a *asker, now int64) step { a.answered(now, a.session+1, ccp.SyncAccepted, 7); return stepNone }, stepNone}, {200, tick, stepWords},
 		}, stageWords, false},
 		{"a source that says nothing is given up, and asked again", stageWords, []happening{{3000, tick, stepGiveUp}, {3900, tick, stepNone}, {4000, tick, stepWords}}, stageWords, false},
-		{"words that agree", stageWords, []happening{{10, func(a *asker, now int64) step { return a.words(now, &ccp.SyncBitmap{}, 0, 0) }, stepGiveUp}}, stageIdle, true},
+		{"words that agree", stageWords, []happening{{10, func(a *asker, now int64) step { return a.compared(now, &ccp.SyncBitmap{}, 0, 0) }, stepGiveUp}}, stageIdle, true},
 		{"changes up to the end are waited for", stageApplying, []happening{{25, func(a *asker, now int64) step { return a.applied(now, 8) }, stepNone}}, stageApplying, false},
 		{"an end that is none", stageRecords, []happening{
 			{25, func(a *asker, now int64) step { return a.ended(now, ccp.SyncEnd{Position: 9}) }, stepGiveUp},
@@ -115,8 +118,8 @@ func TestAsker(t *testing.T) {
 					t.Fatalf("%d, at %d ms: step %v, want %v", i, h.at, got, h.want)
 				}
 			}
-			if a.stage != tc.stage || a.current != tc.current {
-				t.Fatalf("stage %v, current %v; want %v, %v", a.stage, a.current, tc.stage, tc.current)
+			if a.stage != tc.stage || a.current() != tc.current {
+				t.Fatalf("stage %v, current %v; want %v, %v", a.stage, a.current(), tc.stage, tc.current)
 			}
 		})
 	}
@@ -159,7 +162,7 @@ func TestBackoff(t *testing.T) {
 	now := int64(0)
 	var pauses []int64
 	for range 8 {
-		a.stage = stageRemoving
+		a.stage, a.covered = stageRemoving, a.scope
 		a.removed(now, 0)
 		pauses = append(pauses, (a.notUntil-now)/1e9)
 		now = a.notUntil
@@ -168,7 +171,7 @@ func TestBackoff(t *testing.T) {
 		t.Errorf("pauses of %v s, want %v", pauses, want)
 	}
 	a.mark(now, true)
-	a.stage = stageRemoving
+	a.stage, a.covered = stageRemoving, a.scope
 	if a.removed(now, 0); a.notUntil-now != 1e9 {
 		t.Errorf("pause of %v ns after a repair that helped", a.notUntil-now)
 	}

@@ -29,22 +29,32 @@ func (p *Plane) Rekey(held []ccp.Key, use uint8) {
 		return
 	}
 	p.sealer.Rekey(after.Key, after.Number)
-	// Identities are keyed too: every tally is made anew, and nothing is compared until the others have had time to do the same. What is
-	// under way knows entries by their old keys, and would take all of them for others.
-	now := boottime()
-	p.hasher = record.NewHasher(after.Key.TallyKey(p.cfg.Cluster))
-	p.keyAt = now
-	if p.asker.stage != stageIdle {
-		p.do(now, p.asker.again(now))
+	// Identities are keyed too: every tally is made anew, and nothing is compared until the others have had time to do the same.
+	p.keyAt = boottime()
+	p.rehash(p.keyAt)
+}
+
+// rehash gives entries the identities that the configuration wants now. What is under way knows them by those of before, and would take all
+// of them for others.
+func (p *Plane) rehash(now int64) {
+	key := p.cfg.key().Key
+	p.hasher = record.NewHasher(key.TallyKey(p.cfg.Cluster))
+	if p.share.on {
+		p.hasher = p.hasher.ByBucket(p.share.slots.Of)
 	}
-	p.words = words{}
+	for _, a := range p.askers {
+		if a.stage != stageIdle {
+			p.do(now, a, a.again(now))
+		}
+		a.words = words{}
+	}
 	if p.verify.running {
 		p.verify.finish(errRekeyed)
 	}
 	for i := range p.peers {
 		p.stopServing(now, &p.peers[i])
 	}
-	p.own.keys.Clear()
+	p.own.clear()
 	p.held.Rekey(p.hasher)
 	p.jobs.old, p.jobs.oldKnown = keySet{}, false
 	p.inject.rekeyed = p.inject.busy

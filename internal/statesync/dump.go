@@ -35,6 +35,7 @@ type jobs struct {
 	sweep    bool
 	again    bool // sweep once more, when the former owner has said all
 	lengthen bool
+	swept    int64  // how long in ns the last sweep took
 	unswept  string // why entries have the wrong time-outs
 
 	old      keySet // entries from before the start

@@ -56,7 +56,7 @@ func (p *Plane) readEvents(ctx context.Context) error {
 		}
 		p.now = began
 		batch.Each(take)
-		if batch.Len() > 0 && (p.role == RoleOwner || began < p.lingerUntil) {
+		if batch.Len() > 0 && p.tells(began) {
 			p.sender.Flush()
 			p.transmit(began)
 		}
@@ -79,7 +79,7 @@ func nap(ns int64) {
 // kinds are the events that matter to the role. Of a copy's table only the ends do: its own kernel begins no connections while another
 // member serves, and hearing of what it injects, only to have that filtered, would make each record cost half as much again.
 func (p *Plane) kinds() conntrack.Kinds {
-	if p.role == RoleOwner {
+	if p.role == RoleOwner || p.share.open() {
 		return conntrack.All
 	}
 	return conntrack.Ended
@@ -103,7 +103,9 @@ func (p *Plane) lostEvents(now int64) {
 	}
 	p.lost = now
 	p.stats.EventsLost++
-	p.asker.lost(false)
+	for _, a := range p.askers {
+		a.lost(false)
+	}
 	p.lossy = p.lossy || p.role == RoleOwner
 	p.doubtTally()
 }
@@ -157,25 +159,35 @@ func (p *Plane) eventOf(r record.Record, id record.Identity, v record.Verdict) {
 		p.expectation(r, id)
 		return
 	}
-	if p.role != RoleOwner && (p.now >= p.lingerUntil || r.Op == record.OpDelete || r.Op == record.OpNew && v.After > 0) {
+	if !p.owns(id.Bucket()) && (!p.tells(p.now) || r.Op == record.OpDelete || r.Op == record.OpNew && v.After > 0) {
 		// A copy's own events keep its tally right. The owner's will say what is to be. A member that has just stepped back still
-		// forwards what was on its way: of what begins and changes meanwhile the others hear, but not of what ends, which for others
-		// may go on, nor of what would have to be held back.
+		// forwards what was on its way, and one that shares the load may meet what is another's: of what begins and changes there the
+		// others hear, but not of what ends, which for others may go on, nor of what would have to be held back.
 		switch r.Op {
 		case record.OpNew:
 			p.tally.Add(id)
 		case record.OpDelete:
 			p.tally.Remove(id)
-			p.asker.lost(false) // it went by itself, or was flushed: the next difference is real
+			if a := p.askerOf(id.Bucket()); a != nil {
+				a.lost(false) // it went by itself, or was flushed: the next difference is real
+			}
 		}
 		return
 	}
 	p.ownEvent(r, id, v.After)
 }
 
+// tells says whether others are to hear of what this member's kernel begins and changes.
+func (p *Plane) tells(now int64) bool {
+	return p.role == RoleOwner || p.share.open() || now < p.lingerUntil
+}
+
 // ownEvent is an event of the owner's: others are to hear of it.
 func (p *Plane) ownEvent(r record.Record, id record.Identity, after time.Duration) {
 	p.own.add(p.now, id.Key)
+	if p.share.on {
+		p.touch(id.Key) // it is newer than what others list
+	}
 	class := flow.Change
 	switch r.Op {
 	case record.OpNew:
@@ -213,7 +225,7 @@ func (p *Plane) expectation(r record.Record, id record.Identity) {
 	} else {
 		p.expected++
 	}
-	if p.role != RoleOwner {
+	if p.role != RoleOwner && !p.share.open() {
 		return
 	}
 	p.send(class, id.Key, p.wire(r))
@@ -244,34 +256,65 @@ func (p *Plane) matured(now int64) {
 		if e == nil {
 			return
 		}
-		if p.role == RoleOwner {
-			p.now = now
-			p.tally.Add(record.Identity{Key: e.key, Print: e.print})
-			p.stats.News++
-			e.data[3] = byte(record.OpNew)
-			p.send(flow.News, e.key, e.data)
-			p.sender.Flush()
+		if p.role == RoleOwner || p.share.on {
+			p.release(now, e)
 		}
 	}
 }
 
-// ownKeys are the connections that a new owner's own events were about in its first seconds: what the former owner still says of them is
-// older.
+// release sends a connection that was held back.
+func (p *Plane) release(now int64, e *heldEntry) {
+	p.now = now
+	p.tally.Add(record.Identity{Key: e.key, Print: e.print})
+	p.stats.News++
+	e.data[3] = byte(record.OpNew)
+	p.send(flow.News, e.key, e.data)
+	p.sender.Flush()
+}
+
+// ownKeys are the connections that a member's own events were about in the last seconds: what others say of them, if they are its own, is
+// older, or a mistake. In mode ha they are noted in the first seconds of an owner; in load sharing (lasting) all the time, those of the
+// current turn and of the one before it.
 type ownKeys struct {
-	until int64
-	keys  keySet
+	until        int64 // of the turn
+	keys, before keySet
+	lasting      bool
 }
 
 func (o *ownKeys) add(now int64, key uint64) {
+	o.turn(now)
+	if o.lasting && o.until == 0 {
+		o.until = now + linger
+	}
 	if now < o.until {
 		o.keys.Add(key)
-	} else if o.until != 0 {
-		o.until = 0
-		o.keys.Clear()
 	}
 }
 
-func (o *ownKeys) has(key uint64) bool { return o.until != 0 && o.keys.Has(key) }
+// turn forgets what is old.
+func (o *ownKeys) turn(now int64) {
+	if o.until == 0 || now < o.until {
+		return
+	}
+	o.before, o.keys, o.until = o.keys, keySet{}, 0
+	if o.lasting && o.before.Len() > 0 {
+		o.until = now + linger
+	} else {
+		o.before = keySet{}
+	}
+}
+
+// wake is when turn has something to do in load sharing.
+func (o *ownKeys) wake() int64 {
+	if !o.lasting || o.until == 0 {
+		return never
+	}
+	return o.until
+}
+
+func (o *ownKeys) has(key uint64) bool { return o.until != 0 && (o.keys.Has(key) || o.before.Has(key)) }
+
+func (o *ownKeys) clear() { o.keys, o.before = keySet{}, keySet{} }
 
 // drained are the connections that changes were about which a new owner applied though others before them had not come: end is the batch of
 // the last. What comes of those later is older.
@@ -279,6 +322,9 @@ type drained struct {
 	end  uint64
 	keys keySet
 }
+
+// newer says that a batch is about what something later was about that was applied already.
+func (d *drained) newer(seq, key uint64) bool { return seq < d.end && d.keys.Has(key) }
 
 // rates are measured over the last second, and over the last moment for the reader.
 type rates struct {

@@ -30,11 +30,12 @@ func still(t *testing.T) *Plane {
 	}
 	p.takeStatus(0, &p.peers[1], ccp.SyncStatus{Role: ccp.SyncOwner, Term: 1})
 	p.takeStatus(0, &p.peers[2], ccp.SyncStatus{Role: ccp.SyncCopy, Term: 1})
-	if p.asker.source != 1 {
-		t.Fatalf("copies member %d", p.asker.source)
+	if p.askers[0].source != 1 {
+		t.Fatalf("copies member %d", p.askers[0].source)
 	}
-	p.asker.abandon()
-	p.asker.current, p.asker.whole, p.asker.ownAt = true, false, 0
+	p.askers[0].abandon()
+	p.askers[0].counts()
+	p.askers[0].ownAt = 0
 	return p
 }
 
@@ -50,19 +51,19 @@ func TestNewOwnerAtOnce(t *testing.T) {
 		p := still(t)
 		p.takeStatus(1, &p.peers[2], owner)
 		p.deliverFrom(2)
-		if n := len(p.inject.lots); n != 1 || p.inject.lots[0].kind != lotDelta || !p.asker.current || p.asker.whole {
-			t.Errorf("%d lots, current %v, whole %v", n, p.asker.current, p.asker.whole)
+		if n := len(p.inject.lots); n != 1 || p.inject.lots[0].kind != lotDelta || !p.askers[0].current() || p.askers[0].whole {
+			t.Errorf("%d lots, current %v, whole %v", n, p.askers[0].current(), p.askers[0].whole)
 		}
 	})
 	t.Run("batch first", func(t *testing.T) {
 		p := still(t)
 		p.deliverFrom(2)
-		if !p.asker.current {
+		if !p.askers[0].current() {
 			t.Error("a batch of a member that does not count makes the copy doubtful")
 		}
 		p.takeStatus(1, &p.peers[2], owner)
-		if p.asker.source != 2 || p.asker.current || !p.asker.whole {
-			t.Errorf("source %d, current %v, whole %v", p.asker.source, p.asker.current, p.asker.whole)
+		if p.askers[0].source != 2 || p.askers[0].current() || !p.askers[0].whole {
+			t.Errorf("source %d, current %v, whole %v", p.askers[0].source, p.askers[0].current(), p.askers[0].whole)
 		}
 	})
 	for _, flushed := range []bool{false, true} {
@@ -78,8 +79,8 @@ func TestNewOwnerAtOnce(t *testing.T) {
 			}
 			p.SetRole(false, 3)
 			p.follow(1)
-			if p.asker.source != 2 || p.asker.current != flushed || !p.asker.whole {
-				t.Errorf("source %d, current %v, whole %v", p.asker.source, p.asker.current, p.asker.whole)
+			if p.askers[0].source != 2 || p.askers[0].current() != flushed || !p.askers[0].whole {
+				t.Errorf("source %d, current %v, whole %v", p.askers[0].source, p.askers[0].current(), p.askers[0].whole)
 			}
 		})
 	}
@@ -89,8 +90,8 @@ func TestNewOwnerAtOnce(t *testing.T) {
 		p.deliverFrom(2)
 		p.takeStatus(1, &p.peers[2], ccp.SyncStatus{Role: ccp.SyncCopy, Term: 1})
 		p.takeStatus(1, &p.peers[2], owner)
-		if p.asker.source != 2 || !p.asker.current {
-			t.Errorf("source %d, current %v", p.asker.source, p.asker.current)
+		if p.askers[0].source != 2 || !p.askers[0].current() {
+			t.Errorf("source %d, current %v", p.askers[0].source, p.askers[0].current())
 		}
 	})
 }
@@ -104,8 +105,8 @@ func TestStepBackUnflushed(t *testing.T) {
 			p.flushedAt = boottime()
 		}
 		p.SetRole(false, 3)
-		if p.asker.current != flushed {
-			t.Errorf("flushed %v: current %v", flushed, p.asker.current)
+		if p.askers[0].current() != flushed {
+			t.Errorf("flushed %v: current %v", flushed, p.askers[0].current())
 		}
 	}
 }
@@ -113,7 +114,7 @@ func TestStepBackUnflushed(t *testing.T) {
 // TestGiveUpGoesToTheOldSource: who is asked no more is told so, and not who is asked next.
 func TestGiveUpGoesToTheOldSource(t *testing.T) {
 	p := still(t)
-	p.do(1, p.asker.askWords(1))
+	p.do(1, p.askers[0], p.askers[0].askWords(1))
 	p.takeStatus(1, &p.peers[2], ccp.SyncStatus{Role: ccp.SyncOwner, Term: 2})
 	if r := p.peers[1].request; r == nil || r.Want != ccp.SyncWantNothing {
 		t.Errorf("the old source gets %+v", r)
@@ -145,7 +146,7 @@ func canceled() context.Context {
 // TestChosen: what is applied, of what comes.
 func TestChosen(t *testing.T) {
 	p := still(t)
-	a := p.asker
+	a := p.askers[0]
 	a.stage, a.session = stageRecords, 9
 	bulk := &lot{kind: lotBulk, peer: 1, bound: 1, log: 9}
 	expected := udp(1, record.OpNew)
@@ -213,8 +214,8 @@ func TestGapAtTakeover(t *testing.T) {
 		for _, n := range []uint64{2, 9} {
 			applied = append(applied, p.chosen(l, udp(int(n), record.OpNew), record.Identity{Key: n}))
 		}
-		p.drained.keys.Clear()
-		p.drained.keys.Add(2)
+		q.drained.keys.Clear()
+		q.drained.keys.Add(2)
 	}
 	// Of batch 3 all; of 2, which is late, what 3 was not about; of 4 all.
 	if want := []bool{true, true, false, true, true, true}; !slices.Equal(applied, want) {
@@ -232,13 +233,13 @@ func TestLossIsTold(t *testing.T) {
 		s := p.peers[id].status
 		s.Losses = 1
 		p.takeStatus(1, &p.peers[id], s)
-		if p.asker.whole != (id == 1) {
-			t.Errorf("member %d: whole %v", id, p.asker.whole)
+		if p.askers[0].whole != (id == 1) {
+			t.Errorf("member %d: whole %v", id, p.askers[0].whole)
 		}
 		s.Role, s.Term = ccp.SyncOwner, 2
 		p.takeStatus(1, &p.peers[id], s)
-		if !p.asker.whole || !p.asker.current {
-			t.Errorf("member %d as the owner: whole %v, current %v", id, p.asker.whole, p.asker.current)
+		if !p.askers[0].whole || !p.askers[0].current() {
+			t.Errorf("member %d as the owner: whole %v, current %v", id, p.askers[0].whole, p.askers[0].current())
 		}
 	}
 	p := still(t)
@@ -260,16 +261,16 @@ func TestLossDuringARepair(t *testing.T) {
 	a.missed()
 	a.ended(20*ms, ccp.SyncEnd{Position: 9, Complete: true})
 	a.applied(30*ms, 9)
-	if a.removed(40*ms, 0); !a.whole || a.current {
-		t.Errorf("whole %v, current %v", a.whole, a.current)
+	if a.removed(40*ms, 0); !a.whole || a.current() {
+		t.Errorf("whole %v, current %v", a.whole, a.current())
 	}
 	a = asked(t, stageWords)
 	a.missed()
-	if a.words(1, &ccp.SyncBitmap{}, 0, 0); a.whole {
+	if a.compared(1, &ccp.SyncBitmap{}, 0, 0); a.whole {
 		a.ended(20*ms, ccp.SyncEnd{Position: 9, Complete: true})
 		a.applied(30*ms, 9)
 	}
-	if a.removed(40*ms, 0); a.whole || !a.current {
-		t.Errorf("asked after it: whole %v, current %v", a.whole, a.current)
+	if a.removed(40*ms, 0); a.whole || !a.current() {
+		t.Errorf("asked after it: whole %v, current %v", a.whole, a.current())
 	}
 }

@@ -4,6 +4,7 @@ package statesync
 
 import (
 	"container/heap"
+	"slices"
 
 	"github.com/holdfast-project/holdfast/dataplane/conntrack/record"
 )
@@ -67,6 +68,18 @@ func (h *held) Due(now int64) *heldEntry {
 	e := heap.Pop(&h.due).(*heldEntry)
 	delete(h.byKey, e.key)
 	return e
+}
+
+// Take takes out those that which chooses.
+func (h *held) Take(which func(key uint64) bool) (taken []*heldEntry) {
+	for _, e := range slices.Clone(h.due) {
+		if which(e.key) {
+			heap.Remove(&h.due, e.index)
+			delete(h.byKey, e.key)
+			taken = append(taken, e)
+		}
+	}
+	return taken
 }
 
 // Wake is when the next one is due, never if none is held.

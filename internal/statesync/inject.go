@@ -34,6 +34,8 @@ const (
 	lotBulk
 	// lotStale are deletions of what the source does not have.
 	lotStale
+	// lotShare are changes from a member of several that share the load: what it owns is applied, and what it does not if it may be.
+	lotShare
 	// lotDo is something to do when everything before it has been applied.
 	lotDo
 )
@@ -50,6 +52,7 @@ type lot struct {
 	records int
 	// drained: something that was said before it had not come yet.
 	drained bool
+	owners  *Owners // in load sharing, as they were when it came
 	do      func(now int64)
 }
 
@@ -242,15 +245,21 @@ func (p *Plane) chosen(l *lot, r record.Record, id record.Identity) bool {
 			return false
 		}
 		if l.drained {
-			p.drained.keys.Add(id.Key)
+			p.peers[l.peer].drained.keys.Add(id.Key)
 		}
-		if l.peer == p.asker.source && p.asker.tracking() {
-			p.asker.touch(id.Key)
+		if p.askerFrom(l.peer) != nil {
+			p.touch(id.Key)
 		}
+	case lotShare:
+		p.stats.Received++
+		if !p.shared(l, r.Op, r.Table, id) {
+			return false
+		}
+		p.touch(id.Key)
 	case lotNews:
 		p.stats.Received++
 		// What ends there may go on here, and what one's own packets are about is known better.
-		if r.Op == record.OpDelete || p.own.has(id.Key) || l.seq < p.drained.end && p.drained.keys.Has(id.Key) {
+		if r.Op == record.OpDelete || p.own.has(id.Key) || p.peers[l.peer].drained.newer(l.seq, id.Key) {
 			return false
 		}
 		p.jobs.again = p.role == RoleOwner
@@ -259,19 +268,20 @@ func (p *Plane) chosen(l *lot, r record.Record, id record.Identity) bool {
 			p.verify.listed(r, id)
 			return false
 		}
-		if l.log != p.asker.session || p.asker.source != l.peer {
+		a := p.askerFrom(l.peer)
+		if a == nil || l.log != a.session || p.owns(id.Bucket()) {
 			return false
 		}
 		p.stats.Upserts++
 		if r.Table == record.TableExpectations {
-			return !p.asker.touched.Has(id.Key)
+			return !a.touched.Has(id.Key)
 		}
-		return p.asker.list(id.Key)
+		return a.list(id.Key)
 	case lotStale:
-		return p.asker.stale(id.Key, id.Bucket()) && p.judge.Judge(r).Skip == record.SkipNone // the rules may have changed since the dump
+		return p.stale(id) != nil && p.judge.Judge(r).Skip == record.SkipNone // the rules may have changed since the dump
 	}
 	v := p.judge.Judge(r)
-	if v.Skip == record.SkipService && r.Op == record.OpDelete && l.kind == lotDelta {
+	if v.Skip == record.SkipService && r.Op == record.OpDelete && (l.kind == lotDelta || l.kind == lotShare) {
 		return true // it may be here from before the rule
 	}
 	if v.Skip != record.SkipNone {

@@ -28,10 +28,14 @@ type marks struct {
 
 // mark puts a digest mark into the delta lane.
 func (p *Plane) mark(now int64) {
-	if p.role != RoleOwner || !p.tallyGood {
+	if !p.share.on && (p.role != RoleOwner || !p.tallyGood) {
 		return
 	}
-	r := record.AppendMark(p.marks.attrs[:0], p.tally.Sum())
+	m := record.Mark{Sum: p.tally.Sum()}
+	if p.share.on {
+		m = p.shareMark()
+	}
+	r := record.AppendMark(p.marks.attrs[:0], m)
 	p.marks.buf = r.Append(p.marks.buf[:0])
 	if err := p.sender.Add(now, flow.Item{Class: flow.Mark, Data: p.marks.buf}); err != nil {
 		p.log.Error("mark", "error", err)
@@ -60,6 +64,12 @@ func (p *Plane) heardAnybody() bool {
 	return false
 }
 
+// sameRules says whether a peer's entries have the identities, and are in the buckets, that this member gives them: what was said under a
+// key of before may be heard under the one of now for a while.
+func (p *Plane) sameRules(now int64, q *peer, rules uint64) bool {
+	return q.key == p.cfg.UseKey && now >= max(p.keyAt, q.keyAt)+rekeyed && rules == p.share.slots.Rules
+}
+
 // words are the source's, while they come, and one's own at the marks that came meanwhile.
 type words struct {
 	session uint64
@@ -73,85 +83,96 @@ type words struct {
 const snapshots = 8
 
 // compare takes a mark of the source's: everything that its sender added before is applied.
-func (p *Plane) compare(now int64, l *lot, sum record.Sum) {
+func (p *Plane) compare(now int64, l *lot, m record.Mark) {
 	q := &p.peers[l.peer]
-	if q.bound != l.bound || l.peer != p.asker.source {
+	if q.bound != l.bound {
 		return
 	}
-	q.mark, q.marked = sum, true
-	if !p.tallyGood || q.key != p.cfg.UseKey || now < max(p.keyAt, q.keyAt)+rekeyed {
+	q.table = versionOf(m)
+	a := p.askerFrom(l.peer)
+	if a == nil || m.Blank {
 		return
 	}
-	own := p.tally.Sum()
-	equal := own == sum
+	q.mark, q.marked = m.Sum, true
+	if !p.tallyGood || !p.sameRules(now, q, m.Rules) {
+		return
+	}
+	if a.stage == stageWords && a.words.session == a.session {
+		if len(a.words.own) < snapshots {
+			w := p.tally.Words()
+			a.words.own[l.seq] = &w
+		}
+	}
+	if q.table != p.share.version {
+		p.matchWords(now, a)
+		return // it speaks of other buckets
+	}
+	own := p.tally.SumOf((*[record.Buckets / 8]byte)(&a.scope))
+	equal := own == m.Sum
 	p.stats.Marks++
 	if !equal {
 		p.stats.Differences++
-		p.log.Debug("a mark differs", "member", l.peer, "own", own.Entries, "its", sum.Entries)
+		p.log.Debug("a mark differs", "member", l.peer, "own", own.Entries, "its", m.Entries)
 	}
 	q.equal, q.compared = equal, true
-	if p.asker.stage == stageWords && p.words.session == p.asker.session {
-		if len(p.words.own) < snapshots {
-			w := p.tally.Words()
-			p.words.own[l.seq] = &w
-		}
-		p.matchWords(now)
+	if a.stage == stageWords && a.words.session == a.session {
+		p.matchWords(now, a)
 		return
 	}
-	p.do(now, p.asker.mark(now, equal))
+	p.do(now, a, a.mark(now, equal))
 }
 
 // wordsFor is where words of this lot go, nil if nobody asked for them.
 func (p *Plane) wordsFor(l *lot) *words {
-	switch {
-	case l.log == p.verify.session && l.peer == p.verify.peer:
+	if l.log == p.verify.session && l.peer == p.verify.peer {
 		return &p.verify.words
-	case l.peer == p.asker.source && l.log == p.words.session && p.asker.stage == stageWords:
-		return &p.words
+	}
+	if a := p.askerFrom(l.peer); a != nil && l.log == a.words.session && a.stage == stageWords {
+		return &a.words
 	}
 	return nil
 }
 
 // ended takes the end of what a member was asked for.
 func (p *Plane) ended(now int64, l *lot, end ccp.SyncEnd) {
+	a := p.askerFrom(l.peer)
 	switch {
 	case l.log == p.verify.session && l.peer == p.verify.peer:
 		p.verify.ended(end)
-	case l.peer != p.asker.source || l.log != p.asker.session:
-	case p.asker.stage == stageWords:
-		p.words.ended, p.words.end = true, end
-		p.matchWords(now)
+	case a == nil || l.log != a.session:
+	case a.stage == stageWords:
+		a.words.ended, a.words.end = true, end
+		p.matchWords(now, a)
 	default:
-		p.do(now, p.asker.ended(now, end))
+		p.do(now, a, a.ended(now, end))
 	}
 }
 
 // matchWords compares the source's words with the own ones at the same mark, once both are there.
-func (p *Plane) matchWords(now int64) {
-	w := &p.words
+func (p *Plane) matchWords(now int64, a *asker) {
+	w := &a.words
 	own := w.own[w.end.Position]
-	if !w.ended || own == nil {
+	if !w.ended || own == nil || a.stage != stageWords || w.session != a.session {
 		return
 	}
 	var differ ccp.SyncBitmap
 	var n int
 	var total uint64
 	for i := range w.theirs {
-		if theirs := w.theirs[i]; theirs.Xor != own[i].Xor || theirs.Count != own[i].Count {
+		if theirs := w.theirs[i]; a.scope.Has(i) && (theirs.Xor != own[i].Xor || theirs.Count != own[i].Count) {
 			differ.Add(i)
 			n++
 			total += uint64(theirs.Count)
 		}
 	}
 	w.own = nil
-	p.peers[p.asker.source].equal = n == 0
-	p.log.Debug("buckets compared", "member", p.asker.source, "differ", n, "entries", total)
-	p.do(now, p.asker.words(now, &differ, n, total))
+	p.peers[a.source].equal = n == 0
+	p.log.Debug("buckets compared", "member", a.source, "differ", n, "entries", total)
+	p.do(now, a, a.compared(now, &differ, n, total))
 }
 
-// do does what the asker wants done.
-func (p *Plane) do(now int64, s step) {
-	a := p.asker
+// do does what an asker wants done.
+func (p *Plane) do(now int64, a *asker, s step) {
 	switch s {
 	case stepNone:
 		return
@@ -159,19 +180,19 @@ func (p *Plane) do(now int64, s step) {
 		p.jobs.ownTally = true
 		p.jobs.signal()
 	case stepWords:
-		if p.words.session != a.session {
-			p.words = words{session: a.session, own: map[uint64]*record.Words{}}
+		if a.words.session != a.session {
+			a.words = words{session: a.session, own: map[uint64]*record.Words{}}
 			p.peers[a.source].bulkIn.Open(now, a.session)
 		}
-		p.ask(ccp.SyncWantWords)
+		p.ask(a, ccp.SyncWantWords)
 	case stepRecords:
 		if q := &p.peers[a.source]; q.bulkIn.Session() != a.session {
 			q.bulkIn.Open(now, a.session)
 			a.listed.Reserve(int(min(a.total, 1<<22)))
 			p.log.Info("copying what differs from another member's table", "member", a.source, "buckets", a.buckets, "entries", a.total,
-				"full", !a.current)
+				"full", !a.current())
 		}
-		p.ask(ccp.SyncWantRepair)
+		p.ask(a, ccp.SyncWantRepair)
 	case stepRemove:
 		p.jobs.remove = true
 		p.jobs.signal()
@@ -185,10 +206,9 @@ func (p *Plane) do(now int64, s step) {
 }
 
 // ask puts a request into the next frame to the source.
-func (p *Plane) ask(want ccp.SyncWant) {
-	a := p.asker
+func (p *Plane) ask(a *asker, want ccp.SyncWant) {
 	q := &p.peers[a.source]
-	q.request = &ccp.SyncRequest{Log: a.session, Want: want, Through: q.through, Limit: bulkCredit}
+	q.request = &ccp.SyncRequest{Log: a.session, Want: want, Through: q.through, Limit: bulkCredit, Table: p.share.table()}
 	if want == ccp.SyncWantRepair {
 		q.request.Buckets = a.wanted
 	}
@@ -200,7 +220,7 @@ func (p *Plane) takeAnswer(now int64, q *peer, a ccp.SyncAnswer) {
 		p.verify.answered(a)
 		return
 	}
-	if q.id == p.asker.source {
-		p.asker.answered(now, a.Log, a.Result, a.Records)
+	if by := p.askerFrom(q.id); by != nil {
+		by.answered(now, a.Log, a.Result, a.Records)
 	}
 }

@@ -93,7 +93,7 @@ func (p *Plane) readMasters(due []master) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.masters.reading = false
-	if p.role != RoleOwner {
+	if p.role != RoleOwner && !p.share.open() {
 		return
 	}
 	p.now = boottime()

@@ -3,6 +3,7 @@
 package statesync
 
 import (
+	"github.com/holdfast-project/holdfast/ccp"
 	"github.com/holdfast-project/holdfast/dataplane/conntrack/record"
 )
 
@@ -28,18 +29,207 @@ type Owners struct {
 	Sharing bool
 }
 
-// SetSlots says how connections sort into buckets, from now on; it makes the plane one for load sharing, where SetOwners takes the place of
-// SetRole. To be called before SetOwners, and again whenever the rules change: each time every tally is made anew.
-func (p *Plane) SetSlots(s Slots) {
-	_ = s
+// version says by which slot table somebody speaks; the zero value is before the first.
+type version struct {
+	term, number uint32
+	commit       bool
 }
 
-// SetOwners tells who owns what. Every member is a copy of what others own. Tables that are older than the one before are ignored, but for
-// Sharing. The channel is closed once everything that had come in before has been applied to the kernel's table: whoever gains buckets
-// opens its gate for them after that (wait a few ms at most).
+func (o *Owners) version() version { return version{o.Term, o.Number, o.Commit} }
+
+func versionOf(m record.Mark) version { return version{m.Term, m.Number, m.Commit} }
+
+// before says whether v is older than w.
+func (v version) before(w version) bool {
+	switch {
+	case v.term != w.term:
+		return v.term < w.term
+	case v.number != w.number:
+		return v.number < w.number
+	}
+	return !v.commit && w.commit
+}
+
+// share is what the plane knows of load sharing.
+type share struct {
+	on      bool
+	slots   Slots
+	owners  *Owners // as told last; never changed once it is here
+	version version // of owners
+	at      int64   // when they were told
+	// By member: the buckets that it owns, those of them that are not about to move, and how many they are.
+	takes, scopes [ccp.MaxMembers]ccp.SyncBitmap
+	taken         [ccp.MaxMembers]int
+	moving        int
+	askers        [ccp.MaxMembers]*asker // nil for this member
+}
+
+// open says that this member's share is open.
+func (s *share) open() bool { return s.owners != nil && s.owners.Sharing }
+
+// table is the slot table as frames tell it.
+func (s *share) table() ccp.SyncTable {
+	return ccp.SyncTable{Rules: s.slots.Rules, Term: s.version.term, Number: s.version.number, Commit: s.version.commit}
+}
+
+// SetSlots says how connections sort into buckets from now on, and makes the plane one for load sharing, where SetOwners takes the place of
+// SetRole. To be called before SetOwners, best before Serve, and again whenever the rules change: then every tally is made anew.
+func (p *Plane) SetSlots(s Slots) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.share.on && s.Rules == p.share.slots.Rules {
+		return
+	}
+	now := boottime()
+	if !p.share.on {
+		p.beginSharing(now)
+	}
+	p.share.slots = s
+	p.rehash(now)
+	p.tellAll(now)
+	p.review(now)
+}
+
+// beginSharing takes the plane out of mode ha.
+func (p *Plane) beginSharing(now int64) {
+	for _, a := range p.askers {
+		p.do(now, a, a.setSource(ccp.Nobody))
+	}
+	p.askers = p.askers[:0]
+	for id := range p.share.askers {
+		if uint8(id) != p.cfg.Self {
+			a := newAsker(ccp.SyncBitmap{}, &p.have, &p.session)
+			p.share.askers[id], p.askers = a, append(p.askers, a)
+		}
+	}
+	p.share.on = true
+	p.role, p.term, p.roleAt = RoleCopy, 0, now
+	p.own = ownKeys{lasting: true}
+}
+
+// SetOwners tells who owns what; each member is a copy of what others own. The channel is closed once everything that had come in before
+// has been applied to the kernel's table: whoever gains buckets opens its gate for them after that (wait a few ms at most).
 func (p *Plane) SetOwners(o Owners) <-chan struct{} {
-	_ = o
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	done := make(chan struct{})
-	close(done)
+	if p.share.on {
+		now := boottime()
+		p.takeOwners(now, &o)
+		p.review(now)
+	}
+	if p.group == nil || !p.share.on {
+		close(done)
+		return done
+	}
+	p.whenQuiet(func(int64) { close(done) })
 	return done
+}
+
+// takeOwners goes by other owners from now on.
+func (p *Plane) takeOwners(now int64, o *Owners) {
+	s := &p.share
+	m := movesTo(s.owners, o, p.cfg.Self)
+	if m.orphaned[p.cfg.Self] {
+		m.orphaned[p.cfg.Self] = false // its own lane it need not read
+	}
+	for id, gone := range m.orphaned {
+		if gone || m.gainedFrom[id] {
+			p.drainFrom(now, &p.peers[id], lotShare) // by the owners of before, under whom it came
+		}
+	}
+	wasOpen := s.open()
+	before := s.version
+	s.owners, s.version = o, o.version()
+	p.opened(now, wasOpen)
+	if m.none && before == s.version {
+		return
+	}
+	if s.at = now; !m.none {
+		p.rescope(now, o, &m)
+	}
+	role := RoleCopy
+	if s.taken[p.cfg.Self] > 0 {
+		role = RoleOwner
+	}
+	if role != p.role {
+		p.roleAt = now
+		p.log.Info("this member's part in the connection table", "role", role.String(), "buckets", s.taken[p.cfg.Self], "term", o.Term, "number", o.Number)
+	}
+	p.role, p.term = role, o.Term
+	p.hearMore()
+	p.releaseMoving(now, &m)
+	if p.group != nil && p.heardAnybody() {
+		p.mark(now) // from here on the lane speaks by this table
+		p.sender.Flush()
+	}
+	p.tellAll(now)
+	if role != RoleOwner {
+		p.stopServingRepairs(now)
+	}
+	p.sets.signal()
+}
+
+// opened takes note of whether the share is open.
+func (p *Plane) opened(now int64, was bool) {
+	switch is := p.share.open(); {
+	case is && !was:
+		p.lingerUntil = 0
+		p.hear()
+	case was && !is:
+		p.lingerUntil = now + stepBackLinger // settle ends it
+	}
+}
+
+// hearMore listens to what the role needs, unless what it needed lately goes on for a moment.
+func (p *Plane) hearMore() {
+	if p.lingerUntil == 0 {
+		p.hear()
+	}
+}
+
+// rescope takes other owners of buckets.
+func (p *Plane) rescope(now int64, o *Owners, m *moves) {
+	s := &p.share
+	old := s.scopes
+	s.takes, s.scopes, s.taken, s.moving = m.takes, m.scopes, m.taken, m.moving
+	flushed := now-p.flushedAt <= flushedFor
+	if flushed {
+		join(&p.have, &m.lost)
+	} else {
+		leave(&p.have, &m.lost) // until a mark was equal
+	}
+	for id, a := range s.askers {
+		if a == nil {
+			continue
+		}
+		// What it gains and nobody has told this member of, it must tell whole.
+		lacking := s.scopes[id]
+		leave(&lacking, &old[id])
+		leave(&lacking, &p.have)
+		mine := lacking
+		meet(&mine, &m.lost)
+		leave(&lacking, &m.lost)
+		a.setScope(s.scopes[id], count(&lacking) > 0, count(&mine) > 0)
+	}
+	if count(&m.gained) > 0 || count(&m.lost) > 0 {
+		p.jobs.sweep = true
+		p.jobs.ownTally = p.jobs.ownTally || m.unplanned
+		p.jobs.signal()
+		p.log.Info("buckets of the connection table have moved", "gained", count(&m.gained), "lost", count(&m.lost), "flushed", flushed, "term", o.Term,
+			"number", o.Number, "commit", o.Commit)
+	}
+}
+
+// releaseMoving sends what is held back of connections that others are to go on with.
+func (p *Plane) releaseMoving(now int64, m *moves) {
+	if p.held.Len() == 0 {
+		return
+	}
+	for _, e := range p.held.Take(func(key uint64) bool {
+		b := record.Identity{Key: key}.Bucket()
+		return m.lost.Has(b) || p.share.owners.Moving[b] && p.owns(b)
+	}) {
+		p.release(now, e)
+	}
 }

@@ -59,8 +59,12 @@ type peer struct {
 	gone           uint64 // incarnation that has said goodbye, 0 for none, and the sequence of that frame
 	goneAt         uint64
 	ownerSince     int64             // when HELLO said first that its table counts, 0 while it does not
+	idleSince      int64             // when it said first that it does not, 0 while it does
 	addresses      []ccp.SyncAddress // of its host
 	addressesHeard int64             // when it told them last
+
+	table   version // the slot table by which its delta lane speaks, where it is applied up to
+	drained drained
 
 	skipped  bool // changes of it were not applied, since its table does not count as far as is known
 	lossy    bool // it has missed changes itself
@@ -83,6 +87,7 @@ func (q *peer) rebind(incarnation uint64) {
 	q.bulkIn, _ = flow.NewBulkReceiver(flow.ReceiverConfig{Credit: bulkCredit})
 	q.serving, q.request, q.answer, q.through = nil, nil, nil, 0
 	q.marked, q.equal, q.compared, q.evicted, q.skipped, q.lossy = false, false, false, false, false, false
+	q.table, q.drained = version{}, drained{}
 	q.greetAt = never
 }
 
@@ -106,12 +111,12 @@ func (q *peer) silent(now int64) int64 {
 // left takes note that a peer's plane has ended, by its own word: nobody waits for it, and what it had said counts.
 func (p *Plane) left(now int64, q *peer) {
 	p.log.Info("state synchronisation with another member ends: it stops", "member", q.id)
-	if p.asker.source == q.id {
+	if a := p.askerFrom(q.id); a != nil {
 		ready, missed := q.receiver.Drain(now)
 		p.stats.Lost += missed
 		p.deliver(now, q, ready)
-		p.do(now, p.asker.setSource(ccp.Nobody))
-		p.asker.missed() // what happens to its table meanwhile it will not tell
+		p.do(now, a, a.setSource(ccp.Nobody))
+		a.missed() // what happens to its table meanwhile it will not tell
 	}
 	p.stopServing(now, q)
 	p.sender.RemovePeer(q.id)
@@ -140,9 +145,11 @@ func (p *Plane) SetPeers(list []Peer) {
 		q.told = t
 		switch {
 		case t.Role != RoleOwner:
-			q.ownerSince = 0
+			if q.ownerSince != 0 || q.idleSince == 0 {
+				q.ownerSince, q.idleSince = 0, now
+			}
 		case q.ownerSince == 0:
-			q.ownerSince = now
+			q.ownerSince, q.idleSince = now, 0
 		}
 		if t.Incarnation != q.gone {
 			q.gone = 0
@@ -157,6 +164,9 @@ func (p *Plane) SetPeers(list []Peer) {
 	}
 	for i := range p.peers {
 		if !there[i] {
+			if q := &p.peers[i]; q.ownerSince != 0 {
+				q.idleSince = now
+			}
 			p.peers[i].told, p.peers[i].ownerSince, p.peers[i].gone = Peer{ID: ccp.Nobody}, 0, 0
 			p.peers[i].greetAt = never
 		}
@@ -195,7 +205,7 @@ func (p *Plane) forgetPeers() {
 	}
 }
 
-// source is the member whose table this one copies: the owner with the highest term, Nobody for an owner itself.
+// source is, in mode ha, the member whose table this one copies: the owner with the highest term, Nobody for an owner itself.
 func (p *Plane) source() uint8 {
 	if p.role == RoleOwner || p.cfg.Disabled {
 		return ccp.Nobody
@@ -226,12 +236,12 @@ const showEvery = 10e6
 // glance is review for what happens often: it looks at the state only if that was some time ago or another member's table counts now, and
 // has the timer do it otherwise.
 func (p *Plane) glance(now int64) {
-	source := p.asker.source
+	owner := p.owner()
 	if p.group != nil {
 		p.follow(now)
 		p.transmit(now)
 	}
-	if due := p.shownAt + showEvery; now >= due || now >= p.showAt || p.asker.source != source || p.current() != p.shown.current {
+	if due := p.shownAt + showEvery; now >= due || now >= p.showAt || p.owner() != owner || p.current() != p.shown.current {
 		p.show(now)
 	} else {
 		p.showAt = min(p.showAt, due)
@@ -241,35 +251,40 @@ func (p *Plane) glance(now int64) {
 
 // follow turns to the member whose table counts now.
 func (p *Plane) follow(now int64) {
+	if p.share.on {
+		p.followOwners(now)
+		return
+	}
+	a := p.askers[0]
 	source := p.source()
 	if source == ccp.Nobody && p.role == RoleCopy {
 		// Until another one says that it serves, the former owner's table is what counts.
-		if old := p.asker.source; old != ccp.Nobody && p.peers[old].bound != 0 && p.peers[old].status.Role != ccp.SyncOff {
+		if old := a.source; old != ccp.Nobody && p.peers[old].bound != 0 && p.peers[old].status.Role != ccp.SyncOff {
 			return
 		}
 	}
-	if source == p.asker.source {
+	if source == a.source {
 		return
 	}
-	if old := p.asker.source; old != ccp.Nobody {
+	if old := a.source; old != ccp.Nobody {
 		p.peers[old].equal, p.peers[old].compared = false, false
 	}
-	if old := p.asker.source; old != ccp.Nobody && source != ccp.Nobody && p.role == RoleCopy {
+	if old := a.source; old != ccp.Nobody && source != ccp.Nobody && p.role == RoleCopy {
 		p.former, p.formerUntil = old, now+linger
 	}
-	p.do(now, p.asker.setSource(source))
+	p.do(now, a, a.setSource(source))
 	if source != ccp.Nobody {
 		q := &p.peers[source]
 		p.log.Info("copying the table of another member", "member", source, "term", q.status.Term, "skipped", q.skipped)
 		switch ready := now < p.lingerUntil && p.lingerUntil-stepBackLinger-p.flushedAt <= flushedFor; {
 		case q.skipped && !ready:
-			p.asker.lost(true)
+			a.lost(true)
 		case q.skipped || q.lossy:
 			// After a hand-over that everybody was ready for, what was skipped are the first milliseconds of the other one's: a repair
 			// makes up for them, and this table goes on being as good as any.
-			p.asker.missed()
+			a.missed()
 		}
 		q.skipped, q.lossy = false, false
 	}
-	p.do(now, p.asker.tick(now))
+	p.do(now, a, a.tick(now))
 }

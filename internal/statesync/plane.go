@@ -63,7 +63,10 @@ type Plane struct {
 	tallyGood bool   // it is what the table holds
 	made      uint64 // how often it was made from a dump
 	keyAt     int64
-	asker     *asker
+	askers    []*asker       // one, but in load sharing one for each member
+	have      ccp.SyncBitmap // the buckets that are as good as their owner's
+	session   uint64         // the number of the last request
+	share     share
 	held      held
 	marks     marks
 	inject    injector
@@ -72,12 +75,9 @@ type Plane struct {
 	frames    frames
 	drain     drain
 	own       ownKeys
-	drained   drained
 	masters   masters
 
-	verify verify
-	words  words
-
+	verify      verify
 	former      uint8 // the owner before a takeover, whose last news still count
 	formerUntil int64
 	flushedAt   int64 // when a flush was complete
@@ -117,10 +117,11 @@ func New(c Config, log *slog.Logger) (*Plane, error) {
 	}
 	p := &Plane{
 		log: log, inc: random(), within: c.Within, changes: make(chan struct{}, 1), kick: make(chan struct{}, 1),
-		cfg: c, tally: record.NewTally(), asker: newAsker(), role: RoleCopy, armed: never,
+		cfg: c, tally: record.NewTally(), role: RoleCopy, armed: never,
 		former: ccp.Nobody, flushedAt: math.MinInt64 / 2, showAt: never, refusedAt: never, scratch: make([]byte, 0, ccp.MaxPlainLen),
 		refused: map[string]uint64{}, errnos: map[string]uint64{},
 	}
+	p.askers = []*asker{newAsker(allBuckets, &p.have, &p.session)}
 	var err error
 	if p.within == nil {
 		p.within = func(f func() error) error { return f() }
@@ -284,7 +285,10 @@ func (p *Plane) run(ctx context.Context) error {
 	}
 	p.mu.Lock()
 	p.group, p.ctx, p.cancel, p.stopping, p.tried = group, ctx, cancel, false, true
-	p.tallyGood, p.asker.ownAt = false, math.MinInt64/2
+	p.tallyGood = false
+	for _, a := range p.askers {
+		a.ownAt = math.MinInt64 / 2
+	}
 	p.openPorts()
 	p.jobs.ownTally = true
 	p.sets.listAll()
@@ -302,7 +306,7 @@ func (p *Plane) run(ctx context.Context) error {
 	err := group.Wait()
 	p.mu.Lock()
 	p.group = nil
-	p.asker.current = false
+	p.have = ccp.SyncBitmap{}
 	p.show(boottime())
 	p.mu.Unlock()
 	if errors.Is(err, context.Canceled) {

@@ -35,7 +35,7 @@ func TestReached(t *testing.T) {
 	} {
 		t.Run(k.name, func(t *testing.T) {
 			p := newPure(t)
-			p.role, p.asker.current = RoleCopy, true
+			p.role, p.have = RoleCopy, allBuckets
 			p.cfg.Interfaces = []Interface{{Name: "sync0", Up: true}}
 			q := &p.peers[1]
 			p.bind(now-k.heard, q, 77)
@@ -49,7 +49,7 @@ func TestReached(t *testing.T) {
 			if got := p.peerState(now, q, nil).Bound; got != k.bound {
 				t.Errorf("connected %v", got)
 			}
-			if at := q.showAt(now, RoleCopy); at <= now {
+			if at := q.showAt(now, true); at <= now {
 				t.Errorf("to be looked at again %v ago", nanoseconds(now-at))
 			}
 		})

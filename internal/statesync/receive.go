@@ -97,10 +97,10 @@ func (p *Plane) bind(now int64, q *peer, incarnation uint64) {
 	p.sender.SetPeer(now, q.id, incarnation)
 	p.sets.listAll()
 	q.say(now, statusTimes)
-	if p.asker.source == q.id {
+	if a := p.askerFrom(q.id); a != nil {
 		// What it said before is void, and so is what was asked.
-		p.do(now, p.asker.setSource(ccp.Nobody))
-		p.asker.missed()
+		p.do(now, a, a.setSource(ccp.Nobody))
+		a.missed()
 	}
 }
 
@@ -198,22 +198,22 @@ func (p *Plane) takeStatus(now int64, q *peer, s ccp.SyncStatus) {
 		p.skip(q)
 	}
 	if s.Losses != before.Losses {
-		if q.id == p.asker.source {
-			p.asker.missed()
+		if a := p.askerFrom(q.id); a != nil {
+			a.missed()
 		} else {
 			q.lossy = true
 		}
 	}
 	// Batches of a new owner may come in the very next frame.
-	if s.Role != before.Role || s.Term != before.Term {
+	if s.Role != before.Role || s.Term != before.Term || s.Table != before.Table {
 		p.follow(now)
 	}
 }
 
 // skip notes that changes of a peer were not applied here: if its table counts, or comes to count, only a repair makes that good.
 func (p *Plane) skip(q *peer) {
-	if q.id == p.asker.source {
-		p.asker.lost(true)
+	if a := p.askerFrom(q.id); a != nil {
+		a.lost(true)
 	} else {
 		q.skipped = true
 	}
@@ -229,7 +229,9 @@ func (p *Plane) takeBatch(now int64, q *peer, b ccp.SyncBatch) {
 	if b.Lane == ccp.LaneBulk {
 		got := q.bulkIn.Receive(now, in)
 		if got.Verdict == flow.Taken {
-			p.asker.progress(now, b.Log)
+			if a := p.askerFrom(q.id); a != nil {
+				a.progress(now, b.Log)
+			}
 			p.verify.progress(now, b.Log)
 		}
 		for _, r := range got.Ready {
@@ -252,9 +254,9 @@ func (p *Plane) takeBatch(now int64, q *peer, b ccp.SyncBatch) {
 func (p *Plane) missed(now int64, q *peer, batches uint64) {
 	p.stats.Lost += batches
 	p.skip(q)
-	if q.id == p.asker.source {
+	if a := p.askerFrom(q.id); a != nil {
 		p.log.Warn("changes of another member's table were lost, its table is copied anew where it differs", "member", q.id, "batches", batches)
-		p.do(now, p.asker.tick(now))
+		p.do(now, a, a.tick(now))
 	}
 }
 
@@ -267,13 +269,15 @@ func (p *Plane) deliver(now int64, q *peer, ready []flow.Batch) {
 		p.stats.ReceivedBatches++
 		kind := lotNews
 		switch {
-		case q.id == p.asker.source:
+		case p.share.on:
+			kind = lotShare
+		case p.askerFrom(q.id) != nil:
 			kind = lotDelta
 		case q.id != p.former || now > p.formerUntil:
 			p.stats.Unwanted++
 			p.skip(q)
 			continue
 		}
-		p.inject.put(lot{kind: kind, peer: q.id, bound: q.bound, log: b.Log, seq: b.Sequence}, b.Payload)
+		p.inject.put(lot{kind: kind, peer: q.id, bound: q.bound, log: b.Log, seq: b.Sequence, owners: p.share.owners}, b.Payload)
 	}
 }

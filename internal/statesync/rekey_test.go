@@ -22,9 +22,9 @@ func TestRekeyEndsWhatKnowsOldKeys(t *testing.T) {
 	id, err := p.hasher.Identify(r)
 	must(t, err)
 	p.held.Put(id.Key, id.Print, now+1e9, r.Append(nil))
-	p.asker = asked(t, stageRemoving)
-	p.asker.wanted = allBuckets
-	if !p.asker.stale(id.Key, id.Bucket()) {
+	p.askers[0] = asked(t, stageRemoving)
+	p.askers[0].wanted = allBuckets
+	if !p.askers[0].stale(id.Key, id.Bucket()) {
 		t.Fatal("not stale: this test shows nothing")
 	}
 	p.Rekey(twoKeys, 2)
@@ -33,8 +33,8 @@ func TestRekeyEndsWhatKnowsOldKeys(t *testing.T) {
 	if after == id {
 		t.Fatal("the same identity under both keys")
 	}
-	if p.asker.stage != stageIdle || p.asker.stale(after.Key, after.Bucket()) {
-		t.Errorf("asker at %v", p.asker.stage)
+	if p.askers[0].stage != stageIdle || p.askers[0].stale(after.Key, after.Bucket()) {
+		t.Errorf("asker at %v", p.askers[0].stage)
 	}
 	if s.active() {
 		t.Error("it still serves by the old key")
@@ -42,11 +42,11 @@ func TestRekeyEndsWhatKnowsOldKeys(t *testing.T) {
 	if p.held.Has(id.Key) || !p.held.Has(after.Key) || p.held.Wake() != now+1e9 || p.held.Due(now+1e9).print != after.Print {
 		t.Error("what is held is not known by its new key")
 	}
-	if got := p.mayServe(&p.peers[1], ccp.SyncWantRead); got != ccp.SyncBusy {
+	if got := p.mayServe(&p.peers[1], ccp.SyncWantRead, ccp.SyncTable{}); got != ccp.SyncBusy {
 		t.Errorf("a member with the old key is answered %v", got)
 	}
 	p.peers[1].key = 2
-	if got := p.mayServe(&p.peers[1], ccp.SyncWantRead); got != ccp.SyncAccepted {
+	if got := p.mayServe(&p.peers[1], ccp.SyncWantRead, ccp.SyncTable{}); got != ccp.SyncAccepted {
 		t.Errorf("a member with the new key is answered %v", got)
 	}
 }

@@ -38,11 +38,12 @@ func (p *Plane) serveDump(ctx context.Context) error {
 	var offers []offer
 	take := func(now int64, rs []record.Record, ids []record.Identity) error {
 		for i, r := range rs {
-			if p.held.Has(ids[i].Key) || r.Table == record.TableConnections && !wanted.Has(ids[i].Bucket()) {
+			everybodys := r.Table == record.TableExpectations && !p.share.on
+			if p.held.Has(ids[i].Key) || !everybodys && !wanted.Has(ids[i].Bucket()) {
 				continue
 			}
 			bucket := ids[i].Bucket()
-			if r.Table == record.TableExpectations {
+			if everybodys {
 				bucket = -1
 			}
 			at := len(buf)
@@ -150,7 +151,7 @@ func (p *Plane) offer(ctx context.Context, list []*serving, bucket int, data []b
 			}
 			done |= 1 << i
 			s.records++
-			if bucket >= 0 {
+			if record.Table(data[2]) == record.TableConnections {
 				s.entries++
 			}
 			p.stats.Served++

@@ -33,13 +33,16 @@ type shown struct {
 
 // current says whether this member's table is fit to serve with.
 func (p *Plane) current() bool {
-	if p.role == RoleOwner || p.cfg.Disabled || p.cfg.Members < 2 {
+	if p.role == RoleOwner && !p.share.on || p.cfg.Disabled || p.cfg.Members < 2 {
 		return true
 	}
-	if p.asker.current {
+	if p.share.on {
+		return p.shareCurrent()
+	}
+	if a := p.askers[0]; a.current() {
 		return true
 	}
-	return p.knowPeers && p.asker.source == ccp.Nobody && !p.ownerTold()
+	return p.knowPeers && p.askers[0].source == ccp.Nobody && !p.ownerTold()
 }
 
 // ownerTold says whether a HELLO names an owner that may not be bound yet.
@@ -55,14 +58,15 @@ func (p *Plane) ownerTold() bool {
 // show tells Changes if there is something to tell.
 func (p *Plane) show(now int64) {
 	status, reason := p.health(now).judge()
-	s := shown{status, reason, p.role, p.asker.source, p.current(), p.idle()}
+	s := shown{status, reason, p.role, p.owner(), p.current(), p.idle()}
 	p.showAt, p.shownAt = never, now
 	if status == StatusAtRisk && (now-p.lost < lossShown && p.lost != 0 || p.refusedNow(now)) {
 		p.showAt = now + lossShown/10
 	}
 	for i := range p.peers {
-		p.showAt = min(p.showAt, p.peers[i].showAt(now, p.role))
+		p.showAt = min(p.showAt, p.peers[i].showAt(now, p.copies()))
 	}
+	p.showAt = min(p.showAt, p.shareShowAt(now))
 	if s == p.shown {
 		return
 	}
@@ -80,12 +84,12 @@ func (p *Plane) show(now int64) {
 }
 
 // showAt is when what is to be said of a peer changes by time alone.
-func (q *peer) showAt(now int64, role Role) int64 {
+func (q *peer) showAt(now int64, copies bool) int64 {
 	at := int64(never)
 	if q.bound != 0 && q.told.Incarnation != q.bound && now-q.heard < reachFor {
 		at = q.heard + reachFor
 	}
-	if role == RoleCopy && q.ownerSince != 0 && q.bound != 0 && q.bound == q.told.Incarnation {
+	if copies && q.ownerSince != 0 && q.bound != 0 && q.bound == q.told.Incarnation {
 		if left := silentFor - q.silent(now); left > 0 {
 			at = min(at, now+left)
 		} else {
@@ -102,7 +106,7 @@ func (p *Plane) refusedNow(now int64) bool {
 
 func (p *Plane) health(now int64) health {
 	h := health{disabled: p.cfg.Disabled, members: int(p.cfg.Members), interfaces: p.interfaces(now), role: p.role, current: p.current(),
-		owner: p.asker.source != ccp.Nobody, syncing: p.asker.stage != stageIdle, kernel: cmp.Or(p.problem, p.jobs.unswept), sets: p.sets.problem,
+		owner: p.owned(), syncing: p.asking(), kernel: cmp.Or(p.problem, p.jobs.unswept), sets: p.sets.problem,
 		lostEvents: p.lost != 0 && now-p.lost < lossShown || p.lost != 0 && !p.tallyGood,
 		backlog:    float64(len(p.inject.data)) / injectBytes,
 	}
@@ -117,7 +121,7 @@ func (p *Plane) health(now int64) health {
 		} else if q.told.ID != ccp.Nobody && q.told.Incarnation != 0 && q.told.Role != RoleOff && q.told.Incarnation != q.gone {
 			h.awaited++
 		}
-		if d := q.silent(now); p.role == RoleCopy && d >= silentFor {
+		if d := q.silent(now); p.copies() && d >= silentFor {
 			h.silent = append(h.silent, fmt.Sprintf("nothing heard from member %d for more than %v", q.id, atLeast(d)))
 		}
 		if q.evicted && q.reached(now) {
@@ -127,8 +131,10 @@ func (p *Plane) health(now int64) health {
 			h.serving = append(h.serving, q.id)
 		}
 	}
-	if s := p.asker.source; s != ccp.Nobody {
-		h.unequal = p.peers[s].compared && !p.peers[s].equal && (p.asker.doubt || p.asker.differs >= doubtDiffers || p.asker.stage != stageIdle)
+	for _, a := range p.askers {
+		if q := a.source; q != ccp.Nobody && p.peers[q].compared && !p.peers[q].equal {
+			h.unequal = h.unequal || a.doubt || a.differs >= doubtDiffers || a.stage != stageIdle
+		}
 	}
 	h.backlog = max(h.backlog, float64(p.sender.Held())/flow.DefaultBytes)
 	return h
@@ -167,13 +173,14 @@ func (p *Plane) State() State {
 	defer p.mu.Unlock()
 	now := boottime()
 	sum := p.tally.Sum()
-	s := State{Role: p.role, Term: p.term, Owner: p.asker.source, Current: p.current(), Incarnation: p.inc,
+	s := State{Role: p.role, Term: p.term, Owner: p.owner(), Current: p.current(), Incarnation: p.inc,
 		Entries: uint64(max(0, sum.Entries)), Digest: sum.Xor, Expectations: uint64(max(0, p.expected)), SetElements: p.sets.elements, Delta: p.sender.Newest(), Held: p.held.Len(),
-		Interfaces: p.interfaces(now), FullSync: p.asker.progressNow(now)}
+		Interfaces: p.interfaces(now), FullSync: p.progress(now)}
 	s.Status, s.Reason = p.health(now).judge()
 	if p.role == RoleOwner {
 		s.Owner = p.cfg.Self
 	}
+	p.shareState(&s)
 	if p.idle() {
 		s.Incarnation, s.Role, s.Owner = 0, RoleOff, ccp.Nobody
 	}
@@ -185,8 +192,11 @@ func (p *Plane) State() State {
 		}
 		s.Peers = append(s.Peers, p.peerState(now, q, lanes))
 	}
-	if src := p.asker.source; src != ccp.Nobody && p.peers[src].receiver != nil {
-		s.LagRecords, s.Lag = p.lag(now, &p.peers[src])
+	for _, a := range p.askers {
+		if a.source != ccp.Nobody && p.peers[a.source].receiver != nil {
+			records, age := p.lag(now, &p.peers[a.source])
+			s.LagRecords, s.Lag = max(s.LagRecords, records), max(s.Lag, age)
+		}
 	}
 	return s
 }
@@ -214,7 +224,7 @@ func (p *Plane) lag(now int64, q *peer) (records uint64, age time.Duration) {
 }
 
 func (p *Plane) peerState(now int64, q *peer, lanes []flow.PeerState) PeerState {
-	s := PeerState{ID: q.id, Bound: q.reached(now), Heard: -1}
+	s := PeerState{ID: q.id, Bound: q.reached(now), Heard: -1, Buckets: p.share.taken[q.id]}
 	if q.told.ID != ccp.Nobody {
 		s.Role, s.Term, s.Current = q.told.Role, q.told.Term, q.told.Current
 	}
@@ -226,12 +236,15 @@ func (p *Plane) peerState(now int64, q *peer, lanes []flow.PeerState) PeerState 
 	}
 	s.Entries, s.Digest, s.Evicted = uint64(q.status.Entries), q.status.Digest, q.evicted
 	s.Compared, s.Equal = q.compared, q.compared && q.equal
-	if q.marked && q.id == p.asker.source {
-		s.Entries, s.Digest = uint64(max(0, q.mark.Entries)), q.mark.Xor
+	if a := p.askerFrom(q.id); q.marked && a != nil {
+		s.Owned = uint64(max(0, q.mark.Entries))
+		if s.Copying = a.progressNow(now); !p.share.on {
+			s.Entries, s.Digest = s.Owned, q.mark.Xor
+		}
 	}
 	s.Heard = nanoseconds(now - q.heard)
 	for _, l := range lanes {
-		if l.ID == q.id && p.role == RoleOwner {
+		if l.ID == q.id && p.tells(now) {
 			s.Unacked, s.Lag = uint64(l.Items), nanoseconds(l.Lag)
 		}
 	}
@@ -282,7 +295,10 @@ func (p *Plane) Stats() Stats {
 		}
 	}
 	s.InjectQueue, s.PeakInjectQueue = uint64(len(p.inject.data)), p.inject.peak
-	s.Repairs, s.FullSyncs, s.Queue = p.asker.completed, p.asker.full, uint64(p.sender.Queued())
+	for _, a := range p.askers {
+		s.Repairs, s.FullSyncs = s.Repairs+a.completed, s.FullSyncs+a.full
+	}
+	s.Queue = uint64(p.sender.Queued())
 	s.RecordRate, s.InjectRate = p.rates.records, p.rates.injects
 	return s
 }
@@ -298,7 +314,9 @@ func (p *Plane) ResetStats() {
 	clear(p.errnos)
 	p.sender.ResetCounters()
 	p.inject.peak = 0
-	p.asker.completed, p.asker.full = 0, 0
+	for _, a := range p.askers {
+		a.completed, a.full = 0, 0
+	}
 	for i := range p.peers {
 		if r := p.peers[i].receiver; r != nil {
 			r.ResetCounters()

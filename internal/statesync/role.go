@@ -16,6 +16,10 @@ func (p *Plane) SetRole(owner bool, term uint32) <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	done := make(chan struct{})
+	if p.share.on { // SetOwners tells
+		close(done)
+		return done
+	}
 	now := boottime()
 	role := RoleCopy
 	if owner {
@@ -46,21 +50,14 @@ func (p *Plane) SetRole(owner bool, term uint32) <-chan struct{} {
 func (p *Plane) takeOver(now int64) {
 	p.lingerUntil = 0
 	p.hear()
-	p.former, p.formerUntil = p.asker.source, now+linger
-	p.own, p.drained = ownKeys{until: now + linger}, drained{}
-	if q := p.asker.source; q != ccp.Nobody && p.peers[q].bound != 0 {
-		ready, missing := p.peers[q].receiver.Drain(now)
-		if missing > 0 {
-			p.log.Warn("some of the former owner's changes have not come yet", "member", q, "batches", missing)
-		}
-		for _, b := range ready {
-			p.stats.ReceivedBatches++
-			p.drained.end = b.Sequence
-			p.inject.put(lot{kind: lotDelta, drained: true, peer: q, bound: p.peers[q].bound, log: b.Log, seq: b.Sequence}, b.Payload)
-		}
+	a := p.askers[0]
+	p.former, p.formerUntil = a.source, now+linger
+	p.own = ownKeys{until: now + linger}
+	if a.source != ccp.Nobody {
+		p.drainFrom(now, &p.peers[a.source], lotDelta)
 	}
-	p.do(now, p.asker.setSource(ccp.Nobody))
-	p.asker.counts()
+	p.do(now, a, a.setSource(ccp.Nobody))
+	a.counts()
 	p.jobs.ownTally, p.jobs.sweep, p.jobs.lengthen = true, true, false
 	p.marks.at = 0
 	p.jobs.signal()
@@ -68,24 +65,44 @@ func (p *Plane) takeOver(now int64) {
 	p.log.Info("this member's table counts now", "term", p.term, "entries", p.tally.Sum().Entries)
 }
 
+// drainFrom applies what is held of a member's changes behind a gap.
+func (p *Plane) drainFrom(now int64, q *peer, kind lotKind) {
+	if q.through >= q.drained.end || !p.share.on {
+		q.drained = drained{}
+	}
+	if q.bound == 0 {
+		return
+	}
+	ready, missing := q.receiver.Drain(now)
+	if missing > 0 {
+		p.log.Warn("some of the former owner's changes have not come yet", "member", q.id, "batches", missing)
+	}
+	for _, b := range ready {
+		p.stats.ReceivedBatches++
+		q.drained.end = b.Sequence
+		p.inject.put(lot{kind: kind, drained: true, peer: q.id, bound: q.bound, log: b.Log, seq: b.Sequence, owners: p.share.owners}, b.Payload)
+	}
+}
+
 // settle ends what lasts for a while after a change of role.
 func (p *Plane) settle(now int64) {
+	p.own.turn(now)
 	if p.lingerUntil != 0 && now >= p.lingerUntil {
 		p.lingerUntil = 0
 		p.hear()
 	}
 	if p.jobs.again && now >= p.formerUntil {
 		// What the former owner still told has the copies' time-out.
-		p.jobs.again, p.jobs.sweep = false, p.role == RoleOwner
+		p.jobs.again, p.jobs.sweep = false, p.role == RoleOwner || p.share.on
 		p.jobs.signal()
 	}
 }
 
 // settleWake is when settle has something to do.
 func (p *Plane) settleWake() int64 {
-	at := int64(never)
+	at := p.own.wake()
 	if p.lingerUntil != 0 {
-		at = p.lingerUntil
+		at = min(at, p.lingerUntil)
 	}
 	if p.jobs.again {
 		at = min(at, p.formerUntil)
@@ -97,17 +114,13 @@ func (p *Plane) settleWake() int64 {
 func (p *Plane) stepBack(now int64) {
 	p.dropHeld()
 	if now-p.flushedAt > flushedFor {
-		p.asker.unsure()
+		p.askers[0].unsure()
 	}
 	p.former, p.formerUntil, p.lingerUntil = ccp.Nobody, 0, now+stepBackLinger
 	p.jobs.lengthen, p.jobs.sweep = true, false
 	p.jobs.signal()
 	p.sets.signal()
-	for i := range p.peers {
-		if s := p.peers[i].serving; s.active() && s.request.Want <= ccp.SyncWantRepair {
-			p.stopServing(now, &p.peers[i])
-		}
-	}
+	p.stopServingRepairs(now)
 	p.log.Info("this member's table is a copy now", "term", p.term)
 }
 

@@ -61,7 +61,7 @@ func (p *Plane) takeRequest(now int64, q *peer, r ccp.SyncRequest) {
 		return
 	}
 	p.stopServing(now, q)
-	result := p.mayServe(q, r.Want)
+	result := p.mayServe(q, r.Want, r.Table)
 	if result != ccp.SyncAccepted {
 		q.answer = &ccp.SyncAnswer{Log: r.Log, Result: result}
 		return
@@ -84,7 +84,7 @@ func (p *Plane) takeRequest(now int64, q *peer, r ccp.SyncRequest) {
 	case ccp.SyncWantRepair, ccp.SyncWantRead:
 		buckets, entries := p.wanted(&r.Buckets)
 		s.answer.Records = uint32(min(entries, 1<<32-1))
-		s.progress = Progress{Running: true, Full: buckets == ccp.SyncBuckets, Peer: q.id, Stage: "sending", Buckets: buckets, Total: entries}
+		s.progress = Progress{Running: true, Full: buckets >= p.ownBuckets(), Peer: q.id, Stage: "sending", Buckets: buckets, Total: entries}
 		p.log.Info("sending records that another member asked for", "member", q.id, "buckets", buckets, "entries", entries)
 		// From before the dump to the end of the session a deletion must not vanish with a creation that the dump may have told.
 		p.sender.KeepDeletes(true)
@@ -95,21 +95,21 @@ func (p *Plane) takeRequest(now int64, q *peer, r ccp.SyncRequest) {
 }
 
 // mayServe says whether what is wanted can be had here.
-func (p *Plane) mayServe(q *peer, want ccp.SyncWant) ccp.SyncResult {
+func (p *Plane) mayServe(q *peer, want ccp.SyncWant, by ccp.SyncTable) ccp.SyncResult {
 	switch want {
 	case ccp.SyncWantWords, ccp.SyncWantRepair:
 		switch {
 		case p.role != RoleOwner:
 			return ccp.SyncUnfit
-		case !p.tallyGood || q.evicted:
-			return ccp.SyncBusy
+		case !p.tallyGood || q.evicted || by != p.share.table():
+			return ccp.SyncBusy // it may ask for what another member owns
 		}
 	case ccp.SyncWantFresh, ccp.SyncWantRead:
 	default:
 		return ccp.SyncUnfit
 	}
-	if q.key != p.cfg.UseKey {
-		return ccp.SyncBusy // it sorts entries into other buckets until it has this key too
+	if q.key != p.cfg.UseKey || by.Rules != p.share.slots.Rules {
+		return ccp.SyncBusy // it sorts entries into other buckets until it has this key, and these rules, too
 	}
 	return ccp.SyncAccepted
 }
@@ -168,6 +168,15 @@ func (p *Plane) servedSome(now int64, q *peer) {
 		p.stopServing(now, q)
 	}
 	p.jobs.room()
+}
+
+// stopServingRepairs ends all that others copy from this member: its table does not count any more.
+func (p *Plane) stopServingRepairs(now int64) {
+	for i := range p.peers {
+		if s := p.peers[i].serving; s.active() && s.request.Want <= ccp.SyncWantRepair {
+			p.stopServing(now, &p.peers[i])
+		}
+	}
 }
 
 // stopServing ends what is being sent to q, whether it is complete or not.

@@ -106,7 +106,7 @@ func (p *Plane) runSets(ctx context.Context) error {
 func (p *Plane) keepSets(now int64, due bool) int64 {
 	s := &p.sets
 	p.mu.Lock()
-	names, owner := p.cfg.Sets, p.role == RoleOwner
+	names, owner := p.cfg.Sets, p.ownsSets()
 	if p.cfg.Disabled {
 		names = nil
 	}

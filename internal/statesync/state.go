@@ -35,8 +35,13 @@ type State struct {
 	Reason string
 	Role   Role
 	Term   uint32
-	// Owner is the number of the member whose table counts, ccp.Nobody when none is known.
+	// Owner is the number of the member whose table counts, ccp.Nobody when none is known; in load sharing one of them, this one if it is.
 	Owner uint8
+	// Sharing says that there may be several owners. Buckets is then how many of the 1024 buckets this member owns, and Moving how many are
+	// about to move, by the slot table of TableTerm and TableNumber.
+	Sharing                bool
+	Buckets, Moving        int
+	TableTerm, TableNumber uint32
 	// Current says that this member's table is fit to serve with: it is the owner's, or its first full sync since the daemon
 	// started or was evicted is done, or there is nobody to have one from.
 	Current bool
@@ -85,6 +90,12 @@ type PeerState struct {
 	Current bool
 	// Entries and Digest are the peer's own, as of its newest mark.
 	Entries, Digest uint64
+	// Buckets is how many buckets the peer owns in load sharing, by this member's slot table; Owned is how many entries it has in those, or,
+	// in mode ha, in all if it is the owner, as of its newest mark.
+	Buckets int
+	Owned   uint64
+	// Copying is the full sync or repair that this member is receiving from the peer, or received last.
+	Copying Progress
 	// Compared says that this member's table was compared with the peer's, which only a copy does, with its owner's; Equal that the last
 	// comparison found the tables equal.
 	Compared, Equal bool

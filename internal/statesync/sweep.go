@@ -13,15 +13,23 @@ import (
 
 // removeStale deletes what the source does not have.
 func (p *Plane) removeStale(ctx context.Context) error {
-	var gone uint64
+	type removal struct{ session, gone uint64 }
+	of := map[*asker]*removal{} // those that get that far meanwhile have another dump
 	var buf []byte
+	p.mu.Lock()
+	for _, a := range p.askers {
+		if a.stage == stageRemoving {
+			of[a] = &removal{session: a.session}
+		}
+	}
+	p.mu.Unlock()
 	err := p.dumpOwn(ctx, conntrack.DumpOptions{Chunk: func(int) error { return p.notFull(ctx) }}, func(_ int64, rs []record.Record, ids []record.Identity) error {
 		buf = buf[:0]
 		for i, r := range rs {
-			if p.asker.stale(ids[i].Key, ids[i].Bucket()) {
+			if r1 := of[p.stale(ids[i])]; r1 != nil {
 				r.Op = record.OpDelete
 				buf = r.Append(buf)
-				gone++
+				r1.gone++
 			}
 		}
 		if len(buf) > 0 {
@@ -32,18 +40,19 @@ func (p *Plane) removeStale(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err != nil {
-		p.jobs.remove = p.asker.stage == stageRemoving
+		p.jobs.remove = p.removing()
 		return err
 	}
 	p.whenApplied(func(now int64) {
-		if p.asker.stage != stageRemoving {
-			return
+		for a, r := range of {
+			if a.stage != stageRemoving || a.session != r.session {
+				continue
+			}
+			a.removed(now, r.gone)
+			p.stats.Repairs++
+			p.stats.Removed += r.gone
+			p.log.Info("copied what differed", "member", a.source, "entries", a.last.Done, "stale", r.gone, "ms", a.last.Took.Milliseconds())
 		}
-		p.asker.removed(now, gone)
-		p.stats.Repairs++
-		p.stats.Removed += gone
-		p.log.Info("copied what differed", "member", p.asker.source, "entries", p.asker.last.Done, "stale", gone,
-			"ms", p.asker.last.Took.Milliseconds())
 	})
 	return nil
 }
@@ -80,9 +89,15 @@ func (p *Plane) sweepAs(ctx context.Context, long bool) error {
 	limit := pace{perSecond: sweepRate}
 	before := 0
 	changed := errors.New("role changed")
+	p.mu.Lock()
+	if p.share.on {
+		o.Choose = p.whose()
+	}
+	by := p.share.owners
+	p.mu.Unlock()
 	o.Chunk = func(entries int) error {
 		p.mu.Lock()
-		over := (p.role == RoleOwner) == long
+		over := !p.share.on && (p.role == RoleOwner) == long || p.share.owners != by && p.jobs.sweep
 		p.mu.Unlock()
 		if over {
 			return changed
@@ -96,6 +111,7 @@ func (p *Plane) sweepAs(ctx context.Context, long bool) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.stats.Swept += uint64(s.Set)
+	p.jobs.swept = boottime() - began
 	if errors.Is(err, changed) {
 		return nil
 	}
@@ -108,9 +124,32 @@ func (p *Plane) sweepAs(ctx context.Context, long bool) error {
 	return err
 }
 
+// whose returns what is to become of an entry's time-out in load sharing: this member's own get that of their protocol, others' the copies',
+// and what is not synchronised is left alone.
+func (p *Plane) whose() func(conntrack.Message) conntrack.Choice {
+	hasher, judge, owners, self := p.hasher, p.judge, p.share.owners, p.cfg.Self
+	buf := make([]byte, 0, record.MaxLen)
+	return func(m conntrack.Message) conntrack.Choice {
+		r, err := record.FromMessage(buf, m.Type, m.Flags, m.Payload)
+		if err != nil || owners == nil {
+			return conntrack.Leave
+		}
+		id, v := judge.Examine(hasher, r)
+		switch {
+		case v.Skip != record.SkipNone:
+			return conntrack.Leave
+		case owners.Takes[id.Bucket()] == self:
+			return conntrack.Shorten
+		}
+		return conntrack.Lengthen
+	}
+}
+
 // sweepAgain has a sweep that failed done again, unless the role has changed since.
 func (p *Plane) sweepAgain(long bool) {
 	switch {
+	case p.share.on:
+		p.jobs.sweep = true
 	case (p.role == RoleOwner) == long:
 	case long:
 		p.jobs.lengthen = true

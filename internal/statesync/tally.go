@@ -107,7 +107,9 @@ func (p *Plane) endTally(now int64, old keySet, took time.Duration) {
 	wrong := p.tally.EndDump()
 	if p.tallyGood && len(wrong) > 0 {
 		p.log.Debug("the own tally was wrong", "buckets", len(wrong))
-		p.asker.lost(false)
+		for _, a := range p.askers {
+			a.lost(false)
+		}
 	}
 	p.jobs.old, p.jobs.oldKnown = old, true
 	next := audit
@@ -118,7 +120,9 @@ func (p *Plane) endTally(now int64, old keySet, took time.Duration) {
 	p.tallyGood, p.problem = true, ""
 	p.made++
 	p.tellLosses(now)
-	p.do(now, p.asker.ownMade(now))
+	for _, a := range p.askers {
+		p.do(now, a, a.ownMade(now))
+	}
 	for i := range p.peers {
 		if s := p.peers[i].serving; s.active() && s.fresh && !s.fed {
 			s.fresh = false

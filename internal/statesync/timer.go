@@ -63,7 +63,9 @@ func (p *Plane) tick(now int64) {
 		p.mark(now)
 		p.sender.Flush()
 	}
-	p.do(now, p.asker.tick(now))
+	for _, a := range p.askers {
+		p.do(now, a, a.tick(now))
+	}
 	for i := range p.peers {
 		q := &p.peers[i]
 		if q.greetAt <= now {
@@ -90,7 +92,10 @@ func (p *Plane) wake() int64 {
 	if len(p.ports) == 0 || p.cfg.Disabled {
 		return never
 	}
-	at := min(p.sender.Wake(), p.asker.wake(), p.markWake(), p.held.Wake(), p.masters.wake(), p.settleWake(), p.showAt, p.reopenWake())
+	at := min(p.sender.Wake(), p.markWake(), p.held.Wake(), p.masters.wake(), p.settleWake(), p.showAt, p.reopenWake())
+	for _, a := range p.askers {
+		at = min(at, a.wake())
+	}
 	for i := range p.peers {
 		q := &p.peers[i]
 		at = min(at, q.greetAt, q.statusAt)

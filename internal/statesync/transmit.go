@@ -23,6 +23,12 @@ type frames struct {
 // framesAtOnce is how many frames are collected before they are sent.
 const framesAtOnce = 64
 
+// Bytes that a status and a request take at most.
+const (
+	statusRoom  = 41
+	requestRoom = 174
+)
+
 // frameRoom is room for the longest frame.
 const frameRoom = ccp.HeaderLen + ccp.MaxBodyLen
 
@@ -108,7 +114,7 @@ func (p *Plane) transmitTo(now int64, q *peer) {
 		p.frames.plain = ccp.SyncCredit{Log: c.Log, Limit: c.Limit}.Append(p.frames.plain)
 	}
 	if q.request != nil {
-		p.room(now, 157)
+		p.room(now, requestRoom)
 		p.frames.plain = q.request.Append(p.frames.plain)
 		q.request = nil
 	}
@@ -118,7 +124,7 @@ func (p *Plane) transmitTo(now int64, q *peer) {
 		q.answer = nil
 	}
 	if len(p.frames.plain) > p.frames.empty {
-		if q.statusAt > now && len(p.frames.plain)+24 <= ccp.MaxPlainLen {
+		if q.statusAt > now && len(p.frames.plain)+statusRoom <= ccp.MaxPlainLen {
 			p.status(q) // there is room for it anyway
 		}
 		p.seal(now)
@@ -159,7 +165,7 @@ func (p *Plane) status(q *peer) {
 	}
 	p.frames.plain = ccp.SyncStatus{
 		Role: role, Current: p.current(), Stopping: p.stopping, Evicted: q.evicted, Losses: p.losses, Term: p.term,
-		Entries: uint32(sum.Entries), Digest: sum.Xor,
+		Entries: uint32(sum.Entries), Digest: sum.Xor, Table: p.share.table(),
 	}.Append(p.frames.plain)
 }
 

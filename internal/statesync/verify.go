@@ -151,7 +151,7 @@ func (p *Plane) beginVerify(ctx context.Context, peer uint8) error {
 		case p.peers[peer].bound == 0:
 			p.mu.Unlock()
 			return fmt.Errorf("statesync: member %d is not reached on any sync interface", peer)
-		case !p.verify.running && p.asker.stage == stageIdle:
+		case !p.verify.running && !p.asking():
 			p.verify = verify{running: true, peer: peer, done: make(chan error, 1)}
 			p.mu.Unlock()
 			return nil
@@ -210,18 +210,18 @@ func (p *Plane) freshTally(ctx context.Context) error {
 // want asks the peer for something and waits until all of it has come.
 func (p *Plane) want(ctx context.Context, want ccp.SyncWant, buckets ccp.SyncBitmap) error {
 	p.mu.Lock()
-	if p.asker.stage != stageIdle {
+	if p.asking() {
 		p.mu.Unlock()
 		return errors.New("statesync: a repair came in between, try again")
 	}
 	now := boottime()
 	v := &p.verify
 	q := &p.peers[v.peer]
-	p.asker.session++
-	v.session, v.heard = p.asker.session, now
+	p.session++
+	v.session, v.heard = p.session, now
 	v.remote = nil
 	q.bulkIn.Open(now, v.session)
-	request := &ccp.SyncRequest{Log: v.session, Want: want, Limit: bulkCredit, Buckets: buckets}
+	request := &ccp.SyncRequest{Log: v.session, Want: want, Limit: bulkCredit, Buckets: buckets, Table: p.share.table()}
 	done := v.done
 	p.mu.Unlock()
 	ticker := time.NewTicker(200 * time.Millisecond)

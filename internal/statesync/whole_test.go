@@ -11,7 +11,7 @@ import (
 // TestFirstRepairTakesAll begins with tables whose keys are equal: what the connections are like may differ all the same, since a restarted
 // daemon has missed changes. Later repairs take what differs, until the copy was evicted.
 func TestFirstRepairTakesAll(t *testing.T) {
-	a := newAsker()
+	a := askAll()
 	a.ownAt = 0
 	a.setSource(1)
 	var one ccp.SyncBitmap
@@ -19,11 +19,11 @@ func TestFirstRepairTakesAll(t *testing.T) {
 	repair := func(name string, differ ccp.SyncBitmap, n, want int) {
 		t.Helper()
 		a.notUntil = 0
-		current := a.current
-		if s := a.mark(1, n == 0); s != stepWords || a.current != current {
-			t.Fatalf("%s: begins with step %d, current %v", name, s, a.current)
+		current := a.current()
+		if s := a.mark(1, n == 0); s != stepWords || a.current() != current {
+			t.Fatalf("%s: begins with step %d, current %v", name, s, a.current())
 		}
-		if s := a.words(1, &differ, n, 10); s != stepRecords || a.buckets != want {
+		if s := a.compared(1, &differ, n, 10); s != stepRecords || a.buckets != want {
 			t.Fatalf("%s: step %d for %d buckets, want %d", name, s, a.buckets, want)
 		}
 		for i := range ccp.SyncBuckets {
@@ -36,7 +36,7 @@ func TestFirstRepairTakesAll(t *testing.T) {
 		a.removed(1, 0)
 	}
 	repair("first", ccp.SyncBitmap{}, 0, ccp.SyncBuckets)
-	if !a.current {
+	if !a.current() {
 		t.Error("not current after the first repair")
 	}
 	repair("second", one, 1, 1)
@@ -47,7 +47,7 @@ func TestFirstRepairTakesAll(t *testing.T) {
 	a.missed()
 	a.counts()
 	a.notUntil = 0
-	if s := a.mark(1, true); s != stepNone || !a.current {
+	if s := a.mark(1, true); s != stepNone || !a.current() {
 		t.Errorf("a table that has counted is copied anew: step %d", s)
 	}
 }

@@ -45,12 +45,12 @@ func TestForeignZone(t *testing.T) {
 			t.Errorf("an own entry of zone 5 is left out for %s", v.Skip)
 		}
 	}
-	p.asker = asked(t, stageRemoving)
-	p.asker.wanted = allBuckets
+	p.askers[0] = asked(t, stageRemoving)
+	p.askers[0].wanted = allBuckets
 	for want, r := range map[bool]record.Record{false: zoned(4, record.OpNew), true: udp(4, record.OpNew)} {
 		id, err := p.hasher.Identify(r)
 		must(t, err)
-		if !p.asker.stale(id.Key, id.Bucket()) {
+		if !p.askers[0].stale(id.Key, id.Bucket()) {
 			t.Fatal("not stale: this test shows nothing")
 		}
 		if got := p.chosen(&lot{kind: lotStale}, r, id); got != want {

@@ -14,7 +14,7 @@ func FuzzParse(f *testing.F) {
 		for _, m := range c.events {
 			b = recordOf(f, m).Append(b)
 		}
-		f.Add(AppendMark(nil, Sum{1, 2}).Append(b))
+		f.Add(AppendMark(nil, Mark{Sum: Sum{1, 2}}).Append(b))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		for len(b) > 0 {
@@ -105,7 +105,7 @@ func FuzzReaders(f *testing.F) {
 			f.Add(uint8(r.Table), uint8(r.Op), r.Family, r.Attrs)
 		}
 	}
-	f.Add(uint8(TableMarks), uint8(OpNew), uint8(0), AppendMark(nil, Sum{3, 4}).Attrs)
+	f.Add(uint8(TableMarks), uint8(OpNew), uint8(0), AppendMark(nil, Mark{Sum: Sum{3, 4}, Rules: 5, Term: 6, Number: 7, Commit: true}).Attrs)
 	j := testRules().Compile()
 	f.Fuzz(func(t *testing.T, table, op, family uint8, attrs []byte) {
 		r := Record{Table(table), Op(op), family, attrs}

@@ -32,8 +32,8 @@ func NewHasher(key [16]byte) *Hasher {
 }
 
 // ByBucket returns a Hasher that puts each connection into the bucket that of returns for its original tuple, below Buckets, instead of one
-// that the hash chooses: the slot of load sharing, so that what one member takes are whole buckets. Prints follow the keys. Expectations,
-// which no Tally counts, stay where they are. Members that compare tallies must have the same function; goroutines may call it at once.
+// that the hash chooses: the slot of load sharing, so that what one member takes are whole buckets. Prints follow the keys. An expectation
+// gets its master's. Members that compare tallies must have the same function; goroutines may call it at once.
 func (h *Hasher) ByBucket(of func(Tuple) uint16) *Hasher {
 	return &Hasher{k0: h.k0, k1: h.k1, bucket: of}
 }
@@ -58,8 +58,12 @@ func (h *Hasher) identify(r Record, p *pair) Identity {
 	s.word(uint64(r.Table) | uint64(r.Family)<<8 | uint64(p.orig.proto)<<16 | uint64(p.orig.icmpType)<<24 | uint64(p.orig.icmpCode)<<32)
 	n := 1 + p.orig.hash(&s, r.Family)
 	key := s.sum(n)
-	if h.bucket != nil && r.Table == TableConnections {
-		key = key&(1<<bucketShift-1) | uint64(h.bucket(p.orig.public(r.Family)))<<bucketShift
+	if h.bucket != nil {
+		of := &p.orig
+		if r.Table == TableExpectations {
+			of = &p.reply // the master's
+		}
+		key = key&(1<<bucketShift-1) | uint64(h.bucket(of.public(r.Family)))<<bucketShift
 	}
 	s = newSip(h.k0, h.k1)
 	s.word(key)

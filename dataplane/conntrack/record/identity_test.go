@@ -95,6 +95,23 @@ func TestIdentityByBucket(t *testing.T) {
 	}
 }
 
+// TestExpectationByBucket: an expectation is where its master is.
+func TestExpectationByBucket(t *testing.T) {
+	h := NewHasher([16]byte{1}).ByBucket(func(o Tuple) uint16 { return o.SrcPort % Buckets })
+	r := Record{Table: TableExpectations, Op: OpNew, Family: IPv4}
+	for typ, ports := range map[uint16][2]uint16{ctaExpectTuple: {0, 2000}, ctaExpectMask: {0, 0xffff}, ctaExpectMaster: {777, 21}} {
+		tuple := connection(6, "10.1.0.2", "10.2.0.2", ports[0], ports[1])
+		var a raw
+		if err := a.collect(tuple.Attrs, ^uint64(0)); err != nil {
+			t.Fatal(err)
+		}
+		r.Attrs = appendBytes(r.Attrs, typ|nlaNested, a.value(ctaTupleOrig))
+	}
+	if id, err := h.Identify(r); err != nil || id.Bucket() != 777 {
+		t.Errorf("bucket %d (%v)", id.Bucket(), err)
+	}
+}
+
 func TestTuples(t *testing.T) {
 	r := connection(1, "10.1.0.2", "10.1.0.100", 7, 0, "10.2.0.2", "10.2.0.100")
 	o, err := Original(r)

@@ -39,8 +39,21 @@ func TestParse(t *testing.T) {
 }
 
 func TestMark(t *testing.T) {
-	want := Sum{Entries: -3, Xor: 1 << 63}
+	want := Mark{Sum: Sum{Entries: -3, Xor: 1 << 63}}
+	if n := len(AppendMark(nil, want).Attrs); n != 16 {
+		t.Errorf("in mode ha a mark has %d bytes: older readers take 16", n)
+	}
+	for _, m := range []Mark{
+		want, {Sum: want.Sum, Rules: 1 << 62, Term: 0x01020304, Number: 0x05060708, Commit: true}, {Rules: 1, Blank: true}, {Rules: 9, Blank: true, Commit: true},
+	} {
+		if got, err := ParseMark(AppendMark([]byte("before"), m)); got != m || err != nil {
+			t.Errorf("%+v %v, want %+v", got, err, m)
+		}
+	}
+	want.Rules = 7
 	r := AppendMark(nil, want)
+	strange, ruleless := slices.Clone(r.Attrs), slices.Clone(r.Attrs)
+	strange[32], ruleless[23] = 4, 0
 	if got, err := ParseMark(r); got != want || err != nil {
 		t.Errorf("%+v %v", got, err)
 	}
@@ -52,6 +65,7 @@ func TestMark(t *testing.T) {
 	for _, bad := range []Record{
 		{Table: TableConnections, Op: OpNew, Attrs: r.Attrs}, {Table: TableMarks, Op: OpDelete, Attrs: r.Attrs},
 		{Table: TableMarks, Op: OpNew, Family: IPv4, Attrs: r.Attrs}, {Table: TableMarks, Op: OpNew, Attrs: r.Attrs[:15]},
+		{Table: TableMarks, Op: OpNew, Attrs: r.Attrs[:20]}, {Table: TableMarks, Op: OpNew, Attrs: strange}, {Table: TableMarks, Op: OpNew, Attrs: ruleless},
 	} {
 		if _, err := ParseMark(bad); err == nil {
 			t.Errorf("taken: %+v", bad)
@@ -65,7 +79,7 @@ func TestNames(t *testing.T) {
 		{TableMarks.String(), "marks"}, {Table(9).String(), "table-9"}, {OpNew.String(), "new"}, {OpUpdate.String(), "update"},
 		{OpDelete.String(), "delete"}, {Op(9).String(), "op-9"}, {Reason(200).String(), "reason-200"}, {Skip(200).String(), "skip-200"},
 		{Refusal{ReasonZone, 18}.Error(), "record: refused (zone) because of attribute 18"}, {Refusal{Reason: ReasonTable}.Error(), "record: refused (table)"},
-		{Text(AppendMark(nil, Sum{1, 2})), "mark entries=1 xor=0000000000000002"}, {Text(Record{Table: TableSets, Op: OpNew}), "sets new, 0 bytes"},
+		{Text(AppendMark(nil, Mark{Sum: Sum{1, 2}})), "mark entries=1 xor=0000000000000002"}, {Text(Record{Table: TableSets, Op: OpNew}), "sets new, 0 bytes"},
 		{Text(Record{Table: TableConnections, Op: OpNew, Family: IPv4}), "connections new, 0 bytes, unreadable (missing)"},
 	} {
 		if test.got != test.want {

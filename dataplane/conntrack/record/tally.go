@@ -2,6 +2,8 @@
 
 package record
 
+import "math/bits"
+
 // Word is what the entries of one bucket add up to.
 type Word struct {
 	// Xor is the exclusive or of their Prints.
@@ -90,6 +92,19 @@ func (t *Tally) Remove(id Identity) {
 
 // Sum returns what all buckets add up to. It costs nothing.
 func (t *Tally) Sum() Sum { return Sum{Entries: t.entries, Xor: t.xor} }
+
+// SumOf returns what the buckets of a map add up to: bit i%8 of byte i/8 stands for bucket i.
+func (t *Tally) SumOf(buckets *[Buckets / 8]byte) Sum {
+	var s Sum
+	for i, b := range buckets {
+		for ; b != 0; b &= b - 1 {
+			w := &t.words[8*i+bits.TrailingZeros8(b)]
+			s.Xor ^= w.Xor
+			s.Entries += int64(w.Count)
+		}
+	}
+	return s
+}
 
 // Words returns a copy of all buckets.
 func (t *Tally) Words() Words { return t.words }

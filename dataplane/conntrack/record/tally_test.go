@@ -30,6 +30,12 @@ func TestTally(t *testing.T) {
 	if got := other.Diff(nil, &words); got != nil {
 		t.Errorf("differ in %v", got)
 	}
+	c := Identity{Key: 1023 << 54, Print: 0x30}
+	tally.Add(c)
+	if all, some := tally.SumOf(bucketMap(5, 1023)), tally.SumOf(bucketMap(5, 7, 1022)); all != tally.Sum() || some != words.Sum() {
+		t.Errorf("%+v %+v", all, some)
+	}
+	tally.Remove(c)
 	tally.Remove(a)
 	tally.Remove(b)
 	if tally.Sum() != (Sum{}) || tally.Words() != (Words{}) {
@@ -40,6 +46,14 @@ func TestTally(t *testing.T) {
 	if tally.Sum() != (Sum{}) {
 		t.Errorf("%+v", tally.Sum())
 	}
+}
+
+func bucketMap(of ...int) *[Buckets / 8]byte {
+	var m [Buckets / 8]byte
+	for _, i := range of {
+		m[i/8] |= 1 << (i % 8)
+	}
+	return &m
 }
 
 // TestDump plays a table that changes while it is dumped. The dump walks it in an order of its own and tells some of it twice; events are

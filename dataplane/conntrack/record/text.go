@@ -30,7 +30,11 @@ func Text(r Record) string {
 	case TableConnections, TableExpectations:
 	case TableMarks:
 		if s, err := ParseMark(r); err == nil {
-			return fmt.Sprintf("mark entries=%d xor=%016x", s.Entries, s.Xor)
+			text := fmt.Sprintf("mark entries=%d xor=%016x", s.Entries, s.Xor)
+			if s.Rules != 0 {
+				text += fmt.Sprintf(" rules=%016x table=%d.%d commit=%v blank=%v", s.Rules, s.Term, s.Number, s.Commit, s.Blank)
+			}
+			return text
 		}
 		fallthrough
 	default:
