@@ -43,8 +43,7 @@ func (t *talk) browse(ctx context.Context) error {
 		fill(should, n)
 		broke = err != nil
 		switch {
-		case ctx.Err() != nil:
-			return nil
+		case ctx.Err() != nil: // it is over
 		case err != nil:
 			t.broke()
 		case !bytes.Equal(is[:len(should)], should) || binary.BigEndian.Uint32(is[len(should):]) != crc32.Checksum(should, castagnoli):

@@ -118,10 +118,7 @@ func (c *Cluster) BootOnly(ctx context.Context, names ...string) error {
 			return err
 		}
 		g.Go(func() error {
-			if err := m.boot(); err != nil {
-				return err
-			}
-			return m.awaitAnswer(ctx)
+			return m.up(ctx)
 		})
 	}
 	return g.Wait()
@@ -180,10 +177,7 @@ func (c *Cluster) PowerOn(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if err := m.boot(); err != nil {
-		return err
-	}
-	return m.awaitAnswer(ctx)
+	return m.up(ctx)
 }
 
 // Kill implements machine.System.

@@ -41,6 +41,8 @@ type Options struct {
 	Interfaces map[string][]string
 	// Ruleset is nftables text that every member loads when it boots, before its daemon starts; "" is none.
 	Ruleset string
+	// LateRuleset is loaded once the daemon has written the definitions of load sharing: {defines} in it becomes their file's path.
+	LateRuleset string
 	// Sysctls are set when a member boots, below /proc/sys/net: "netfilter/nf_conntrack_udp_timeout".
 	Sysctls map[string]string
 	// Builds names the members that are not of ThisBuild at first.

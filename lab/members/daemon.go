@@ -111,6 +111,17 @@ func (m *Member) boot() error {
 	return m.start()
 }
 
+// up boots, and waits until the daemon answers and everything is loaded.
+func (m *Member) up(ctx context.Context) error {
+	if err := m.boot(); err != nil {
+		return err
+	}
+	if err := m.awaitAnswer(ctx); err != nil {
+		return err
+	}
+	return m.finish(ctx)
+}
+
 // prepare does what a machine's own services do before the daemon starts.
 func (m *Member) prepare() error {
 	ns := m.machine.Node().NS
@@ -123,6 +134,30 @@ func (m *Member) prepare() error {
 		return nil
 	}
 	return ruleset.Load(ns, m.opts.Expand(m.opts.Ruleset))
+}
+
+// definesEvery is how often a daemon is asked for its definitions until it has written them.
+const definesEvery = 20 * time.Millisecond
+
+// finish does what waits for the daemon: it loads the rules that include its definitions.
+func (m *Member) finish(ctx context.Context) error {
+	if m.opts.LateRuleset == "" {
+		return nil
+	}
+	for {
+		d, err := m.client.LoadDefines(ctx)
+		switch {
+		case err == nil && d.Path != "" && d.Error == "":
+			return ruleset.Load(m.machine.Node().NS, m.opts.Expand(strings.ReplaceAll(m.opts.LateRuleset, "{defines}", d.Path)))
+		case err == nil:
+			err = errors.New(d.Error)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("member %s: its daemon has not written the definitions of load sharing: %w", m.name, err)
+		case <-time.After(definesEvery):
+		}
+	}
 }
 
 // awaitEnd waits until the daemon has ended.

@@ -51,7 +51,7 @@ type churnStart struct {
 const churnPorts = 1000
 
 func (a churnStart) run(ctx context.Context, r *runner) error {
-	cfg := churn.Config{Protocol: a.protocol, Family: 4, Rate: a.rate, Count: a.count, Answer: a.answer, Close: a.close}
+	cfg := churn.Config{Protocol: a.protocol, Family: 4, Rate: a.rate, Count: a.count, Answer: a.answer, Close: a.close, Payload: churn.NumberLen}
 	if a.six {
 		cfg.Family = 6
 	}

@@ -54,7 +54,8 @@ func (a startFrom) run(ctx context.Context, r *runner) error {
 	}
 }
 
-// atRest tells who serves, and whether exactly one does and all others that are on stand by.
+// atRest tells who serves, and whether exactly one does and all others that are on stand by; in load sharing, who leads, and whether all
+// that are on serve by one table.
 func (r *runner) atRest(ctx context.Context) (server string, rest bool) {
 	v := view(r.cluster.States(ctx))
 	rest = true
@@ -63,6 +64,13 @@ func (r *runner) atRest(ctx context.Context) (server string, rest bool) {
 			continue
 		}
 		own, ok := v.own(m.Name())
+		if r.sc.Cluster.Method != "" { // all serve, and one of them leads
+			if ok && own.Answer && server == "" {
+				server = m.Name()
+			}
+			rest = rest && ok && (own.State == "ACTIVE" || own.State == "ACTIVE(P)")
+			continue
+		}
 		switch {
 		case ok && own.State == "ACTIVE" && server == "":
 			server = m.Name()
@@ -70,7 +78,11 @@ func (r *runner) atRest(ctx context.Context) (server string, rest bool) {
 			rest = false
 		}
 	}
-	return server, rest && server != ""
+	if rest = rest && server != ""; rest && r.sc.Cluster.Method != "" {
+		ok, _, err := settled{}.check(ctx, r)
+		rest = ok && err == nil
+	}
+	return server, rest
 }
 
 // resting holds while exactly one member serves and all others that are on stand by.

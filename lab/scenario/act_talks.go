@@ -52,7 +52,7 @@ func (r *runner) talkConfigs() (out []conversation.Config, err error) {
 		return nil, errors.New("there are none: write conversation into the traffic block")
 	}
 	for _, t := range r.sc.Traffic.Talks {
-		c := conversation.Config{Kind: t.Kind, Family: 4, Size: t.Size, Over: t.Over, Every: t.Every, Hold: t.Hold}
+		c := conversation.Config{Kind: t.Kind, Family: 4, Size: t.Size, Over: t.Over, Every: t.Every, Hold: t.Hold, Port: t.Port}
 		if t.Six {
 			c.Family = 6
 		}
@@ -70,6 +70,9 @@ func (r *runner) talkConfigs() (out []conversation.Config, err error) {
 			}
 			c.To = netip.AddrPortFrom(vip, 0)
 			name = fmt.Sprintf("%s v%d %s>vip", t.Kind, c.Family, t.From)
+		}
+		if t.Port > 0 {
+			name += fmt.Sprintf(":%d", t.Port)
 		}
 		for i := range t.Times {
 			if c.Name = name; t.Times > 1 {

@@ -22,6 +22,9 @@ func (a mark) run(ctx context.Context, r *runner) error {
 // mark begins a window of measurement.
 func (r *runner) mark(ctx context.Context) error {
 	r.counters, r.memory = r.readCounters(ctx), r.readMemory()
+	if r.paths != nil {
+		r.paths.Mark()
+	}
 	r.marked = time.Now()
 	return nil
 }

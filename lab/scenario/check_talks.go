@@ -21,11 +21,16 @@ type talksAre struct {
 	want compare
 	all  bool // as many as there are
 	kind conversation.Kind
+	owned
 }
 
-// talksCondition parses "alive|finished OP N", "alive == all", "gap OP D" and "lost OP N", each with a kind at the end.
-func talksCondition(w *words) condition {
-	c := talksAre{what: w.oneOf("word", "alive", "finished", "gap", "lost")}
+// talksCondition parses "alive|finished OP N", "alive == all", "gap OP D" and "lost OP N", each with a kind and whose they are at the
+// end, and "stalled > D OP N" with whose they are.
+func (p *parser) talksCondition(w *words) condition {
+	if w.take("stalled") {
+		return stalled{over: w.compare(true), want: w.compare(false), owned: p.owned(w)}
+	}
+	c := talksAre{what: w.oneOf("word", "alive", "finished", "gap", "lost", "stalled")}
 	if (c.what == "alive" || c.what == "finished") && len(w.rest) > 1 && w.rest[1] == "all" {
 		w.must("==")
 		w.next("all")
@@ -33,14 +38,21 @@ func talksCondition(w *words) condition {
 	} else {
 		c.want = w.compare(c.what == "gap")
 	}
-	if w.more() && w.peek() != "within" {
+	if c.owned = p.owned(w); w.more() && w.peek() != "within" {
 		c.kind = conversation.Kind(w.oneOf("kind", conversation.Kinds()...))
+		c.owned = p.owned(w)
 	}
 	return c
 }
 
+// maxDead bounds the list of dead ones.
+const maxDead = 50
+
 func (c talksAre) check(_ context.Context, r *runner) (bool, string, error) {
 	talks, err := r.talking(c.kind)
+	if err == nil {
+		talks, err = c.among(r, talks)
+	}
 	if err != nil {
 		return false, "", err
 	}
@@ -74,7 +86,7 @@ func (c talksAre) check(_ context.Context, r *runner) (bool, string, error) {
 	}
 	got := fmt.Sprintf("%d of %d", count, len(talks))
 	if len(dead) > 0 {
-		got += ": dead: " + strings.Join(dead, ", ")
+		got += ": dead: " + strings.Join(dead[:min(maxDead, len(dead))], ", ")
 	}
 	if c.all {
 		return count == len(talks), got, nil

@@ -129,7 +129,7 @@ var conditions = map[string]func(*parser, *words) condition{
 	},
 	"history": func(p *parser, w *words) condition { return history{p.member(w), w.compare(false)} },
 
-	"conversations": func(_ *parser, w *words) condition { return talksCondition(w) },
+	"conversations": func(p *parser, w *words) condition { return p.talksCondition(w) },
 	"ftp-holding":   func(*parser, *words) condition { return holding{} },
 	"gateway-resets": func(_ *parser, w *words) condition {
 		return gatewayResets{w.compare(false)}
@@ -158,6 +158,19 @@ var conditions = map[string]func(*parser, *words) condition{
 	"churn": func(_ *parser, w *words) condition {
 		return churned{w.oneOf("word", churnWords...), w.compare(false)}
 	},
+
+	"slots": func(p *parser, w *words) condition {
+		if w.take("settled") {
+			return settled{}
+		}
+		return slots{p.member(w), w.compare(false)}
+	},
+	"shares": func(_ *parser, w *words) condition {
+		w.must("within")
+		return shares{w.percent("deviation")}
+	},
+	"paths":  func(_ *parser, w *words) condition { return ways{w.oneOf("word", wayWords...), w.compare(false)} },
+	"leader": func(p *parser, w *words) condition { return leads{p.member(w)} },
 
 	"lost":             func(_ *parser, w *words) condition { return udp{"lost", w.compare(false)} },
 	"duplicated":       func(_ *parser, w *words) condition { return udp{"duplicated", w.compare(false)} },

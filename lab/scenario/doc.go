@@ -24,6 +24,8 @@
 //	  snooping                     # switches snoop multicast
 //
 //	cluster
+//	  mode unicast                 # load sharing, or multicast; default: high availability
+//	  sharing weights: {fw1: 30, fw2: 70}   # a line of YAML of the section load-sharing
 //	  profile fast                 # words of the cluster's configuration
 //	  recovery highest-priority
 //	  transport multicast
@@ -35,6 +37,7 @@
 //	  interface sync monitored: false   # a line of YAML for the interface of a segment
 //	  version fw3 next             # this member's daemon is holdfastd-next
 //	  ruleset stateful             # members load package ruleset's rules at boot, before their daemons start
+//	  ruleset sharing              # the one for load sharing: until daemons have written their definitions nothing is forwarded
 //	  ruleset                      # or nftables text of the scenario's own, indented further; both are added up
 //	    table inet more { ... }
 //	  sysctl netfilter/nf_conntrack_udp_timeout 4   # members set it at boot; below /proc/sys/net
@@ -46,10 +49,13 @@
 //	  udp 1000 v4 priority 20      # one family only; SCHED_FIFO priority of the senders
 //	  tcp                          # a stream beside it
 //	  probe                        # ask for VIPs by ARP and ND on every cluster segment, record who answers
+//	  paths                        # see which member forwards what; see package paths
 //	  conversation ssh             # a connection that lives from the step converse on; see package conversation for the kinds
 //	  conversation ftp v6 from server1 to client1 hold 2s
 //	  conversation udp to vip times 20              # to the gateway's address on the client's segment, for a DNAT rule
 //	  conversation download size 1GB over 20s       # compared byte by byte
+//	  conversation ssh to vip port 2222             # not at the kind's own port
+//	  conversation mix 2000 every 250ms             # TCP connections, long and short, translated in every way; for ruleset sharing
 //	  conversation everything      # each kind over IPv4 and IPv6: straight, from server1 to client1, and from client1 to vip
 //
 //	steps
@@ -88,6 +94,8 @@
 //	no-new-connections                       from now on members that are on forward only what their tables know
 //	churn RATE [udp|tcp] [v6] [from N] [to N|vip] [answer] [close] [count N]   new connections a second, until count or
 //	churn-stop                               the end of all of them; see package churn
+//	load weight M = N, load reset            of load sharing, as the operator does
+//	owners                                   notes which member forwards each conversation, for "of"
 //	stress ARGUMENTS, stress-stop            stress-ng
 //	pause M, resume M                        the whole machine; see package fault
 //	clock-step D                             the host's wall clock, only if allowed
@@ -110,7 +118,14 @@
 //
 //	active M                                 it says ACTIVE or ACTIVE(!), and no other member does
 //	attention [M]                            one member, M if named, is ACTIVE(!), and all others that are on are DOWN
-//	at-rest                                  one member is ACTIVE, all others that are on are STANDBY
+//	at-rest                                  one member is ACTIVE, all others that are on are STANDBY; in load sharing all serve
+//	leader M                                 M, and no other, answers for the gateway's addresses
+//	slots settled                            all members go by one table in which every slot has a taker and none moves
+//	slots M OP N                             how many slots M takes, as all members say
+//	shares within P%                         each member forwarded the part of the churns' connections that its weight gives it, but
+//	                                         for P % of that, since the mark
+//	paths numbered|both|apart|twice OP N     of the churns' connections since the mark: all that were seen, seen both ways, both ways
+//	                                         through different members, and packets through two members
 //	states M=STATE ...                       each as it says itself; one that does not answer, as the others see it
 //	no-state-change for D                    none during D
 //	transitions [M] OP N                     changes of state since the mark
@@ -122,7 +137,9 @@
 //	tcp-resets OP N                          its connections that ended before they should
 //	conversations alive|finished OP N [KIND] how many; "== all": as many as there are
 //	conversations gap OP D [KIND]            the longest stop of any since the mark
-//	conversations lost OP N [KIND]           datagrams that did not come, over the whole run
+//	conversations lost OP N [KIND]           datagrams that did not come, and pages of kind web, over the whole run
+//	conversations stalled > D OP N           how many stood still for longer than D since the mark
+//	conversations ... of M,M | not-of M      only those that these members forwarded, or others did, at the last step owners
 //	ftp-holding                              every FTP client has agreed on a data connection and not opened it yet
 //	gateway-resets OP N                      RSTs that members made since the mark; see package reset
 //	churn opened|answered|unanswered|closed|skipped|rate OP N   of all churns of the run together

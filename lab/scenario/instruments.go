@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/holdfast-project/holdfast/lab/conversation"
+	"github.com/holdfast-project/holdfast/lab/paths"
 	"github.com/holdfast-project/holdfast/lab/pcap"
 	"github.com/holdfast-project/holdfast/lab/prober"
 	"github.com/holdfast-project/holdfast/lab/report"
@@ -29,6 +30,8 @@ type instruments struct {
 	records map[string]*pcap.Recorder // by segment
 	talks   *conversation.Group       // once they have begun
 	resets  *reset.Watch
+	paths   *paths.Watch
+	owners  map[string]string // of conversations, by name, as the step owners found them
 }
 
 // settle is how long after the end of a window its traffic is judged: what is still under way is not lost.
@@ -70,6 +73,13 @@ func (r *runner) startTraffic(ctx context.Context) error {
 			return err
 		}
 		r.resets = w
+	}
+	if t.Paths {
+		w, err := paths.Start(ctx, r.lab)
+		if err != nil {
+			return err
+		}
+		r.paths = w
 	}
 	if !t.Probe {
 		return nil
@@ -166,6 +176,9 @@ func (r *runner) stopTraffic() error {
 	if r.resets != nil {
 		errs = append(errs, r.resets.Stop())
 	}
+	if r.paths != nil {
+		errs = append(errs, r.paths.Stop())
+	}
 	return errors.Join(errs...)
 }
 
@@ -213,6 +226,7 @@ type Details struct {
 	Forward []prober.ForwardReport `json:"forward,omitempty"`
 	Talks   []conversation.Report  `json:"conversations,omitempty"`
 	Resets  []reset.Reset          `json:"resets,omitempty"`
+	Paths   *paths.Report          `json:"paths,omitempty"`
 }
 
 // details are the measurements since the last mark.
@@ -241,6 +255,10 @@ func (r *runner) details() Details {
 	}
 	if r.resets != nil {
 		d.Resets, _ = r.resets.Window(r.marked, now)
+	}
+	if r.paths != nil {
+		v := r.paths.Report()
+		d.Paths = &v
 	}
 	return d
 }

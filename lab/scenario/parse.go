@@ -180,6 +180,12 @@ func (p *parser) cluster(w *words) {
 		c.Profile = w.oneOf("profile", "appliance", "fast", "virtual")
 	case "recovery":
 		c.Recovery = w.oneOf("recovery", "maintain-current", "highest-priority")
+	case "mode":
+		c.Method = w.oneOf("method of load sharing", "multicast", "unicast")
+	case "sharing":
+		if c.Sharing = append(c.Sharing, w.all()); !strings.Contains(c.Sharing[len(c.Sharing)-1], ":") {
+			bad("sharing: write a line of YAML, like weights: {fw1: 30, fw2: 70}")
+		}
 	case "transport":
 		c.Transport = w.oneOf("transport", "unicast", "multicast", "broadcast")
 	case "attach":
@@ -211,8 +217,11 @@ func (p *parser) cluster(w *words) {
 		name := p.member(w)
 		c.Builds[name] = build(w)
 	case "ruleset":
-		w.must("stateful")
-		c.Ruleset += ruleset.Stateful
+		if w.oneOf("ruleset", "stateful", "sharing") == "stateful" {
+			c.Ruleset += ruleset.Stateful
+		} else {
+			c.Ruleset, c.LateRuleset = c.Ruleset+ruleset.Closed, c.LateRuleset+ruleset.Sharing
+		}
 	case "sysctl":
 		name := w.next("name below net, like netfilter/nf_conntrack_udp_timeout")
 		if c.Sysctls == nil {
@@ -225,7 +234,7 @@ func (p *parser) cluster(w *words) {
 			c.Later = append(c.Later, p.member(w))
 		}
 	default:
-		bad("cluster has no %q: profile, recovery, transport, attach, timer, vmac, neighbours, interface, version, boot, ruleset, sysctl, yaml", word)
+		bad("cluster has no %q: mode, sharing, profile, recovery, transport, attach, timer, vmac, neighbours, interface, version, boot, ruleset, sysctl, yaml", word)
 	}
 	w.end()
 }
@@ -252,10 +261,12 @@ func (p *parser) traffic(w *words) {
 		t.TCP = true
 	case "probe":
 		t.Probe = true
+	case "paths":
+		t.Paths = true
 	case "conversation":
 		p.talk(w)
 	default:
-		bad("traffic has no %q: udp, tcp, probe, conversation", word)
+		bad("traffic has no %q: udp, tcp, probe, paths, conversation", word)
 	}
 	w.end()
 }
@@ -278,6 +289,9 @@ func (p *parser) finish() {
 	if err := s.Check(); err != nil {
 		p.errs = append(p.errs, &Error{p.sc.File, p.line, strings.ReplaceAll(err.Error(), "\n", "; ")})
 		return
+	}
+	if p.sc.Cluster.Method == "" && (len(p.sc.Cluster.Sharing) > 0 || p.sc.Cluster.LateRuleset != "") {
+		p.errs = append(p.errs, &Error{p.sc.File, p.line, "load sharing without its mode: write mode multicast or mode unicast"})
 	}
 	if len(p.sc.Steps) == 0 {
 		p.errs = append(p.errs, &Error{p.sc.File, p.line, "no steps: a scenario does something"})

@@ -116,7 +116,7 @@ func ClusterOptions(sc *Scenario, binary, dir string) members.Options {
 	return members.Options{
 		Binary: binary, Dir: dir, Profile: c.Profile, Recovery: c.Recovery, Transport: c.Transport, Attach: c.Attach,
 		Timers: c.Timers, NoVMAC: c.NoVMAC, NoNeighbours: c.NoNeighbours, Extra: c.YAML, Interfaces: c.Interfaces, Builds: c.Builds,
-		Ruleset: c.Ruleset, Sysctls: c.Sysctls,
+		Ruleset: c.Ruleset, LateRuleset: c.LateRuleset, Sysctls: c.Sysctls, Method: c.Method, Sharing: c.Sharing,
 	}
 }
 

@@ -26,12 +26,15 @@ type Scenario struct {
 // Cluster is what a scenario says of the cluster's configuration; zero fields are defaults.
 type Cluster struct {
 	Profile, Recovery, Transport, Attach string
+	Method                               string   // of load sharing, "" in mode ha
+	Sharing                              []string // lines of the section load-sharing
 	Timers                               map[string]string
 	NoVMAC, NoNeighbours                 bool
 	Later                                []string // members that are off at first
 	YAML                                 string   // more lines of cluster.yaml
 	Interfaces                           map[string][]string
 	Ruleset                              string            // nftables text that members load at boot
+	LateRuleset                          string            // and once their daemons have written the definitions of load sharing
 	Sysctls                              map[string]string // that members set at boot
 	Builds                               map[string]members.Build
 }
@@ -43,6 +46,7 @@ type Traffic struct {
 	Priority int
 	TCP      bool
 	Probe    bool
+	Paths    bool
 	Talks    []Talk
 }
 
@@ -51,6 +55,7 @@ type Talk struct {
 	Kind        conversation.Kind
 	Six, ViaVIP bool
 	From, To    string // nodes
+	Port        uint16 // 0: the kind's
 	Times       int
 	Size        int64
 	Over, Every time.Duration

@@ -106,6 +106,8 @@ var verbs = map[string]func(*parser, *words) action{
 	"flood-stop": func(p *parser, w *words) action { return floodStop{p.oneSegment(w)} },
 	"churn":      func(p *parser, w *words) action { return p.churnStep(w) },
 	"churn-stop": func(*parser, *words) action { return churnStop{} },
+	"load":       func(p *parser, w *words) action { return p.loadStep(w) },
+	"owners":     func(*parser, *words) action { return owners{} },
 
 	"converse": func(_ *parser, w *words) action {
 		c := converse{within: conversePatience}
@@ -236,7 +238,7 @@ func frameType(w *words) ccp.Type {
 		return 0
 	}
 	var names []string
-	for _, t := range []ccp.Type{ccp.TypeProbe, ccp.TypeReply, ccp.TypeYield, ccp.TypeYieldReply, ccp.TypeHello, ccp.TypeSync} {
+	for _, t := range []ccp.Type{ccp.TypeProbe, ccp.TypeReply, ccp.TypeYield, ccp.TypeYieldReply, ccp.TypeHello, ccp.TypeSync, ccp.TypeSlots} {
 		if t.String() == w.peek() {
 			w.next("type")
 			return t

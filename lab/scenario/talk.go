@@ -9,13 +9,17 @@ import (
 	"github.com/holdfast-project/holdfast/lab/conversation"
 )
 
-// talk parses "conversation KIND [v6] [from N] [to N|vip] [times N] [size 1GB] [over D] [every D] [hold D]"; "everything" is each
+// talk parses "conversation KIND [v6] [from N] [to N|vip] [port N] [times N] [size 1GB] [over D] [every D] [hold D]"; "everything" is each
 // kind in both families, straight, from the server as the gateway's address, and to the gateway's address.
 func (p *parser) talk(w *words) {
-	kind := w.oneOf("kind", append(conversation.Kinds(), "everything")...)
+	kind := w.oneOf("kind", append(conversation.Kinds(), "everything", "mix")...)
+	if kind == "mix" {
+		p.mix(w)
+		return
+	}
 	t := Talk{Kind: conversation.Kind(kind), From: "client1", To: "server1", Times: 1}
 	for w.more() {
-		switch word := w.oneOf("word", "v6", "from", "to", "times", "size", "over", "every", "hold"); word {
+		switch word := w.oneOf("word", "v6", "from", "to", "port", "times", "size", "over", "every", "hold"); word {
 		case "v6":
 			t.Six = true
 		case "from":
@@ -24,6 +28,8 @@ func (p *parser) talk(w *words) {
 			if t.ViaVIP = w.take("vip"); !t.ViaVIP {
 				t.To = p.node(w)
 			}
+		case "port":
+			t.Port = uint16(w.number("port", 1, 65535))
 		case "times":
 			t.Times = w.number("number of conversations", 1, 1000)
 		case "size":
