@@ -139,6 +139,30 @@ const (
 	CodeSyncRepaired
 )
 
+// Codes of load sharing, which the machine knows nothing of.
+const (
+	_ Code = 900 + iota
+	// CodeShareOpen: this member takes a share of the traffic.
+	CodeShareOpen
+	// CodeShareLeft and CodeShareLost: it takes none any more, in order, and because of a fault.
+	CodeShareLeft
+	CodeShareLost
+	// CodeMemberExcluded: the leader has given a member's slots to others because it is silent, late or does not confirm.
+	CodeMemberExcluded
+	// CodeSlotsAssigned: a new table of slots is in force: the reason says who takes how many.
+	CodeSlotsAssigned
+	// CodeSlotsUnassigned: nobody takes some of the slots.
+	CodeSlotsUnassigned
+	// CodeWeightsChanged: an order, a reload or the measured load has changed weights.
+	CodeWeightsChanged
+	// CodeNewBlocked and CodeNewAllowed: this member drops packets of new connections because synchronisation is at risk, and takes them again.
+	CodeNewBlocked
+	CodeNewAllowed
+	// CodeDefinesWritten and CodeDefinesFailed: the definitions for rulesets have changed, and could not be written.
+	CodeDefinesWritten
+	CodeDefinesFailed
+)
+
 var codeNames = map[Code]string{
 	CodeState: "state", CodeActive: "active", CodeAdopted: "adopted", CodeYielded: "yielded",
 	CodeAttention: "attention", CodeAttentionEnded: "attention-ended", CodeDown: "down",
@@ -160,6 +184,9 @@ var codeNames = map[Code]string{
 	CodeSyncOK: "sync-ok", CodeSyncAtRisk: "sync-at-risk", CodeSyncOff: "sync-off", CodeFullSyncBegun: "full-sync-begun",
 	CodeFullSyncDone: "full-sync-done", CodeSyncEventsLost: "sync-events-lost", CodeSyncEvicted: "sync-evicted",
 	CodeSyncReturned: "sync-returned", CodeSyncRepaired: "sync-repaired",
+	CodeShareOpen: "share-open", CodeShareLeft: "share-left", CodeShareLost: "share-lost", CodeMemberExcluded: "member-excluded",
+	CodeSlotsAssigned: "slots-assigned", CodeSlotsUnassigned: "slots-unassigned", CodeWeightsChanged: "weights-changed",
+	CodeNewBlocked: "new-blocked", CodeNewAllowed: "new-allowed", CodeDefinesWritten: "defines-written", CodeDefinesFailed: "defines-failed",
 }
 
 // String returns the code's stable name.

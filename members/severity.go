@@ -31,11 +31,12 @@ func (s Severity) String() string {
 // Severity returns how bad events of this code are. It belongs to the code: docs/EVENTS.md lists it, and filters rely on it.
 func (c Code) Severity() Severity {
 	switch c {
-	case CodeConflict, CodeIsolated, CodeVIPStranger, CodeVIPAnswered, CodeAttention, CodeLeaseLost:
+	case CodeConflict, CodeIsolated, CodeVIPStranger, CodeVIPAnswered, CodeAttention, CodeLeaseLost, CodeSlotsUnassigned:
 		return SeverityError
 	case CodePeerLost, CodeDown, CodeDeviceProblem, CodeLinkDown, CodePeerInterface, CodeUndecided, CodeDamped, CodeClaimRefused,
 		CodeMarginThin, CodeSinkFailed, CodeHistoryFailed, CodeOverrun, CodeCommandFailed,
-		CodeSyncAtRisk, CodeSyncOff, CodeSyncEventsLost, CodeSyncEvicted:
+		CodeSyncAtRisk, CodeSyncOff, CodeSyncEventsLost, CodeSyncEvicted,
+		CodeShareLost, CodeMemberExcluded, CodeNewBlocked, CodeDefinesFailed:
 		return SeverityWarning
 	}
 	return SeverityInfo

@@ -78,6 +78,7 @@ var forbidden = []struct{ from, to, why string }{
 	{"internal/statesync", "internal/config", "the configuration comes in as an argument: the node translates"},
 	{"internal/statesync", "members", "what follows from a table that is not current is the machine's to say: the node translates"},
 	{"internal/statesync", "bpf", "serving is the gate's business, tables are the sync plane's"},
+	{"internal/defines", "internal/node", "the node says when they are written, the package what they are"},
 	{"internal/metrics", "internal/node", "the node sets the metrics, not the other way round"},
 	{"internal/history", "internal/node", "the node translates; the history only keeps"},
 	{"internal/history", "internal/config", "bounds and paths come in as arguments"},

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+
+	"github.com/holdfast-project/holdfast/dataplane/steer"
 )
 
 // Method is how packets get to the member that takes them, in load sharing. The zero value is invalid.
@@ -39,10 +41,10 @@ func (r PortRange) Len() int { return int(r.Last) - int(r.First) + 1 }
 // String is the range as cluster.yaml writes it.
 func (r PortRange) String() string { return fmt.Sprintf("%d-%d", r.First, r.Last) }
 
-// Part is member i's part of n, as all members and their rulesets cut it: the ports from First + i*Len/n on.
+// Part is member i's part of n, as the gate cuts it.
 func (r PortRange) Part(i, n int) PortRange {
-	first := int(r.First)
-	return PortRange{uint16(first + i*r.Len()/n), uint16(first + (i+1)*r.Len()/n - 1)} //nolint:gosec // within the range
+	first, last := steer.Range(r.First, r.Last, n, i)
+	return PortRange{first, last}
 }
 
 // LoadSharing is the section load-sharing.

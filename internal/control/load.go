@@ -102,6 +102,8 @@ type WhichRequest struct {
 	SourcePort      uint16 `json:"sport,omitempty"`    // of an echo: its id
 	DestinationPort uint16 `json:"dport,omitempty"`
 	SPI             uint32 `json:"spi,omitempty"` // of ESP and AH
+	// Reply says that it is an answer: a segment with ACK and without SYN, an echo reply; else it begins something.
+	Reply bool `json:"reply,omitempty"`
 }
 
 // Which says where a packet goes. Member names are "" where there is none.

@@ -45,7 +45,8 @@ type Metrics struct {
 	renewalWorst, pulseWorst     *worst
 	softirqWorst                 *worst
 
-	sync syncSeries
+	sync    syncSeries
+	sharing sharingSeries
 }
 
 // New returns the metrics of s in a registry of their own, every fixed series already there with value 0, so that a first failover
@@ -68,6 +69,7 @@ func New(s Source) *Metrics {
 	m.configuration(s, gauge, counter)
 	m.wire(reg)
 	m.synchronisation(gauge, reg)
+	m.loadSharing(gauge, reg)
 	reg.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),

@@ -34,7 +34,7 @@ func busy() *Metrics {
 	m := New(Source{Cluster: "edge", Member: "gw-b", Version: "v1", Revision: "abc"})
 	m.SetState("gw-a", "LOST")
 	m.SetState("gw-b", "STANDBY")
-	m.SetState("gw-b", "ACTIVE")
+	m.SetState("gw-b", "ACTIVE(P)")
 	m.StateChanged("ACTIVE")
 	m.SetTerm("gw-b", 8)
 	m.SetServing(true, false)
@@ -94,6 +94,10 @@ func busy() *Metrics {
 			"reconciled": {"repairs": 1, "full-syncs": 1, "repaired": 400, "removed": 8, "served": 0, "dumps": 2},
 			"queues":     {"records": 11, "inject-bytes": 13, "log-bytes": 4096, "log-bytes-limit": 1 << 20}, "refused-records": {"zone": 1},
 			"dropped-frames": {"replay": 2}, "kernel-errors": {"EINVAL": 3}, "skipped-events": {"multicast": 4}}})
+	m.SetSharing(Sharing{Term: 8, Moving: 12, Unassigned: 1, Blocking: true, Bytes: 4096,
+		Members: map[string]SharingMember{"gw-a": {Weight: 70, Configured: 70, Share: .5, Measured: -1},
+			"gw-b": {Leader: true, Open: true, Weight: 10, Configured: 30, Share: .25, Measured: .2}},
+		Packets: map[string]uint64{"taken": 64, "passed": 7, "foreign": 0}})
 	return m
 }
 
@@ -169,12 +173,21 @@ func TestFreshSeries(t *testing.T) {
 }
 
 // TestNilDiscards: tools and tests run without metrics.
+func TestPivotIsNoState(t *testing.T) {
+	for state, want := range map[string]string{"ACTIVE(P)": "ACTIVE", "ACTIVE(!P)": "ACTIVE(!)", "ACTIVE(!)": "ACTIVE(!)", "STANDBY": "STANDBY"} {
+		if got := withoutPivot(state); got != want {
+			t.Errorf("%s: %s, want %s", state, got, want)
+		}
+	}
+}
+
 func TestNilDiscards(t *testing.T) {
 	var m *Metrics
 	m.SetState("a", "ACTIVE")
 	m.AddRTT("a", "b", nil, nil, 0)
 	m.SetConfig([32]byte{})
 	m.Failover("x")
+	m.SetSharing(Sharing{})
 }
 
 func TestWorstForgetsAfterAMinute(t *testing.T) {

@@ -75,9 +75,24 @@ const (
 	NameSyncBytes       = "holdfast_sync_bytes_total"
 	NameSyncFrames      = "holdfast_sync_frames_total"
 	NameSyncEvictions   = "holdfast_sync_evictions_total"
+
+	NameLoadLeader     = "holdfast_load_leader"
+	NameLoadOpen       = "holdfast_load_share_open"
+	NameLoadWeight     = "holdfast_load_weight"
+	NameLoadConfigured = "holdfast_load_configured_weight"
+	NameLoadShare      = "holdfast_load_share_ratio"
+	NameLoadMeasured   = "holdfast_load_measured_ratio"
+	NameLoadTerm       = "holdfast_load_table_term"
+	NameLoadMoving     = "holdfast_load_moving_slots"
+	NameLoadUnassigned = "holdfast_load_unassigned_slots"
+	NameLoadSettled    = "holdfast_load_settled"
+	NameLoadBlocking   = "holdfast_load_new_connections_blocked"
+	NameLoadPackets    = "holdfast_load_packets_total"
+	NameLoadBytes      = "holdfast_load_bytes_total"
 )
 
-// States are the values of the label "state"; SetState exports all of them for each member, exactly one being 1.
+// States are the values of the label "state"; SetState exports all of them for each member, exactly one being 1. That a member is the pivot
+// of shared load is a series of its own.
 var States = []string{"INIT", "READY", "STANDBY", "ACTIVE", "ACTIVE(!)", "DOWN", "LOST"}
 
 // statuses are the values of a critical device.

@@ -15,7 +15,7 @@ func (m *Metrics) SetState(member, state string) {
 	if m == nil {
 		return
 	}
-	oneHot(m.state, member, state, States)
+	oneHot(m.state, member, withoutPivot(state), States)
 }
 
 // StateChanged counts that this member entered state.
@@ -23,7 +23,7 @@ func (m *Metrics) StateChanged(state string) {
 	if m == nil {
 		return
 	}
-	m.changes.WithLabelValues(state).Inc()
+	m.changes.WithLabelValues(withoutPivot(state)).Inc()
 }
 
 // SetTerm sets the term of member's lease.

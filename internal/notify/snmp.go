@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gosnmp/gosnmp"
@@ -33,6 +34,11 @@ func notification(number uint16) string { return fmt.Sprintf("%s.0.%d", oidMIB, 
 // states are the values of HfState.
 var states = map[string]int{"": 0, "INIT": 1, "READY": 2, "STANDBY": 3, "ACTIVE": 4, "ACTIVE(!)": 5, "DOWN": 6, "LOST": 7}
 
+// stateValue is the value of a state; that a member is the pivot is no state of its own.
+func stateValue(state string) int {
+	return states[strings.NewReplacer("(P)", "", "(!P)", "(!)").Replace(state)]
+}
+
 // variables are the bindings of every notification, in the order of the MIB.
 func variables(m *message, uptime uint32) []gosnmp.SnmpPDU {
 	text := func(s string) any { return []byte(clip(line(s), maxText)) }
@@ -50,8 +56,8 @@ func variables(m *message, uptime uint32) []gosnmp.SnmpPDU {
 		{gosnmp.Gauge32, uint32(m.Number)},
 		{gosnmp.OctetString, text(m.Code)},
 		{gosnmp.Integer, int(SeverityOf(m.Severity)) + 1},
-		{gosnmp.Integer, states[m.From]},
-		{gosnmp.Integer, states[m.To]},
+		{gosnmp.Integer, stateValue(m.From)},
+		{gosnmp.Integer, stateValue(m.To)},
 		{gosnmp.OctetString, text(m.Reason)},
 		{gosnmp.OctetString, text(m.Peer)},
 		{gosnmp.OctetString, text(m.Interface)},

@@ -89,6 +89,14 @@ func TestMIB(t *testing.T) {
 	}
 }
 
+func TestPivotIsNoState(t *testing.T) {
+	for state, want := range map[string]int{"ACTIVE(P)": 4, "ACTIVE(!P)": 5, "ACTIVE(!)": 5, "": 0} {
+		if got := stateValue(state); got != want {
+			t.Errorf("%s: %d, want %d", state, got, want)
+		}
+	}
+}
+
 // trapd is net-snmp's receiver in a network namespace of its own, in which the calling test then is.
 func trapd(t *testing.T, engine string) (lines *bufio.Scanner) {
 	t.Helper()
