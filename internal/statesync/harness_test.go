@@ -57,7 +57,9 @@ type member struct {
 	plane *Plane
 	stop  context.CancelFunc
 	ended chan error
-	table *conntrack.Table // another socket than the plane's: what it writes is news
+	// sharing: its plane is one for load sharing.
+	sharing bool
+	table   *conntrack.Table // another socket than the plane's: what it writes is news
 }
 
 // world is some members joined by switches, one per sync interface.
@@ -98,6 +100,8 @@ func newWorld(t *testing.T, members, links int, options ...option) *world {
 		for _, o := range options {
 			o(&m.cfg)
 		}
+		m.sharing = m.cfg.EtherType == sharingType
+		m.cfg.EtherType = ccp.DefaultEtherType
 		for l := range links {
 			m.cfg.Interfaces = append(m.cfg.Interfaces, w.cable(h, m, l))
 		}
@@ -117,9 +121,15 @@ func newWorld(t *testing.T, members, links int, options ...option) *world {
 		m.start()
 	}
 	w.hello()
-	w.serve(0)
+	if w.owner = 0; !w.members[0].sharing {
+		w.owner = -1
+		w.serve(0)
+	}
 	return w
 }
+
+// sharingType as the configured EtherType says that a plane is to be one for load sharing.
+const sharingType = 0xffff
 
 func must(t *testing.T, err error) {
 	t.Helper()
@@ -200,6 +210,9 @@ func (m *member) start() {
 	var err error
 	m.plane, err = New(m.cfg, m.logger())
 	must(m.t, err)
+	if m.sharing {
+		m.plane.SetSlots(bySourcePort)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	m.stop, m.ended = cancel, make(chan error, 1)
 	plane, ended := m.plane, m.ended
