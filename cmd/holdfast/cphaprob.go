@@ -21,6 +21,8 @@ cphaprob [-l | -i[a] | -e] list        critical devices in problem; -l, -ia: all
                                        that are not built in
 cphaprob show_failover                 hand-overs
 cphaprob [-reset] syncstat             state synchronisation; -reset: count anew
+cphaprob corr                          load sharing: packets given to other members
+cphaprob igmp                          load sharing: multicast MAC and group
 cphaprob -d NAME -t SEC -s STATUS [-p] register
 cphaprob -f FILE [-p] register         lines "NAME SEC STATUS"
 cphaprob -d NAME -s STATUS report
@@ -138,6 +140,13 @@ func cphaprob(ctx context.Context, a *app, name string, args []string) error {
 	case "show_failover":
 		v, err := client.Failovers(ctx)
 		return a.cphaPage(err, func(p *page) { cphaFailovers(p, v) })
+	case "corr", "igmp":
+		v, err := client.Load(ctx)
+		draw := cphaCorrection
+		if c.command == "igmp" {
+			draw = cphaGroup
+		}
+		return a.cphaPage(err, func(p *page) { draw(p, v) })
 	case "syncstat":
 		return a.cphaSync(ctx, client, c.reset)
 	case "register", "report", "unregister":

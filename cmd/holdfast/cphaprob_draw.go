@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -15,11 +16,7 @@ import (
 func (p *page) ctime(t time.Time) string { return t.In(p.zone).Format("Mon Jan _2 15:04:05 2006") }
 
 func cphaState(p *page, s control.State) {
-	recovery := "Active Up"
-	if s.Recovery == "highest-priority" {
-		recovery = "Primary Up"
-	}
-	p.line("\nCluster Mode:   High Availability (%s)\n", recovery)
+	p.line("\nCluster Mode:   %s\n", cphaMode(s))
 	p.line("%-10s %-15s %-15s %-14s %s\n", "ID", "Unique Address", "Assigned Load", "State", "Name")
 	var problems []string
 	for _, m := range s.Members {
@@ -28,7 +25,10 @@ func cphaState(p *page, s control.State) {
 			id += " (local)"
 			problems = m.Problems
 		}
-		if m.Answer {
+		switch {
+		case m.SharePercent != nil:
+			load = strconv.FormatFloat(*m.SharePercent, 'f', 0, 64) + "%"
+		case m.Answer:
 			load = "100%"
 		}
 		p.line("%-10s %-15s %-15s %-14s %s", id, m.Address, load, m.State, m.Name)
@@ -48,6 +48,45 @@ func cphaState(p *page, s control.State) {
 		cphaLastFailover(p, *f)
 	}
 	cphaCount(p, s.Failovers, s.FailoversSince, "")
+}
+
+// cphaMode is the mode in the words of that page.
+func cphaMode(s control.State) string {
+	switch s.Mode {
+	case "load-sharing/unicast":
+		return "Load Sharing (Unicast)"
+	case "load-sharing/multicast":
+		return "Load Sharing (Multicast)"
+	}
+	if s.Recovery == "highest-priority" {
+		return "High Availability (Primary Up)"
+	}
+	return "High Availability (Active Up)"
+}
+
+// cphaCorrection is the page of what members give each other: each row is one member's own count.
+func cphaCorrection(p *page, v control.Load) {
+	p.line("\nCluster Correction Statistics:\n")
+	p.line("%-16s %14s %14s %14s %14s %14s", "Member", "Corrected", "Passed", "Received", "Duplicates", "Unknown")
+	for _, m := range v.Members {
+		name := m.Name
+		if m.Local {
+			name += " (local)"
+		}
+		p.line("%-16s %14d %14d %14d %14d %14d", name, m.Corrected, m.Passed, m.PassedIn, m.Duplicates, m.Unknown)
+	}
+	p.line("")
+}
+
+// cphaGroup is the page of the group that members join.
+func cphaGroup(p *page, v control.Load) {
+	if v.MulticastMAC == "" {
+		p.line("\nIGMP Membership: Disabled\n")
+		return
+	}
+	p.line("\nIGMP Membership: Enabled\n")
+	p.line("   %-27s %s", "Multicast MAC:", strings.ToUpper(v.MulticastMAC))
+	p.line("   %-27s %s\n", "Host Group:", nothing(v.Group))
 }
 
 func cphaLastFailover(p *page, f control.Failover) {

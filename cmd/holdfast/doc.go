@@ -4,5 +4,5 @@
 // configuration and key files. It owns nothing but how things look; it must not import the node or any adapter.
 //
 // Nouns only look (state, interfaces, devices, vips, events, timers, why, counters); verbs change something (failover to, admin,
-// reload, stop, restart). Called as cphaprob it understands the spelling that hands know.
+// reload, stop, restart, load weight). Called as cphaprob it understands the spelling that hands know.
 package main

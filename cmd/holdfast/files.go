@@ -9,11 +9,13 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/holdfast-project/holdfast/internal/config"
 	"github.com/holdfast-project/holdfast/internal/control"
+	"github.com/holdfast-project/holdfast/internal/defines"
 )
 
 func (a *app) keyCommand() *cobra.Command {
@@ -81,7 +83,7 @@ func keyRetire(path string) (string, error) {
 func (a *app) configCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "config", Short: "Check and compare cluster.yaml files", Args: arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
-	cmd.AddCommand(a.configCheck(), a.configDiff())
+	cmd.AddCommand(a.configCheck(), a.configDiff(), a.configDefines())
 	return cmd
 }
 
@@ -168,6 +170,40 @@ func (a *app) configDiff() *cobra.Command {
 				drawChanges(p, r.Refused)
 			})
 		}}
+}
+
+func (a *app) configDefines() *cobra.Command {
+	member, write := "", false
+	cmd := &cobra.Command{Use: "defines FILE", Short: "Print the definitions for rulesets of a member that shares the load, or write them",
+		Long: "Prints what a member's nftables rulesets include in mode load-sharing. With --write it goes where the member itself would\n" +
+			"write it, for rulesets that are loaded before the daemon starts.",
+		Example: "  holdfast config defines --member gw-a /etc/holdfast/cluster.yaml",
+		Args:    arguments(cobra.ExactArgs(1)),
+		RunE: func(_ *cobra.Command, args []string) error {
+			c, err := loadConfig(args[0], true)
+			if err != nil {
+				return err
+			}
+			l, err := c.For(member)
+			if err != nil {
+				return err
+			}
+			v := control.LoadDefines{Member: member, Path: defines.Path(c.Name, member), Text: defines.Text(c, l.Self)}
+			if v.Text == "" {
+				return fmt.Errorf("%s: mode %s has no definitions; they are of mode load-sharing", args[0], c.Mode)
+			}
+			if !write {
+				return a.print(v, func(p *page) { p.line("%s", strings.TrimSuffix(v.Text, "\n")) })
+			}
+			if _, err := defines.Write(v.Path, v.Text); err != nil {
+				return err
+			}
+			r := control.Result{Done: "wrote " + v.Path}
+			return a.print(r, func(p *page) { p.line("%s", r.Done) })
+		}}
+	cmd.Flags().StringVar(&member, "member", a.getenv("HOLDFAST_MEMBER"), "name of the member (environment: HOLDFAST_MEMBER)")
+	cmd.Flags().BoolVar(&write, "write", false, "write the file instead of printing it")
+	return cmd
 }
 
 func changes(all []config.Change) []control.Change {

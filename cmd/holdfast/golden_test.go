@@ -48,12 +48,7 @@ func TestGolden(t *testing.T) {
 	events.Publish(control.Event{Time: before(4 * time.Minute), Code: "peer-lost", Severity: "warning", Member: "gw-a", Reason: "silent on all interfaces"})
 	events.Publish(control.Event{Time: before(3 * time.Minute), Code: "active", Severity: "info", Member: "gw-b", From: "STANDBY", To: "ACTIVE", Term: 8, GapMs: 31.5, Reason: "silence"})
 	events.Publish(control.Event{Time: before(time.Minute), Code: "link-down", Number: 403, Severity: "error", Member: "gw-b", Interface: "inside", Reason: "not heard by gw-c"})
-	for _, k := range []struct {
-		golden   string
-		terminal bool
-		code     int
-		args     string
-	}{
+	compareGolden(t, socket, []goldenCase{
 		{"state", false, 0, "holdfast state"},
 		{"state-terminal", true, 0, "holdfast state"},
 		{"state-json", false, 0, "holdfast state -o json"},
@@ -106,7 +101,20 @@ func TestGolden(t *testing.T) {
 		{"cphaprob-e-list", false, 0, "cphaprob -e list"},
 		{"cphaprob-help", false, 0, "cphaprob help"},
 		{"cphaprob-show_failover", false, 0, "cphaprob show_failover"},
-	} {
+	})
+}
+
+// goldenCase is a command line whose whole output is in testdata.
+type goldenCase struct {
+	golden   string
+	terminal bool
+	code     int
+	args     string
+}
+
+func compareGolden(t *testing.T, socket string, cases []goldenCase) {
+	t.Helper()
+	for _, k := range cases {
 		t.Run(k.golden, func(t *testing.T) {
 			got, errs, code := invoke(t.Context(), t, socket, k.terminal, strings.Fields(k.args)...)
 			if code != k.code || errs != "" {

@@ -105,7 +105,7 @@ func (p *page) paint(c cell) string {
 // stateCell colours a member's state.
 func stateCell(s string) cell {
 	switch s {
-	case "ACTIVE":
+	case "ACTIVE", "ACTIVE(P)":
 		return cell{s, green}
 	case "STANDBY":
 		return cell{s, plain}

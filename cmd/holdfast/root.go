@@ -52,6 +52,7 @@ func newRoot(env environment) *cobra.Command {
 		a.stateCommand(), a.interfacesCommand(), a.devicesCommand(), a.vipsCommand(), a.failoverCommand(), a.historyCommand(), a.adminCommand(),
 		a.reloadCommand(), a.stopCommand(), a.restartCommand(), a.eventsCommand(), a.timersCommand(), a.whyCommand(),
 		a.countersCommand(), a.keyCommand(), a.configCommand(), a.versionCommand(), a.freezeCommand(), a.unfreezeCommand(), a.syncCommand(),
+		a.loadCommand(), a.whichCommand(),
 		a.cphaprobCommand(), a.cphaconfCommand(),
 	)
 	return root

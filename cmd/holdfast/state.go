@@ -29,17 +29,20 @@ func drawState(p *page, s control.State) {
 		if m.Local {
 			id += " *"
 		}
-		age, load := "", ""
+		age, load, share := "", "", ""
+		if m.SharePercent != nil {
+			share = percent(*m.SharePercent)
+		}
 		if !m.Local {
 			age = ms(m.AgeMs)
 		}
 		if m.State != "LOST" { // of a silent member nothing is known
 			load = strconv.FormatFloat(m.LoadPercent, 'f', 0, 64) + "%"
 		}
-		rows = append(rows, []cell{text(id), text(m.Name), text(m.Address), stateCell(m.State), text(serves(m)),
+		rows = append(rows, []cell{text(id), text(m.Name), text(m.Address), stateCell(m.State), text(share), text(serves(m)),
 			text(number(uint64(m.Term))), text(p.ago(m.Since)), text(age), text(load)})
 	}
-	p.table([]string{"ID", "NAME", "ADDRESS", "STATE", "SERVES", "TERM", "FOR", "HEARD", "LOAD"}, rows)
+	p.table([]string{"ID", "NAME", "ADDRESS", "STATE", "SHARE", "SERVES", "TERM", "FOR", "HEARD", "LOAD"}, rows)
 	p.line("")
 	drawReasons(p, s.Members)
 	drawOrders(p, s)
@@ -58,7 +61,7 @@ func drawState(p *page, s control.State) {
 func drawReasons(p *page, all []control.MemberState) {
 	some := false
 	for _, m := range all {
-		if len(m.NotOK) == 0 && (m.State == "ACTIVE" || m.State == "STANDBY" || m.Reason == "") {
+		if len(m.NotOK) == 0 && (m.State == "ACTIVE" || m.State == "ACTIVE(P)" || m.State == "STANDBY" || m.Reason == "") {
 			continue
 		}
 		some = true
