@@ -118,7 +118,10 @@ func (c *Cluster) BootOnly(ctx context.Context, names ...string) error {
 			return err
 		}
 		g.Go(func() error {
-			return m.up(ctx)
+			if err := m.boot(); err != nil {
+				return err
+			}
+			return m.awaitAnswer(ctx)
 		})
 	}
 	return g.Wait()
@@ -177,7 +180,10 @@ func (c *Cluster) PowerOn(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	return m.up(ctx)
+	if err := m.boot(); err != nil {
+		return err
+	}
+	return m.awaitAnswer(ctx)
 }
 
 // Kill implements machine.System.

@@ -39,10 +39,9 @@ type Options struct {
 	Extra string
 	// Interfaces has YAML added to interfaces by segment: "monitored: false".
 	Interfaces map[string][]string
-	// Ruleset is nftables text that every member loads when it boots, before its daemon starts; "" is none.
+	// Ruleset is nftables text that every member loads when it boots, before its daemon starts; "" is none. {defines} in it becomes the
+	// path of the member's definitions for load sharing, which are written before.
 	Ruleset string
-	// LateRuleset is loaded once the daemon has written the definitions of load sharing: {defines} in it becomes their file's path.
-	LateRuleset string
 	// Sysctls are set when a member boots, below /proc/sys/net: "netfilter/nf_conntrack_udp_timeout".
 	Sysctls map[string]string
 	// Builds names the members that are not of ThisBuild at first.

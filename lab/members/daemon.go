@@ -18,7 +18,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/holdfast-project/holdfast/internal/config"
 	"github.com/holdfast-project/holdfast/internal/control"
+	"github.com/holdfast-project/holdfast/internal/defines"
 	"github.com/holdfast-project/holdfast/lab/machine"
 	"github.com/holdfast-project/holdfast/lab/ruleset"
 )
@@ -111,17 +113,6 @@ func (m *Member) boot() error {
 	return m.start()
 }
 
-// up boots, and waits until the daemon answers and everything is loaded.
-func (m *Member) up(ctx context.Context) error {
-	if err := m.boot(); err != nil {
-		return err
-	}
-	if err := m.awaitAnswer(ctx); err != nil {
-		return err
-	}
-	return m.finish(ctx)
-}
-
 // prepare does what a machine's own services do before the daemon starts.
 func (m *Member) prepare() error {
 	ns := m.machine.Node().NS
@@ -133,32 +124,39 @@ func (m *Member) prepare() error {
 	if m.opts.Ruleset == "" {
 		return nil
 	}
-	return ruleset.Load(ns, m.opts.Expand(m.opts.Ruleset))
+	rules, err := m.rules()
+	if err != nil {
+		return err
+	}
+	return ruleset.Load(ns, rules)
 }
 
-// definesEvery is how often a daemon is asked for its definitions until it has written them.
-const definesEvery = 20 * time.Millisecond
-
-// finish does what waits for the daemon: it loads the rules that include its definitions.
-func (m *Member) finish(ctx context.Context) error {
-	if m.opts.LateRuleset == "" {
-		return nil
+// rules is the ruleset as this member loads it. Definitions that it includes are written first, as an operator lets
+// "holdfast config defines --write" do before a boot loads the rules.
+func (m *Member) rules() (string, error) {
+	if !strings.Contains(m.opts.Ruleset, definesWord) {
+		return m.opts.Expand(m.opts.Ruleset), nil
 	}
-	for {
-		d, err := m.client.LoadDefines(ctx)
-		switch {
-		case err == nil && d.Path != "" && d.Error == "":
-			return ruleset.Load(m.machine.Node().NS, m.opts.Expand(strings.ReplaceAll(m.opts.LateRuleset, "{defines}", d.Path)))
-		case err == nil:
-			err = errors.New(d.Error)
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("member %s: its daemon has not written the definitions of load sharing: %w", m.name, err)
-		case <-time.After(definesEvery):
-		}
+	m.mu.Lock()
+	file := m.config
+	m.mu.Unlock()
+	c, err := config.Load(file)
+	if err != nil {
+		return "", err
 	}
+	i := slices.IndexFunc(c.Members, func(o config.Member) bool { return o.Name == m.name })
+	if i < 0 {
+		return "", fmt.Errorf("%s: no member %s", file, m.name)
+	}
+	path := filepath.Join(m.opts.memberDir(m.name), "defines.nft")
+	if err := os.WriteFile(path, []byte(defines.Text(c, c.Members[i])), 0o600); err != nil {
+		return "", err
+	}
+	return m.opts.Expand(strings.ReplaceAll(m.opts.Ruleset, definesWord, path)), nil
 }
+
+// definesWord stands in a ruleset for the path of the member's definitions.
+const definesWord = "{defines}"
 
 // awaitEnd waits until the daemon has ended.
 func (m *Member) awaitEnd(ctx context.Context) error {

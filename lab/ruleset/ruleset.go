@@ -19,16 +19,11 @@ import (
 var Stateful string
 
 // Sharing is Stateful for a cluster that shares load: it takes source ports from the member's part of the range, which it includes
-// from the file {defines}, and takes the place of Closed. It also leads port 8443 to the published server, and translates both ends of
-// connections to port 2222. It is for three segments: clients on ext, servers on int, and published ones on dmz.
+// from the file {defines}. It also leads port 8443 to the published server, and translates both ends of connections to port 2222. It is
+// for three segments: clients on ext, servers on int, and published ones on dmz.
 //
 //go:embed sharing.nft
 var Sharing string
-
-// Closed forwards nothing.
-//
-//go:embed closed.nft
-var Closed string
 
 // CloseNew is what empties the chain of Stateful, or of Sharing, that lets connections begin.
 const CloseNew = "flush chain inet gateway new\n"

@@ -169,6 +169,9 @@ var conditions = map[string]func(*parser, *words) condition{
 		w.must("within")
 		return shares{w.percent("deviation")}
 	},
+	"too-big": func(_ *parser, w *words) condition {
+		return tooBigSaid{w.oneOf("word", "reached", "told", "untold", "wrong"), w.compare(false)}
+	},
 	"paths":  func(_ *parser, w *words) condition { return ways{w.oneOf("word", wayWords...), w.compare(false)} },
 	"leader": func(p *parser, w *words) condition { return leads{p.member(w)} },
 

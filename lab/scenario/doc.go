@@ -37,7 +37,7 @@
 //	  interface sync monitored: false   # a line of YAML for the interface of a segment
 //	  version fw3 next             # this member's daemon is holdfastd-next
 //	  ruleset stateful             # members load package ruleset's rules at boot, before their daemons start
-//	  ruleset sharing              # the one for load sharing: until daemons have written their definitions nothing is forwarded
+//	  ruleset sharing              # the one for load sharing, with segments ext, int and dmz
 //	  ruleset                      # or nftables text of the scenario's own, indented further; both are added up
 //	    table inet more { ... }
 //	  sysctl netfilter/nf_conntrack_udp_timeout 4   # members set it at boot; below /proc/sys/net
@@ -94,6 +94,7 @@
 //	no-new-connections                       from now on members that are on forward only what their tables know
 //	churn RATE [udp|tcp] [v6] [from N] [to N|vip] [answer] [close] [count N]   new connections a second, until count or
 //	churn-stop                               the end of all of them; see package churn
+//	too-big COUNT [v6] [from N] [to N|vip]   a router beyond the gateway says of so many flows that a packet was too big; package pmtu
 //	load weight M = N, load reset            of load sharing, as the operator does
 //	owners                                   notes which member forwards each conversation, for "of"
 //	stress ARGUMENTS, stress-stop            stress-ng
@@ -124,6 +125,7 @@
 //	slots M OP N                             how many slots M takes, as all members say
 //	shares within P%                         each member forwarded the part of the churns' connections that its weight gives it, but
 //	                                         for P % of that, since the mark
+//	too-big reached|told|untold|wrong OP N   of all these flows: whose packet came, whose socket heard the right size, did not, or a wrong
 //	paths numbered|both|apart|twice OP N     of the churns' connections since the mark: all that were seen, seen both ways, both ways
 //	                                         through different members, and packets through two members
 //	states M=STATE ...                       each as it says itself; one that does not answer, as the others see it

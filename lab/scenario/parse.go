@@ -220,7 +220,7 @@ func (p *parser) cluster(w *words) {
 		if w.oneOf("ruleset", "stateful", "sharing") == "stateful" {
 			c.Ruleset += ruleset.Stateful
 		} else {
-			c.Ruleset, c.LateRuleset = c.Ruleset+ruleset.Closed, c.LateRuleset+ruleset.Sharing
+			c.Ruleset += ruleset.Sharing
 		}
 	case "sysctl":
 		name := w.next("name below net, like netfilter/nf_conntrack_udp_timeout")
@@ -290,7 +290,7 @@ func (p *parser) finish() {
 		p.errs = append(p.errs, &Error{p.sc.File, p.line, strings.ReplaceAll(err.Error(), "\n", "; ")})
 		return
 	}
-	if p.sc.Cluster.Method == "" && (len(p.sc.Cluster.Sharing) > 0 || p.sc.Cluster.LateRuleset != "") {
+	if p.sc.Cluster.Method == "" && (len(p.sc.Cluster.Sharing) > 0 || strings.Contains(p.sc.Cluster.Ruleset, ruleset.Sharing)) {
 		p.errs = append(p.errs, &Error{p.sc.File, p.line, "load sharing without its mode: write mode multicast or mode unicast"})
 	}
 	if len(p.sc.Steps) == 0 {

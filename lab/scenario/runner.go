@@ -15,6 +15,7 @@ import (
 	"github.com/holdfast-project/holdfast/lab/churn"
 	"github.com/holdfast-project/holdfast/lab/fault"
 	"github.com/holdfast-project/holdfast/lab/members"
+	"github.com/holdfast-project/holdfast/lab/pmtu"
 	"github.com/holdfast-project/holdfast/lab/report"
 	"github.com/holdfast-project/holdfast/lab/topology"
 )
@@ -67,6 +68,7 @@ type runner struct {
 	floods    map[string]*fault.Flood
 	churns    map[string]*churn.Run
 	churned   []churn.Report // of those that have ended
+	tooBig    []pmtu.Report
 	stressing *fault.Stress
 	helpers   helpers
 	stepped   time.Duration // by how much the wall clock was moved
@@ -116,7 +118,7 @@ func ClusterOptions(sc *Scenario, binary, dir string) members.Options {
 	return members.Options{
 		Binary: binary, Dir: dir, Profile: c.Profile, Recovery: c.Recovery, Transport: c.Transport, Attach: c.Attach,
 		Timers: c.Timers, NoVMAC: c.NoVMAC, NoNeighbours: c.NoNeighbours, Extra: c.YAML, Interfaces: c.Interfaces, Builds: c.Builds,
-		Ruleset: c.Ruleset, LateRuleset: c.LateRuleset, Sysctls: c.Sysctls, Method: c.Method, Sharing: c.Sharing,
+		Ruleset: c.Ruleset, Sysctls: c.Sysctls, Method: c.Method, Sharing: c.Sharing,
 	}
 }
 

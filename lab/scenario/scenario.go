@@ -34,7 +34,6 @@ type Cluster struct {
 	YAML                                 string   // more lines of cluster.yaml
 	Interfaces                           map[string][]string
 	Ruleset                              string            // nftables text that members load at boot
-	LateRuleset                          string            // and once their daemons have written the definitions of load sharing
 	Sysctls                              map[string]string // that members set at boot
 	Builds                               map[string]members.Build
 }

@@ -107,6 +107,7 @@ var verbs = map[string]func(*parser, *words) action{
 	"churn":      func(p *parser, w *words) action { return p.churnStep(w) },
 	"churn-stop": func(*parser, *words) action { return churnStop{} },
 	"load":       func(p *parser, w *words) action { return p.loadStep(w) },
+	"too-big":    func(p *parser, w *words) action { return p.tooBig(w) },
 	"owners":     func(*parser, *words) action { return owners{} },
 
 	"converse": func(_ *parser, w *words) action {
