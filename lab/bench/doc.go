@@ -8,5 +8,7 @@
 // Sync compares what it takes to keep connections across a hand-over: the processor time of a record, the time of a full
 // synchronisation, the gap of a power-off with a large table.
 //
-// docs/benchmarks/failover.md and sync.md say how to read the results.
+// Load compares what forwarding costs, by one gateway and by several that share the load.
+//
+// docs/benchmarks/failover.md, sync.md and load.md say how to read the results.
 package bench

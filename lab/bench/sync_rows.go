@@ -4,14 +4,14 @@ package bench
 
 import "slices"
 
-// syncMetric is a figure of the benchmark of state synchronisation.
-type syncMetric struct {
+// measureMetric is a figure of a benchmark of measures.
+type measureMetric struct {
 	name, unit string
 	more       bool // the more the better: the worst is the least
 }
 
 // syncMetrics are all figures, in the order of the rows.
-var syncMetrics = []syncMetric{
+var syncMetrics = []measureMetric{
 	{"cpu_us_per_record", "us", false},
 	{"cpu_active_us_per_record", "us", false},
 	{"cpu_backup_us_per_record", "us", false},
@@ -38,7 +38,7 @@ var syncMetrics = []syncMetric{
 	{"new_p99_us", "us", false},
 }
 
-// summarizeMeasures makes the rows of all measures, ordered as cases first appear, then systems, then syncMetrics.
+// summarizeMeasures makes the rows of all measures, ordered as cases first appear, then systems, then the benchmark's metrics.
 func summarizeMeasures(all []Measure, systems []System) []Row {
 	var cases []string
 	for _, m := range all {
@@ -49,7 +49,7 @@ func summarizeMeasures(all []Measure, systems []System) []Row {
 	var rows []Row
 	for _, c := range cases {
 		for _, s := range systems {
-			for _, metric := range syncMetrics {
+			for _, metric := range slices.Concat(syncMetrics, loadMetrics) {
 				var values []float64
 				for _, m := range all {
 					if v, ok := m.Values[metric.name]; ok && m.Case == c && m.System == s.Name {

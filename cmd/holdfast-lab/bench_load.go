@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/holdfast-project/holdfast/lab/bench"
+	"github.com/holdfast-project/holdfast/lab/registry"
+)
+
+func benchLoadCommand(o *options) *cobra.Command {
+	cfg := bench.LoadConfig{Rounds: 10}
+	var file string
+	var systems []string
+	cmd := &cobra.Command{
+		Use:   "load",
+		Short: "Packets a second and processor time a packet of forwarding, alone and shared",
+		Long: "Packets a second and processor time a packet of forwarding, by one gateway and by several that share the load.\n" +
+			"docs/benchmarks/load.md says how it is measured and how to read the result.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg.Log = cmd.ErrOrStderr()
+			var err error
+			if cfg.Systems, err = bench.PickLoad(bench.LoadSystems(binary(*o)), systems); err != nil {
+				return err
+			}
+			return benchLoad(cmd.Context(), *o, cfg, file, cmd)
+		},
+	}
+	f := cmd.Flags()
+	f.IntVar(&cfg.Rounds, "rounds", cfg.Rounds, "how often each system is measured")
+	f.StringVar(&file, "out", "", "write the result as JSON to this file")
+	f.StringSliceVar(&cfg.Cases, "case", nil, fmt.Sprintf("only these cases of %v", bench.LoadCaseNames()))
+	f.StringSliceVar(&systems, "system", nil, "only these systems")
+	f.DurationVar(&cfg.Window, "window", 3*time.Second, "how long each measurement takes")
+	f.IntVar(&cfg.Flows, "flows", 1024, "how many flows the packets are of")
+	return cmd
+}
+
+// benchLoad makes the benchmark and writes what came out, also of one that was interrupted.
+func benchLoad(ctx context.Context, o options, cfg bench.LoadConfig, file string, cmd *cobra.Command) error {
+	if err := requireRoot(); err != nil {
+		return err
+	}
+	entry, err := registry.Open(o.root, "benchmark load")
+	if err != nil {
+		return err
+	}
+	cfg.Dir = entry.Dir
+	result, err := bench.Load(ctx, cfg)
+	err = errors.Join(err, entry.Close())
+	if len(result.Measures) == 0 && err != nil {
+		return err
+	}
+	out := cmd.OutOrStdout()
+	err = errors.Join(err, result.WriteMetrics(out, styleOf(out)))
+	if file != "" {
+		err = errors.Join(err, writeResult(file, result))
+	}
+	if n := len(result.Failures); n > 0 && err == nil {
+		return fmt.Errorf("%d of the measurements could not be made: see above", n)
+	}
+	return err
+}

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/holdfast-project/holdfast/internal/control"
+	"github.com/holdfast-project/holdfast/lab/members"
+	"github.com/holdfast-project/holdfast/lab/topology"
+	"github.com/holdfast-project/holdfast/lab/xtcluster"
+)
+
+// LoadSystems are all that can be measured, those of the comparison first; binary is the path of holdfastd, "" looks for it.
+func LoadSystems(binary string) []LoadSystem {
+	cluster := func(attach, method string) func(*topology.Lab, string) (Gateway, error) {
+		return func(lab *topology.Lab, dir string) (Gateway, error) {
+			c, err := members.New(lab, members.Options{Binary: binary, Dir: dir, Attach: attach, Method: method})
+			return holdfast{c}, err
+		}
+	}
+	return []LoadSystem{
+		{Name: systemGenerator, Members: 1},
+		{Name: systemKernel, Members: 1, Router: topology.MemberName(0), New: bare(func(*topology.Lab) error { return nil })},
+		{Name: "holdfast-ha", Members: 2, New: cluster("tcx", "")},
+		{Name: "holdfast-multicast-2", Members: 2, New: cluster("tcx", methodMulticast)},
+		{Name: "holdfast-multicast-3", Members: 3, New: cluster("tcx", methodMulticast)},
+		{Name: "holdfast-unicast-2", Members: 2, New: cluster("tcx", methodUnicast)},
+		{Name: "holdfast-unicast-3", Members: 3, New: cluster("tcx", methodUnicast)},
+		{Name: "xt-cluster-2", Members: 2, New: bare(xtcluster.Setup)},
+		// What helps to understand the others.
+		{Name: "generator-multicast-2", Members: 2, Flooded: true},
+		{Name: "generator-multicast-3", Members: 3, Flooded: true},
+		{Name: "holdfast-ha-xdp", Members: 2, New: cluster("xdp", "")},
+		{Name: "holdfast-multicast-2-xdp", Members: 2, New: cluster("xdp", methodMulticast)},
+		{Name: "holdfast-unicast-2-xdp", Members: 2, New: cluster("xdp", methodUnicast)},
+	}
+}
+
+// PickLoad returns the systems of these names, all without names.
+func PickLoad(systems []LoadSystem, names []string) ([]LoadSystem, error) {
+	if len(names) == 0 {
+		return systems, nil
+	}
+	var out []LoadSystem
+	var all []string
+	for _, s := range systems {
+		all = append(all, s.Name)
+		if slices.Contains(names, s.Name) {
+			out = append(out, s)
+		}
+	}
+	for _, n := range names {
+		if !slices.Contains(all, n) {
+			return nil, fmt.Errorf("system %q: there are %v", n, all)
+		}
+	}
+	return out, nil
+}
+
+// Methods of load sharing, in the words of the configuration.
+const (
+	methodMulticast = "multicast"
+	methodUnicast   = "unicast"
+)
+
+// bareKernel is a gateway that is nothing but a configuration of the kernel, which goes with the topology.
+type bareKernel struct{}
+
+func bare(setup func(*topology.Lab) error) func(*topology.Lab, string) (Gateway, error) {
+	return func(lab *topology.Lab, _ string) (Gateway, error) { return bareKernel{}, setup(lab) }
+}
+
+func (bareKernel) Boot(context.Context) error  { return nil }
+func (bareKernel) Ready(context.Context) error { return nil }
+func (bareKernel) Close() error                { return nil }
+
+// holdfast is a cluster as a gateway.
+type holdfast struct{ *members.Cluster }
+
+// Close ends it. There is none when it could not be prepared.
+func (h holdfast) Close() error {
+	if h.Cluster == nil {
+		return nil
+	}
+	return h.Cluster.Close()
+}
+
+// askEvery is how often a cluster that is waited for is asked.
+const askEvery = 100 * time.Millisecond
+
+// Ready waits until the cluster is at rest: in mode ha one member serves and the others stand by, in load sharing every member
+// takes its share.
+func (h holdfast) Ready(ctx context.Context) error {
+	for {
+		reason := h.unready(ctx)
+		if reason == nil {
+			return nil
+		}
+		if err := wait(ctx, askEvery); err != nil {
+			return errors.Join(err, reason)
+		}
+	}
+}
+
+// unready says why the cluster is not ready; nil: it is.
+func (h holdfast) unready(ctx context.Context) error {
+	all, serving := h.Members(), h.Serving(ctx)
+	if len(serving) != 1 {
+		return fmt.Errorf("serving: %v", serving)
+	}
+	for _, m := range all {
+		found, err := listening(m.Machine().Node())
+		if found && err == nil {
+			err = errors.New("it asks for neighbours")
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", m.Name(), err)
+		}
+	}
+	if h.Options().Method != "" {
+		for _, m := range all {
+			load, err := m.Client().Load(ctx)
+			if err != nil {
+				return fmt.Errorf("%s: %w", m.Name(), err)
+			}
+			if err := unshared(load, len(all)); err != nil {
+				return fmt.Errorf("%s: %w", m.Name(), err)
+			}
+		}
+		return nil
+	}
+	standby := 0
+	states := h.States(ctx)
+	for _, m := range all {
+		for _, s := range states[m.Name()].Members {
+			if s.Local && s.State == "STANDBY" {
+				standby++
+			}
+		}
+	}
+	if standby != len(all)-1 {
+		return fmt.Errorf("%d of %d members stand by", standby, len(all)-1)
+	}
+	return nil
+}
+
+// listening tells whether a member looks at IPv4 packets, as it does for some seconds after it has asked whether a neighbour answers:
+// every packet waits for that.
+func listening(m *topology.Node) (found bool, err error) {
+	err = m.NS.Do(func() error {
+		text, err := os.ReadFile("/proc/thread-self/net/packet")
+		for line := range strings.Lines(string(text)) {
+			f := strings.Fields(line) // sk, references, type, protocol in hexadecimal digits
+			found = found || len(f) > 3 && f[3] == "0800"
+		}
+		return err
+	})
+	return found, err
+}
+
+// unshared says what keeps a table of slots from being in force, as one of count members sees it.
+func unshared(l control.Load, count int) error {
+	if !l.Table.Settled {
+		return fmt.Errorf("table %d.%d (%s) is not settled: %d slots moving, %d nobody's", l.Table.Term, l.Table.Number, l.Table.Phase, l.Table.Moving, l.Table.Nobody)
+	}
+	sharing := 0
+	for _, m := range l.Members {
+		if m.Slots > 0 && m.Open {
+			sharing++
+		}
+	}
+	if sharing != count {
+		return fmt.Errorf("%d of %d members share the load", sharing, count)
+	}
+	return nil
+}

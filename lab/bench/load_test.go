@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bench
+
+import (
+	"bytes"
+	"context"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/holdfast-project/holdfast/internal/control"
+	"github.com/holdfast-project/holdfast/internal/labtest"
+	"github.com/holdfast-project/holdfast/lab/topology"
+	"github.com/holdfast-project/holdfast/lab/xtcluster"
+)
+
+// TestLoad measures what needs no cluster software, shortly, and a gateway that forwards nothing, which must not pass for one that does.
+func TestLoad(t *testing.T) {
+	labtest.Require(t, "nft", xtcluster.Command)
+	want := []string{systemGenerator, systemKernel, "xt-cluster-2", "generator-multicast-2"}
+	systems, err := PickLoad(LoadSystems(""), want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	deaf := LoadSystem{Name: "deaf", Members: 1, Router: topology.MemberName(0), New: bare(func(lab *topology.Lab) error {
+		return lab.OfKind(topology.Member)[0].NS.Sysctl("ipv4/ip_forward", "0")
+	})}
+	var log bytes.Buffer
+	res, err := Load(context.Background(), LoadConfig{
+		Rounds: 1, Systems: append(systems, deaf), Cases: []string{caseForwardOne}, Window: 200 * time.Millisecond, Flows: 256, Dir: t.TempDir(), Log: &log,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]map[string]float64{}
+	for _, m := range res.Measures {
+		got[m.System] = m.Values
+	}
+	for _, name := range want {
+		v := got[name]
+		if v["pps"] < 1000 || v["cpu_ns_per_packet"] < 100 || v["lost_percent"] > 100*maxLost || v["processors_busy"] < 0.5 {
+			t.Errorf("%s: %v", name, v)
+		}
+		if product := v["cpu_ns_per_packet"] * v["packets_per_cpu_s"]; math.Abs(product-1e9) > 1 {
+			t.Errorf("%s: a packet's time and the packets of a second make %v ns", name, product)
+		}
+		if _, ok := v["net_cpu_ns_per_packet"]; ok == (name == systemGenerator) {
+			t.Errorf("%s: %v", name, v)
+		}
+	}
+	if len(res.Failures) != 1 || res.Failures[0].System != "deaf" || !strings.Contains(res.Failures[0].Error, "0 frames of 256 flows") {
+		t.Errorf("failures %+v", res.Failures)
+	}
+	if len(res.Rows) != 4*len(loadMetrics)-1 {
+		t.Errorf("%d rows", len(res.Rows))
+	}
+	if t.Failed() {
+		t.Log(log.String())
+	}
+}
+
+func TestBusyOf(t *testing.T) {
+	got, err := busyOf("cpu  100 20 300 4000 50 6 70 800 9 1\ncpu0 1 2 3\n")
+	if want := 4960 * time.Millisecond; err != nil || got != want {
+		t.Errorf("%v, %v, want %v", got, err, want)
+	}
+	for _, text := range []string{"", "cpu 1 2 3", "cpu0 100 20 300 4000 50 6 70 800 9 1", "cpu  100 20 x 4000 50 6 70 800 9 1"} {
+		if _, err := busyOf(text); err == nil {
+			t.Errorf("%q: accepted", text)
+		}
+	}
+}
+
+func TestReadingsOfWrongForwardingAreRefused(t *testing.T) {
+	at := time.Now()
+	for name, c := range map[string]struct {
+		sent, arrived uint64
+		refused       string
+	}{
+		"all":   {1_000_000, 1_000_000, ""},
+		"few":   {1_000_000, 990_000, ""},
+		"lost":  {1_000_000, 900_000, "900000 of 1000000 frames arrived"},
+		"twice": {1_000_000, 1_100_000, "forwarded twice"},
+	} {
+		m, err := reading{at: at.Add(time.Second), busy: time.Second, sent: c.sent, arrived: c.arrived}.since(reading{at: at})
+		if c.refused == "" && (err != nil || m.Values["pps"] != float64(c.arrived) || m.Values["processors_busy"] != 1) {
+			t.Errorf("%s: %v, %v", name, m.Values, err)
+		}
+		if c.refused != "" && (err == nil || !strings.Contains(err.Error(), c.refused)) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestLoadConfigIsRefused(t *testing.T) {
+	ok := LoadConfig{Rounds: 1, Systems: []LoadSystem{{}}}
+	if _, err := ok.check(); err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(*LoadConfig){
+		"rounds":  func(c *LoadConfig) { c.Rounds = 0 },
+		"systems": func(c *LoadConfig) { c.Systems = nil },
+		"window":  func(c *LoadConfig) { c.Window = -1 },
+		"flows":   func(c *LoadConfig) { c.Flows = maxFlows + 1 },
+		"case":    func(c *LoadConfig) { c.Cases = []string{"volcano"} },
+	} {
+		c := ok
+		change(&c)
+		if _, err := c.check(); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+	if _, err := PickLoad(LoadSystems(""), []string{"volcano"}); err == nil {
+		t.Error("a system that there is not is picked")
+	}
+}
+
+func TestUnshared(t *testing.T) {
+	both := []control.LoadMember{{Slots: 512, Open: true}, {Slots: 512, Open: true}}
+	for name, c := range map[string]struct {
+		load control.Load
+		ok   bool
+	}{
+		"shared":      {control.Load{Table: control.LoadTable{Settled: true}, Members: both}, true},
+		"not settled": {control.Load{Members: both}, false},
+		"one":         {control.Load{Table: control.LoadTable{Settled: true}, Members: both[:1]}, false},
+		"closed":      {control.Load{Table: control.LoadTable{Settled: true}, Members: []control.LoadMember{both[0], {Slots: 512}}}, false},
+	} {
+		if err := unshared(c.load, 2); (err == nil) != c.ok {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
