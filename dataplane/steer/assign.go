@@ -88,3 +88,36 @@ func targets(have [Members]int, weights [Members]uint16) (want [Members]int) {
 	}
 	return want
 }
+
+// Fill returns who takes each slot when only those that nobody takes are given away: to the members that are farthest below their
+// weights. Nothing else moves, however far it is from the weights. If no member has weight, they stay nobody's.
+func Fill(old *[Slots]uint8, weights [Members]uint16) [Slots]uint8 {
+	var have [Members]int
+	for _, o := range old {
+		if o < Members {
+			have[o]++
+		}
+	}
+	lack := targets(have, weights)
+	for i := range lack {
+		lack[i] -= have[i]
+	}
+	owners := *old
+	for i, o := range old {
+		if o < Members {
+			continue
+		}
+		owners[i] = Nobody
+		best := -1
+		for m := range lack {
+			if weights[m] != 0 && (best < 0 || lack[m] > lack[best]) {
+				best = m
+			}
+		}
+		if best >= 0 {
+			lack[best]--
+			owners[i] = uint8(best)
+		}
+	}
+	return owners
+}

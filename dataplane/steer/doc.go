@@ -14,8 +14,7 @@
 //	ESP, AH with kind ips+ports+spi    none, but the SPI counts as said below
 //	anything else, GRE included        0
 //
-// With kind `ips` ports and protocol are taken as 0. An ICMP or ICMPv6 error (types 3, 4, 5, 11, 12; ICMPv6 1 to 127 without
-// those that are unassigned: 1, 2, 3, 4) is steered as the packet inside it with its two ends exchanged (and echo request and reply
+// With kind `ips` ports and protocol are taken as 0. An ICMP error (types 3, 4, 5, 11, 12; ICMPv6 1 to 4) is steered as the packet inside it with its two ends exchanged (and echo request and reply
 // exchanged). One whose inside cannot be read, or is a later fragment, is steered as itself, without ports. A later fragment (offset
 // not 0) has no ports: it is steered as with kind `ips`, if nothing better is known of it. IPv6 extension headers (0, 43, 44, 51 when it
 // is not the SPI that is wanted, 60) are walked, eight at most; behind a ninth the packet has protocol 0 and no ports.

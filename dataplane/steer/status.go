@@ -8,6 +8,8 @@ import "cmp"
 type Status struct {
 	// Version is that of the table in force at the member: it is in its gate.
 	Version Version
+	// Leader is who made that table: two leaders that do not see each other may use the same term. Nobody if it was found in the gate.
+	Leader uint8
 	// Flushed reports that the member has told the others everything of what it gives away by that table (a prepare).
 	Flushed bool
 	// Open reports that its share is open, and Share is its term, 0 if it has none.

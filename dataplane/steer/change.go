@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package steer
+
+// exclude publishes a table without those who are to lose their shares, if there are any.
+func (a *Agreement) exclude(now int64) {
+	l := a.lead
+	var stays [Members]bool
+	any := false
+	for i := range a.cfg.Members {
+		stays[i] = l.table.Share[i] != 0
+		if f := &l.follow[i]; stays[i] && f.out != "" {
+			any, stays[i] = true, false
+		}
+	}
+	if !any && !l.renew {
+		return
+	}
+	if l.table.Number == maxNumber {
+		a.exhausted(l)
+		return
+	}
+	l.renew = false
+	planned := l.stage != stageIdle && l.stage != stageCommitAll
+	owners := l.table.Owners()
+	for i, e := range l.table.Entry {
+		owners[i] = e.Taker() // what has only been prepared is taken back
+	}
+	for i := range a.cfg.Members {
+		if f := &l.follow[i]; l.table.Share[i] != 0 && !stays[i] {
+			if planned {
+				planned = false
+				a.emit(Record{Kind: RecordAborted, Version: l.table.Version, Member: i, Reason: f.out})
+			}
+			a.strike(i, now, f.out)
+			f.out, f.fence = "", nil
+		}
+	}
+	a.publish(now, l.table.Number+1, &owners, stays, stageCommitAll)
+}
+
+// all reports whether a condition holds for all members of a set.
+func all(set [Members]bool, holds func(uint8) bool) bool {
+	for i, in := range set {
+		if in && !holds(uint8(i)) {
+			return false
+		}
+	}
+	return true
+}
+
+func (t *Table) sharers() (s [Members]bool) {
+	for i, term := range t.Share {
+		s[i] = term != 0
+	}
+	return s
+}
+
+// flushedBy reports whether a loser of the change under way has told everything.
+func (a *Agreement) flushedBy(i uint8) bool {
+	if i == a.cfg.Self {
+		return a.flushed
+	}
+	return a.peers[i].Status.Flushed
+}
+
+// advance takes a change to its next step when the present one has been confirmed.
+func (a *Agreement) advance(now int64) {
+	for l := a.lead; ; {
+		s := l.stage
+		switch s {
+		case stagePrepareGain:
+			if gain, _ := l.change(); all(gain, a.confirmed) {
+				l.enter(stagePrepareAll, now)
+			}
+		case stagePrepareAll:
+			a.prepared(now)
+		case stageCommitGain:
+			if gain, _ := l.change(); all(gain, a.confirmed) {
+				l.enter(stageCommitAll, now)
+			}
+		case stageCommitAll:
+			if all(l.table.sharers(), a.confirmed) {
+				l.enter(stageIdle, now)
+				a.emit(Record{Kind: RecordTable, Version: l.table.Version, Member: Nobody, Moved: l.moved})
+			}
+		}
+		a.applyOwn()
+		if l.stage == s {
+			return
+		}
+	}
+}
+
+// prepared goes on to the commit once the losers have flushed, or have had their time for it.
+func (a *Agreement) prepared(now int64) {
+	l := a.lead
+	gain, lose := l.change()
+	if !all(lose, a.confirmed) || !all(gain, a.confirmed) {
+		l.ready = 0
+		return
+	}
+	if l.ready == 0 {
+		l.ready = now
+	}
+	// Losers that have flushed pass all on until they have the commit: those who gain may have it first. Otherwise all get it at once.
+	next := stageCommitGain
+	if !all(lose, a.flushedBy) {
+		if !a.since(l.ready, now, a.cfg.Timing.Flush) {
+			return
+		}
+		next = stageCommitAll
+		for i := range a.cfg.Members {
+			if lose[i] && !a.flushedBy(i) {
+				a.emit(Record{Kind: RecordUnflushed, Version: l.table.Version, Member: i, Reason: "it had not told everything in time"})
+			}
+		}
+	}
+	t := *l.table
+	t.Phase = PhaseCommit
+	for i, e := range t.Entry {
+		t.Entry[i] = Taken(e.Next())
+	}
+	a.stage(now, &t, next)
+}
+
+// plan begins a planned change if there is reason for one.
+func (a *Agreement) plan(now int64) {
+	l := a.lead
+	if l.stage != stageIdle || a.frozen || !a.calm() {
+		return
+	}
+	old := l.table.Owners()
+	weights := a.shares(a.candidates(now))
+	owners, moved := Assign(&old, weights)
+	if moved == 0 {
+		a.release(now, &old, weights)
+		return
+	}
+	if l.table.Number >= lastPlanned {
+		a.exhausted(l)
+		return
+	}
+	t := *l.table
+	t.Number++
+	t.Phase = PhasePrepare
+	for i, o := range owners {
+		t.Entry[i] = Moves(old[i], o)
+	}
+	gain, _ := t.moving()
+	for i, g := range gain {
+		if g && t.Share[i] == 0 {
+			t.Share[i] = l.follow[i].share
+			a.emit(Record{Kind: RecordAdmitted, Version: t.Version, Member: uint8(i)})
+		}
+	}
+	l.moved, l.prep = moved, &t
+	a.stage(now, &t, stagePrepareGain)
+}
+
+func (a *Agreement) exhausted(l *lead) {
+	if !l.spent {
+		l.spent = true
+		a.emit(Record{Kind: RecordExhausted, Version: l.table.Version, Member: Nobody, Reason: "table numbers of this term run out: hand over to another member"})
+	}
+}
+
+// calm reports whether everybody with a share has confirmed, and nobody's is in question.
+func (a *Agreement) calm() bool {
+	for i := range a.cfg.Members {
+		f := &a.lead.follow[i]
+		if f.fence != nil || a.lead.table.Share[i] != 0 && (!a.confirmed(i) || f.foreign != 0 || i != a.cfg.Self && a.peers[i].Restarting) {
+			return false
+		}
+	}
+	return true
+}
+
+// candidates are those who are to have slots: sharers that stay, and who may join.
+func (a *Agreement) candidates(now int64) (set [Members]bool) {
+	l := a.lead
+	for i := range a.cfg.Members {
+		switch {
+		case i == a.cfg.Self:
+			set[i] = !a.own.Leaving
+		case l.table.Share[i] != 0:
+			set[i] = !a.peers[i].Leaving
+		default:
+			set[i] = !a.held(i, now) && a.confirmed(i) && l.follow[i].foreign == 0
+		}
+	}
+	return set
+}
+
+// shares returns the weights of a set of members, as load changes them. If none of them has any, the leader takes all.
+func (a *Agreement) shares(set [Members]bool) (w [Members]uint16) {
+	sum := 0
+	for i, weight := range a.Weights() {
+		if i >= int(a.cfg.Members) || !set[i] || weight == 0 {
+			continue
+		}
+		factor := uint32(a.factor[i])
+		if factor == 0 {
+			factor = 1000
+		}
+		w[i] = uint16(max(1, min(uint32(weight)*factor/10, 1<<16-1)))
+		sum += int(w[i])
+	}
+	if sum == 0 {
+		w[a.cfg.Self] = 1
+	}
+	return w
+}
+
+// release takes their shares from those who have no slots any more and are not to have any: they leave, or have no weight.
+func (a *Agreement) release(now int64, owners *[Slots]uint8, weights [Members]uint16) {
+	l := a.lead
+	stays := l.table.sharers()
+	takes, _ := l.table.Takes()
+	any := false
+	for i := range stays {
+		if stays[i] && uint8(i) != a.cfg.Self && takes[i] == 0 && weights[i] == 0 {
+			any, stays[i] = true, false
+		}
+	}
+	if any && l.table.Number < lastPlanned {
+		a.publish(now, l.table.Number+1, owners, stays, stageCommitAll)
+	}
+}
+
+// send spreads the newest table to those whose turn it is, until they confirm.
+func (a *Agreement) send(now int64) {
+	l := a.lead
+	for i := range a.cfg.Members {
+		p, f := &a.peers[i], &l.follow[i]
+		if i == a.cfg.Self || now < f.next || !a.reached(i) || a.confirmed(i) {
+			continue
+		}
+		// Who is silent may hear nevertheless, and take what is others' until it does.
+		lately := f.struck != 0 && now-f.struck < int64(a.cfg.Timing.Hold)
+		if !p.Heard && !lately {
+			continue
+		}
+		f.next = now + int64(a.cfg.Timing.Probe)
+		if !lately && (l.table.Share[i] == 0 || p.Restarting) {
+			f.next += 9 * int64(a.cfg.Timing.Probe)
+		}
+		a.emit(SendTable{To: i, Table: l.table})
+	}
+}

@@ -1,0 +1,642 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package steer
+
+import (
+	"container/heap"
+	"fmt"
+	"strings"
+	"time"
+)
+
+const ms = int64(time.Millisecond)
+
+// rng is SplitMix64.
+type rng struct{ s uint64 }
+
+func (r *rng) next() uint64 {
+	r.s += 0x9e3779b97f4a7c15
+	z := r.s
+	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+	z = (z ^ z>>27) * 0x94d049bb133111eb
+	return z ^ z>>31
+}
+
+func (r *rng) n(n int64) int64 {
+	if n <= 0 {
+		return 0
+	}
+	return int64(r.next()>>1) % n
+}
+
+func (r *rng) chance(percent int64) bool { return r.n(100) < percent }
+
+// due is something that happens at a time.
+type due struct {
+	at  int64
+	seq int
+	do  func()
+}
+
+type dues []due
+
+func (d dues) Len() int { return len(d) }
+func (d dues) Less(i, j int) bool {
+	return d[i].at < d[j].at || d[i].at == d[j].at && d[i].seq < d[j].seq
+}
+func (d dues) Swap(i, j int) { d[i], d[j] = d[j], d[i] }
+func (d *dues) Push(x any)   { *d = append(*d, x.(due)) }
+func (d *dues) Pop() any {
+	o := *d
+	x := o[len(o)-1]
+	*d = o[:len(o)-1]
+	return x
+}
+
+// simGate is a gate's words as far as sharing goes.
+type simGate struct {
+	incarnation uint64
+	fence       uint32
+	grantee     uint8
+	lease       uint32
+	leaseAt     int64
+	share       uint32
+	shareAt     int64
+	linger      int64
+	watched     int64
+	restarting  int64
+	table       *Table // Term, Number and Entry only
+	drained     bool
+}
+
+const (
+	simSoft   = 20 * ms
+	simHard   = 1000 * ms
+	simWatch  = 25 * ms
+	simLinger = 200 * ms
+)
+
+func (g *simGate) fresh(at, now int64) bool {
+	age := now - at
+	return age < simSoft || age < simHard && now-g.watched < simWatch
+}
+
+func (g *simGate) permits(term uint32, self uint8) bool {
+	return term != 0 && (term > g.fence || term == g.fence && g.grantee == self)
+}
+
+// simNode is a member: its gate, its pulse and its daemon.
+type simNode struct {
+	w       *world
+	id      uint8
+	gate    simGate
+	up      bool  // the machine runs
+	alive   bool  // the daemon does
+	epoch   int   // of the machine
+	life    int   // of the daemon
+	hung    int64 // until when the main loop stands still
+	paused  int64 // until when the whole machine does
+	inbox   []func()
+	drainAt int64
+	ran     int64 // when the main loop last ran
+	a       *Agreement
+	// what the pulse does
+	wantShare, wantLease uint32
+	// what the daemon knows
+	incarnation uint64
+	fit         bool
+	leaving     bool
+	broken      bool
+	stopLead    bool
+	peers       [Members]Peer
+	helloSeq    [Members]uint64
+	seq         uint64
+	helloAt     int64
+	wakeAt      int64
+	claim       uint32
+	granted     [Members]bool
+	asked       [Members]bool
+	claimAt     int64
+	leaderless  int64
+	own         Own
+	seen        *Table // what it published last
+}
+
+type world struct {
+	r       *rng
+	now     int64
+	seq     int
+	q       dues
+	n       uint8
+	mode    Mode
+	nodes   []*simNode
+	cut     [Members][Members]bool // from, to
+	loss    int64                  // percent
+	dup     int64
+	slow    int64 // longest delay
+	dead    int64 // silence
+	trace   []string
+	verbose bool
+	err     error
+	weight  [Members]uint16
+	frozen  bool
+
+	flushFail int64 // percent
+	flushSlow int64
+
+	// checks
+	pivot      *simNode
+	quiet      int64 // since when no fault was
+	sig        string
+	zero, twin [Slots]int64
+	worstZero  int64
+	worstTwin  int64
+	boundZero  int64
+	boundTwin  int64
+	tables     int
+	settled    bool
+}
+
+func newWorld(seed uint64, n uint8, mode Mode) *world {
+	w := &world{r: &rng{seed}, n: n, mode: mode, now: 1000 * 1000 * ms, slow: ms, dead: 35 * ms, boundZero: 1 << 60, boundTwin: 1 << 60}
+	for i := range n {
+		w.weight[i] = 100
+		nd := &simNode{w: w, id: i}
+		w.nodes = append(w.nodes, nd)
+	}
+	for _, nd := range w.nodes {
+		nd.boot()
+	}
+	w.after(ms, w.check)
+	return w
+}
+
+func (w *world) logf(format string, args ...any) {
+	if len(w.trace) > 4000 && !w.verbose {
+		w.trace = w.trace[1000:]
+	}
+	w.trace = append(w.trace, fmt.Sprintf("%9.3f ", float64(w.now-1000*1000*ms)/1e6)+fmt.Sprintf(format, args...))
+}
+
+func (w *world) fail(format string, args ...any) {
+	if w.err == nil {
+		w.err = fmt.Errorf("at %.3f ms: %s", float64(w.now-1000*1000*ms)/1e6, fmt.Sprintf(format, args...))
+		w.logf("FAILED: %v", w.err)
+	}
+}
+
+func (w *world) after(d int64, do func()) {
+	w.seq++
+	heap.Push(&w.q, due{w.now + d, w.seq, do})
+}
+
+func (w *world) run(d int64) {
+	end := w.now + d
+	for w.err == nil && len(w.q) > 0 && w.q[0].at <= end {
+		x := heap.Pop(&w.q).(due)
+		w.now = x.at
+		x.do()
+	}
+	w.now = end
+}
+
+// frame carries something from one member to another, if it gets there. It runs at the receiver's kernel.
+func (w *world) frame(from, to uint8, do func()) {
+	times := 1
+	if w.r.chance(w.dup) {
+		times = 2
+	}
+	for range times {
+		if w.cut[from][to] || w.r.chance(w.loss) {
+			continue
+		}
+		epoch := w.nodes[to].epoch
+		w.after(20_000+w.r.n(w.slow), func() {
+			if nd := w.nodes[to]; nd.up && nd.epoch == epoch && !w.cut[from][to] {
+				if nd.paused > w.now {
+					w.after(nd.paused-w.now, func() {
+						if nd.up && nd.epoch == epoch {
+							do()
+						}
+					})
+					return
+				}
+				do()
+			}
+		})
+	}
+}
+
+func (nd *simNode) boot() {
+	w := nd.w
+	nd.up, nd.epoch = true, nd.epoch+1
+	nd.gate = simGate{incarnation: w.r.next(), grantee: Nobody, table: &Table{}}
+	nd.hung, nd.paused = 0, 0
+	w.logf("%d boots", nd.id)
+	nd.start(false)
+	nd.pulse(nd.epoch)
+}
+
+// start is that of the daemon.
+func (nd *simNode) start(restarted bool) {
+	w := nd.w
+	nd.alive, nd.life = true, nd.life+1
+	nd.incarnation = w.r.next()
+	nd.seen = nil
+	nd.a = New(Config{Self: nd.id, Members: w.n, Mode: w.mode, Weight: w.weight, Timing: DefaultTiming(10 * time.Millisecond)})
+	nd.peers, nd.helloSeq = [Members]Peer{}, [Members]uint64{}
+	nd.inbox, nd.claim, nd.leaderless, nd.wakeAt, nd.own = nil, 0, w.now, 0, Own{Fence: 1}
+	nd.ran, nd.drainAt = w.now, 0
+	nd.fit, nd.leaving, nd.broken, nd.stopLead = true, false, false, false
+	nd.wantShare, nd.wantLease = 0, 0
+	g := &nd.gate
+	if restarted {
+		ad := Adopted{Term: g.table.Term, Number: g.table.Number, Entry: g.table.Entry}
+		if g.share != 0 && g.share >= g.fence && g.fresh(g.shareAt, w.now) {
+			ad.Share = g.share
+		}
+		if g.permits(g.lease, nd.id) && g.fresh(g.leaseAt, w.now) {
+			nd.wantLease = g.lease
+		}
+		g.restarting = 0
+		nd.step(ad)
+	}
+	if w.frozen {
+		nd.step(Freeze{On: true})
+	}
+	nd.main(nd.life)
+}
+
+func (nd *simNode) crash() {
+	nd.w.logf("%d loses power", nd.id)
+	nd.up, nd.alive = false, false
+	nd.epoch++
+	nd.life++
+}
+
+// restart takes the daemon away for a while. The gate stays.
+func (nd *simNode) restart(d int64) {
+	w := nd.w
+	w.logf("%d restarts its daemon", nd.id)
+	nd.alive = false
+	nd.life++
+	nd.gate.restarting = w.now + 3000*ms
+	epoch := nd.epoch
+	w.after(d, func() {
+		if nd.epoch == epoch && nd.up && !nd.alive {
+			nd.start(true)
+		}
+	})
+}
+
+// pulse renews and probes. It lives with the daemon.
+func (nd *simNode) pulse(epoch int) {
+	w, g := nd.w, &nd.gate
+	if !nd.up || nd.epoch != epoch {
+		return
+	}
+	w.after(10*ms, func() { nd.pulse(epoch) })
+	if nd.paused > w.now || !nd.alive {
+		return
+	}
+	if w.now-nd.ran < 500*ms {
+		if nd.wantShare != 0 && nd.wantShare >= g.fence {
+			g.share, g.shareAt = nd.wantShare, w.now
+		}
+		if nd.wantLease != 0 && g.permits(nd.wantLease, nd.id) {
+			g.lease, g.leaseAt = nd.wantLease, w.now
+		}
+	}
+	for i := range w.n {
+		if i != nd.id {
+			nd.probe(i)
+		}
+	}
+}
+
+func (nd *simNode) leads() uint32 {
+	g := &nd.gate
+	if nd.up && g.permits(g.lease, nd.id) && g.fresh(g.leaseAt, nd.w.now) {
+		return g.lease
+	}
+	return 0
+}
+
+func (nd *simNode) open() bool {
+	g := &nd.gate
+	return nd.up && g.share != 0 && g.share >= g.fence && g.fresh(g.shareAt, nd.w.now)
+}
+
+func (nd *simNode) forwards() bool { return nd.open() || nd.up && nd.w.now < nd.gate.linger }
+
+// grant raises the fence, as YIELD does.
+func (nd *simNode) grant(term uint32, to uint8, close bool) bool {
+	g := &nd.gate
+	if g.fence == term && g.grantee == to {
+		return true
+	}
+	if term <= g.fence {
+		return false
+	}
+	if nd.open() && !close {
+		g.linger = nd.w.now + simLinger
+	}
+	if close {
+		g.linger, g.share = 0, 0
+	}
+	g.fence, g.grantee = term, to
+	return true
+}
+
+func (nd *simNode) probe(to uint8) {
+	w := nd.w
+	term := nd.leads()
+	src := nd.id
+	life := nd.life
+	w.frame(src, to, func() {
+		t := w.nodes[to]
+		g := &t.gate
+		g.watched = w.now
+		if term != 0 {
+			if mine := g.lease; !g.permits(mine, to) {
+				if term > g.fence {
+					g.fence, g.grantee = term, src
+				}
+			} else if term > mine || term == mine && src < to {
+				if term > g.fence && term > mine {
+					g.fence, g.grantee = term, src
+				} else {
+					g.fence, g.grantee = max(term, mine, g.fence)+1, Nobody
+				}
+			}
+		}
+		rep := Peer{Heard: true, Leads: t.leads(), Restarting: w.now < g.restarting, Open: t.forwards(), Share: g.share, ShareAge: w.now - g.shareAt,
+			Fence: g.fence, Grantee: g.grantee}
+		if g.share == 0 {
+			rep.ShareAge = 0
+		}
+		w.frame(to, src, func() {
+			if nd.life != life {
+				return
+			}
+			at := w.now
+			nd.tell(func() {
+				p := &nd.peers[to]
+				if at < p.RepliedAt {
+					return
+				}
+				p.ID, p.Leads, p.Restarting, p.Open, p.Share, p.ShareAge, p.Fence, p.Grantee, p.RepliedAt =
+					to, rep.Leads, rep.Restarting, rep.Open, rep.Share, rep.ShareAge, rep.Fence, rep.Grantee, at
+				nd.stepPeer(to)
+			})
+		})
+	})
+}
+
+// tell puts something into the main loop's inbox.
+func (nd *simNode) tell(do func()) { nd.inbox = append(nd.inbox, do) }
+
+// main is the loop, which looks at its inbox every so often.
+func (nd *simNode) main(life int) {
+	w := nd.w
+	if nd.life != life || !nd.up || !nd.alive {
+		return
+	}
+	stuck := max(nd.hung, nd.paused)
+	if stuck > w.now {
+		w.after(stuck-w.now, func() { nd.main(life) })
+		return
+	}
+	w.after(ms/4+w.r.n(ms/2), func() { nd.main(life) })
+	nd.ran = w.now
+	in := nd.inbox
+	nd.inbox = nil
+	nd.stepOwn()
+	for _, do := range in {
+		do()
+	}
+	for i := range w.n {
+		p := &nd.peers[i]
+		if i != nd.id && p.RepliedAt != 0 && p.Heard && w.now-p.RepliedAt > w.dead {
+			nd.stepPeer(i)
+		}
+	}
+	if nd.wakeAt != 0 && w.now >= nd.wakeAt {
+		nd.step(Tick{})
+	}
+	if w.now-nd.helloAt >= 100*ms {
+		nd.hello()
+	}
+	nd.elect()
+}
+
+func (nd *simNode) stepOwn() {
+	g := &nd.gate
+	own := Own{Leads: nd.leads(), Fit: nd.fit, Leaving: nd.leaving, Broken: nd.broken, Fence: g.fence, Grantee: g.grantee, Open: nd.open(), Share: g.share}
+	if own != nd.own || nd.a.lead == nil && own.Leads != 0 {
+		if own.Leads != nd.own.Leads {
+			nd.w.logf("%d leads with term %d (fence %d/%d)", nd.id, own.Leads, own.Fence, own.Grantee)
+		}
+		nd.own = own
+		nd.step(own)
+	}
+}
+
+func (nd *simNode) stepPeer(i uint8) {
+	p := &nd.peers[i]
+	p.ID = i
+	p.Heard = p.RepliedAt != 0 && nd.w.now-p.RepliedAt <= nd.w.dead
+	if !p.Heard {
+		p.Leads = 0
+	}
+	nd.step(*p)
+}
+
+func (nd *simNode) step(e Event) {
+	w := nd.w
+	for _, x := range nd.a.Step(w.now, e) {
+		switch x := x.(type) {
+		case DropShare:
+			w.logf("%d drops its share", nd.id)
+			nd.wantShare, nd.gate.share = 0, 0
+		case Apply:
+			w.logf("%d applies %v of %d, shares %v", nd.id, x.Table.Version, x.Table.Leader, x.Table.Share[:w.n])
+			w.applied(nd, x.Table)
+			nd.gate.table = x.Table
+		case Drain:
+			nd.gate.drained = x.On
+		case Share:
+			nd.wantShare = x.Term
+			if x.Term >= nd.gate.fence {
+				nd.gate.share, nd.gate.shareAt = x.Term, w.now
+			}
+		case Flush:
+			life, ok := nd.life, !w.r.chance(w.flushFail)
+			w.after(ms/2+w.r.n(w.flushSlow), func() {
+				if nd.life == life {
+					nd.tell(func() { nd.step(FlushDone{Version: x.Version, Complete: ok}) })
+				}
+			})
+		case SendTable:
+			from := nd.id
+			w.frame(from, x.To, func() {
+				to := w.nodes[x.To]
+				to.tell(func() {
+					if !x.Table.Valid() {
+						w.fail("%d made an invalid table", from)
+					}
+					to.stepOwn()
+					to.step(TableReceived{From: from, Table: x.Table})
+				})
+			})
+		case YieldShare:
+			w.logf("%d asks %d for its share with %d", nd.id, x.To, x.Term)
+			from, life := nd.id, nd.life
+			w.frame(from, x.To, func() {
+				ok := w.nodes[x.To].grant(x.Term, from, true)
+				fence := w.nodes[x.To].gate.fence
+				w.frame(x.To, from, func() {
+					if nd.life == life {
+						nd.tell(func() { nd.step(YieldResult{To: x.To, Term: x.Term, Granted: ok, Fence: fence}) })
+					}
+				})
+			})
+		case Tell:
+			nd.hello()
+		case Record:
+			w.logf("%d: %s", nd.id, describe(x))
+		case WakeAt:
+			nd.wakeAt = x.At
+		}
+	}
+}
+
+func describe(r Record) string {
+	names := [...]string{"?", "table", "aborted", "excluded", "admitted", "dropped", "unflushed", "exhausted"}
+	return fmt.Sprintf("%s %v member %d moved %d %s", names[r.Kind], r.Version, r.Member, r.Moved, r.Reason)
+}
+
+func (nd *simNode) hello() {
+	w := nd.w
+	nd.helloAt = w.now
+	nd.seq++
+	seq, status, fit, leaving, inc, src, life := nd.seq, nd.a.Status(), nd.fit && !nd.broken, nd.leaving, nd.incarnation, nd.id, nd.life
+	for i := range w.n {
+		if i == src {
+			continue
+		}
+		w.frame(src, i, func() {
+			to := w.nodes[i]
+			at := w.now
+			to.tell(func() {
+				p := &to.peers[src]
+				if p.Incarnation == inc && seq <= to.helloSeq[src] || life < w.nodes[src].life {
+					return
+				}
+				to.helloSeq[src] = seq
+				p.Incarnation, p.Status, p.Fit, p.Leaving, p.HelloAt = inc, status, fit, leaving, at
+				to.stepPeer(src)
+			})
+		})
+	}
+}
+
+// elect is a poor member's state machine: who hears nobody lead claims, if all gates that answer grant.
+func (nd *simNode) elect() {
+	w, g := nd.w, &nd.gate
+	if nd.leads() != 0 {
+		nd.leaderless = w.now
+		if stop := (!nd.fit || nd.broken || nd.leaving && !nd.a.Carries()) && nd.relief(); stop != nd.stopLead {
+			nd.stopLead = stop
+			w.logf("%d hands over: %v", nd.id, stop)
+		}
+		return
+	}
+	nd.stopLead = false
+	if nd.wantLease != 0 && !g.permits(nd.wantLease, nd.id) {
+		nd.wantLease = 0
+	}
+	for i := range w.n {
+		// That a leader wants to be relieved its HELLO says.
+		if p := &nd.peers[i]; i != nd.id && p.Heard && p.Leads != 0 && !(w.nodes[i].stopLead && !w.cut[i][nd.id]) {
+			nd.leaderless, nd.claim = w.now, 0
+			return
+		}
+	}
+	wait := int64(10+30*int64(nd.id)) * ms
+	if !nd.fit || nd.leaving || nd.broken {
+		wait += 500 * ms
+	}
+	if nd.claim == 0 {
+		if w.now-nd.leaderless < wait {
+			return
+		}
+		nd.claimTerm()
+		return
+	}
+	done := true
+	for i := range w.n {
+		if nd.asked[i] && !nd.granted[i] && nd.peers[i].Heard {
+			done = false
+		}
+	}
+	if done {
+		if nd.grant(nd.claim, nd.id, false) {
+			nd.wantLease, g.lease, g.leaseAt = nd.claim, nd.claim, w.now
+		}
+		nd.claim = 0
+		return
+	}
+	if w.now-nd.claimAt > 15*ms {
+		nd.claim = 0
+		nd.leaderless = w.now - wait + w.r.n(30*ms)
+	}
+}
+
+func (nd *simNode) relief() bool {
+	for i := range nd.w.n {
+		if p := &nd.peers[i]; i != nd.id && p.Heard && p.Fit && !p.Leaving {
+			return true
+		}
+	}
+	return false
+}
+
+func (nd *simNode) claimTerm() {
+	w := nd.w
+	term := max(nd.gate.fence, nd.gate.share)
+	for i := range w.n {
+		term = max(term, nd.peers[i].Fence, nd.peers[i].Leads, nd.peers[i].Share)
+	}
+	term++
+	nd.claim, nd.claimAt = term, w.now
+	nd.asked, nd.granted = [Members]bool{}, [Members]bool{}
+	for i := range w.n {
+		if i == nd.id || !nd.peers[i].Heard {
+			continue
+		}
+		nd.asked[i] = true
+		life, src := nd.life, nd.id
+		w.frame(src, i, func() {
+			ok := w.nodes[i].grant(term, src, false)
+			w.frame(i, src, func() {
+				if nd.life == life {
+					nd.tell(func() {
+						if nd.claim == term && ok {
+							nd.granted[i] = true
+						}
+					})
+				}
+			})
+		})
+	}
+}
+
+// traced returns the end of the trace.
+func (w *world) traced() string {
+	t := w.trace
+	if len(t) > 400 {
+		t = t[len(t)-400:]
+	}
+	return strings.Join(t, "\n")
+}
