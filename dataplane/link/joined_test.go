@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/holdfast-project/holdfast/dataplane/link/linktest"
 )
 
 // shared is a cluster interface whose virtual addresses resolve to a multicast MAC.
@@ -54,6 +56,26 @@ func TestJoinedGroups(t *testing.T) {
 	if after := dump(member); strings.Contains(after, "239.0.7.0") || strings.Contains(after, "01:00:5e:00:07:00") {
 		t.Errorf("something of the group is left:\n%s", after)
 	}
+}
+
+// TestSnoopingSwitch: a switch that snoops learns the member's port by IGMP.
+func TestSnoopingSwitch(t *testing.T) {
+	t.Parallel()
+	member, lan := linktest.New(t), linktest.New(t)
+	linktest.Veth(member, "e0", lan, "p0")
+	lan.Bridge("br0", "p0")
+	member.Addr("e0", "10.0.0.1/24")
+	learned := func() bool {
+		return strings.Contains(lan.Run("bridge", "mdb", "show", "dev", "br0"), "port p0 grp 239.0.7.0")
+	}
+	h := apply(t, member, filepath.Join(t.TempDir(), "host.json"), shared())
+	for i := 0; !learned(); i++ { // the kernel reports at once, and again within a second
+		if i == 300 {
+			t.Fatal("the switch does not know of the group")
+		}
+		lan.Run("sleep", "0.01")
+	}
+	restore(t, member, h)
 }
 
 // TestJoinedByUser: a group that somebody else has the kernel join stays.
