@@ -16,7 +16,10 @@ import (
 // in between leaves something that can be adopted again.
 func (g *Gate) adopt(spec *ebpf.CollectionSpec) error {
 	pinned, missing, err := g.pinnedMaps(spec)
-	current := false
+	current, steers := false, false
+	if err == nil {
+		steers, err = g.keptMaps(spec, pinned)
+	}
 	if err == nil && !missing {
 		current, err = g.adoptPrograms(pinned, spec)
 	}
@@ -33,6 +36,12 @@ func (g *Gate) adopt(spec *ebpf.CollectionSpec) error {
 	}
 	if err := g.takeWords(); err != nil {
 		return err
+	}
+	if !steers {
+		// Whatever the words say of load sharing, the table that they mean is gone: an older build has been here.
+		g.words.u32(offSteer).Store(0)
+		g.words.RevokeShare()
+		g.words.u64(offTable).Store(0)
 	}
 	if current {
 		return g.updateLinks() // a crash may have come before an update
@@ -73,6 +82,60 @@ func (g *Gate) pinnedMaps(spec *ebpf.CollectionSpec) (pinned map[string]*ebpf.Ma
 		}
 	}
 	return pinned, missing, nil
+}
+
+// keptMaps adds the maps of load sharing that the pinned programs keep, and reports whether all are there. Without them, or with
+// another layout, the new programs get empty ones.
+func (g *Gate) keptMaps(spec *ebpf.CollectionSpec, pinned map[string]*ebpf.Map) (all bool, err error) {
+	for name := range g.programSlots() {
+		p, err := ebpf.LoadPinnedProgram(filepath.Join(g.options.PinDir, pinProgram+name), nil)
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return false, err
+		}
+		err = g.keptMapsOf(p, spec, pinned)
+		if err := errors.Join(err, p.Close()); err != nil {
+			return false, fmt.Errorf("find the maps of program %s: %w", name, err)
+		}
+	}
+	for name := range g.keptSlots() {
+		if pinned[name] == nil {
+			for name := range g.keptSlots() {
+				if m := pinned[name]; m != nil {
+					m.Close()
+					delete(pinned, name)
+				}
+			}
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+func (g *Gate) keptMapsOf(p *ebpf.Program, spec *ebpf.CollectionSpec, pinned map[string]*ebpf.Map) error {
+	info, err := p.Info()
+	if err != nil {
+		return err
+	}
+	ids, _ := info.MapIDs()
+	for _, id := range ids {
+		m, err := ebpf.NewMapFromID(id)
+		if err != nil {
+			return err
+		}
+		about, err := m.Info()
+		if err != nil {
+			return errors.Join(err, m.Close())
+		}
+		if _, kept := g.keptSlots()[about.Name]; !kept || pinned[about.Name] != nil || spec.Maps[about.Name].Compatible(m) != nil {
+			m.Close()
+			continue
+		}
+		pinned[about.Name] = m
+	}
+	return nil
 }
 
 // keepPinnedPrograms puts the pinned programs in the place of those just loaded if all of them have the same tags.

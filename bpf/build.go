@@ -82,33 +82,15 @@ func (g *Gate) adoptPrograms(pinned map[string]*ebpf.Map, spec *ebpf.CollectionS
 		}
 	}
 	for name, slot := range g.keptSlots() {
-		if *slot, err = kept(spec.Maps[name], programs); err != nil {
+		m, ok := pinned[name]
+		if !ok {
+			return false, fmt.Errorf("the pinned programs are this build's, but keep no map %s; stop this member, which removes the gate, and start it again", name)
+		}
+		if *slot, err = m.Clone(); err != nil {
 			return false, err
 		}
 	}
 	return true, nil
-}
-
-// kept opens the map of a specification that pinned programs keep, or makes one that they do not.
-func kept(spec *ebpf.MapSpec, programs map[string]*ebpf.Program) (*ebpf.Map, error) {
-	for _, p := range programs {
-		info, err := p.Info()
-		if err != nil {
-			return nil, err
-		}
-		ids, _ := info.MapIDs()
-		for _, id := range ids {
-			m, err := ebpf.NewMapFromID(id)
-			if err != nil {
-				return nil, err
-			}
-			if about, err := m.Info(); err == nil && about.Name == spec.Name && spec.Compatible(m) == nil {
-				return m, nil
-			}
-			m.Close()
-		}
-	}
-	return ebpf.NewMap(spec)
 }
 
 // noteBuild writes down which programs are pinned.

@@ -35,4 +35,14 @@
 //	sources   per slot and member: newest sequences, token bucket
 //	streams   the same of state synchronisation; not pinned
 //	counters  per CPU, indexed by Counter
+//
+// Those of load sharing are not pinned: an older build would not know how to remove them. The programs keep them, and a restarted
+// daemon finds them there.
+//
+//	slots          two banks of a slot table, one of them in force (words: table)
+//	neighbours     per interface slot: the members' MACs
+//	published      prefixes that destination NAT leads to, and proxied addresses
+//	fragments      where the later fragments of a datagram go (LRU)
+//	slot_counts    per CPU and slot: packets taken and passed on
+//	member_counts  per CPU and member: packets passed on to it and from it
 package bpf

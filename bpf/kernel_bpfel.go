@@ -232,23 +232,25 @@ type kernelWords struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	kernelMapCounters         = "counters"
-	kernelMapFragments        = "fragments"
-	kernelMapIfaces           = "ifaces"
-	kernelMapKeys             = "keys"
-	kernelMapMemberCounts     = "member_counts"
-	kernelMapNeighbours       = "neighbours"
-	kernelMapPublished        = "published"
-	kernelMapSlotCounts       = "slot_counts"
-	kernelMapSlots            = "slots"
-	kernelMapSources          = "sources"
-	kernelMapStreams          = "streams"
-	kernelMapVips             = "vips"
-	kernelMapWords            = "words"
-	kernelProgHoldfastClock   = "holdfast_clock"
-	kernelProgHoldfastEgress  = "holdfast_egress"
-	kernelProgHoldfastIngress = "holdfast_ingress"
-	kernelProgHoldfastXdp     = "holdfast_xdp"
+	kernelMapCounters          = "counters"
+	kernelMapFragments         = "fragments"
+	kernelMapIfaces            = "ifaces"
+	kernelMapKeys              = "keys"
+	kernelMapMemberCounts      = "member_counts"
+	kernelMapNeighbours        = "neighbours"
+	kernelMapPublished         = "published"
+	kernelMapSlotCounts        = "slot_counts"
+	kernelMapSlots             = "slots"
+	kernelMapSources           = "sources"
+	kernelMapStreams           = "streams"
+	kernelMapVips              = "vips"
+	kernelMapWords             = "words"
+	kernelProgHoldfastClock    = "holdfast_clock"
+	kernelProgHoldfastEgress   = "holdfast_egress"
+	kernelProgHoldfastIngress  = "holdfast_ingress"
+	kernelProgHoldfastPlaceSkb = "holdfast_place_skb"
+	kernelProgHoldfastPlaceXdp = "holdfast_place_xdp"
+	kernelProgHoldfastXdp      = "holdfast_xdp"
 )
 
 // loadKernel returns the embedded CollectionSpec for kernel.
@@ -293,10 +295,12 @@ type kernelSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type kernelProgramSpecs struct {
-	HoldfastClock   *ebpf.ProgramSpec `ebpf:"holdfast_clock"`
-	HoldfastEgress  *ebpf.ProgramSpec `ebpf:"holdfast_egress"`
-	HoldfastIngress *ebpf.ProgramSpec `ebpf:"holdfast_ingress"`
-	HoldfastXdp     *ebpf.ProgramSpec `ebpf:"holdfast_xdp"`
+	HoldfastClock    *ebpf.ProgramSpec `ebpf:"holdfast_clock"`
+	HoldfastEgress   *ebpf.ProgramSpec `ebpf:"holdfast_egress"`
+	HoldfastIngress  *ebpf.ProgramSpec `ebpf:"holdfast_ingress"`
+	HoldfastPlaceSkb *ebpf.ProgramSpec `ebpf:"holdfast_place_skb"`
+	HoldfastPlaceXdp *ebpf.ProgramSpec `ebpf:"holdfast_place_xdp"`
+	HoldfastXdp      *ebpf.ProgramSpec `ebpf:"holdfast_xdp"`
 }
 
 // kernelMapSpecs contains maps before they are loaded into the kernel.
@@ -387,10 +391,12 @@ type kernelVariables struct {
 //
 // It can be passed to loadKernelObjects or ebpf.CollectionSpec.LoadAndAssign.
 type kernelPrograms struct {
-	HoldfastClock   *ebpf.Program `ebpf:"holdfast_clock"`
-	HoldfastEgress  *ebpf.Program `ebpf:"holdfast_egress"`
-	HoldfastIngress *ebpf.Program `ebpf:"holdfast_ingress"`
-	HoldfastXdp     *ebpf.Program `ebpf:"holdfast_xdp"`
+	HoldfastClock    *ebpf.Program `ebpf:"holdfast_clock"`
+	HoldfastEgress   *ebpf.Program `ebpf:"holdfast_egress"`
+	HoldfastIngress  *ebpf.Program `ebpf:"holdfast_ingress"`
+	HoldfastPlaceSkb *ebpf.Program `ebpf:"holdfast_place_skb"`
+	HoldfastPlaceXdp *ebpf.Program `ebpf:"holdfast_place_xdp"`
+	HoldfastXdp      *ebpf.Program `ebpf:"holdfast_xdp"`
 }
 
 func (p *kernelPrograms) Close() error {
@@ -398,6 +404,8 @@ func (p *kernelPrograms) Close() error {
 		p.HoldfastClock,
 		p.HoldfastEgress,
 		p.HoldfastIngress,
+		p.HoldfastPlaceSkb,
+		p.HoldfastPlaceXdp,
 		p.HoldfastXdp,
 	)
 }

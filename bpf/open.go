@@ -38,7 +38,9 @@ func open(o Options, spec *ebpf.CollectionSpec) (*Gate, error) {
 	}
 	g := &Gate{options: o, adopted: exists(filepath.Join(o.PinDir, pinWords))}
 	spec = spec.Copy()
-	delete(spec.Programs, kernelProgHoldfastClock)
+	for _, name := range []string{kernelProgHoldfastClock, kernelProgHoldfastPlaceXdp, kernelProgHoldfastPlaceSkb} {
+		delete(spec.Programs, name)
+	}
 	start := g.load
 	if g.adopted {
 		start = g.adopt

@@ -62,3 +62,28 @@ int holdfast_clock(__u64 *now)
 	*now = bpf_ktime_get_boot_ns();
 	return 0;
 }
+
+/* Tell tests where a packet belongs: bit 31 is set if it is not steered, otherwise it is what place() returns. */
+#define UNPLACED 0x80000000
+
+SEC("xdp.frags")
+int holdfast_place_xdp(struct xdp_md *ctx)
+{
+	struct frame f = { .ctx = ctx, .xdp = true };
+	struct packet p = {};
+
+	if (!frame_parse(&f) || packet_read(ctx, true, f.net, f.proto == bpf_htons(ETH_P_IP) ? 4 : 6, &p) != READ_OK)
+		return UNPLACED;
+	return place(&p, ctx->ingress_ifindex);
+}
+
+SEC("tc")
+int holdfast_place_skb(struct __sk_buff *skb)
+{
+	struct frame f = { .ctx = skb };
+	struct packet p = {};
+
+	if (!frame_parse(&f) || packet_read(skb, false, f.net, f.proto == bpf_htons(ETH_P_IP) ? 4 : 6, &p) != READ_OK)
+		return UNPLACED;
+	return place(&p, skb->ifindex);
+}

@@ -8,12 +8,87 @@
 #include "arp.h"
 #include "ccp.h"
 #include "ip6.h"
+#include "steer.h"
 
-/* A packet to a VIP is for whoever serves it, whatever MAC it came by. */
+/* Functions of their own, so that what they keep on the stack is not there while other frames are looked at. */
+static __noinline int ccp_xdp(struct xdp_md *ctx, const struct iface *ifc, struct words *w, __u64 now)
+{
+	struct frame f = { .ctx = ctx, .xdp = true };
+
+	return frame_parse(&f) ? gate_ccp(&f, ifc, w, now) : GATE_DROP;
+}
+
+static __noinline int ccp_skb(struct __sk_buff *ctx, const struct iface *ifc, struct words *w, __u64 now)
+{
+	struct frame f = { .ctx = ctx };
+
+	return frame_parse(&f) ? gate_ccp(&f, ifc, w, now) : GATE_DROP;
+}
+
+static __noinline int arp_xdp(struct xdp_md *ctx, const struct iface *ifc, struct words *w, __u32 ifindex, __u64 now)
+{
+	struct frame f = { .ctx = ctx, .xdp = true };
+
+	if (!frame_parse(&f))
+		return -1;
+	f.quiet = is_quiet(w, ifc->slot, now);
+	return gate_arp(&f, ifc, w, ifindex, now);
+}
+
+static __noinline int arp_skb(struct __sk_buff *ctx, const struct iface *ifc, struct words *w, __u32 ifindex, __u64 now)
+{
+	struct frame f = { .ctx = ctx };
+
+	if (!frame_parse(&f))
+		return -1;
+	f.quiet = is_quiet(w, ifc->slot, now);
+	return gate_arp(&f, ifc, w, ifindex, now);
+}
+
+/* ICMPv6 on an interface that may be quiet; -1 if it is none of neighbour discovery's business. */
+static __always_inline int gate_icmp6(struct frame *f, const struct iface *ifc, struct words *w, __u32 ifindex, __u64 now)
+{
+	struct ipv6hdr *ip;
+	__u32 off;
+
+	if (!frame_parse(f))
+		return -1;
+	f->quiet = is_quiet(w, ifc->slot, now);
+	ip = frame_at(f, f->net, sizeof(*ip));
+	if (!ip)
+		return -1;
+	off = icmp6_offset(f, ip->nexthdr);
+	return off ? gate_nd(f, ifc, w, ifindex, now, off) : -1;
+}
+
+static __noinline int icmp6_xdp(struct xdp_md *ctx, const struct iface *ifc, struct words *w, __u32 ifindex, __u64 now)
+{
+	struct frame f = { .ctx = ctx, .xdp = true };
+
+	return gate_icmp6(&f, ifc, w, ifindex, now);
+}
+
+static __noinline int icmp6_skb(struct __sk_buff *ctx, const struct iface *ifc, struct words *w, __u32 ifindex, __u64 now)
+{
+	struct frame f = { .ctx = ctx };
+
+	return gate_icmp6(&f, ifc, w, ifindex, now);
+}
+
+/*
+ * A packet to a VIP is for whoever serves it, whatever MAC it came by. In load sharing those for the gateway's VIPs have been steered
+ * before, but for what was sent to this member's own MAC: then it is meant.
+ */
 static __always_inline int gate_local(struct frame *f, const struct iface *ifc, struct words *w, const struct vip *vip,
 				      __u64 now)
 {
-	if (!vip || vip->flags & VIP_PROXY || may(f, vip->group, now, BIT_ANSWER))
+	__u32 bits = BIT_ANSWER;
+
+	if (!vip || vip->flags & VIP_PROXY)
+		return -1;
+	if (steer_mode(w) && !vip->group && mac_equal(f->dst, mac_own(ifc)))
+		bits = BIT_FORWARD;
+	if (may(f, vip->group, now, bits))
 		return -1;
 	return closed_rx(w, f, ifc, vip->group, CLOSED_VIP);
 }
@@ -33,16 +108,14 @@ static __always_inline int gate_ip6(struct frame *f, const struct iface *ifc, st
 {
 	struct ipv6hdr *ip = frame_at(f, f->net, sizeof(*ip));
 	const struct vip *vip = 0;
-	__u32 off;
 	int v;
 
 	if (!ip)
 		return -1;
 	if (!serves)
 		vip = vip6((const __u8 *)&ip->daddr, ifindex);
-	off = icmp6_offset(f, ip->nexthdr);
-	if (off) {
-		v = gate_nd(f, ifc, w, ifindex, now, off);
+	if (ip->nexthdr == IPPROTO_ICMPV6 || is_extension(ip->nexthdr)) {
+		v = f->xdp ? icmp6_xdp(f->ctx, ifc, w, ifindex, now) : icmp6_skb(f->ctx, ifc, w, ifindex, now);
 		if (v >= 0)
 			return v;
 	}
@@ -62,8 +135,16 @@ static __always_inline int gate_ingress(struct frame *f, __u32 ifindex)
 		return GATE_PASS;
 	now = bpf_ktime_get_boot_ns();
 	if (f->proto == ifc->ethertype)
-		return gate_ccp(f, ifc, w, now);
+		return f->xdp ? ccp_xdp(f->ctx, ifc, w, now) : ccp_skb(f->ctx, ifc, w, now);
 	f->quiet = is_quiet(w, ifc->slot, now);
+	if (steer_mode(w) && !f->quiet && (f->proto == bpf_htons(ETH_P_IP) || f->proto == bpf_htons(ETH_P_IPV6))) {
+		v = gate_steer(f, ifc, w, ifindex, now);
+		if (v >= 0) {
+			if (v == GATE_ADMIT)
+				count(VMAC_ADMITTED);
+			return v;
+		}
+	}
 	/* A member that serves everything lets everything in: no need to look addresses up. */
 	serves = !f->quiet && all_answer(now);
 	if (f->proto == bpf_htons(ETH_P_IP))
@@ -71,13 +152,16 @@ static __always_inline int gate_ingress(struct frame *f, __u32 ifindex)
 	else if (f->proto == bpf_htons(ETH_P_IPV6))
 		v = gate_ip6(f, ifc, w, ifindex, now, serves);
 	else if (f->proto == bpf_htons(ETH_P_ARP))
-		v = gate_arp(f, ifc, w, ifindex, now);
+		v = f->xdp ? arp_xdp(f->ctx, ifc, w, ifindex, now) : arp_skb(f->ctx, ifc, w, ifindex, now);
 	if (v >= 0)
 		return v;
 	group = vmac_group(ifc, f->dst);
 	if (group < 0)
 		return GATE_PASS;
 	if (!(serves && READ_ONCE(w->groups) >> group & 1) && !may(f, group, now, BIT_FORWARD))
+		return closed_rx(w, f, ifc, group, CLOSED_VMAC);
+	/* Not every member that forwards is the one that is meant. */
+	if (!group && steer_mode(w) == STEER_UNICAST && !is_decider(w, STEER_UNICAST, now))
 		return closed_rx(w, f, ifc, group, CLOSED_VMAC);
 	count(VMAC_ADMITTED);
 	return GATE_ADMIT;
@@ -95,6 +179,15 @@ static __always_inline int egress_transit(struct frame *f, struct words *w, __u3
 	if (in && in->flags & IFACE_GATED && !(in->flags & IFACE_VMAC) && !f->quiet)
 		__sync_fetch_and_add(&w->group[0].closed_rx, 1);
 	return closed_tx(w, f, 0, EGRESS_TRANSIT);
+}
+
+/* Was it passed on to a member? A pivot does that without a share, too. */
+static __always_inline bool egress_given(const struct frame *f, const struct iface *ifc)
+{
+	__u32 slot = ifc->slot;
+	const struct neighbours *n = bpf_map_lookup_elem(&neighbours, &slot);
+
+	return n && mac_equal(f->src, mac_own(ifc)) && member_of(n, f->dst) >= 0;
 }
 
 static __always_inline int egress_arp(struct frame *f, struct words *w, __u64 now)
@@ -169,8 +262,14 @@ static __always_inline int egress_closed(struct frame *f, struct words *w, const
 			}
 		}
 	}
-	if (came_in && !may(f, 0, now, BIT_FORWARD))
+	if (came_in && !may(f, 0, now, BIT_FORWARD)) {
+		if (steer_mode(w) && came_in == ifindex && egress_given(f, ifc))
+			return GATE_PASS;
 		return egress_transit(f, w, came_in);
+	}
+	/* In load sharing everybody who carries a share speaks for the gateway. */
+	if (vip && !vip->group && steer_mode(w))
+		bits = BIT_FORWARD;
 	if (vip && !(vip->flags & VIP_PROXY) && !may(f, vip->group, now, bits))
 		return closed_tx(w, f, vip->group, EGRESS_VIP);
 	return GATE_PASS;
@@ -195,8 +294,13 @@ static __always_inline int gate_egress(struct frame *f, __u32 ifindex, __u32 cam
 	now = bpf_ktime_get_boot_ns();
 	if (now < READ_ONCE(w->quiet_last))
 		f->quiet = quiet_at(w, ifindex, now) || (came_in && quiet_at(w, came_in, now));
-	if (!f->quiet && all_answer(now))
-		return GATE_PASS;
+	if (!f->quiet) {
+		/* Most of what a member carries without answering for the cluster: nothing of it can be wrong. */
+		if (steer_mode(w) && came_in && READ_ONCE(w->groups) == 1 && is_sharing(w, now))
+			return GATE_PASS;
+		if (all_answer(now))
+			return GATE_PASS;
+	}
 	ifc = bpf_map_lookup_elem(&ifaces, &ifindex);
 	if (!ifc || !frame_parse(f) || f->proto == ifc->ethertype)
 		return GATE_PASS;

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What the kernel's own connection table knows of a packet. It can be asked about TCP and UDP only (Linux 5.18 and later). */
+#ifndef HOLDFAST_KNOWN_H
+#define HOLDFAST_KNOWN_H
+
+#include "packet.h"
+
+#define KNOWN_BLIND 0 /* cannot be asked */
+#define KNOWN_NOT 1
+#define KNOWN_SAME 2 /* its slot is the packet's */
+#define KNOWN_NATED 3 /* the packet was replaced by the first of its connection */
+
+#define IPS_NAT_MASK 0x30 /* linux/netfilter/nf_conntrack_common.h */
+#define ENOENT 2
+
+/* The parts of the kernel's structures that are read, wherever they lie in the running one. */
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+union nf_inet_addr {
+	__be32 all[4];
+};
+
+union nf_conntrack_man_proto {
+	__be16 all;
+};
+
+struct nf_conntrack_man {
+	union nf_inet_addr u3;
+	union nf_conntrack_man_proto u;
+};
+
+struct nf_conntrack_tuple {
+	struct nf_conntrack_man src;
+	struct {
+		union nf_inet_addr u3;
+		union {
+			__be16 all;
+		} u;
+	} dst;
+};
+
+struct nf_conntrack_tuple_hash {
+	struct nf_conntrack_tuple tuple;
+};
+
+struct nf_conn {
+	struct nf_conntrack_tuple_hash tuplehash[2];
+	unsigned long status;
+};
+
+#pragma clang attribute pop
+
+struct bpf_ct_opts___gate {
+	__s32 netns_id, error;
+	__u8 l4proto, dir, reserved[2];
+};
+
+extern struct nf_conn *bpf_xdp_ct_lookup(struct xdp_md *ctx, struct bpf_sock_tuple *tuple, __u32 tuple_size,
+					 struct bpf_ct_opts___gate *opts, __u32 opts_size) __ksym __weak;
+extern struct nf_conn *bpf_skb_ct_lookup(struct __sk_buff *ctx, struct bpf_sock_tuple *tuple, __u32 tuple_size,
+					 struct bpf_ct_opts___gate *opts, __u32 opts_size) __ksym __weak;
+extern void bpf_ct_release(struct nf_conn *ct) __ksym __weak;
+
+static __always_inline __u32 known(void *ctx, bool xdp, struct packet *p)
+{
+	struct bpf_ct_opts___gate opts = { .netns_id = BPF_F_CURRENT_NETNS };
+	struct bpf_sock_tuple tuple = {};
+	struct nf_conn *ct;
+	__u32 size, result = KNOWN_SAME;
+
+	if (!p || (p->proto != IPPROTO_TCP && p->proto != IPPROTO_UDP) || !bpf_ct_release ||
+	    !(xdp ? (void *)bpf_xdp_ct_lookup : (void *)bpf_skb_ct_lookup))
+		return KNOWN_BLIND;
+	if (p->family == 6) {
+		__builtin_memcpy(tuple.ipv6.saddr, p->src, 16);
+		__builtin_memcpy(tuple.ipv6.daddr, p->dst, 16);
+		tuple.ipv6.sport = bpf_htons(p->sport);
+		tuple.ipv6.dport = bpf_htons(p->dport);
+		size = sizeof(tuple.ipv6);
+	} else {
+		tuple.ipv4.saddr = p->src[0];
+		tuple.ipv4.daddr = p->dst[0];
+		tuple.ipv4.sport = bpf_htons(p->sport);
+		tuple.ipv4.dport = bpf_htons(p->dport);
+		size = sizeof(tuple.ipv4);
+	}
+	opts.l4proto = p->proto;
+	ct = xdp ? bpf_xdp_ct_lookup(ctx, &tuple, size, &opts, sizeof(opts)) : bpf_skb_ct_lookup(ctx, &tuple, size, &opts, sizeof(opts));
+	if (!ct)
+		return opts.error == -ENOENT ? KNOWN_NOT : KNOWN_BLIND;
+	if (opts.dir && ct->status & IPS_NAT_MASK) {
+		const struct nf_conntrack_tuple *first = &ct->tuplehash[0].tuple;
+
+#pragma unroll
+		for (int i = 0; i < 4; i++) {
+			p->src[i] = first->src.u3.all[i];
+			p->dst[i] = first->dst.u3.all[i];
+		}
+		p->sport = bpf_ntohs(first->src.u.all);
+		p->dport = bpf_ntohs(first->dst.u.all);
+		p->flags = 0;
+		result = KNOWN_NATED;
+	}
+	bpf_ct_release(ct);
+	return result;
+}
+
+__noinline __u32 known_xdp(struct xdp_md *ctx, struct packet *p)
+{
+	return known(ctx, true, p);
+}
+
+__noinline __u32 known_skb(struct __sk_buff *ctx, struct packet *p)
+{
+	return known(ctx, false, p);
+}
+
+#endif

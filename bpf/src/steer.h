@@ -1,0 +1,459 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Load sharing: which member takes a packet. dataplane/steer says what is decided, and decides the same in Go.
+ *
+ * In multicast every member sees a packet, and the taker of its slot decides; in unicast the pivot does, which answers for the cluster. What
+ * the decider gives to another member it sends to that member's own MAC, from its own: such a frame is never passed on again.
+ */
+#ifndef HOLDFAST_STEER_H
+#define HOLDFAST_STEER_H
+
+#include "known.h"
+#include "place.h"
+
+/* What decide() returns, with a member in the second byte. */
+#define STEER_GO_ON 0 /* none of steering's business */
+#define STEER_DROP 1
+#define STEER_TAKE 2
+#define STEER_GIVE 3 /* to the member */
+#define STEER_FLOOD 4
+
+/* How decide() is asked: the family, and for a frame that a member may have passed on, which one. */
+#define HOW_FAMILY 0xf
+#define HOW_PASSED 0x10
+#define HOW_MEMBER(how) ((how) >> 8 & (MEMBERS - 1))
+
+#define FRAGMENT_NS 10000000000ULL /* how long it is remembered where a datagram went; its identifier comes again */
+
+static __always_inline const struct bank *the_bank(const struct words *w)
+{
+	__u32 bank = READ_ONCE(w->table) & 1;
+
+	return bpf_map_lookup_elem(&slots, &bank);
+}
+
+/* Who takes a slot, and who if it is about to move. */
+static __always_inline __u32 taker_of(__u8 entry)
+{
+	return entry & ENTRY_NOBODY ? NOBODY : ENTRY_TAKER(entry);
+}
+
+static __always_inline __u32 next_of(__u8 entry)
+{
+	return !(entry & ENTRY_NOBODY) && entry & ENTRY_MOVING ? ENTRY_NEXT(entry) : taker_of(entry);
+}
+
+static __always_inline __u32 packet_len(void *ctx, bool xdp)
+{
+	return xdp ? (__u32)bpf_xdp_get_buff_len(ctx) : ((struct __sk_buff *)ctx)->len;
+}
+
+static __always_inline __u32 dropped(enum counter reason)
+{
+	count(reason);
+	return STEER_DROP;
+}
+
+static __always_inline void fragment_key(struct fragment_key *key, const struct packet *p)
+{
+	__builtin_memcpy(key->src, p->src, 16);
+	__builtin_memcpy(key->dst, p->dst, 16);
+	key->id = p->id;
+	key->family = p->family;
+	key->proto = p->part_proto;
+}
+
+/* Remembers where the other fragments of a datagram shall go. */
+__noinline __u32 fragment_note(const struct packet *p, __u32 to, __u32 guessed, __u64 now)
+{
+	struct fragment_key key = {};
+	struct fragment note = { .at = now, .to = to, .guessed = guessed };
+
+	if (!p || p->flags & PACKET_ERROR)
+		return 0;
+	fragment_key(&key, p);
+	return !bpf_map_update_elem(&fragments, &key, &note, BPF_ANY);
+}
+
+#define NOTE_NONE 0x200
+#define NOTE_GUESSED 0x100
+
+/* Where the datagram of a fragment goes; NOBODY that it is dropped here. */
+__noinline __u32 fragment_noted(const struct packet *p, __u64 now)
+{
+	struct fragment_key key = {};
+	const struct fragment *note;
+
+	if (!p)
+		return NOTE_NONE;
+	fragment_key(&key, p);
+	note = bpf_map_lookup_elem(&fragments, &key);
+	if (!note || now - note->at >= FRAGMENT_NS)
+		return NOTE_NONE;
+	return note->to | (note->guessed ? NOTE_GUESSED : 0);
+}
+
+/* What this member takes, and what it gives to another. */
+static __always_inline __u32 given(const struct words *w, __u32 to, __u32 slot, __u32 len)
+{
+	struct slot_count *s = bpf_map_lookup_elem(&slot_counts, &slot);
+	struct member_count *m;
+
+	if (to == w->self) {
+		if (s) {
+			s->taken++;
+			s->taken_bytes += len;
+		}
+		return STEER_TAKE;
+	}
+	if (s) {
+		s->passed++;
+		s->passed_bytes += len;
+	}
+	m = bpf_map_lookup_elem(&member_counts, &to);
+	if (m) {
+		m->to++;
+		m->to_bytes += len;
+	}
+	return STEER_GIVE | to << 8;
+}
+
+/* Is it an answer to what the cluster sent, or would have to have sent? A stack that knows nothing of it would refuse it aloud. */
+static __always_inline bool is_answer(const struct words *w, const struct bank *b, const struct packet *p, __u32 where)
+{
+	__u32 part = PLACE_PART(where);
+
+	if (part < MEMBERS && b->takers >> part & 1)
+		return true;
+	return p->proto == IPPROTO_TCP && where & PLACE_VIP && p->tcp & (TCP_ACK | TCP_RST) && !(p->tcp & TCP_SYN);
+}
+
+/* A later fragment goes where its first went. */
+static __always_inline __u32 decide_later(void *ctx, bool xdp, const struct packet *p, __u32 ifindex, __u64 now)
+{
+	const struct words *w = the_words();
+	__u32 noted = fragment_noted(p, now), to = noted & 0xff, where;
+	const struct bank *b;
+
+	if (!w || !p)
+		return STEER_GO_ON;
+	b = the_bank(w);
+	if (!b)
+		return STEER_GO_ON;
+	if (noted & NOTE_NONE) {
+		if (steer_mode(w) == STEER_MULTICAST) {
+			count(FRAGMENT_KEPT);
+			return STEER_TAKE; /* if its first is another's, it waits in vain here */
+		}
+		if (!xdp) {
+			count(FRAGMENT_FLOODED);
+			return STEER_FLOOD;
+		}
+	}
+	where = place(p, ifindex);
+	if (where & PLACE_OTHER)
+		return STEER_GO_ON;
+	if (noted & NOTE_NONE) {
+		to = taker_of(b->entry[where & PLACE_SLOT]);
+		if (to == NOBODY)
+			return dropped(STEER_NOBODY);
+		count(FRAGMENT_GUESSED);
+		fragment_note(p, to, true, now);
+	} else {
+		/* Whoever does not decide has noted that he drops it. */
+		if (to == NOBODY)
+			return dropped(STEER_FOREIGN);
+		count(FRAGMENT_FOLLOWED);
+	}
+	if (to == w->self && !is_sharing(w, now))
+		return dropped(CLOSED_VMAC);
+	return given(w, to, where & PLACE_SLOT, packet_len(ctx, xdp));
+}
+
+__noinline __u32 later_xdp(struct xdp_md *ctx, const struct packet *p, __u32 ifindex, __u64 now)
+{
+	return decide_later(ctx, true, p, ifindex, now);
+}
+
+__noinline __u32 later_skb(struct __sk_buff *ctx, const struct packet *p, __u32 ifindex, __u64 now)
+{
+	return decide_later(ctx, false, p, ifindex, now);
+}
+
+/* Is the destination an address of this host alone? Members also speak to each other, and through each other to others. */
+static __always_inline bool is_own(void *ctx, bool xdp, const struct packet *p, __u32 ifindex)
+{
+	struct bpf_fib_lookup fib = { .ifindex = ifindex, .l4_protocol = p->proto };
+
+	if (p->family == 4) {
+		fib.family = 2; /* AF_INET */
+		fib.ipv4_src = p->src[0];
+		fib.ipv4_dst = p->dst[0];
+	} else {
+		fib.family = 10; /* AF_INET6 */
+		__builtin_memcpy(fib.ipv6_src, p->src, 16);
+		__builtin_memcpy(fib.ipv6_dst, p->dst, 16);
+	}
+	return bpf_fib_lookup(ctx, &fib, sizeof(fib), 0) == BPF_FIB_LKUP_RET_NOT_FWDED;
+}
+
+__noinline int is_own_xdp(struct xdp_md *ctx, const struct packet *p, __u32 ifindex)
+{
+	return p && is_own(ctx, true, p, ifindex);
+}
+
+__noinline int is_own_skb(struct __sk_buff *ctx, const struct packet *p, __u32 ifindex)
+{
+	return p && is_own(ctx, false, p, ifindex);
+}
+
+/* A frame from a member to this one's own MAC: what it has passed on is taken, unless this member takes it by itself. */
+static __always_inline __u32 decide_passed(void *ctx, bool xdp, struct packet *p, __u32 how, __u32 ifindex, __u64 now)
+{
+	const struct words *w = the_words();
+	__u32 from = HOW_MEMBER(how), where;
+	struct member_count *m;
+	const struct bank *b;
+
+	if (!w || !p)
+		return STEER_GO_ON;
+	b = the_bank(w);
+	if (!b)
+		return STEER_GO_ON;
+	if (!(p->flags & PACKET_LATER)) {
+		where = place(p, ifindex);
+		if (where & PLACE_OTHER)
+			return STEER_GO_ON;
+		if (steer_mode(w) == STEER_MULTICAST) {
+			__u32 part = PLACE_PART(where), decider = taker_of(b->entry[where & PLACE_SLOT]);
+
+			if (part < MEMBERS && b->takers >> part & 1)
+				decider = part;
+			if (b->phase && decider == w->self &&
+			    (where & PLACE_VIP || p->flags & PACKET_ERROR ||
+			     !(xdp ? is_own_xdp(ctx, p, ifindex) : is_own_skb(ctx, p, ifindex))))
+				return dropped(STEER_DUPLICATE);
+			if (p->flags & PACKET_FIRST)
+				fragment_note(p, w->self, false, now);
+		}
+		if (is_answer(w, b, p, where) && (xdp ? known_xdp(ctx, p) : known_skb(ctx, p)) == KNOWN_NOT)
+			return dropped(STEER_UNKNOWN);
+	}
+	m = bpf_map_lookup_elem(&member_counts, &from);
+	if (m) {
+		m->from++;
+		m->from_bytes += packet_len(ctx, xdp);
+	}
+	count(STEER_PASSED_IN);
+	return STEER_TAKE;
+}
+
+__noinline __u32 passed_xdp(struct xdp_md *ctx, struct packet *p, __u32 how, __u32 ifindex, __u64 now)
+{
+	return decide_passed(ctx, true, p, how, ifindex, now);
+}
+
+__noinline __u32 passed_skb(struct __sk_buff *ctx, struct packet *p, __u32 how, __u32 ifindex, __u64 now)
+{
+	return decide_passed(ctx, false, p, how, ifindex, now);
+}
+
+/* Where a frame goes that came by the VMAC of the gateway, or from a member. */
+static __always_inline __u32 decide(void *ctx, bool xdp, __u32 off, __u32 how, __u32 ifindex, __u64 now)
+{
+	const struct words *w = the_words();
+	const struct bank *b;
+	struct packet p = {};
+	__u32 where, slot, to, part, decider, know, noted = NOTE_NONE;
+	bool multicast, first, answer;
+	enum counter reason;
+	__be32 ends[8];
+	__u8 entry;
+
+	if (!w)
+		return STEER_GO_ON;
+	b = the_bank(w);
+	if (!b || packet_read(ctx, xdp, off, how & HOW_FAMILY, &p) != READ_OK)
+		return STEER_GO_ON;
+	if (how & HOW_PASSED)
+		return xdp ? passed_xdp(ctx, &p, how, ifindex, now) : passed_skb(ctx, &p, how, ifindex, now);
+	if (!b->phase)
+		return dropped(STEER_NOBODY);
+	if (p.flags & PACKET_LATER)
+		return xdp ? later_xdp(ctx, &p, ifindex, now) : later_skb(ctx, &p, ifindex, now);
+
+	where = place(&p, ifindex);
+	if (where & PLACE_OTHER)
+		return STEER_GO_ON;
+	slot = where & PLACE_SLOT;
+	entry = b->entry[slot];
+	part = PLACE_PART(where);
+	if (part >= MEMBERS || !(b->takers >> part & 1))
+		part = NOBODY;
+	decider = part != NOBODY ? part : taker_of(entry);
+	multicast = steer_mode(w) == STEER_MULTICAST;
+	first = p.flags & PACKET_FIRST && !(p.flags & PACKET_ERROR);
+	if (multicast && decider != w->self) {
+		if (first)
+			fragment_note(&p, NOBODY, false, now);
+		return dropped(decider == NOBODY ? STEER_NOBODY : STEER_FOREIGN);
+	}
+	if (first) {
+		noted = fragment_noted(&p, now);
+		if (!(noted & NOTE_NONE) && !(noted & NOTE_GUESSED))
+			noted = NOTE_NONE; /* of an earlier datagram */
+	}
+	answer = is_answer(w, b, &p, where);
+
+	/* Notes are made of the packet as it came: what the kernel knows may take its place. */
+	__builtin_memcpy(ends, p.src, sizeof(ends));
+	know = xdp ? known_xdp(ctx, &p) : known_skb(ctx, &p);
+	if (know >= KNOWN_SAME) {
+		entry = b->entry[(know == KNOWN_NATED ? place(&p, ifindex) : slot) & PLACE_SLOT];
+		to = taker_of(entry);
+		if (to == w->self && READ_ONCE(w->steer) & STEER_DRAINED)
+			to = next_of(entry);
+	} else if (part != NOBODY) {
+		to = part;
+	} else {
+		to = know == KNOWN_NOT ? next_of(entry) : taker_of(entry);
+	}
+	if (!(noted & NOTE_NONE))
+		to = noted & 0xff;
+	reason = to == w->self ? STEER_TAKEN : multicast ? STEER_CORRECTED : STEER_PASSED;
+	if (to == NOBODY) {
+		reason = STEER_NOBODY;
+	} else if (know == KNOWN_NOT && READ_ONCE(w->steer) & STEER_BLOCK_NEW) {
+		reason = STEER_BLOCKED;
+		to = NOBODY;
+	} else if (know == KNOWN_NOT && answer && to == w->self) {
+		/* Another member may know more than this one, and asks for itself. */
+		reason = STEER_UNKNOWN;
+		to = NOBODY;
+	} else if (to == w->self && !is_sharing(w, now)) {
+		reason = CLOSED_VMAC; /* a pivot without a share */
+		to = NOBODY;
+	}
+	if (first && noted & NOTE_NONE) {
+		__builtin_memcpy(p.src, ends, sizeof(ends));
+		fragment_note(&p, to, false, now);
+	}
+	count(reason);
+	if (to == NOBODY)
+		return STEER_DROP;
+	return given(w, to, slot, packet_len(ctx, xdp));
+}
+
+__noinline __u32 decide_xdp(struct xdp_md *ctx, __u32 off, __u32 how, __u32 ifindex, __u64 now)
+{
+	return decide(ctx, true, off, how, ifindex, now);
+}
+
+__noinline __u32 decide_skb(struct __sk_buff *ctx, __u32 off, __u32 how, __u32 ifindex, __u64 now)
+{
+	return decide(ctx, false, off, how, ifindex, now);
+}
+
+/* The member whose MAC this is at an interface slot, or -1. */
+static __always_inline int member_of(const struct neighbours *n, struct mac mac)
+{
+#pragma unroll
+	for (int i = 0; i < MEMBERS; i++) {
+		if (n->mac[i].head == mac.head && n->mac[i].tail == mac.tail)
+			return mac.head || mac.tail ? i : -1;
+	}
+	return -1;
+}
+
+/* Sends the frame on to a member. */
+static __always_inline int steer_give(struct frame *f, const struct iface *ifc, const struct neighbours *n, __u32 member)
+{
+	struct mac to;
+
+	member &= MEMBERS - 1;
+	barrier_var(member);
+	to = (struct mac){ .head = n->mac[member & (MEMBERS - 1)].head, .tail = n->mac[member & (MEMBERS - 1)].tail };
+	if (!to.head && !to.tail) {
+		count(STEER_NO_MAC);
+		return GATE_DROP;
+	}
+	if (!frame_turn(f, to, mac_own(ifc))) {
+		count(ANSWER_FAILED);
+		return GATE_DROP;
+	}
+	return GATE_ANSWER;
+}
+
+/* Gives a copy to every other member that takes anything. The frame is as it was afterwards. */
+__noinline int steer_flood(struct __sk_buff *skb, __u32 ifindex)
+{
+	const struct iface *ifc = bpf_map_lookup_elem(&ifaces, &ifindex);
+	struct frame f = { .ctx = skb };
+	const struct words *w = the_words();
+	const struct neighbours *n;
+	const struct bank *b;
+	__u32 slot;
+
+	if (!ifc || !w || !frame_parse(&f))
+		return 0;
+	b = the_bank(w);
+	slot = ifc->slot;
+	n = bpf_map_lookup_elem(&neighbours, &slot);
+	if (!b || !n)
+		return 0;
+	for (int i = 0; i < MEMBERS; i++) {
+		if (i != w->self && b->takers >> i & 1 && steer_give(&f, ifc, n, i) == GATE_ANSWER)
+			bpf_clone_redirect(skb, ifindex, 0);
+	}
+	frame_turn(&f, f.dst, f.src);
+	return b->takers >> w->self & 1;
+}
+
+/* Does this member decide about what all send to the gateway? */
+static __always_inline bool is_decider(const struct words *w, __u32 mode, __u64 now)
+{
+	if (mode == STEER_MULTICAST)
+		return is_sharing(w, now);
+	/* A pivot that handed over in order still gets what is on its way. */
+	return is_open(w, &w->group[0], now) || now < READ_ONCE(w->group[0].linger);
+}
+
+/* Decides about an IP packet in load sharing; -1 if that is none of steering's business. */
+static __always_inline int gate_steer(struct frame *f, const struct iface *ifc, const struct words *w, __u32 ifindex,
+				      __u64 now)
+{
+	__u32 how = f->proto == bpf_htons(ETH_P_IP) ? 4 : 6, slot = ifc->slot, r;
+	bool vmac = !vmac_group(ifc, f->dst);
+	const struct neighbours *n = bpf_map_lookup_elem(&neighbours, &slot);
+
+	if (!n)
+		return -1;
+	if (!vmac) {
+		int from;
+
+		if (!mac_equal(f->dst, mac_own(ifc)))
+			return -1;
+		from = member_of(n, f->src);
+		if (from < 0 || !is_sharing(w, now))
+			return -1;
+		how |= HOW_PASSED | from << 8;
+	} else if (!is_decider(w, steer_mode(w), now)) {
+		return -1;
+	}
+	r = f->xdp ? decide_xdp(f->ctx, f->net, how, ifindex, now) : decide_skb(f->ctx, f->net, how, ifindex, now);
+	switch (r & 0xff) {
+	case STEER_DROP:
+		return GATE_DROP;
+	case STEER_GIVE:
+		return steer_give(f, ifc, n, r >> 8);
+	case STEER_FLOOD:
+		if (f->xdp || !steer_flood(f->ctx, ifindex) || !is_sharing(w, now))
+			return GATE_DROP;
+		return GATE_ADMIT;
+	case STEER_TAKE:
+		return vmac ? GATE_ADMIT : GATE_PASS;
+	}
+	return -1;
+}
+
+#endif
