@@ -84,6 +84,9 @@ func (p *Plane) Reconfigure(c Config) error {
 	if !slices.Equal(c.Local, p.cfg.Local) {
 		p.tellAll(boottime())
 	}
+	if !slices.Equal(c.Services, p.cfg.Services) && p.jobs.untell == nil {
+		p.jobs.untell = p.judge
+	}
 	same := slices.Equal(c.Local, p.cfg.Local) && slices.Equal(c.Own, p.cfg.Own) && slices.Equal(c.Virtual, p.cfg.Virtual) && slices.Equal(c.Networks, p.cfg.Networks) &&
 		slices.Equal(c.Services, p.cfg.Services) && slices.Equal(c.Zones, p.cfg.Zones)
 	p.cfg = c

@@ -35,8 +35,10 @@ type jobs struct {
 	sweep    bool
 	again    bool // sweep once more, when the former owner has said all
 	lengthen bool
-	swept    int64  // how long in ns the last sweep took
-	unswept  string // why entries have the wrong time-outs
+	untell   *record.Judge // the rules before services were changed
+	swept    int64         // how long in ns the last sweep took
+	unswept  string        // why entries have the wrong time-outs
+	untold   string        // why others may have copies of what is synchronised no more
 
 	old      keySet // entries from before the start
 	oldKnown bool
@@ -135,6 +137,10 @@ func (p *Plane) nextJob() (job func(context.Context) error, problem *string) {
 	case j.remove:
 		j.remove = false
 		return p.removeStale, &p.problem
+	case j.untell != nil:
+		before := j.untell
+		j.untell = nil
+		return func(ctx context.Context) error { return p.untell(ctx, before) }, &j.untold
 	case p.unserved():
 		return p.serveDump, &p.problem
 	case j.sweep:

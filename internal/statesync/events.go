@@ -159,7 +159,7 @@ func (p *Plane) eventOf(r record.Record, id record.Identity, v record.Verdict) {
 		p.expectation(r, id)
 		return
 	}
-	if !p.owns(id.Bucket()) && (!p.tells(p.now) || r.Op == record.OpDelete || r.Op == record.OpNew && v.After > 0) {
+	if !p.owns(id.Bucket()) && (!p.carries(p.now) || r.Op == record.OpDelete || r.Op == record.OpNew && v.After > 0) {
 		// A copy's own events keep its tally right. The owner's will say what is to be. A member that has just stepped back still
 		// forwards what was on its way, and one that shares the load may meet what is another's: of what begins and changes there the
 		// others hear, but not of what ends, which for others may go on, nor of what would have to be held back.
@@ -177,10 +177,11 @@ func (p *Plane) eventOf(r record.Record, id record.Identity, v record.Verdict) {
 	p.ownEvent(r, id, v.After)
 }
 
-// tells says whether others are to hear of what this member's kernel begins and changes.
-func (p *Plane) tells(now int64) bool {
-	return p.role == RoleOwner || p.share.open() || now < p.lingerUntil
-}
+// tells says whether others are to hear of anything that this member's kernel says.
+func (p *Plane) tells(now int64) bool { return p.role == RoleOwner || p.carries(now) }
+
+// carries says whether this member may meet packets of connections that are not its own.
+func (p *Plane) carries(now int64) bool { return p.share.open() || now < p.lingerUntil }
 
 // ownEvent is an event of the owner's: others are to hear of it.
 func (p *Plane) ownEvent(r record.Record, id record.Identity, after time.Duration) {

@@ -67,3 +67,46 @@ func TestMastersAreReadAgain(t *testing.T) {
 	put(owner.table, record.Record{Table: record.TableExpectations, Op: record.OpNew, Family: record.IPv4, Attrs: expected})
 	w.eventually("the copy knows the adjustment", 3*time.Second, knows)
 }
+
+// TestMastersComeFirst: of a full sync the connections that another one's expectation let begin come last, and keep their master.
+func TestMastersComeFirst(t *testing.T) {
+	w := newWorld(t, 2, 1)
+	w.ready()
+	owner, joiner := w.members[0], w.members[1]
+	joiner.halt()
+	client, server := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("198.51.100.7")
+	rest := append(attr(3, []byte{0, 0, 0, 14}), attr(7, []byte{0, 0, 2, 88})...)
+	rest = append(rest, attr(4|0x8000, attr(1|0x8000, append(attr(1, []byte{3}), append(attr(4, []byte{8, 0xff}), attr(5, []byte{8, 0xff})...)...)))...)
+	connection := func(sport, dport uint16) []byte {
+		return append(append(tcpTuple(1, client, server, sport, dport), tcpTuple(2, server, client, dport, sport)...), rest...)
+	}
+	const children = 3000
+	rs := []record.Record{{Table: record.TableConnections, Op: record.OpNew, Family: record.IPv4, Attrs: connection(40021, 21)}}
+	for i := range uint16(children) {
+		child := append(connection(20000+i, 50000), tcpTuple(14, client, server, 40021, 21)...)
+		rs = append(rs, record.Record{Table: record.TableConnections, Op: record.OpNew, Family: record.IPv4, Attrs: child})
+	}
+	for len(rs) > 0 {
+		n := min(256, len(rs))
+		owner.gets(rs[:n])
+		rs = rs[n:]
+	}
+	of := func(m *member) (n int) {
+		must(t, m.table.Dump(context.Background(), conntrack.DumpOptions{}, func(msg conntrack.Message) error {
+			if r, err := record.FromMessage(nil, msg.Type, msg.Flags, msg.Payload); err == nil && r.HasMaster() {
+				n++
+			}
+			return nil
+		}))
+		return n
+	}
+	if n := of(owner); n != children {
+		t.Fatalf("%d of the owner's connections have a master: this test shows nothing", n)
+	}
+	joiner.start()
+	w.hello()
+	w.eventually("the joiner has the owner's table", 10*time.Second, w.equal(children+1))
+	if n := of(joiner); n != children {
+		t.Errorf("%d of %d copies have a master", n, children)
+	}
+}

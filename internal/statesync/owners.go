@@ -81,13 +81,29 @@ func (p *Plane) SetSlots(s Slots) {
 		return
 	}
 	now := boottime()
-	if !p.share.on {
+	if p.share.on {
+		p.resort()
+	} else {
 		p.beginSharing(now)
 	}
 	p.share.slots = s
 	p.rehash(now)
 	p.tellAll(now)
 	p.review(now)
+}
+
+// resort says of what buckets hold by other rules whether it is as its owners have it: only who had everything knows.
+func (p *Plane) resort() {
+	all := p.have
+	join(&all, &p.share.takes[p.cfg.Self])
+	if within(&allBuckets, &all) {
+		p.have = allBuckets
+		return
+	}
+	p.have = ccp.SyncBitmap{}
+	for _, a := range p.askers {
+		a.whole = true
+	}
 }
 
 // beginSharing takes the plane out of mode ha.

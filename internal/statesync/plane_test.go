@@ -217,8 +217,9 @@ func TestServices(t *testing.T) {
 	}
 	w.members[0].flows(record.OpNew, 200, 300)
 	w.eventually("none counts", 5*time.Second, w.equal(0))
-	if n := len(w.members[1].list()); n != 50 {
-		t.Errorf("%d entries on the copy, want the 50 of before", n)
+	w.eventually("what the copy had of them is gone", 5*time.Second, func() bool { return len(w.members[1].list()) == 0 })
+	if n := len(w.members[0].list()); n != 150 {
+		t.Errorf("%d entries on the owner, want the 50 of before and 100", n)
 	}
 }
 

@@ -36,6 +36,9 @@ func (p *Plane) serveDump(ctx context.Context) error {
 		bucket, at, end int
 	}
 	var offers []offer
+	// Connections with a master come last, when those that ask have it: the kernel creates them without, where it is not there.
+	var late []byte
+	var expected []offer
 	take := func(now int64, rs []record.Record, ids []record.Identity) error {
 		for i, r := range rs {
 			everybodys := r.Table == record.TableExpectations && !p.share.on
@@ -45,6 +48,12 @@ func (p *Plane) serveDump(ctx context.Context) error {
 			bucket := ids[i].Bucket()
 			if everybodys {
 				bucket = -1
+			}
+			if len(late) < lateMost && r.HasMaster() {
+				at := len(late)
+				late = r.Append(late)
+				expected = append(expected, offer{bucket, at, len(late)})
+				continue
 			}
 			at := len(buf)
 			buf = r.Append(buf)
@@ -69,6 +78,15 @@ func (p *Plane) serveDump(ctx context.Context) error {
 	}
 	err := p.dumpOwn(ctx, conntrack.DumpOptions{Chunk: send}, take)
 	if err == nil {
+		err = send(0)
+	}
+	for ; err == nil && len(expected) > 0; expected = expected[min(chunk, len(expected)):] {
+		offers = append(offers, expected[:min(chunk, len(expected))]...)
+		from := offers[0].at
+		buf = append(buf, late[from:offers[len(offers)-1].end]...)
+		for i := range offers {
+			offers[i].at, offers[i].end = offers[i].at-from, offers[i].end-from
+		}
 		err = send(0)
 	}
 	if err == nil {
@@ -110,6 +128,9 @@ func (p *Plane) serveDump(ctx context.Context) error {
 	p.review(now)
 	return err
 }
+
+// lateMost is how many bytes of records with a master wait for the end of a dump; what is beyond that comes as it is told.
+const lateMost = 16 << 20
 
 // slack is how many entries a dump that another member is served from may have less than the tally, besides a thousandth.
 const slack = 16

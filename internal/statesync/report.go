@@ -106,7 +106,7 @@ func (p *Plane) refusedNow(now int64) bool {
 
 func (p *Plane) health(now int64) health {
 	h := health{disabled: p.cfg.Disabled, members: int(p.cfg.Members), interfaces: p.interfaces(now), role: p.role, current: p.current(),
-		owner: p.owned(), syncing: p.asking(), kernel: cmp.Or(p.problem, p.jobs.unswept), sets: p.sets.problem,
+		owner: p.owned(), syncing: p.asking(), kernel: cmp.Or(p.problem, p.jobs.unswept, p.jobs.untold), sets: p.sets.problem,
 		lostEvents: p.lost != 0 && now-p.lost < lossShown || p.lost != 0 && !p.tallyGood,
 		backlog:    float64(len(p.inject.data)) / injectBytes,
 	}

@@ -189,12 +189,14 @@ func (p *Plane) shared(l *lot, op record.Op, table record.Table, id record.Ident
 	if table == record.TableExpectations {
 		return true // whoever met the connection that was expected tells that it is no more
 	}
-	if l.owners != nil && l.owners.Takes[id.Bucket()] != l.peer && !l.owners.version().before(q.table) {
-		if op == record.OpDelete || p.owns(id.Bucket()) && p.own.has(id.Key) {
+	b := id.Bucket()
+	if o := l.owners; o != nil && o.Takes[b] != l.peer && !o.version().before(q.table) {
+		// The one that a bucket moves to has met its newer packets.
+		if op == record.OpDelete || p.owns(b) && !o.Moving[b] && p.own.has(id.Key) {
 			return false
 		}
 	}
-	if op != record.OpDelete && p.owns(id.Bucket()) {
+	if op != record.OpDelete && p.owns(b) {
 		p.sweepLater()
 	}
 	return true

@@ -122,6 +122,21 @@ func (r Record) AppendMaster(dst []byte) []byte {
 	return dst
 }
 
+// HasMaster reports whether it is a connection that another one's expectation let begin.
+func (r Record) HasMaster() bool {
+	for b := r.Attrs; r.Table == TableConnections && len(b) > 0; {
+		typ, _, rest, ok := next(b)
+		if !ok {
+			return false
+		}
+		if typ&nlaTypeMask == ctaTupleMaster {
+			return true
+		}
+		b = rest
+	}
+	return false
+}
+
 // appendOnly appends the attributes whose types are in the set known.
 func (r Record) appendOnly(dst []byte, known uint64) []byte {
 	for b := r.Attrs; len(b) > 0; {
