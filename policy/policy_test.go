@@ -43,7 +43,9 @@ func seal(t testing.TB, b *Bundle) *Sealed {
 	return s
 }
 
-func trust() Trust { return Trust{Cluster: 7, Keys: []ed25519.PublicKey{key.Public().(ed25519.PublicKey)}} }
+func trust() Trust {
+	return Trust{Cluster: 7, Keys: []ed25519.PublicKey{key.Public().(ed25519.PublicKey)}}
+}
 
 // large is a bundle of several pieces.
 func large() *Bundle {

@@ -9,9 +9,8 @@
 // A dormant table has all its rules, sets and references, and no hook. The transaction of a commit says of each table whether it is
 // dormant: the new ones awake first, then the old ones asleep. The kernel registers the new hooks while it prepares the transaction and
 // takes the old ones off after it, each table whole: for some microseconds a packet passes both, at no moment none, and never half of
-// one. A transaction that deletes the old table instead empties its chains before it takes their hooks off, so that for a moment only
-// the policies of its chains are left: with "policy drop" packets that both rulesets allow are lost, with 10,000 rules for milliseconds
-// (decision 015). The old generation stays, asleep, as the last good one: a rollback is the same transaction the other way round.
+// one. (A transaction that deletes the old table instead empties its chains before it takes their hooks off, and takes as long as a load: see
+// decision 015.) The old generation stays, asleep, as the last good one: a rollback is the same transaction the other way round.
 //
 // # Two ways to the kernel
 //

@@ -24,6 +24,8 @@ type Table struct {
 	Family, Name string
 	Line         int
 	Objects      []Object
+	// Dormant is for who reads a listing of the kernel's: a policy's own text does not say it.
+	Dormant bool
 
 	name, open int // offsets of the name and of the opening brace
 }
