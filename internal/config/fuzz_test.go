@@ -4,6 +4,7 @@ package config
 
 import (
 	"os"
+	"strings"
 	"testing"
 )
 
@@ -16,6 +17,8 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Add(reference)
 	f.Add([]byte(sound))
+	f.Add([]byte(strings.Replace(sound, "id: 7", "id: 7\nmode: load-sharing\nload-sharing: {method: multicast, key: ips, weights: {gw-a: 1, gw-b: 0}, snat-ports: 2000-9000, "+
+		"published: [10.1.0.0/24], adaptive: true, multicast-mac: \"03:bf:0a:00:01\"}", 1)))
 	for _, k := range refusals {
 		f.Add([]byte(k.new))
 	}
