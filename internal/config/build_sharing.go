@@ -97,6 +97,21 @@ func (b *builder) sharing() {
 	}
 	for i := range b.c.Interfaces {
 		b.sharedVMAC(i)
+		b.memberMACs(i)
+	}
+}
+
+// memberMACs wants the members' MACs on an interface where they do not hear each other: that is how a packet is passed on.
+func (b *builder) memberMACs(i int) {
+	iface := b.c.Interfaces[i]
+	if !iface.Role.Gated() || iface.Monitored || iface.Name == "" {
+		return
+	}
+	for k, m := range b.c.Members {
+		if mi, ok := m.Interfaces[iface.Name]; ok && mi.MAC == nil {
+			b.at(b.raw.Members[k].Interfaces[iface.Name].Line, "members["+strconv.Itoa(k)+"].interfaces."+iface.Name+".mac",
+				"give its MAC, or have the interface monitored", "missing: with load sharing members pass packets to each other, and learn their MACs on monitored interfaces only")
+		}
 	}
 }
 

@@ -75,6 +75,8 @@ var refusals = []struct {
 	{"sharing with sync off", "id: 7", "id: 7\nmode: load-sharing\nsync: {enabled: false}", nil},
 	{"sharing without virtual MACs", "id: 7", "id: 7\nmode: load-sharing\nvmac: false", nil},
 	{"sharing without a virtual MAC", "      - 10.0.0.1\n", "      - 10.0.0.1\n    vmac: false\n", []string{"id: 7", "id: 7\nmode: load-sharing"}},
+	{"sharing without members' MACs", "      - 10.0.0.1\n", "      - 10.0.0.1\n    monitored: false\n", []string{"id: 7", "id: 7\nmode: load-sharing",
+		"eth1, addresses: [10.0.0.2/24]", "eth1, addresses: [10.0.0.2/24], mac: \"02:00:00:00:00:01\""}},
 	{"two multicast MACs", "      - 10.0.0.1\n", "      - 10.0.0.1\n    vmac: \"02:aa:bb:cc:dd\"\n",
 		[]string{"id: 7", "id: 7\nmode: load-sharing\nload-sharing: {method: multicast}"}},
 	{"multicast without a MAC", "      - 10.0.0.1\n", "      - 10.0.0.1\n    vmac: false\n",
