@@ -92,7 +92,7 @@ func (c conn) elements(family uint8, table, name string, s set) ([]element, erro
 	var all []element
 	for try := range 3 {
 		all = all[:0]
-		err := c.dump(message(msgGetElement, 0, family, text(text(nil, listTable, table), listSet, name)), func(_ uint8, attrs []byte) error {
+		err := walk(c.namespace, message(msgGetElement, 0, family, text(text(nil, listTable, table), listSet, name)), func(attrs []byte) error {
 			var bad error
 			err := attributes(attrs, func(typ uint16, list []byte) {
 				if typ == listElements {

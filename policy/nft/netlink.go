@@ -47,7 +47,10 @@ func familyName(number uint8) string {
 }
 
 // conn talks to nf_tables of one network namespace.
-type conn struct{ *netlink.Conn }
+type conn struct {
+	*netlink.Conn
+	namespace int
+}
 
 func dial(namespace int) (conn, error) {
 	c, err := netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{NetNS: namespace})
@@ -59,7 +62,7 @@ func dial(namespace int) (conn, error) {
 	if err := errors.Join(c.SetWriteBuffer(16<<20), c.SetOption(netlink.CapAcknowledge, true)); err != nil {
 		return conn{}, errors.Join(fmt.Errorf("nftables: netlink: %w", err), c.Close())
 	}
-	return conn{c}, nil
+	return conn{c, namespace}, nil
 }
 
 func message(typ uint16, flags netlink.HeaderFlags, family uint8, attrs []byte) netlink.Message {
