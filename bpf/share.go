@@ -22,6 +22,11 @@ func (w *Words) RevokeShare() {
 // Share returns this member's share, packed as a lease: its term, 0 for none, and when it was last renewed.
 func (w *Words) Share() gate.Lease { return gate.Lease(w.u64(offShare).Load()) }
 
+// HashKey returns the secret of the hash that sorts packets into slots, as [Gate.SetSteering] was given it last. It outlives the daemon.
+func (w *Words) HashKey() [2]uint64 {
+	return [2]uint64{w.u64(offHashKey).Load(), w.u64(offHashKey + 8).Load()}
+}
+
 // ShareLinger returns until which boot time the gate forwards whatever the share says: a term was granted while it was open.
 func (w *Words) ShareLinger() int64 { return w.time(offShareLinger) }
 

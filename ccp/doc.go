@@ -168,10 +168,10 @@
 //	                 each; newest sequence of the delta lane [8]byte
 //	17 flush         number of a question to the member that serves, from the one that is about to take over by order [4]byte: let
 //	                 everybody have what you know of connections; number of the last question that the sender has answered so [4]byte
-//	18 share        of the newest table of slots that the sender goes by: term, number [4]byte each, phase [1]byte; term of the
-//	                sender's share, 0 without [4]byte; flags [1]byte: 1 open, 2 flushed: all have what it knows of the connections
+//	18 share        of the newest table of slots that the sender goes by: term, number [4]byte each, phase, and who made it,
+//	                255 not known [1]byte each; term of the sender's share, 0 without [4]byte; flags [1]byte: 1 open, 2 flushed: all have what it knows of the connections
 //	                that it loses by the table, 4 leaving: it wants no slots any more, 8 dropped: it cannot take any, 16 the weights
-//	                were ordered, else the configuration's hold; member whose tables it takes, 255 nobody [1]byte; of the newest
+//	                were ordered, else the configuration's hold, 32 fit: it could carry a share, and has the connections of those who do; member whose tables it takes, 255 nobody [1]byte; of the newest
 //	                order of weights that it knows of: number, 0 none [4]byte, and the member that it was given to [1]byte; for each
 //	                member its weight [2]byte
 //	19 traffic      packets since the gate was loaded, [8]byte each: taken, their bytes, passed to others, corrected, passed in by

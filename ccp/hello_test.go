@@ -34,8 +34,8 @@ func fullHello() Hello {
 			LagRecords: 0x11213141, LagMs: 0x12223242, Sequence: 0x1323334353637383,
 		},
 		FlushAsk: 0x14243444, Flushed: 0x15253545,
-		Share: ShareView{Table: SlotVersion{0x16263646, 0x17273747, SlotsCommit}, Term: 0x18283848, Open: true, Flushed: true, Leaving: true,
-			Dropped: true, Follows: 3, Serial: 0x19293949, By: 4, Ordered: true},
+		Share: ShareView{Table: SlotVersion{0x16263646, 0x17273747, SlotsCommit}, Leader: 6, Term: 0x18283848, Open: true, Flushed: true, Leaving: true,
+			Dropped: true, Follows: 3, Serial: 0x19293949, By: 4, Ordered: true, Fit: true},
 		Traffic: TrafficView{1, 2, 3, 4, 5, 6, 7, 0x2021222324252627},
 	}
 	for i := range h.Share.Weight {
@@ -80,7 +80,7 @@ func TestHelloGolden(t *testing.T) {
 		000f 0005 e1e2e3e4 e5
 		0010 0026 f1f2f3f4f5f6f7f8 02 03 10203040 1020304050607080 11213141 12223242 1323334353637383
 		0011 0008 14243444 15253545
-		0012 0024 16263646 17273747 02 18283848 1f 03 19293949 04 0100 0101 0102 0103 0104 0105 0106 0107
+		0012 0025 16263646 17273747 02 06 18283848 3f 03 19293949 04 0100 0101 0102 0103 0104 0105 0106 0107
 		0013 0040 0000000000000001 0000000000000002 0000000000000003 0000000000000004 0000000000000005 0000000000000006 0000000000000007
 			2021222324252627`)
 	if string(b) != string(want) {

@@ -58,13 +58,15 @@ type Slots struct {
 
 // ShareView is what a HELLO says of the sender's share of the traffic; zero if it has none and wants none.
 type ShareView struct {
-	// Table is the newest table that the sender goes by.
-	Table SlotVersion
+	// Table is the newest table that the sender goes by, and Leader the member that made it, Nobody if that is not known.
+	Table  SlotVersion
+	Leader uint8
 	// Term is that of the sender's share, 0 without one.
 	Term uint32
 	// Open: the gate takes the sender's share. Flushed: every member has what the sender knows of the connections that it loses by
 	// Table. Leaving: it wants to be without slots, in order. Dropped: it has given its share up by itself and cannot take any.
-	Open, Flushed, Leaving, Dropped bool
+	// Fit: it could carry a share, and has the connections of those who do.
+	Open, Flushed, Leaving, Dropped, Fit bool
 	// Follows is the member whose tables the sender takes, itself if it makes them, Nobody if it knows of none.
 	Follows uint8
 	// Serial numbers the newest order of weights that the sender knows of, 0 for none, and By is the member that it was given to: the higher
@@ -94,7 +96,7 @@ const tlvTable = 1
 const (
 	slotVersionLen = 4 + 4 + 1
 	tableLen       = slotVersionLen + MaxMembers*4 + 16 + SlotCount
-	shareLen       = slotVersionLen + 4 + 1 + 1 + 4 + 1 + MaxMembers*2
+	shareLen       = slotVersionLen + 1 + 4 + 1 + 1 + 4 + 1 + MaxMembers*2
 	trafficLen     = 8 * 8
 
 	flagOpen    = 1
@@ -102,6 +104,7 @@ const (
 	flagLeaving = 4
 	flagDropped = 8
 	flagOrdered = 16
+	flagFit     = 32
 )
 
 // Append appends the body of the SLOTS to b, which holds the echo list by then. It allocates nothing if b has room.
@@ -159,10 +162,10 @@ func (r *reader) slotVersion() SlotVersion {
 
 // append appends the value of a HELLO's TLV, and so does that of TrafficView.
 func (v *ShareView) append(b []byte) []byte {
-	b = v.Table.append(b)
+	b = append(v.Table.append(b), v.Leader)
 	b = binary.BigEndian.AppendUint32(b, v.Term)
 	b = append(b, flag(v.Open, flagOpen)|flag(v.Flushed, flagFlushed)|flag(v.Leaving, flagLeaving)|flag(v.Dropped, flagDropped)|
-		flag(v.Ordered, flagOrdered), v.Follows)
+		flag(v.Ordered, flagOrdered)|flag(v.Fit, flagFit), v.Follows)
 	b = binary.BigEndian.AppendUint32(b, v.Serial)
 	b = append(b, v.By)
 	for _, w := range v.Weight {
@@ -172,10 +175,10 @@ func (v *ShareView) append(b []byte) []byte {
 }
 
 func parseShareView(r reader) ShareView {
-	v := ShareView{Table: r.slotVersion(), Term: r.u32()}
+	v := ShareView{Table: r.slotVersion(), Leader: r.u8(), Term: r.u32()}
 	f := r.u8()
 	v.Open, v.Flushed, v.Leaving, v.Dropped = f&flagOpen != 0, f&flagFlushed != 0, f&flagLeaving != 0, f&flagDropped != 0
-	v.Ordered = f&flagOrdered != 0
+	v.Ordered, v.Fit = f&flagOrdered != 0, f&flagFit != 0
 	v.Follows, v.Serial, v.By = r.u8(), r.u32(), r.u8()
 	for i := range v.Weight {
 		v.Weight[i] = r.u16()

@@ -393,10 +393,11 @@ for _, name in ipairs(traffic) do field("traffic." .. name, "uint64", "Traffic "
 field("slots.term", "uint32", "Table term")
 field("slots.number", "uint32", "Table number")
 field("slots.phase", "uint8", "Table phase", base.DEC, phases)
+field("slots.leader", "uint8", "Made by", base.DEC, somebody)
 field("slots.key", "bytes", "Secret of the hash")
 field("slots.entries", "bytes", "Slots")
 field("share.term", "uint32", "Share term")
-for i, name in ipairs({ "open", "flushed", "leaving", "dropped", "ordered" }) do field("share." .. name, "bool", "Share " .. name, 8, nil, 2 ^ (i - 1)) end
+for i, name in ipairs({ "open", "flushed", "leaving", "dropped", "ordered", "fit" }) do field("share." .. name, "bool", "Share " .. name, 8, nil, 2 ^ (i - 1)) end
 field("share.follows", "uint8", "Follows", base.DEC, somebody)
 field("share.serial", "uint32", "Order of weights")
 field("share.by", "uint8", "Ordered at", base.DEC, members)
@@ -602,11 +603,11 @@ local tlvs = {
     add_fields(t, v(10, 28), { { "sync.entries", 4 }, { "sync.digest", 8 }, { "sync.lag_records", 4 }, { "sync.lag", 4 }, { "sync.newest", 8 } })
   end },
   [17] = { "flush", 8, function(v, t) add_fields(t, v, { { "sync.flush_ask", 4 }, { "sync.flushed", 4 } }) end },
-  [18] = { "share", 36, function(v, t)
-    add_fields(t, v, { { "slots.term", 4 }, { "slots.number", 4 }, { "slots.phase", 1 }, { "share.term", 4 } })
-    for _, name in ipairs({ "open", "flushed", "leaving", "dropped", "ordered" }) do t:add(f["share." .. name], v(13, 1)) end
-    add_fields(t, v(14, 6), { { "share.follows", 1 }, { "share.serial", 4 }, { "share.by", 1 } })
-    for i = 0, 7 do t:add(f["share.weight"], v(20 + 2 * i, 2)):append_text(" of member " .. i) end
+  [18] = { "share", 37, function(v, t)
+    add_fields(t, v, { { "slots.term", 4 }, { "slots.number", 4 }, { "slots.phase", 1 }, { "slots.leader", 1 }, { "share.term", 4 } })
+    for _, name in ipairs({ "open", "flushed", "leaving", "dropped", "ordered", "fit" }) do t:add(f["share." .. name], v(14, 1)) end
+    add_fields(t, v(15, 6), { { "share.follows", 1 }, { "share.serial", 4 }, { "share.by", 1 } })
+    for i = 0, 7 do t:add(f["share.weight"], v(21 + 2 * i, 2)):append_text(" of member " .. i) end
   end },
   [19] = { "traffic", 64, function(v, t)
     for i, name in ipairs(traffic) do t:add(f["traffic." .. name], v(8 * (i - 1), 8)) end

@@ -21,7 +21,18 @@ import (
 
 // capabilities are what this build tells the others in its HELLOs beside build.Protocol; a member that is newer than the serving
 // one, or has more of them, waits in READY.
-const capabilities uint64 = 0
+const (
+	capabilities      uint64 = 0
+	capabilitySharing uint64 = 1 // told only where load is shared: its gate has shares, and its daemon agrees about slots
+)
+
+// capabilities are this member's.
+func (n *node) capabilities() uint64 {
+	if n.cfg.Sharing() {
+		return capabilities | capabilitySharing
+	}
+	return capabilities
+}
 
 // findDevice looks for the device of a port. A device that does not exist (yet) is a port without carrier.
 func (n *node) findDevice(p *port) {
@@ -218,7 +229,7 @@ func (n *node) machineConfig() members.Config {
 			CourtesyAge: t.Courtesy, CourtesyMax: t.CourtesyMax, Restarting: t.Restarting, Stranger: t.Stranger,
 			RecoveryDelay: t.Recovery,
 		},
-		Digest: n.cfg.Digest(), Mode: string(n.cfg.Mode), Version: build.ProtocolVersion(), Capabilities: capabilities,
+		Digest: n.cfg.Digest(), Mode: n.cfg.ModeText(), Version: build.ProtocolVersion(), Capabilities: n.capabilities(),
 		MinVersion: build.OldestProtocolVersion(),
 		WaitSync:   n.cfg.Sync.Enabled, FlapBudget: n.cfg.Flap.Budget, FlapWindow: n.cfg.Flap.Window, Weights: n.cfg.Devices.Weights,
 	}

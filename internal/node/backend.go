@@ -86,7 +86,7 @@ func (e pendingError) Unwrap() error { return e.error }
 func (b *backend) orderAndWait(ctx context.Context, order members.Event, done func(members.View) bool) (members.View, error) {
 	tell := make(chan members.View, 1)
 	_, err := ask(ctx, b.n, func(int64) (struct{}, error) {
-		b.n.step(order)
+		b.n.order(order)
 		b.n.waits = append(b.n.waits, wait{ctx, done, tell})
 		return struct{}{}, nil
 	})

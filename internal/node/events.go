@@ -10,6 +10,7 @@ import (
 	"github.com/holdfast-project/holdfast/bpf"
 	"github.com/holdfast-project/holdfast/ccp"
 	"github.com/holdfast-project/holdfast/dataplane/link"
+	"github.com/holdfast-project/holdfast/dataplane/steer"
 	"github.com/holdfast-project/holdfast/internal/pulse"
 	"github.com/holdfast-project/holdfast/members"
 	"github.com/holdfast-project/holdfast/members/gate"
@@ -38,7 +39,9 @@ func (n *node) pulseEvents(ev pulse.Event, more <-chan pulse.Event) {
 	}
 	if len(batch) > 0 {
 		n.step(batch...)
+		return
 	}
+	n.shareFollow(bpf.Boottime())
 }
 
 // pulseEvent translates what the pulse has learned and appends it to batch.
@@ -49,6 +52,7 @@ func (n *node) pulseEvent(batch []members.Event, ev pulse.Event) []members.Event
 		n.heard[key] = ev
 		delete(n.silent, key)
 		n.wire.gates[ev.Peer] = echo{ev.Incarnation, ev.Stamp, ev.At}
+		n.shareReplied(ev.Peer, ev.At, &ev.Reply)
 		return append(n.stuck(batch, n.ports[ev.Slot], false), heard(ev))
 	case pulse.Silent:
 		n.silent[[2]uint8{ev.Peer, ev.Slot}] = true
@@ -59,6 +63,11 @@ func (n *node) pulseEvent(batch []members.Event, ev pulse.Event) []members.Event
 		n.lookAtLink(n.ports[ev.Slot])
 		return append(batch, members.Missed{Peer: ev.Peer, Iface: ev.Slot, Since: ev.Since})
 	case pulse.YieldReply:
+		if ev.Kind == ccp.YieldShare { // the machine asks for nothing of that kind
+			n.shareReplied(ev.Peer, ev.At, &ev.Reply)
+			n.shareStep(ev.At, steer.YieldResult{To: ev.Peer, Term: ev.Term, Granted: ev.Reply.Result == ccp.ResultGranted, Fence: ev.Reply.FenceTerm})
+			return batch
+		}
 		return append(batch, members.YieldResult{Peer: ev.Peer, Group: ev.Group, Term: ev.Term, Result: members.Result(ev.Reply.Result),
 			FenceTerm: ev.Reply.FenceTerm, Grantee: ev.Reply.Grantee})
 	case pulse.GateChanged:

@@ -15,6 +15,11 @@ import (
 
 // The machine's states, device statuses and recovery modes are numbered as those on the wire are; TestWireNumbers holds them together.
 
+// wireModes are the modes by the names that the machine has for them: config.Cluster's ModeText.
+var wireModes = map[string]ccp.Mode{
+	"ha": ccp.ModeHA, "load-sharing/multicast": ccp.ModeLSMulticast, "load-sharing/unicast": ccp.ModeLSUnicast,
+}
+
 // toWire translates the machine's HELLO and adds what only the wire needs.
 func (w *wire) toWire(m members.Hello) ccp.Hello {
 	h := ccp.Hello{
@@ -24,12 +29,11 @@ func (w *wire) toWire(m members.Hello) ccp.Hello {
 		Forced: ccp.Forced{To: m.ForcedTo, ForMs: millis(m.ForcedFor), ID: m.ForcedID, Done: m.ForcedDone},
 		Weight: uint32(m.Weight), Omitted: m.Omitted,
 		Budget: ccp.Budget{Left: m.Budget.Left, Limit: m.Budget.Limit, DampedMs: millis(m.Budget.Damped)},
-		BootID: w.bootID, Load: w.load(), Keys: w.ring.Statement(), Stopping: m.Stopping || w.n.due.stop != 0,
+		BootID: w.bootID, Load: w.load(), Keys: w.ring.Statement(), Stopping: m.Stopping || w.n.due.stop != 0 && len(w.n.share.leave) == 0,
 		Sync: w.n.syncView(), FlushAsk: m.FlushAsk, Flushed: m.Flushed,
 	}
-	if m.Mode == "ha" {
-		h.Mode = ccp.ModeHA
-	}
+	h.Mode = wireModes[m.Mode]
+	h.Share, h.Traffic = w.n.shareView(), w.n.share.traffic
 	for i, v := range m.View {
 		h.View[i] = ccp.MemberView{State: ccp.State(v.State), AgeMs: ageMs(v.Age), HelloAgeMs: ageMs(v.HelloAge)}
 	}
@@ -81,8 +85,10 @@ func fromWire(incarnation uint64, h *ccp.Hello) members.Hello {
 		FlushAsk: h.FlushAsk, Flushed: h.Flushed, Flushes: h.Sync.Role == ccp.SyncOwner,
 		Budget: members.Budget{Left: h.Budget.Left, Limit: h.Budget.Limit, Damped: time.Duration(h.Budget.DampedMs) * time.Millisecond},
 	}
-	if h.Mode == ccp.ModeHA {
-		m.Mode = "ha"
+	for name, mode := range wireModes {
+		if mode == h.Mode {
+			m.Mode = name
+		}
 	}
 	for i, v := range h.View {
 		m.View[i] = members.MemberView{State: members.State(v.State), Age: age(v.AgeMs), HelloAge: age(v.HelloAgeMs)}

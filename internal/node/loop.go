@@ -4,6 +4,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/holdfast-project/holdfast/bpf"
@@ -49,6 +50,7 @@ func (n *node) loop(ctx context.Context) error {
 			n.step(ev)
 		}
 	}
+	n.writeDefines()
 	n.followMonitors(n.specs())
 	n.step(members.Tick{})
 	n.publishConfig()
@@ -124,6 +126,14 @@ func (n *node) loop(ctx context.Context) error {
 			what = "state synchronisation"
 			woke = bpf.Boottime()
 			n.step(members.Flushed{ID: id})
+		case <-n.share.applied:
+			what = "slots"
+			woke = bpf.Boottime()
+			n.shareApplied(false)
+		case done := <-n.share.flushed:
+			what = "slots"
+			woke = bpf.Boottime()
+			n.shareStep(woke, done)
 		case <-n.sync.opening:
 			what = "state synchronisation"
 			woke = bpf.Boottime()
@@ -156,7 +166,7 @@ func (n *node) loop(ctx context.Context) error {
 func (n *node) untilDue() time.Duration {
 	now := bpf.Boottime()
 	at := n.due.state
-	for _, t := range []int64{n.wakeAt, n.due.watchdog, n.due.stop, n.due.lingered, n.due.quiet, n.sync.openBy} {
+	for _, t := range []int64{n.wakeAt, n.due.watchdog, n.due.stop, n.due.lingered, n.due.quiet, n.sync.openBy, n.shareWake()} {
 		if t != 0 && t < at {
 			at = t
 		}
@@ -172,6 +182,7 @@ func (n *node) tick() {
 		n.step(members.Tick{})
 	}
 	n.listened(now)
+	n.shareTick(now)
 	if n.sync.openBy != 0 && now >= n.sync.openBy {
 		n.tableReady(true)
 	}
@@ -221,6 +232,7 @@ func (n *node) step(events ...members.Event) {
 			n.perform(now, e)
 		}
 		if len(n.queue) == 0 {
+			n.shareFollow(now)
 			return
 		}
 		events, n.queue = []members.Event{n.queue[0]}, n.queue[1:]
@@ -241,8 +253,9 @@ func (n *node) beginStop() {
 		return
 	}
 	_ = n.systemd.Stopping()
-	n.due.stop = bpf.Boottime() + int64(stopWithin)
-	n.step(members.Stop{})
+	now := bpf.Boottime()
+	n.due.stop = now + int64(stopWithin)
+	n.leaveOrderly(now, func() { n.step(members.Stop{}) })
 }
 
 // leaveWhenRelieved ends a stop once another member serves and what was on its way has been forwarded, or when patience ends.
@@ -271,8 +284,12 @@ func (n *node) pulseDied(died pulse.Died) error {
 	n.stats = pulse.Stats{}
 	p.Word()
 	n.words.SetRestarting(0)
+	var errs []error
 	if l := n.serve.lease; l.Term != 0 && n.sync.opening == nil {
-		return p.Lease(l.Group, l.Term, l.Alone)
+		errs = append(errs, p.Lease(l.Group, l.Term, l.Alone))
 	}
-	return nil
+	if s := &n.share; s.share != 0 {
+		errs = append(errs, p.Share(s.share, s.table.Number))
+	}
+	return errors.Join(errs...)
 }

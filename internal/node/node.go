@@ -19,6 +19,7 @@ import (
 	"github.com/holdfast-project/holdfast/internal/build"
 	"github.com/holdfast-project/holdfast/internal/config"
 	"github.com/holdfast-project/holdfast/internal/control"
+	"github.com/holdfast-project/holdfast/internal/defines"
 	"github.com/holdfast-project/holdfast/internal/metrics"
 	"github.com/holdfast-project/holdfast/internal/notify"
 	"github.com/holdfast-project/holdfast/internal/pulse"
@@ -97,6 +98,7 @@ type node struct {
 	judges    [members.MaxMembers]margin.Judge // of each member's margins
 	cpu       cpuLoad
 	sync      syncing
+	share     sharing
 }
 
 // port is one interface of this member.
@@ -274,6 +276,9 @@ func (n *node) open() error {
 	if err := n.openSync(); err != nil {
 		return err
 	}
+	if err := n.openShare(); err != nil {
+		return err
+	}
 	n.forgetQuiet()
 	for _, p := range n.ports {
 		n.findDevice(p)
@@ -333,7 +338,7 @@ func (n *node) close() error {
 
 // takeBack undoes everything that was set on this host, the gate last: until then it keeps the stack from answering.
 func (n *node) takeBack() error {
-	return errors.Join(n.pulse.Close(), n.host.Restore(), bpf.Remove(n.local.PinDir))
+	return errors.Join(n.pulse.Close(), n.host.Restore(), bpf.Remove(n.local.PinDir), defines.Remove(defines.Path(n.cfg.Name, n.local.Self.Name)))
 }
 
 // start runs the tasks. The returned function ends those that would outlive the loop.

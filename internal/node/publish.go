@@ -15,7 +15,7 @@ func (n *node) publish(now int64) {
 	v := n.machine.View(now)
 	n.moved(v)
 	for _, m := range v.Members {
-		n.metrics.SetState(m.Name, m.State.String())
+		n.metrics.SetState(m.Name, n.shownState(&v, m.ID))
 		n.metrics.SetTerm(m.Name, m.Term)
 	}
 	bits := n.words.Serving(gateway, now)
@@ -32,6 +32,7 @@ func (n *node) publish(now int64) {
 	}
 	n.publishMonitors()
 	n.publishSync(now)
+	n.publishShare(now, &v)
 	n.publishCounters()
 	n.judgeMargins(now)
 }
@@ -46,6 +47,7 @@ func (n *node) publishCounters() {
 			byName[c.String()] = v
 		}
 		n.metrics.SetGateCounters(byName)
+		n.shareSample(bpf.Boottime(), counters)
 		n.metrics.SetFrames("probe", "in", counters[bpf.ProbeAnswered])
 		n.metrics.SetFrames("reply", "in", counters[bpf.ReplyPassed])
 		n.metrics.SetFrames("yield", "in", counters[bpf.YieldGranted]+counters[bpf.YieldRefused])

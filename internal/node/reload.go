@@ -95,6 +95,7 @@ func (n *node) applyReload(keys []ccp.Key) error {
 	t := n.cfg.Timers
 	err := errors.Join(n.followRing(), n.gate.SetTimers(t.Soft, t.Hard, t.Watch, t.Linger), n.applyPorts())
 	n.reconfigurePulse()
+	err = errors.Join(err, n.reloadShare())
 	n.machine.Reconfigure(n.machineConfig())
 	n.reloadMonitors()
 	for _, p := range n.ports {

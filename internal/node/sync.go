@@ -160,6 +160,10 @@ func synchronises(s statesync.State) bool {
 	for _, p := range s.Peers {
 		switch {
 		case !p.Bound:
+		case s.Sharing: // everybody owns a part and has a copy of the others'
+			if s.Current && p.Current && !p.Evicted && p.Role != statesync.RoleOff {
+				return true
+			}
 		case s.Role == statesync.RoleCopy && s.Current && p.ID == s.Owner && p.Role == statesync.RoleOwner,
 			s.Role == statesync.RoleOwner && p.Current && p.Role == statesync.RoleCopy && !p.Evicted:
 			return true

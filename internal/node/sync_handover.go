@@ -29,6 +29,9 @@ func (s *syncing) disown() {
 
 // lease has the pulse renew the lease, which opens the gate: the table first, then forwarding, then announcements.
 func (n *node) lease(now int64, e members.Lease) error {
+	if n.cfg.Sharing() { // whose table counts is the business of the table of slots
+		return n.pulse.Lease(e.Group, e.Term, e.Alone)
+	}
 	applied := n.sync.own(e.Term)
 	if applied == nil || n.serve.open {
 		return n.pulse.Lease(e.Group, e.Term, e.Alone)

@@ -288,6 +288,8 @@ func TestStrict(t *testing.T) {
 		{"its owner is gone", statesync.State{Role: statesync.RoleCopy, Current: true, Owner: 1, Peers: peer(statesync.RoleOwner, false, true)}, false},
 		{"an owner whose copy waits", statesync.State{Role: statesync.RoleOwner, Current: true, Peers: peer(statesync.RoleCopy, true, false)}, false},
 		{"an owner whose copy has all", statesync.State{Role: statesync.RoleOwner, Current: true, Peers: peer(statesync.RoleCopy, true, true)}, true},
+		{"owners of parts that have all", statesync.State{Sharing: true, Role: statesync.RoleOwner, Current: true, Peers: peer(statesync.RoleOwner, true, true)}, true},
+		{"one of which waits", statesync.State{Sharing: true, Role: statesync.RoleOwner, Current: true, Peers: peer(statesync.RoleCopy, true, false)}, false},
 		{"an owner whose copy is gone", statesync.State{Role: statesync.RoleOwner, Current: true, Peers: peer(statesync.RoleCopy, false, true)}, false},
 	} {
 		if got := synchronises(k.s); got != k.want {

@@ -65,6 +65,7 @@ func appendLasting(b []byte, h *ccp.Hello) []byte {
 	lasting.FrozenMs = min(h.FrozenMs, 1)
 	lasting.Forced.ForMs = min(h.Forced.ForMs, 1)
 	lasting.Budget.DampedMs = min(h.Budget.DampedMs, 1)
+	lasting.Traffic = ccp.TrafficView{}
 	lasting.Sync = ccp.SyncView{Incarnation: h.Sync.Incarnation, Role: h.Sync.Role, Current: h.Sync.Current, AtRisk: h.Sync.AtRisk}
 	return lasting.Append(b)
 }

@@ -27,7 +27,7 @@ func (b *backend) State(ctx context.Context) (control.State, error) {
 		digest := n.cfg.Digest()
 		counted := n.trace.Counter()
 		s := control.State{
-			Cluster: n.cfg.Name, ClusterID: n.cfg.ID, Mode: string(n.cfg.Mode), Recovery: string(n.cfg.Recovery),
+			Cluster: n.cfg.Name, ClusterID: n.cfg.ID, Mode: n.cfg.ModeText(), Recovery: string(n.cfg.Recovery),
 			Profile: string(n.cfg.Profile), Self: v.Self, LastChange: n.trace.last, Failovers: counted.Count,
 			FailoversSince: counted.Since, Warnings: n.warnings(), Version: build.Version, ConfigDigest: hex.EncodeToString(digest[:8]),
 			Protocol: build.ProtocolVersion(), Frozen: n.freezes(now), Flap: n.flapState(v),
@@ -49,7 +49,7 @@ func (b *backend) State(ctx context.Context) (control.State, error) {
 
 func (n *node) memberState(now int64, v members.View, m members.PeerView) control.MemberState {
 	s := control.MemberState{
-		ID: m.ID, Name: m.Name, Local: m.ID == v.Self, Address: n.address(m.ID), State: m.State.String(), Reason: m.Reason,
+		ID: m.ID, Name: m.Name, Local: m.ID == v.Self, Address: n.address(m.ID), State: n.shownState(&v, m.ID), Reason: m.Reason,
 		Term: m.Term, Answer: m.Serving, Forward: m.Serving, Since: n.trace.at(m.Since),
 	}
 	for _, d := range m.Problems {
@@ -59,12 +59,13 @@ func (n *node) memberState(now int64, v members.View, m members.PeerView) contro
 		s.Problems = append(s.Problems, d.Name)
 		s.NotOK = append(s.NotOK, control.NotOK{Device: d.Name, Status: d.Status.String(), Reason: d.Reason})
 	}
+	n.shareOf(&s, &v)
 	if s.Local {
 		bits := n.words.Serving(gateway, now)
 		s.Answer, s.Forward = bits&gate.Answer != 0, bits&gate.Forward != 0
 		s.Alone = s.Answer && n.serve.lease.Alone
 		s.Version, s.LoadPercent = build.Version, float64(n.cpu.permille)/10
-		s.Protocol, s.Capabilities = build.ProtocolVersion(), capabilityNames(capabilities)
+		s.Protocol, s.Capabilities = build.ProtocolVersion(), capabilityNames(n.capabilities())
 		digest := n.cfg.Digest()
 		s.ConfigDigest = hex.EncodeToString(digest[:8])
 		return s

@@ -212,6 +212,7 @@ func (w *wire) received(f frame) {
 	if key := [2]uint8{from, f.slot}; opened.Bound && w.macs[key] != f.src {
 		w.macs[key] = f.src
 		w.n.configureAsker()
+		w.n.shareMACs(f.slot)
 	}
 	if opened.Bound {
 		w.inAt[[2]uint8{from, f.slot}] = now
@@ -225,9 +226,25 @@ func (w *wire) received(f frame) {
 		}
 	}
 	// An unbound frame may be a recording: it changes nothing.
-	if !opened.Bound || opened.Header.Type != ccp.TypeHello {
+	if !opened.Bound {
 		return
 	}
+	switch opened.Header.Type {
+	case ccp.TypeHello:
+		w.hello(now, f.slot, &opened)
+	case ccp.TypeSlots:
+		s, err := ccp.ParseSlots(opened.Body)
+		if err != nil {
+			w.dropped[ccp.DropMalformed]++
+			return
+		}
+		w.n.slotsHeard(now, from, &s)
+	}
+}
+
+// hello gives the machine what a peer's daemon says.
+func (w *wire) hello(now int64, slot uint8, opened *ccp.Opened) {
+	from := opened.Header.Source
 	// HELLOs come on several interfaces. What one says that was overtaken on its way is no news.
 	if last := w.newest[from]; last.incarnation == opened.Header.Incarnation && opened.Header.Sequence < last.stamp {
 		return
@@ -241,7 +258,7 @@ func (w *wire) received(f frame) {
 	old := w.told[from]
 	w.told[from] = &h
 	w.n.heardKeys(from, opened.Header.Key, h.Keys)
-	w.n.step(members.HelloReceived{From: from, Iface: f.slot, Hello: fromWire(opened.Header.Incarnation, &h)})
+	w.n.step(members.HelloReceived{From: from, Iface: slot, Hello: fromWire(opened.Header.Incarnation, &h)})
 	if old == nil || old.Sync.Incarnation != h.Sync.Incarnation || old.Sync.Role != h.Sync.Role || old.Sync.Current != h.Sync.Current || old.Term != h.Term {
 		w.n.followSync(now)
 	}
@@ -278,14 +295,47 @@ func (w *wire) sendEverywhere(now int64, peer uint8, h *ccp.Hello) error {
 
 func (w *wire) sendOn(now int64, peer, slot uint8, h *ccp.Hello) error {
 	w.plain = h.Append(w.opener.AppendEcho(w.plain[:0], peer))
-	w.out = w.sealer.Seal(w.out[:0], ccp.Header{Type: ccp.TypeHello, Target: peer, Sequence: uint64(now),
+	return w.send(now, ccp.TypeHello, peer, slot)
+}
+
+// sendSlots sends a table of slots to a peer, on every interface for state synchronisation, else on all that carry the cluster's addresses.
+func (w *wire) sendSlots(now int64, peer uint8, s *ccp.Slots) error {
+	var errs []error
+	for _, slot := range w.slotsOn() {
+		w.plain = s.Append(w.opener.AppendEcho(w.plain[:0], peer))
+		errs = append(errs, w.send(now, ccp.TypeSlots, peer, slot))
+	}
+	return errors.Join(errs...)
+}
+
+// slotsOn are the interfaces that tables of slots go by.
+func (w *wire) slotsOn() []uint8 {
+	var sync, cluster []uint8
+	for slot := range w.conns {
+		switch p := w.n.ports[slot]; {
+		case !p.carrier:
+		case p.Role.Sync():
+			sync = append(sync, slot)
+		case p.Role.Gated():
+			cluster = append(cluster, slot)
+		}
+	}
+	if len(sync) > 0 {
+		return sync
+	}
+	return cluster
+}
+
+// send seals w.plain and sends it to a peer on an interface.
+func (w *wire) send(now int64, typ ccp.Type, peer, slot uint8) error {
+	w.out = w.sealer.Seal(w.out[:0], ccp.Header{Type: typ, Target: peer, Sequence: uint64(now),
 		EchoIncarnation: w.gates[peer].incarnation, EchoStamp: w.gates[peer].stamp}, w.plain)
 	if len(w.out) == 0 {
-		return fmt.Errorf("HELLO of %d bytes is longer than a frame", len(w.plain))
+		return fmt.Errorf("%v of %d bytes is longer than a frame", typ, len(w.plain))
 	}
 	if err := w.conns[slot].conn.Send(w.out, w.destination(peer, slot)); err != nil && w.n.ports[slot].carrier {
-		return fmt.Errorf("HELLO on %s: %w", w.n.ports[slot].Name, err)
-	} else if err == nil {
+		return fmt.Errorf("%v on %s: %w", typ, w.n.ports[slot].Name, err)
+	} else if err == nil && typ == ccp.TypeHello {
 		w.sent++
 	}
 	return nil

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/holdfast-project/holdfast/bpf"
+	"github.com/holdfast-project/holdfast/ccp"
+	"github.com/holdfast-project/holdfast/dataplane/steer"
+	"github.com/holdfast-project/holdfast/internal/pulse"
+)
+
+// shareDo carries out what the agreement wants, in its order. A table is in force once the sync plane has put what came in into the kernel's
+// connection table; what follows it waits for that.
+func (n *node) shareDo(now int64, effects []steer.Effect) {
+	s := &n.share
+	if s.applied != nil {
+		for _, e := range effects {
+			switch e.(type) {
+			case steer.WakeAt:
+				s.perform(now, e)
+			case steer.DropShare: // what closes waits for nothing, and nothing that was wanted before opens again
+				s.doing = slices.DeleteFunc(s.doing, func(e steer.Effect) bool { _, opens := e.(steer.Share); return opens })
+				s.perform(now, e)
+			default:
+				s.doing = append(s.doing, e)
+			}
+		}
+		return
+	}
+	for i, e := range effects {
+		if a, is := e.(steer.Apply); is {
+			if s.applied = s.own(a.Table); s.applied != nil {
+				s.doneBy = now + int64(applyWithin)
+				n.shareDo(now, effects[i:])
+				return
+			}
+		}
+		s.perform(now, e)
+	}
+}
+
+// ownSlots tells the sync plane who takes what, and returns a channel that is closed once what came in before is in the kernel's table; nil if
+// it is already.
+func (n *node) ownSlots(t *steer.Table) <-chan struct{} {
+	applied := n.sync.plane.SetOwners(ownersOf(t, n.shareCarries(t)))
+	select {
+	case <-applied:
+		return nil
+	default:
+		return applied
+	}
+}
+
+// shareCarries reports whether this member carries traffic by a table, or may still: then what its kernel knows is news to the others.
+func (n *node) shareCarries(t *steer.Table) bool {
+	return t.Share[n.local.Self.ID] != 0 || n.words.ShareOpen(bpf.Boottime()) || n.words.ShareLinger() > bpf.Boottime()
+}
+
+// shareApplied goes on with what has waited for the sync plane.
+func (n *node) shareApplied(late bool) {
+	s := &n.share
+	doing := s.doing
+	s.doing, s.applied, s.doneBy = nil, nil, 0
+	if late {
+		n.log.Warn("a table of slots is taken before all records that came in are in the connection table", "waited", applyWithin)
+	}
+	now := bpf.Boottime()
+	for i, e := range doing {
+		if _, is := e.(steer.Apply); is && i > 0 { // another one, which may have to wait again
+			n.shareDo(now, doing[i:])
+			return
+		}
+		s.perform(now, e)
+	}
+}
+
+// sharePerform carries out one effect. What fails is said; the agreement learns of it by what it does not hear.
+func (n *node) sharePerform(now int64, e steer.Effect) {
+	s := &n.share
+	var err error
+	switch e := e.(type) {
+	case steer.DropShare:
+		s.share = 0
+		err = n.pulse.DropShare()
+	case steer.Apply:
+		err = n.takeTable(now, e.Table)
+	case steer.Drain:
+		s.drained = e.On
+		n.gate.SetDrained(e.On)
+	case steer.Share:
+		s.share = e.Term
+		err = n.pulse.Share(e.Term, s.table.Number)
+	case steer.Flush:
+		n.shareFlush(e.Version)
+	case steer.SendTable:
+		w := tableToWire(e.Table, s.key)
+		err = n.wire.sendSlots(now, e.To, &w)
+	case steer.YieldShare:
+		err = n.pulse.Yield(pulse.YieldRequest{Target: e.To, Group: gateway, Term: e.Term, Kind: ccp.YieldShare})
+	case steer.Tell:
+		err = n.wire.sendHello(now)
+	case steer.Record:
+		n.shareRecord(now, e)
+	case steer.WakeAt:
+		s.wakeAt = e.At
+	}
+	if err != nil {
+		n.log.Error("cannot do what the agreement about slots wants", "effect", fmt.Sprintf("%T", e), "error", err)
+	}
+}
+
+// takeTable puts a table into the gate, with the secret that came with it.
+func (n *node) takeTable(now int64, t *steer.Table) error {
+	s := &n.share
+	if o := s.offered; o.version == t.Version && t.Leader != n.local.Self.ID && o.key != s.key {
+		s.key = o.key
+		if err := n.steer(); err != nil {
+			return err
+		}
+		s.own(t) // by the new rules
+	}
+	s.table, s.tableAt = t, now
+	n.sync.state = n.syncState() // by which what HELLOs say next is judged
+	return n.gate.SetSlots(tableToGate(t))
+}
+
+// shareFlush lets the others have all of this member's records, beside the loop, and says whether they do.
+func (n *node) shareFlush(v steer.Version) {
+	n.tasks.start(task{name: "flush slots", run: func(ctx context.Context) error {
+		within, cancel := context.WithTimeout(ctx, flushWithin)
+		defer cancel()
+		done := steer.FlushDone{Version: v, Complete: n.sync.plane.Flush(within) == nil}
+		select {
+		case n.share.flushed <- done:
+		case <-ctx.Done():
+		}
+		return nil
+	}})
+}
