@@ -120,6 +120,29 @@ func TestNeighboursAndSwitchesLearn(t *testing.T) {
 	l.serve() // closes the sockets at the end
 }
 
+// TestNeighboursLearnMulticastMAC: Linux hosts take a multicast MAC for the VIPs, IPv6 ones too, and switches learn the member's own MAC only.
+func TestNeighboursLearnMulticastMAC(t *testing.T) {
+	l := newLAN(t)
+	l.host.Run("sh", "-c", "ip neigh replace 10.0.0.100 lladdr 02:00:00:00:00:99 dev h0 nud reachable; "+
+		"ip neigh replace 2001:db8::100 lladdr 02:00:00:00:00:99 dev h0 nud reachable; echo 0 > /proc/sys/net/ipv4/neigh/h0/locktime")
+	set := l.set()
+	set.MAC, set.Source = multicastMAC, l.member.MAC("e0")
+	l.configure(set)
+	l.member.Do(func() error { l.announcer.Announce(0); return nil })
+	for _, vip := range []string{"10.0.0.100", "2001:db8::100"} {
+		if out := l.host.Run("ip", "neigh", "show", "to", vip); !strings.Contains(out, "01:00:5e:00:07:00") {
+			t.Errorf("the host has %s", out)
+		}
+	}
+	if out := l.bridge.Run("bridge", "fdb", "show", "br", "br0"); strings.Contains(out, "01:00:5e:00:07:00") {
+		t.Errorf("the bridge has learned a multicast MAC:\n%s", out)
+	}
+	if got := l.announcer.Counters(); got.Beacons != 0 || got.ARPRequests != 1 || got.NeighbourAdverts != 1 {
+		t.Errorf("counted %+v", got)
+	}
+	l.serve() // closes the sockets at the end
+}
+
 func TestBeaconLeavesFirstOnEveryInterface(t *testing.T) {
 	l := newLAN(t)
 	l.serve()
