@@ -22,6 +22,7 @@ type sharedWorld struct {
 	*world
 	mu    sync.Mutex
 	table Owners
+	next  uint8 // whom moving buckets go to
 }
 
 // newShared makes members with planes that run; the first so many take equal parts.
@@ -52,8 +53,13 @@ func (w *sharedWorld) tell(m *member) {
 	}
 }
 
-// taker is who a connection's packets come to.
-func (w *sharedWorld) taker(n int) *member { return w.members[w.table.Takes[n%record.Buckets]] }
+// taker is who a connection's packets come to: of those that begin in a bucket that moves, its next owner.
+func (w *sharedWorld) taker(n int, op record.Op) *member {
+	if b := n % record.Buckets; !w.table.Moving[b] || op != record.OpNew {
+		return w.members[w.table.Takes[b]]
+	}
+	return w.members[w.next]
+}
 
 // traffic gives each connection from..to-1 to the kernel of its taker.
 func (w *sharedWorld) traffic(op record.Op, from, to int) {
@@ -62,7 +68,8 @@ func (w *sharedWorld) traffic(op record.Op, from, to int) {
 	defer w.mu.Unlock()
 	of := map[*member][]record.Record{}
 	for n := from; n < to; n++ {
-		of[w.taker(n)] = append(of[w.taker(n)], udp(n, op))
+		m := w.taker(n, op)
+		of[m] = append(of[m], udp(n, op))
 	}
 	for m, rs := range of {
 		m.gets(rs)
@@ -85,6 +92,7 @@ func (m *member) gets(rs []record.Record) {
 func (w *sharedWorld) move(to uint8, which func(b int, taker uint8) bool) {
 	w.t.Helper()
 	w.mu.Lock()
+	w.next = to
 	w.table.Number++
 	w.table.Commit = false
 	losers := map[uint8]bool{}
@@ -96,6 +104,9 @@ func (w *sharedWorld) move(to uint8, which func(b int, taker uint8) bool) {
 	}
 	w.publish()
 	w.mu.Unlock()
+	<-time.After(30 * time.Millisecond)
+	w.mu.Lock() // from the flush on nothing comes to who gives buckets away
+	defer w.mu.Unlock()
 	for id := range losers {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		if err := w.members[id].plane.Flush(ctx); err != nil {
@@ -103,8 +114,6 @@ func (w *sharedWorld) move(to uint8, which func(b int, taker uint8) bool) {
 		}
 		cancel()
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	w.table.Commit = true
 	for b, moving := range w.table.Moving {
 		if moving {
