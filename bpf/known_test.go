@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bpf
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/holdfast-project/holdfast/internal/labtest"
+)
+
+// connect puts a connection into the kernel's table: p as it began, to and from the addresses that NAT made of its ends, if they are set.
+func connect(t *testing.T, p packet, src, dst netip.AddrPort) {
+	t.Helper()
+	labtest.Require(t, "conntrack")
+	proto := map[uint8]string{protoTCP: "tcp", protoUDP: "udp"}[p.proto]
+	args := []string{"-I", "-p", proto, "-s", p.from.String(), "-d", p.to.String(), "--sport", fmt.Sprint(p.sport), "--dport", fmt.Sprint(p.dport), "-t", "600"}
+	if p.proto == protoTCP {
+		args = append(args, "--state", "ESTABLISHED", "-u", "ASSURED,SEEN_REPLY")
+	}
+	if src.IsValid() {
+		args = append(args, "--src-nat", src.String())
+	}
+	if dst.IsValid() {
+		args = append(args, "--dst-nat", dst.String())
+	}
+	if out, err := exec.Command("conntrack", args...).CombinedOutput(); err != nil {
+		t.Fatalf("conntrack %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	t.Cleanup(func() {
+		_ = exec.Command("conntrack", "-F").Run()
+	})
+}
+
+// routed gives the test's namespace a route to everywhere, so that what is not its own can be told from what is.
+func routed(t *testing.T) {
+	t.Helper()
+	s := newMember(t)
+	sysctl(t, "ipv4/ip_forward", "1")
+	sysctl(t, "ipv6/conf/all/forwarding", "1")
+	for _, via := range []netip.Addr{client4, client6} {
+		r := &netlink.Route{LinkIndex: s.index(), Gw: ip(via), Dst: &net.IPNet{IP: make(net.IP, via.BitLen()/8), Mask: net.CIDRMask(0, via.BitLen())}}
+		if err := netlink.RouteReplace(r); err != nil {
+			t.Fatalf("route by %v: %v", via, err)
+		}
+	}
+}
+
+// TestSteerDuplicates: what a member passes on is dropped if this one takes it by itself, unless it is not the cluster's at all.
+func TestSteerDuplicates(t *testing.T) {
+	routed(t)
+	g := newSharingGate(t, testSteering)
+	for _, e := range entries {
+		for _, c := range []steerCase{
+			{name: "transit", frame: packet{from: client4, to: far4, proto: protoUDP, sport: 1000, dport: 2000}.frame(ownMAC, macOf[0]), want: drop, count: []Counter{SteerDuplicate}},
+			{name: "transit, IPv6", frame: packet{from: client6, to: far6, proto: protoUDP, sport: 1000, dport: 2000}.frame(ownMAC, macOf[0]), want: drop, count: []Counter{SteerDuplicate}},
+			{name: "a member speaks to this one", frame: packet{from: client4, to: own4, proto: protoTCP, sport: 1000, dport: 22, tcp: tcpAck}.frame(ownMAC, macOf[0]), want: pass, count: []Counter{SteerPassedIn}},
+			{name: "a member speaks to this one, IPv6", frame: packet{from: client6, to: own6, proto: protoTCP, sport: 1000, dport: 22, tcp: tcpAck}.frame(ownMAC, macOf[0]), want: pass, count: []Counter{SteerPassedIn}},
+			{name: "the client itself", frame: packet{from: client4, to: far4, proto: protoUDP, sport: 1000, dport: 2000}.frame(ownMAC, client), want: pass},
+		} {
+			c.table = all(1)
+			t.Run(e.name+"/"+c.name, func(t *testing.T) { g.check(t, e, c) })
+		}
+	}
+}
+
+// TestSteerKnown: the owner of a connection that the kernel knows is the taker of its original direction's slot, whatever NAT does.
+func TestSteerKnown(t *testing.T) {
+	inside, outside := netip.MustParseAddr("192.168.7.7"), far4
+	port := func(a netip.Addr, p uint16) netip.AddrPort { return netip.AddrPortFrom(a, p) }
+	type connection struct {
+		name     string
+		first    packet // as it began
+		src, dst netip.AddrPort
+		answer   packet // as answers come in
+		error    packet // an ICMP error about what left, from somewhere on the way
+	}
+	tcp := func(from netip.Addr, sport uint16, to netip.Addr, dport uint16) packet {
+		return packet{from: from, to: to, proto: protoTCP, sport: sport, dport: dport, tcp: tcpAck}
+	}
+	about := func(from, to netip.Addr, p packet) packet {
+		e := packet{from: from, to: to, proto: protoICMP, icmp: 3, inner: p.bytes()}
+		if from.Is6() {
+			e.proto, e.icmp = protoICMPv6, 2
+		}
+		return e
+	}
+	router4, router6 := netip.MustParseAddr("198.18.0.1"), netip.MustParseAddr("2001:db8:ffff::1")
+	inside6 := netip.MustParseAddr("2001:db8:7::7")
+	connections := []connection{
+		{name: "plain", first: tcp(inside, 1000, outside, 443), answer: tcp(outside, 443, inside, 1000),
+			error: about(router4, inside, tcp(inside, 1000, outside, 443))},
+		{name: "SNAT", first: tcp(inside, 1000, outside, 443), src: port(vip4, 45000), answer: tcp(outside, 443, vip4, 45000),
+			error: about(router4, vip4, tcp(vip4, 45000, outside, 443))},
+		{name: "SNAT outside the range", first: tcp(inside, 1000, outside, 443), src: port(vip4, 1000), answer: tcp(outside, 443, vip4, 1000),
+			error: about(router4, vip4, tcp(vip4, 1000, outside, 443))},
+		{name: "SNAT in another's part", first: tcp(inside, 1000, outside, 443), src: port(vip4, 35000), answer: tcp(outside, 443, vip4, 35000),
+			error: about(router4, vip4, tcp(vip4, 35000, outside, 443))},
+		{name: "DNAT", first: tcp(outside, 1000, vip4, 80), dst: port(server4, 8080), answer: tcp(server4, 8080, outside, 1000),
+			error: about(router4, outside, tcp(outside, 1000, server4, 8080))},
+		{name: "DNAT to what is not published", first: tcp(outside, 1000, vip4, 80), dst: port(inside, 8080), answer: tcp(inside, 8080, outside, 1000),
+			error: about(router4, outside, tcp(outside, 1000, inside, 8080))},
+		{name: "both", first: tcp(outside, 1000, vip4, 80), src: port(vip4Else, 45000), dst: port(server4, 8080), answer: tcp(server4, 8080, vip4Else, 45000),
+			error: about(router4, vip4Else, tcp(vip4Else, 45000, server4, 8080))},
+		{name: "SNAT, IPv6", first: tcp(inside6, 1000, far6, 443), src: port(vip6, 45000), answer: tcp(far6, 443, vip6, 45000),
+			error: about(router6, vip6, tcp(vip6, 45000, far6, 443))},
+		{name: "DNAT, IPv6", first: tcp(far6, 1000, vip6, 80), dst: port(server6, 8080), answer: tcp(server6, 8080, far6, 1000),
+			error: about(router6, far6, tcp(far6, 1000, server6, 8080))},
+		{name: "SNAT of UDP", first: packet{from: inside, to: outside, proto: protoUDP, sport: 1000, dport: 53}, src: port(vip4, 45000),
+			answer: packet{from: outside, to: vip4, proto: protoUDP, sport: 53, dport: 45000},
+			error:  about(router4, vip4, packet{from: vip4, to: outside, proto: protoUDP, sport: 45000, dport: 53})},
+	}
+	g := newTestGate(t, true)
+	for _, mode := range []SteerMode{SteerMulticast, SteerUnicast} {
+		s := testSteering
+		s.Mode = mode
+		for _, c := range connections {
+			t.Run(fmt.Sprint(mode, "/", c.name), func(t *testing.T) {
+				g.clear()
+				g.share(t, s)
+				connect(t, c.first, c.src, c.dst)
+				owner, _ := g.slot(t, c.first)
+				g.owned(t, mode, owner, map[string]packet{"first": c.first, "answer": c.answer, "error": c.error})
+			})
+		}
+	}
+}
+
+// owned checks that all packets of a connection go to whoever takes its slot.
+func (g *Gate) owned(t *testing.T, mode SteerMode, owner uint16, packets map[string]packet) {
+	t.Helper()
+	mac, passedOn := manyMAC, SteerCorrected
+	if mode == SteerUnicast {
+		mac, passedOn = vmac, SteerPassed
+		g.Words().Renew(0, 7, Boottime())
+	}
+	for _, e := range entries {
+		for name, p := range packets {
+			frame := p.frame(mac, client)
+			taken := []Counter{SteerTaken, VmacAdmitted}
+			// This member decides about every slot but the owner's, and about its own part of the range.
+			slot, part := g.slot(t, p)
+			others := all(1).with(2, owner)
+			decides := mode == SteerUnicast || part == 1 || slot != owner && part != 2
+			cases := []steerCase{{name: "ours", frame: frame, table: all(1).with(0, (owner+1)%SteerSlots).with(2, (owner+2)%SteerSlots), want: pass, count: taken}}
+			if mode == SteerMulticast && (part == 0 || part == 2 || slot == (owner+1)%SteerSlots || slot == (owner+2)%SteerSlots) {
+				cases[0].table = all(1)
+			}
+			if decides {
+				cases = append(cases,
+					steerCase{name: "another's", frame: frame, table: others, want: answer, out: given(frame, 2), count: []Counter{passedOn}},
+					steerCase{name: "moving away", frame: frame, table: all(1).with(moving(1, 2), owner), want: pass, count: taken},
+					steerCase{name: "moving away, drained", frame: frame, table: all(1).with(moving(1, 2), owner), words: func(w *Words) { g.SetDrained(true) }, want: answer, out: given(frame, 2), count: []Counter{passedOn}},
+				)
+			}
+			for _, c := range cases {
+				t.Run(e.name+"/"+name+"/"+c.name, func(t *testing.T) {
+					g.SetDrained(false)
+					g.check(t, e, c)
+				})
+			}
+		}
+	}
+	g.SetDrained(false)
+}
