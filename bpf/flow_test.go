@@ -39,6 +39,7 @@ type packet struct {
 	id           uint16
 	spi          uint32
 	inner        []byte
+	about        *packet // what inner is, if it is whole
 	fragment     uint16 // offset in units of 8 bytes
 	more         bool
 	fragmentID   uint32
