@@ -80,12 +80,12 @@ func (r *Rules) Decide(t *Table, p Packet, known *Packet) Decision {
 		return d
 	case part != Nobody:
 		d.Taker, d.Why = part, WhyRange
-	case e.Moving() && !r.Blind:
+	case e.Moving() && !r.blind(&p):
 		d.Taker, d.Why = e.Next(), WhyMoving
 	case !e.Nobody():
 		d.Taker, d.Why = e.Taker(), WhySlot
 	}
-	if r.Blind {
+	if r.blind(&p) {
 		return d
 	}
 	if r.BlockNew {
@@ -95,6 +95,9 @@ func (r *Rules) Decide(t *Table, p Packet, known *Packet) Decision {
 	}
 	return d
 }
+
+// blind reports whether it cannot be told if a packet's connection is known: the kernel's functions look up TCP and UDP only.
+func (r *Rules) blind(p *Packet) bool { return r.Blind || p.Proto != ProtoTCP && p.Proto != ProtoUDP }
 
 // answers reports whether a packet would make the stack of whoever takes it, and does not know its connection, speak up for another member.
 func (r *Rules) answers(p *Packet) bool {
