@@ -344,6 +344,9 @@ func (nd *simNode) grant(term uint32, to uint8, close bool) bool {
 	if close {
 		g.linger, g.share = 0, 0
 	}
+	if to != nd.id && nd.claim == 0 {
+		nd.leaderless = nd.w.now // whoever claims is given time
+	}
 	g.fence, g.grantee = term, to
 	return true
 }

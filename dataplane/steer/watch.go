@@ -94,7 +94,7 @@ func (a *Agreement) watchSharer(i uint8, now int64) {
 			f.out = "it follows another leader"
 		}
 	case p.Restarting:
-	case a.since(now-p.ShareAge, now, times.Confirm) && p.Share != 0 && now-p.RepliedAt < 5*int64(times.Probe):
+	case a.since(now-p.ShareAge, now, times.Confirm) && p.Share == f.share && now-p.RepliedAt < 5*int64(times.Probe):
 		a.fence(i, now, "its share is not renewed")
 	case a.silentDaemon(i, now):
 		a.fence(i, now, "its daemon is silent")
