@@ -168,12 +168,15 @@ func (g *Gate) setSteerBit(bit uint32, on bool) {
 }
 
 // SetMemberMACs makes macs the members' addresses at the interface of a slot (below MaxSlots): where frames for them are sent, and how
-// frames that they passed on are known. Nil stands for one that is not known; the own one must not be there.
+// frames that they passed on are known. Nil leaves what is there: a restarted daemon learns one after the other. The own one must not be there.
 func (g *Gate) SetMemberMACs(slot uint8, macs [gate.Members]net.HardwareAddr) error {
 	if slot >= MaxSlots {
 		return fmt.Errorf("set MACs of members at slot %d: there are %d", slot, MaxSlots)
 	}
 	var value kernelNeighbours
+	if err := g.objects.Neighbours.Lookup(uint32(slot), &value); err != nil {
+		return fmt.Errorf("read MACs of members at slot %d: %w", slot, err)
+	}
 	for i, mac := range macs {
 		if mac == nil {
 			continue

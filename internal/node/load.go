@@ -12,6 +12,7 @@ import (
 	"github.com/holdfast-project/holdfast/dataplane/steer"
 	"github.com/holdfast-project/holdfast/internal/config"
 	"github.com/holdfast-project/holdfast/internal/control"
+	"github.com/holdfast-project/holdfast/internal/defines"
 	"github.com/holdfast-project/holdfast/internal/statesync"
 	"github.com/holdfast-project/holdfast/members"
 )
@@ -36,12 +37,17 @@ func (n *node) loadOf(now int64, v *members.View) control.Load {
 	load := control.Load{
 		Member: n.local.Self.Name, Method: string(l.Method), Key: string(l.Key), Weights: n.weightsFrom(), Adaptive: l.Adaptive,
 		BlockNew: l.BlockNew, Blocking: s.block, SNATPorts: l.SNATPorts.String(), Warnings: n.loadWarnings(v),
+		Defines: defines.Path(n.cfg.Name, n.local.Self.Name),
 	}
 	if v.Active != members.Nobody {
 		load.Leader = n.name(v.Active)
 	}
 	for _, p := range l.Published {
-		load.Published = append(load.Published, p.String())
+		if p.IsSingleIP() {
+			load.Published = append(load.Published, p.Addr().String())
+		} else {
+			load.Published = append(load.Published, p.String())
+		}
 	}
 	if l.MulticastMAC != nil {
 		load.MulticastMAC = macText(*l.MulticastMAC)

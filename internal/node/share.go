@@ -96,6 +96,9 @@ func (n *node) openShare() error {
 	if err := n.steer(); err != nil {
 		return err
 	}
+	for _, p := range n.ports {
+		n.shareMACs(p.Slot)
+	}
 	if !adopted {
 		return nil
 	}

@@ -131,14 +131,17 @@ func (n *node) shareReplied(peer uint8, at int64, r *ccp.Reply) {
 	}
 }
 
-// shareMACs tells the gate where packets for the other members are sent to on an interface.
+// shareMACs tells the gate where packets for the other members are sent to on an interface: where their CCP comes from or, as long as none
+// has come, which is for good on an interface that is not monitored, as configured.
 func (n *node) shareMACs(slot uint8) {
 	if n.share.agreement == nil || int(slot) >= len(n.ports) || !n.ports[slot].Role.Gated() {
 		return
 	}
 	var macs [gate.Members]net.HardwareAddr
 	for _, m := range n.local.Peers {
-		if mac, ok := n.wire.macs[[2]uint8{m.ID, slot}]; ok && int(m.ID) < len(macs) {
+		if mac, ok := n.wire.macs[[2]uint8{m.ID, slot}]; ok {
+			macs[m.ID] = net.HardwareAddr(mac[:])
+		} else if mac := m.Interfaces[n.ports[slot].Name].MAC; mac != nil {
 			macs[m.ID] = net.HardwareAddr(mac[:])
 		}
 	}
