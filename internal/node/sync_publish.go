@@ -72,8 +72,8 @@ func (k *syncNews) take(s statesync.State, c statesync.Stats, name func(uint8) s
 			"the kernel has lost events %d times: their room was full (%d bytes); what is missing is found and repaired", c.EventsLost-k.lost, c.EventBuffer))
 	}
 	if c.Repairs > k.repairs && c.Differences > k.diff {
-		all = append(all, told(members.CodeSyncRepaired, s.Owner, "this member's table differed from %s's, and was repaired: %d buckets, %d records, %d stale ones removed",
-			name(s.Owner), s.FullSync.Buckets, s.FullSync.Done, s.FullSync.Removed))
+		all = append(all, told(members.CodeSyncRepaired, s.FullSync.Peer, "this member's table differed from %s's, and was repaired: %d buckets, %d records, %d stale ones removed",
+			name(s.FullSync.Peer), s.FullSync.Buckets, s.FullSync.Done, s.FullSync.Removed))
 		k.diff = c.Differences
 	}
 	k.lost, k.repairs = c.EventsLost, c.Repairs
@@ -119,18 +119,20 @@ func (k *syncNews) takeStatus(s statesync.State) []members.Record {
 
 // takeFullSync tells of the beginning and the end of a full sync.
 func (k *syncNews) takeFullSync(s statesync.State, name func(uint8) string) []members.Record {
-	f := s.FullSync
+	f, copies := s.FullSync, s.Sharing || s.Role == statesync.RoleCopy
 	switch {
 	case !k.running && f.Full && f.Running:
 		k.running = true
 		return []members.Record{told(members.CodeFullSyncBegun, f.Peer, "a full sync from %s has begun: about %d connections", name(f.Peer), f.Total)}
-	case !k.running || f.Full && f.Running || s.Role == statesync.RoleCopy && !s.Current:
+	case !k.running || f.Full && f.Running || copies && !s.Current:
 		return nil // none, or one that goes on, or is to be tried again
 	}
 	k.running = false
 	switch {
-	case s.Role != statesync.RoleCopy: // there is nothing to copy any more
+	case !copies: // there is nothing to copy any more
 		return nil
+	case s.Sharing:
+		return []members.Record{told(members.CodeFullSyncDone, members.Nobody, "the full sync from all members that own connections is done: %d connections", s.Entries)}
 	case !f.Full:
 		return []members.Record{told(members.CodeFullSyncDone, s.Owner, "the full sync from %s is done: the tables were equal", name(s.Owner))}
 	default:

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package statesync is the sync plane: it keeps the connection tables of the members equal while one of them, the owner, serves.
+// Package statesync is the sync plane: it keeps the connection tables of the members equal while one of them, the owner, serves; or, in load
+// sharing, while each owns a part of the table.
 //
 // The owner's conntrack events become records, numbered and sealed, and leave on every sync interface; the others put them straight
 // into their kernel's table, in order. Nothing is left to commit at a hand-over. What is lost on the way is found by digests, and

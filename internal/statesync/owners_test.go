@@ -341,3 +341,30 @@ func TestSharedEvents(t *testing.T) {
 		}
 	}
 }
+
+// TestTouchedByAll: a change that anybody tells, or this member's own packets make, is newer than what is being copied from another.
+func TestTouchedByAll(t *testing.T) {
+	p := stillSharing(t)
+	a := p.share.askers[1]
+	a.whole = true
+	a.askWords(1)
+	a.compared(1, &ccp.SyncBitmap{}, 0, 9)
+	if !a.tracking() {
+		t.Fatal("no repair")
+	}
+	by := func(n int) record.Identity {
+		id, err := p.hasher.Identify(udp(n, record.OpNew))
+		must(t, err)
+		return id
+	}
+	third := &lot{kind: lotShare, peer: 2, bound: 2, log: 2, seq: 1, owners: p.share.owners}
+	p.chosen(third, udp(500, record.OpUpdate), by(500))
+	p.chosen(third, udp(501, record.OpDelete), by(501)) // it is not for it to say
+	p.now = boottime()
+	p.eventOf(udp(502, record.OpUpdate), by(502), record.Verdict{})
+	for n, want := range map[int]bool{500: false, 501: true, 502: false, 503: true} {
+		if got := a.list(by(n).Key); got != want {
+			t.Errorf("%d: applied %v", n, got)
+		}
+	}
+}

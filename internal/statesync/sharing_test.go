@@ -254,6 +254,13 @@ func TestShareTimeouts(t *testing.T) {
 	w.move(1, func(b int, _ uint8) bool { return b < 200 })
 	w.eventually("each has its own after a move", 3*time.Second, func() bool { return short(w.members[0]) == 312 && short(w.members[1]) == 688 })
 	w.move(1, func(int, uint8) bool { return true })
+	// They know at once by which table it speaks, and ends count by that.
+	w.eventually("the other one knows by which table it speaks", 500*time.Millisecond, func() bool {
+		p := w.members[0].plane
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.peers[1].table == w.table.version()
+	})
 	w.eventually("one has all", 3*time.Second, func() bool { return short(w.members[0]) == 0 && short(w.members[1]) == 1000 })
 	if s := w.members[0].plane.State(); s.Role != RoleCopy || !s.Current || s.Owner != 1 {
 		t.Errorf("%+v", s)
