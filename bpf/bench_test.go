@@ -3,6 +3,7 @@
 package bpf
 
 import (
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
@@ -15,8 +16,10 @@ type packetKind struct {
 	name    string
 	state   int
 	packet  func() []byte
-	unknown bool // at an interface that the gate does not watch: what measuring itself costs
-	changes bool // the program rewrites the packet, so that the next run would see another
+	unknown bool                    // at an interface that the gate does not watch: what measuring itself costs
+	changes bool                    // the program rewrites the packet, so that the next run would see another
+	admits  bool                    // the same, but for tc, where only the type of the packet changes
+	shares  func(testing.TB, *Gate) // load sharing; nil: not
 }
 
 func constant(b []byte) func() []byte { return func() []byte { return b } }
@@ -44,6 +47,48 @@ func ingressKinds() []packetKind {
 	}
 }
 
+// sharingKinds are rows of load sharing: this is member 1 of 3.
+func sharingKinds() []packetKind {
+	udp := packet{from: client4, to: far4, proto: protoUDP, sport: 1000, dport: 2000, payload: make([]byte, 6)}
+	udp6 := packet{from: client6, to: far6, proto: protoUDP, sport: 1000, dport: 2000, payload: make([]byte, 6)}
+	begun := packet{from: netip.MustParseAddr("192.168.7.7"), to: far4, proto: protoUDP, sport: 1000, dport: 53}
+	answer := packet{from: far4, to: vip4, proto: protoUDP, sport: 53, dport: 45000}
+	in := func(mode SteerMode, entry uint8, published bool, connections ...packet) func(testing.TB, *Gate) {
+		return func(tb testing.TB, g *Gate) {
+			s := testSteering
+			s.Mode = mode
+			if !published {
+				s.Published = nil
+			}
+			g.share(tb, s)
+			g.set(tb, all(entry))
+			if mode == SteerUnicast {
+				g.Words().Renew(0, 7, Boottime())
+			}
+			for _, c := range connections {
+				src := netip.AddrPort{}
+				if c.dport == 53 {
+					src = netip.AddrPortFrom(vip4, 45000)
+				}
+				connect(tb, c, src, netip.AddrPort{})
+			}
+		}
+	}
+	return []packetKind{
+		{name: "another's", shares: in(SteerMulticast, 0, false), packet: constant(udp.frame(manyMAC, client))},
+		{name: "another's-v6", shares: in(SteerMulticast, 0, false), packet: constant(udp6.frame(manyMAC, client))},
+		{name: "another's-published", shares: in(SteerMulticast, 0, true), packet: constant(udp.frame(manyMAC, client))},
+		{name: "another's-to-vip", shares: in(SteerMulticast, 0, false), packet: constant(packet{from: far4, to: vip4, proto: protoTCP, sport: 1000, dport: 80}.frame(manyMAC, client))},
+		{name: "another's-icmp-error", shares: in(SteerMulticast, 0, false), packet: constant(packet{from: far4, to: client4, proto: protoICMP, icmp: 3, inner: udp.bytes()}.frame(manyMAC, client))},
+		{name: "taken", shares: in(SteerMulticast, 1, false), packet: constant(udp.frame(manyMAC, client)), admits: true},
+		{name: "taken-known", shares: in(SteerMulticast, 1, false, udp), packet: constant(udp.frame(manyMAC, client)), admits: true},
+		{name: "taken-snat-answer", shares: in(SteerMulticast, 1, false, begun), packet: constant(answer.frame(manyMAC, client)), admits: true},
+		{name: "pivot-takes", shares: in(SteerUnicast, 1, false, udp), packet: constant(udp.frame(vmac, client)), admits: true},
+		{name: "pivot-passes-on", shares: in(SteerUnicast, 0, false, udp), packet: constant(udp.frame(vmac, client)), changes: true},
+		{name: "passed-on-to-us", shares: in(SteerUnicast, 1, false, udp), packet: constant(udp.frame(ownMAC, macOf[0]))},
+	}
+}
+
 func ccpSealed() []byte { return sealedFrame() }
 
 func egressKinds() []packetKind {
@@ -61,6 +106,11 @@ func BenchmarkGate(b *testing.B) {
 	for _, e := range entries {
 		for _, k := range ingressKinds() {
 			b.Run(e.name+"/"+k.name, func(b *testing.B) { benchmark(b, e, k) })
+		}
+	}
+	for _, e := range entries {
+		for _, k := range sharingKinds() {
+			b.Run(e.name+"/sharing-"+k.name, func(b *testing.B) { benchmark(b, e, k) })
 		}
 	}
 	for _, k := range egressKinds() {
@@ -83,8 +133,11 @@ func benchmark(b *testing.B, e entry, k packetKind) {
 		}
 	}
 	g.in(k.state)
+	if k.shares != nil {
+		k.shares(b, g)
+	}
 	ns := float64(g.steady(b, e, k.packet()))
-	if k.changes {
+	if k.changes || k.admits && e.name == "xdp" {
 		// One run at a time has the clock's own cost in it: that is taken off by a packet that can be measured both ways.
 		pass := ingressKinds()[1].packet()
 		clock := float64(g.single(b, e, constant(pass))) - float64(g.steady(b, e, pass))

@@ -40,7 +40,7 @@ type packet struct {
 	spi          uint32
 	inner        []byte
 	about        *packet // what inner is, if it is whole
-	fragment     uint16 // offset in units of 8 bytes
+	fragment     uint16  // offset in units of 8 bytes
 	more         bool
 	fragmentID   uint32
 	options      int    // words of IPv4 options

@@ -16,7 +16,7 @@ import (
 )
 
 // connect puts a connection into the kernel's table: p as it began, to and from the addresses that NAT made of its ends, if they are set.
-func connect(t *testing.T, p packet, src, dst netip.AddrPort) {
+func connect(t testing.TB, p packet, src, dst netip.AddrPort) {
 	t.Helper()
 	labtest.Require(t, "conntrack")
 	proto := map[uint8]string{protoTCP: "tcp", protoUDP: "udp"}[p.proto]
@@ -36,6 +36,12 @@ func connect(t *testing.T, p packet, src, dst netip.AddrPort) {
 	t.Cleanup(func() {
 		_ = exec.Command("conntrack", "-F").Run()
 	})
+}
+
+// connectNAT puts a connection with source NAT into the kernel's table: as it began, and as its answers come in.
+func connectNAT(t testing.TB, begun, answer packet) {
+	t.Helper()
+	connect(t, begun, netip.AddrPortFrom(answer.to, answer.dport), netip.AddrPort{})
 }
 
 // routed gives the test's namespace a route to everywhere, so that what is not its own can be told from what is.
