@@ -44,6 +44,9 @@ func connectNAT(t testing.TB, begun, answer packet) {
 	connect(t, begun, netip.AddrPortFrom(answer.to, answer.dport), netip.AddrPort{})
 }
 
+// noNAT leaves an end as it is.
+var noNAT netip.AddrPort
+
 // routed gives the test's namespace a route to everywhere, so that what is not its own can be told from what is.
 func routed(t *testing.T) {
 	t.Helper()

@@ -173,6 +173,8 @@ func (g *Gate) SetMemberMACs(slot uint8, macs [gate.Members]net.HardwareAddr) er
 	if slot >= MaxSlots {
 		return fmt.Errorf("set MACs of members at slot %d: there are %d", slot, MaxSlots)
 	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	var value kernelNeighbours
 	if err := g.objects.Neighbours.Lookup(uint32(slot), &value); err != nil {
 		return fmt.Errorf("read MACs of members at slot %d: %w", slot, err)
