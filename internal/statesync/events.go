@@ -188,6 +188,9 @@ func (p *Plane) ownEvent(r record.Record, id record.Identity, after time.Duratio
 	p.own.add(p.now, id.Key)
 	if p.share.on {
 		p.touch(id.Key) // it is newer than what others list
+		if !p.owns(id.Bucket()) {
+			p.sweepLater() // its next packets come to its owner, and here it must not expire
+		}
 	}
 	class := flow.Change
 	switch r.Op {

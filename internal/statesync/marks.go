@@ -42,6 +42,9 @@ func (p *Plane) mark(now int64) {
 		return
 	}
 	p.marks.at, p.marks.added = now, p.stats.Records
+	if m.Blank {
+		p.marks.at = 0 // as soon as it is known
+	}
 }
 
 // markWake is when the next mark is due.

@@ -88,6 +88,10 @@ func (p *Plane) SetSlots(s Slots) {
 	}
 	p.share.slots = s
 	p.rehash(now)
+	if p.share.owners != nil { // others are this member's own now
+		p.jobs.sweep = true
+		p.jobs.signal()
+	}
 	p.tellAll(now)
 	p.review(now)
 }

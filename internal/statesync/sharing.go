@@ -202,7 +202,7 @@ func (p *Plane) shared(l *lot, op record.Op, table record.Table, id record.Ident
 	return true
 }
 
-// sweepLater has entries that come with the copies' time-out, and belong to this member, be given their own, soon and not too often.
+// sweepLater has entries that came with the time-out that their owners, or copies, give them be given the right one, soon and not too often.
 func (p *Plane) sweepLater() {
 	if !p.jobs.again {
 		p.jobs.again = true

@@ -236,23 +236,25 @@ func TestShareMoves(t *testing.T) {
 	w.verified(2, 1)
 }
 
+// short is how many entries have their protocol's time-out.
+func (m *member) short() (n int) {
+	for _, s := range m.timeouts() {
+		if s <= 600 {
+			n++
+		}
+	}
+	return n
+}
+
 // TestShareTimeouts: what a member gains gets its protocol's time-out, what it loses the copies'.
 func TestShareTimeouts(t *testing.T) {
 	w := newShared(t, 2, 2, 1)
 	w.ready()
 	w.traffic(record.OpNew, 0, 1000)
 	w.eventually("new ones are everywhere", 3*time.Second, w.equal(1000))
-	short := func(m *member) (n int) {
-		for _, s := range m.timeouts() {
-			if s <= 600 {
-				n++
-			}
-		}
-		return n
-	}
-	w.eventually("each has its own", 3*time.Second, func() bool { return short(w.members[0]) == 512 && short(w.members[1]) == 488 })
+	w.eventually("each has its own", 3*time.Second, func() bool { return w.members[0].short() == 512 && w.members[1].short() == 488 })
 	w.move(1, func(b int, _ uint8) bool { return b < 200 })
-	w.eventually("each has its own after a move", 3*time.Second, func() bool { return short(w.members[0]) == 312 && short(w.members[1]) == 688 })
+	w.eventually("each has its own after a move", 3*time.Second, func() bool { return w.members[0].short() == 312 && w.members[1].short() == 688 })
 	w.move(1, func(int, uint8) bool { return true })
 	// They know at once by which table it speaks, and ends count by that.
 	w.eventually("the other one knows by which table it speaks", 500*time.Millisecond, func() bool {
@@ -261,7 +263,7 @@ func TestShareTimeouts(t *testing.T) {
 		defer p.mu.Unlock()
 		return p.peers[1].table == w.table.version()
 	})
-	w.eventually("one has all", 3*time.Second, func() bool { return short(w.members[0]) == 0 && short(w.members[1]) == 1000 })
+	w.eventually("one has all", 3*time.Second, func() bool { return w.members[0].short() == 0 && w.members[1].short() == 1000 })
 	if s := w.members[0].plane.State(); s.Role != RoleCopy || !s.Current || s.Owner != 1 {
 		t.Errorf("%+v", s)
 	}
@@ -381,7 +383,7 @@ func TestShareRestart(t *testing.T) {
 	again.start()
 	w.hello()
 	w.tell(again)
-	w.eventually("all is caught up with", 10*time.Second, func() bool { w.hello(); return w.equal(3000)() })
+	w.eventually("all is caught up with", 4*time.Second, func() bool { w.hello(); return w.equal(3000)() })
 	w.same()
 	w.compared()
 	w.eventually("all are current", 5*time.Second, func() bool {
@@ -422,6 +424,14 @@ func TestShareRules(t *testing.T) {
 	w.eventually("all is as it was", 8*time.Second, w.equal(3000))
 	w.compared()
 	w.same()
+	w.eventually("time-outs are those of the new owners", 3*time.Second, func() bool {
+		for _, m := range w.members {
+			if n := m.short(); n < 950 || n > 1050 {
+				return false
+			}
+		}
+		return true
+	})
 	for _, m := range w.members {
 		if s := m.plane.Stats(); s.Removed != 0 || s.Deleted != 0 {
 			t.Errorf("member %d: %d removed, %d deleted", m.id, s.Removed, s.Deleted)

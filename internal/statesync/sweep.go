@@ -93,11 +93,11 @@ func (p *Plane) sweepAs(ctx context.Context, long bool) error {
 	if p.share.on {
 		o.Choose = p.whose()
 	}
-	by := p.share.owners
+	owners, hasher := p.share.owners, p.hasher
 	p.mu.Unlock()
 	o.Chunk = func(entries int) error {
 		p.mu.Lock()
-		over := !p.share.on && (p.role == RoleOwner) == long || p.share.owners != by && p.jobs.sweep
+		over := !p.share.on && (p.role == RoleOwner) == long || (p.share.owners != owners || p.hasher != hasher) && p.jobs.sweep
 		p.mu.Unlock()
 		if over {
 			return changed
