@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package install is a two-phase install as one member sees it: Machine takes events and returns effects; it knows no clock, no network, no
+// kernel and no file.
+//
+// # The protocol
+//
+// Management numbers its attempts. It sends prepare to all; a member loads the policy asleep, writes down that it is prepared, and says so. If
+// all have, management writes down its decision, commit, and sends it until each member has confirmed; if one refuses or does not answer in
+// time, the decision is abort. A member that has said "prepared" has given its word: it neither commits nor aborts by itself.
+//
+// If it then hears nothing for Doubt, it asks: the peers first, and if none of them knows, management; again each Ask, for as long as it takes.
+// One peer that has committed is enough, since management decided then; one that was told of the abort likewise. If all that answer are as
+// unsure as it is, it stays prepared and serves with the policy that it has.
+//
+// What must survive a crash is in Durable: the effect Save comes before what depends on it, and is to be on the disk before the next one is
+// performed. A commit that the kernel has made and the disk does not know is found by comparing the two (New).
+//
+// The package is pure and imports policy only.
+package install
