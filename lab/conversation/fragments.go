@@ -101,7 +101,7 @@ func (t *talk) fragments(ctx context.Context) error {
 		for _, i := range orders[n%uint64(len(orders))] {
 			_, _ = unix.Write(int(out), pieces[i]) // what does not come is counted
 		}
-		pause(ctx, t.Every)
+		t.beat(ctx)
 	}
 	return nil
 }

@@ -34,7 +34,8 @@ type service struct {
 type talk struct {
 	Config
 	progress
-	id uint32
+	id    uint32
+	first time.Time // its first beat
 
 	guard sync.Mutex
 	open  map[io.Closer]struct{} // closed at the end, so that nobody waits for ever
@@ -60,10 +61,12 @@ func Start(ctx context.Context, configs []Config) (*Group, error) {
 			return nil, errors.Join(fmt.Errorf("conversation %s: its server: %w", t.Name, err), g.Stop())
 		}
 	}
+	start := time.Now()
 	for i, t := range g.talks {
 		context.AfterFunc(ctx, t.end)
+		t.first = start.Add(t.Every * time.Duration(i) / time.Duration(len(g.talks)))
 		g.tasks.Go(func() {
-			pause(ctx, t.Every*time.Duration(i)/time.Duration(len(g.talks)))
+			pause(ctx, time.Until(t.first))
 			if err := t.run(ctx); err != nil && ctx.Err() == nil {
 				t.die(err.Error())
 			}
@@ -193,6 +196,13 @@ func (g *Group) Stop() error {
 		delete(g.servers, s)
 	}
 	return errors.Join(errs...)
+}
+
+// beat waits for the conversation's next turn. Turns are counted from the first one: conversations that were all held up at a time do
+// not go on as one crowd.
+func (t *talk) beat(ctx context.Context) {
+	since := time.Since(t.first)
+	pause(ctx, t.Every-since%t.Every)
 }
 
 // pause waits for d or until ctx ends.

@@ -118,7 +118,7 @@ func (t *talk) chat(ctx context.Context) error {
 		}
 		t.arrived(time.Now(), 1, 0)
 		t.rest(time.Now(), false)
-		pause(ctx, t.Every)
+		t.beat(ctx)
 	}
 	return nil
 }

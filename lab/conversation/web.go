@@ -52,7 +52,7 @@ func (t *talk) browse(ctx context.Context) error {
 			t.arrived(time.Now(), 1, int64(len(is)))
 			t.rest(time.Now(), false)
 		}
-		pause(ctx, t.Every)
+		t.beat(ctx)
 	}
 	return nil
 }

@@ -34,6 +34,9 @@ var mixture = []struct {
 // mixEvery is the time between two messages of a connection of a mix: thousands of them are some ten thousand packets a second.
 const mixEvery = 250 * time.Millisecond
 
+// webEvery is the time between two short connections: each of a mix costs the host more than many messages.
+const webEvery = time.Second
+
 // mix parses "COUNT [every D]".
 func (p *parser) mix(w *words) {
 	count, every := w.number("number of conversations", 100, 5000), mixEvery
@@ -42,7 +45,9 @@ func (p *parser) mix(w *words) {
 	}
 	for _, m := range mixture {
 		t := m.Talk
-		t.Times, t.Every = count*m.of100/100, every
+		if t.Times, t.Every = count*m.of100/100, every; t.Kind == conversation.Web {
+			t.Every = webEvery
+		}
 		for _, name := range []string{t.From, t.To} {
 			p.refs = append(p.refs, reference{p.line, "node", name})
 		}
