@@ -66,7 +66,7 @@ func (r *Rules) Decide(t *Table, p Packet, known *Packet) Decision {
 		return d
 	}
 	switch {
-	case known != nil && !r.Blind:
+	case known != nil && !r.blind(&p):
 		// Neither the range nor a fragment: an original tuple has its slot, and that is all.
 		o := t.entry(r.slot(known))
 		d.Taker, d.Why = o.Taker(), WhyConnection

@@ -9,7 +9,8 @@ type Effect interface{ effect() }
 // DropShare closes the own gate's share at once.
 type DropShare struct{}
 
-// Apply puts a table into the gate, and tells the sync plane who takes what. The table must not be changed.
+// Apply puts a table into the gate, and tells the sync plane who takes what. The table must not be changed. If that takes time, all later effects
+// but DropShare and WakeAt wait; Own tells when it is in force.
 type Apply struct{ Table *Table }
 
 // Drain sets or clears the gate's flag that what is moving is passed on whole.

@@ -36,6 +36,8 @@ type Own struct {
 	// Open reports whether the share is open (not: lingers), and Share is its term, 0 if the gate has none.
 	Open  bool
 	Share uint32
+	// Version is that of the table that is in force at the gate: Apply may take its time.
+	Version Version
 }
 
 // Peer is the present view of another member. It is due whenever something of it changes, and each probe interval while it has a share.

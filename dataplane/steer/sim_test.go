@@ -5,6 +5,7 @@ package steer
 import (
 	"container/heap"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -119,6 +120,9 @@ type simNode struct {
 	claimAt     int64
 	leaderless  int64
 	own         Own
+	doing       []Effect // behind a table that waits
+	waits       bool
+	ready       bool
 	seen        *Table // what it published last
 }
 
@@ -143,6 +147,7 @@ type world struct {
 
 	flushFail int64 // percent
 	flushSlow int64
+	applySlow int64
 
 	// checks
 	pivot      *simNode
@@ -158,7 +163,7 @@ type world struct {
 }
 
 func newWorld(seed uint64, n uint8, mode Mode) *world {
-	w := &world{r: &rng{seed}, n: n, mode: mode, now: 1000 * 1000 * ms, slow: ms, dead: 35 * ms, boundZero: 1 << 60, boundTwin: 1 << 60}
+	w := &world{r: &rng{seed}, n: n, mode: mode, now: 1000 * 1000 * ms, slow: ms, dead: 35 * ms, applySlow: 6 * ms, boundZero: 1 << 60, boundTwin: 1 << 60}
 	for i := range n {
 		w.weight[i] = 100
 		nd := &simNode{w: w, id: i}
@@ -242,7 +247,7 @@ func (nd *simNode) start(restarted bool) {
 	w := nd.w
 	nd.alive, nd.life = true, nd.life+1
 	nd.incarnation = w.r.next()
-	nd.seen = nil
+	nd.seen, nd.doing, nd.waits, nd.ready = nil, nil, false, false
 	nd.a = New(Config{Self: nd.id, Members: w.n, Mode: w.mode, Weight: w.weight, Timing: DefaultTiming(10 * time.Millisecond)})
 	nd.peers, nd.helloSeq = [Members]Peer{}, [Members]uint64{}
 	nd.inbox, nd.claim, nd.leaderless, nd.wakeAt, nd.own = nil, 0, w.now, 0, Own{Fence: 1}
@@ -435,7 +440,7 @@ func (nd *simNode) main(life int) {
 
 func (nd *simNode) stepOwn() {
 	g := &nd.gate
-	own := Own{Leads: nd.leads(), Fit: nd.fit, Leaving: nd.leaving, Broken: nd.broken, Fence: g.fence, Grantee: g.grantee, Open: nd.open(), Share: g.share}
+	own := Own{Leads: nd.leads(), Fit: nd.fit, Leaving: nd.leaving, Broken: nd.broken, Fence: g.fence, Grantee: g.grantee, Open: nd.open(), Share: g.share, Version: g.table.Version}
 	if own != nd.own || nd.a.lead == nil && own.Leads != 0 {
 		if own.Leads != nd.own.Leads {
 			nd.w.logf("%d leads with term %d (fence %d/%d)", nd.id, own.Leads, own.Fence, own.Grantee)
@@ -457,14 +462,57 @@ func (nd *simNode) stepPeer(i uint8) {
 
 func (nd *simNode) step(e Event) {
 	w := nd.w
-	for _, x := range nd.a.Step(w.now, e) {
+	effects := nd.a.Step(w.now, e)
+	for _, x := range effects {
+		if x, is := x.(Apply); is {
+			w.taking(nd, x.Table)
+		}
+	}
+	if l := nd.a.lead; l != nil && l.table != nd.seen {
+		if nd.seen != nil {
+			w.moves(nd.seen, l.table)
+		}
+		nd.seen = l.table
+	}
+	nd.perform(effects)
+}
+
+// perform carries effects out in order. A table may have to wait for the sync plane, and what follows it waits too.
+func (nd *simNode) perform(effects []Effect) {
+	w := nd.w
+	for i, x := range effects {
+		if nd.waits {
+			switch x.(type) {
+			case WakeAt, DropShare:
+			default:
+				nd.doing = append(nd.doing, x)
+				continue
+			}
+		} else if _, is := x.(Apply); is && !nd.ready && w.r.chance(50) {
+			nd.waits, nd.doing = true, []Effect{x}
+			life := nd.life
+			w.after(w.r.n(w.applySlow), func() {
+				if nd.life != life {
+					return
+				}
+				nd.tell(func() {
+					doing := nd.doing
+					nd.waits, nd.doing, nd.ready = false, nil, true
+					nd.perform(doing)
+					nd.stepOwn()
+				})
+			})
+			continue
+		}
+		nd.ready = nd.ready && i == 0
 		switch x := x.(type) {
 		case DropShare:
 			w.logf("%d drops its share", nd.id)
 			nd.wantShare, nd.gate.share = 0, 0
+			nd.doing = slices.DeleteFunc(nd.doing, func(e Effect) bool { _, opens := e.(Share); return opens })
 		case Apply:
+			nd.ready = false
 			w.logf("%d applies %v of %d, shares %v", nd.id, x.Table.Version, x.Table.Leader, x.Table.Share[:w.n])
-			w.applied(nd, x.Table)
 			nd.gate.table = x.Table
 		case Drain:
 			nd.gate.drained = x.On
@@ -524,6 +572,9 @@ func (nd *simNode) hello() {
 	nd.helloAt = w.now
 	nd.seq++
 	seq, status, fit, leaving, inc, src, life := nd.seq, nd.a.Status(), nd.fit && !nd.broken, nd.leaving, nd.incarnation, nd.id, nd.life
+	if nd.waits {
+		status.Version, status.Leader, status.Flushed = nd.gate.table.Version, nd.gate.table.Leader, false
+	}
 	for i := range w.n {
 		if i == src {
 			continue

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// applied looks at each table that its leader brings into force.
-func (w *world) applied(nd *simNode, t *Table) {
+// taking looks at each table that a member decides to go by.
+func (w *world) taking(nd *simNode, t *Table) {
 	w.tables++
 	if t.Leader != nd.id {
 		if g := &nd.gate; t.authority(nd.id) < g.fence && (t.Share[nd.id] != 0 || g.grantee != t.Leader) {
@@ -21,7 +21,7 @@ func (w *world) applied(nd *simNode, t *Table) {
 	}
 }
 
-// moved checks that a failure moves only the slots of who failed: called for each table that a leader publishes after another.
+// moves checks that a failure moves only the slots of who failed: called for each table that a leader publishes after another.
 func (w *world) moves(old, t *Table) {
 	if old.Term != t.Term || old.Phase == PhaseNone || t.Phase != PhaseCommit || old.Phase == PhasePrepare && old.Number == t.Number {
 		return
@@ -90,15 +90,6 @@ func (w *world) signature() string {
 // check looks once a millisecond at who takes what.
 func (w *world) check() {
 	w.after(ms, w.check)
-	for _, d := range w.nodes {
-		// Between two looks there may be several: then what the last moved is what all moved.
-		if l := d.a.lead; l != nil && l.table != nil && l.table != d.seen {
-			if d.seen != nil {
-				w.moves(d.seen, l.table)
-			}
-			d.seen = l.table
-		}
-	}
 	// Frames go to who announced last, and whoever has handed over forwards what still comes.
 	for _, d := range w.nodes {
 		if d.leads() != 0 && (w.pivot == nil || w.pivot.leads() == 0 || d.leads() > w.pivot.leads()) {

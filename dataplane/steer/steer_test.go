@@ -285,7 +285,7 @@ func TestDecide(t *testing.T) {
 		{"at the pivot, known", func(r *Rules) { r.Mode = ModeUnicast }, entry(s(plain), Taken(2)), plain, &plain, 0, 2, false, WhyConnection},
 		{"ha", func(r *Rules) { r.Mode = ModeHA }, entry(s(plain), Taken(2)), plain, nil, 0, 0, false, WhySlot},
 		{"echo to a VIP with an identifier in the range", nil, entry(s(echo), Taken(1)), echo, nil, 1, 1, false, WhySlot},
-		{"an echo's answer in the range", nil, func() *Table { t := *table; t.Entry[s(echoed)] = Taken(0); t.Entry[5] = Taken(1); return &t }(), echoed, nil, 1, Nobody, false, WhyUnknown},
+		{"an echo's answer in the range", nil, func() *Table { t := *table; t.Entry[s(echoed)] = Taken(0); t.Entry[5] = Taken(1); return &t }(), echoed, nil, 1, 1, false, WhyRange},
 		{"error about what was sent by the range", nil, func() *Table { t := *table; t.Entry[6] = Taken(2); t.Entry[s(plain)] = Taken(0); return &t }(), failed, &plain, 2, 0, true, WhyConnection},
 	} {
 		rules := r

@@ -46,7 +46,7 @@ func (a *Agreement) note(i uint8, now int64) {
 func (a *Agreement) confirmed(i uint8) bool {
 	t := a.lead.table
 	if i == a.cfg.Self {
-		return a.table == t && a.own.Open && a.own.Share == t.Share[i]
+		return a.table == t && a.own.Version == t.Version && a.own.Open && a.own.Share == t.Share[i]
 	}
 	s := &a.peers[i].Status
 	return s.Version == t.Version && s.Leader == a.cfg.Self && s.Share == t.Share[i] && s.Open == (t.Share[i] != 0)

@@ -41,6 +41,14 @@ func (n *node) shareDo(now int64, effects []steer.Effect) {
 		}
 		s.perform(now, e)
 	}
+	n.shareInForce(now)
+}
+
+// shareInForce tells the agreement which table is in force now, if it does not know: a leader goes on when its own gate has it.
+func (n *node) shareInForce(now int64) {
+	if s := &n.share; s.agreement != nil && s.applied == nil && s.table.Version != s.told.Version {
+		n.shareStep(now)
+	}
 }
 
 // ownSlots tells the sync plane who takes what, and returns a channel that is closed once what came in before is in the kernel's table; nil if
@@ -76,6 +84,7 @@ func (n *node) shareApplied(late bool) {
 		}
 		s.perform(now, e)
 	}
+	n.shareInForce(now)
 }
 
 // sharePerform carries out one effect. What fails is said; the agreement learns of it by what it does not hear.

@@ -62,7 +62,8 @@ func (n *node) shareOwn(now int64, v *members.View) {
 	s := &n.share
 	fence := n.words.Fence(gateway)
 	o := steer.Own{Leaving: s.leaving, Fence: fence.Term, Grantee: fence.Grantee, Open: n.words.ShareOpen(now), Share: n.words.Share().Term(),
-		Broken: broken(v), Fit: n.fit(v.State)}
+		Version: s.table.Version,
+		Broken:  broken(v), Fit: n.fit(v.State)}
 	if n.words.Serving(gateway, now)&gate.Answer != 0 {
 		o.Leads = n.words.Lease(gateway).Term()
 	}
