@@ -16,7 +16,7 @@ import (
 
 // Implementation constants.
 const (
-	// idle is how long sockets stay open after the last question: they cost every received packet a filter run.
+	// idle is how long sockets stay open after the last question, but for those that are in the way of the traffic; see ear.
 	idle = 10 * time.Second
 	// sweep is how often idle sockets are looked for.
 	sweep = time.Second
@@ -294,11 +294,29 @@ func (a *Asker) tend(readers *sync.WaitGroup) time.Duration {
 		}
 	}
 	for _, s := range a.segments {
+		for _, e := range s.hush(a.needed(s.Index)) {
+			readers.Go(e.close)
+		}
 		if len(a.questions) == 0 && now-s.used > int64(idle) {
 			s.close()
 		}
 	}
 	return next
+}
+
+// needed lists the EtherTypes that open questions on an interface are answered with; the lock is held.
+func (a *Asker) needed(index int) map[uint16]bool {
+	types := make(map[uint16]bool)
+	for q, o := range a.questions {
+		switch {
+		case q.index != index:
+		case q.addr.Is6():
+			types[etherTypeIPv6] = true
+		case q.kind == Echo || o.then != nil: // the echo is still to be sent
+			types[etherTypeIPv4] = true
+		}
+	}
+	return types
 }
 
 func (a *Asker) signal() {

@@ -5,6 +5,8 @@ package neighbour
 import (
 	"context"
 	"net/netip"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -223,5 +225,52 @@ func TestAskRefuses(t *testing.T) {
 	}
 	if err := a.Ask(VIP, 7, netip.Addr{}, time.Second); err == nil {
 		t.Error("the zero address is accepted")
+	}
+}
+
+// listening lists the EtherTypes, in hexadecimal digits, that packet sockets of the member's namespace are open for.
+func (w *wire) listening() (types []string) {
+	w.t.Helper()
+	w.member.Do(func() error {
+		text, err := os.ReadFile("/proc/thread-self/net/packet")
+		for line := range strings.Lines(string(text)) {
+			if f := strings.Fields(line); len(f) > 3 && f[0] != "sk" {
+				types = append(types, f[3])
+			}
+		}
+		return err
+	})
+	slices.Sort(types)
+	return types
+}
+
+// TestAnswersAreHeardForAsLongAsTheyMayCome: a socket for IP stands in the way of all traffic, and is there for questions only.
+func TestAnswersAreHeardForAsLongAsTheyMayCome(t *testing.T) {
+	w := newWire(t, nil)
+	for range 2 { // the second time an ear is opened again
+		for addr, etherType := range map[string]string{"10.0.0.2": "0800", "2001:db8::2": "86dd"} {
+			w.ask(Echo, addr, time.Second)
+			got := map[Kind]By{}
+			for range 2 {
+				a := w.answer()
+				got[a.Kind] = a.By
+			}
+			if got[Neighbour] != Stranger || got[Echo] != Stranger {
+				t.Errorf("%s: %v", addr, got)
+			}
+			for end := time.Now().Add(5 * time.Second); slices.Contains(w.listening(), etherType); {
+				if time.Now().After(end) {
+					t.Fatalf("nothing is asked, and sockets listen for %v", w.listening())
+				}
+			}
+		}
+	}
+	// Nobody is there: the question stays open, and so does the ear.
+	w.ask(Echo, "10.0.0.99", 300*time.Millisecond)
+	if got := w.listening(); !slices.Equal(got, []string{"0800", "0806"}) {
+		t.Errorf("with an open question sockets listen for %v", got)
+	}
+	if a := w.answer(); a.By != Nobody {
+		t.Errorf("%+v", a)
 	}
 }

@@ -60,6 +60,7 @@ func (a *Asker) heard(index int, h heard) {
 		}
 		if kind != VIP {
 			delete(a.questions, q) // a VIP may be answered by two, and that is what we want to know
+			a.signal()             // an ear may be in the traffic's way for nothing now
 		}
 	}
 }

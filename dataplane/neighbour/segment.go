@@ -21,7 +21,8 @@ type segment struct {
 }
 
 // ear sends and hears frames of one EtherType on one interface. Its socket is on the receive path of that EtherType only;
-// one for all would make the kernel clone every frame that is sent.
+// one for all would make the kernel clone every frame that is sent. For IP that path is the one of all traffic: the kernel clones
+// every packet received for an ear there (some 250 ns), so that such ears are open only while a question is.
 type ear struct {
 	index int
 	conn  *packet.Conn
@@ -85,6 +86,18 @@ func (s *segment) listen(etherType uint16) (e *ear, opened bool, err error) {
 	e = &ear{index: s.Index, conn: conn}
 	s.ears[etherType] = e
 	return e, true, nil
+}
+
+// hush takes the ears for IP that no question needs out of the segment and returns them; the caller closes them without a lock, since
+// the kernel waits until no processor uses a socket any more.
+func (s *segment) hush(needed map[uint16]bool) (unused []*ear) {
+	for _, etherType := range []uint16{etherTypeIPv4, etherTypeIPv6} {
+		if e := s.ears[etherType]; e != nil && !needed[etherType] {
+			delete(s.ears, etherType)
+			unused = append(unused, e)
+		}
+	}
+	return unused
 }
 
 func (s *segment) close() {
