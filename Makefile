@@ -90,7 +90,7 @@ bench-sync: deps build
 	@mkdir -p $(dir $(OUT))
 	$(BIN)/holdfast-lab bench sync --rounds $(ROUNDS) --out $(OUT)
 
-# Forwarding, by one gateway and by several that share the load, beside the kernel's own means; a round takes some four minutes.
+# Forwarding, by one gateway and by several that share the load, beside the kernel's own means; a round takes half a minute.
 bench-load: deps build
 	@mkdir -p $(dir $(OUT))
 	$(BIN)/holdfast-lab bench load --rounds $(ROUNDS) --out $(OUT)

@@ -15,7 +15,7 @@ import (
 )
 
 func benchLoadCommand(o *options) *cobra.Command {
-	cfg := bench.LoadConfig{Rounds: 10}
+	cfg := bench.LoadConfig{Rounds: 20}
 	var file string
 	var systems []string
 	cmd := &cobra.Command{
@@ -38,7 +38,7 @@ func benchLoadCommand(o *options) *cobra.Command {
 	f.StringVar(&file, "out", "", "write the result as JSON to this file")
 	f.StringSliceVar(&cfg.Cases, "case", nil, fmt.Sprintf("only these cases of %v", bench.LoadCaseNames()))
 	f.StringSliceVar(&systems, "system", nil, "only these systems")
-	f.DurationVar(&cfg.Window, "window", 3*time.Second, "how long each measurement takes")
+	f.DurationVar(&cfg.Window, "window", time.Second, "how long each measurement takes")
 	f.IntVar(&cfg.Flows, "flows", 1024, "how many flows the packets are of")
 	return cmd
 }

@@ -12,6 +12,9 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
+	"github.com/holdfast-project/holdfast/lab/machine"
 	"github.com/holdfast-project/holdfast/lab/topology"
 )
 
@@ -33,6 +36,8 @@ type Gateway interface {
 	Boot(ctx context.Context) error
 	// Ready returns when it forwards in the way that is to be measured.
 	Ready(ctx context.Context) error
+	// Machines are those that software runs on, whose processor time counts.
+	Machines() []*machine.Machine
 	// Close ends it.
 	Close() error
 }
@@ -58,7 +63,7 @@ type LoadConfig struct {
 	// Systems are what is compared; Cases the names of the cases, none means LoadCaseNames.
 	Systems []LoadSystem
 	Cases   []string
-	// Window is how long a measurement takes; 0 means 3 s. Flows is the number of flows; 0 means 1024.
+	// Window is how long a measurement takes; 0 means 1 s. Flows is the number of flows; 0 means 1024.
 	Window time.Duration
 	Flows  int
 	// Dir is where the systems' files go; it must exist and its path be short (sockets lie in it).
@@ -78,7 +83,7 @@ func (c LoadConfig) check() (LoadConfig, error) {
 		c.Cases = LoadCaseNames()
 	}
 	if c.Window == 0 {
-		c.Window = 3 * time.Second
+		c.Window = time.Second
 	}
 	if c.Flows == 0 {
 		c.Flows = 1024
@@ -110,8 +115,8 @@ type loadRun struct {
 	result Result
 }
 
-// Load makes the benchmark of forwarding. The result has what was measured even when the error is not nil; measurements that could not
-// be made are in its Failures and no error.
+// Load makes the benchmark of forwarding: all systems stand side by side and take short turns. The result has what was measured even
+// when the error is not nil; measurements that could not be made are in its Failures and no error.
 func Load(ctx context.Context, cfg LoadConfig) (Result, error) {
 	cfg, err := cfg.check()
 	if err != nil {
@@ -119,14 +124,23 @@ func Load(ctx context.Context, cfg LoadConfig) (Result, error) {
 	}
 	began := time.Now()
 	r := &loadRun{cfg: cfg, result: Result{Benchmark: benchLoad, Started: began.Round(0), Host: thisHost(), Rounds: cfg.Rounds}}
+	stands := r.open(ctx)
 	for round := 1; round <= cfg.Rounds; round++ {
-		for i := range cfg.Systems {
-			if ctx.Err() == nil {
-				r.system(ctx, round, cfg.Systems[(i+round-1)%len(cfg.Systems)])
+		for i := range stands {
+			if sd := stands[(i+round-1)%len(stands)]; sd != nil {
+				r.turn(ctx, round, sd)
 			}
 		}
 	}
-	withNet(r.result.Measures)
+	for _, sd := range stands {
+		if sd == nil {
+			continue
+		}
+		if err := sd.close(); err != nil {
+			r.failed(ctx, 0, sd.system.Name, err)
+		}
+	}
+	compare(r.result.Measures)
 	r.result.Rows = summarizeMeasures(r.result.Measures, names(cfg.Systems))
 	r.result.Took = time.Since(began).Round(time.Second).String()
 	return r.result, ctx.Err()
@@ -140,27 +154,55 @@ func names(systems []LoadSystem) []System {
 	return out
 }
 
-// system builds a system and measures all cases with it.
-func (r *loadRun) system(ctx context.Context, round int, s LoadSystem) {
-	failed := func(name string, err error) {
-		if ctx.Err() != nil { // what was interrupted has not failed
-			return
-		}
-		r.result.Failures = append(r.result.Failures, Failure{Round: round, System: s.Name, Error: name + err.Error()})
-		fmt.Fprintf(r.cfg.Log, "round %d  %-22s %s%v\n", round, s.Name, name, err)
+// bootsAtOnce is how many systems boot at the same time: they wait for most of it.
+const bootsAtOnce = 4
+
+// open builds all systems. The stand of one that could not be built is nil.
+func (r *loadRun) open(ctx context.Context) []*loadStand {
+	stands, errs := make([]*loadStand, len(r.cfg.Systems)), make([]error, len(r.cfg.Systems))
+	var g errgroup.Group
+	g.SetLimit(bootsAtOnce)
+	for i, s := range r.cfg.Systems {
+		g.Go(func() error {
+			stands[i], errs[i] = openLoad(ctx, r.cfg, s)
+			return nil
+		})
 	}
-	sd, err := openLoad(ctx, r.cfg, s)
-	if err != nil {
-		failed("", err)
+	_ = g.Wait() // each has its own error
+	for i, err := range errs {
+		if err != nil {
+			stands[i] = nil
+			r.failed(ctx, 0, r.cfg.Systems[i].Name, err)
+		}
+	}
+	return stands
+}
+
+// failed notes what could not be done; of round 0 is what belongs to no round.
+func (r *loadRun) failed(ctx context.Context, round int, system string, err error) {
+	if ctx.Err() != nil { // what was interrupted has not failed
+		return
+	}
+	r.result.Failures = append(r.result.Failures, Failure{Round: round, System: system, Error: err.Error()})
+	fmt.Fprintf(r.cfg.Log, "round %d  %-24s %v\n", round, system, err)
+}
+
+// turn measures all cases with a system.
+func (r *loadRun) turn(ctx context.Context, round int, sd *loadStand) {
+	if ctx.Err() != nil {
+		return
+	}
+	if err := sd.remind(ctx); err != nil {
+		r.failed(ctx, round, sd.system.Name, err)
 		return
 	}
 	for _, name := range r.cfg.Cases {
 		m, err := sd.measure(ctx, name)
 		if err != nil {
-			failed(name+": ", err)
+			r.failed(ctx, round, sd.system.Name, fmt.Errorf("%s: %w", name, err))
 			continue
 		}
-		m.Round, m.Case, m.System = round, name, s.Name
+		m.Round, m.Case, m.System = round, name, sd.system.Name
 		r.result.Measures = append(r.result.Measures, m)
 		var text []string
 		for _, metric := range loadMetrics {
@@ -168,9 +210,6 @@ func (r *loadRun) system(ctx context.Context, round int, s LoadSystem) {
 				text = append(text, metric.name+" "+fine(v))
 			}
 		}
-		fmt.Fprintf(r.cfg.Log, "round %d  %-22s %-10s %s\n", round, s.Name, name, strings.Join(text, "  "))
-	}
-	if err := sd.close(); err != nil {
-		failed("", err)
+		fmt.Fprintf(r.cfg.Log, "round %d  %-24s %-10s %s\n", round, sd.system.Name, name, strings.Join(text, "  "))
 	}
 }

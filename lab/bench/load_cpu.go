@@ -37,3 +37,38 @@ func busyOf(text string) (time.Duration, error) {
 	}
 	return total, nil
 }
+
+// softirqd finds the kernel's threads that take over what processors do for packets when it gets too much.
+func softirqd() (pids []int, err error) {
+	all, err := os.ReadDir("/proc")
+	for _, entry := range all {
+		pid, notProcess := strconv.Atoi(entry.Name())
+		if notProcess != nil {
+			continue
+		}
+		name, gone := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+		if gone == nil && strings.HasPrefix(string(name), "ksoftirqd/") {
+			pids = append(pids, pid)
+		}
+	}
+	return pids, err
+}
+
+// ran is how long processes have had a processor, all together (/proc/PID/schedstat, in ns).
+func ran(pids []int) (time.Duration, error) {
+	total := time.Duration(0)
+	for _, pid := range pids {
+		file := fmt.Sprintf("/proc/%d/schedstat", pid)
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return 0, err
+		}
+		first, _, _ := strings.Cut(string(text), " ")
+		ns, err := strconv.ParseInt(first, 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("%s: %w", file, err)
+		}
+		total += time.Duration(ns)
+	}
+	return total, nil
+}

@@ -8,6 +8,7 @@ var loadMetrics = []measureMetric{
 	{"cpu_ns_per_packet", "ns", false},
 	{"net_cpu_ns_per_packet", "ns", false},
 	{"packets_per_cpu_s", "1/s", true},
+	{"of_kernel_percent", "percent", true},
 	{"processors_busy", "count", false},
 	{"lost_percent", "percent", false},
 }
@@ -20,21 +21,26 @@ const (
 	systemKernel = "kernel"
 )
 
-// withNet adds the net figures to measures: a round's processor time a packet, less that of the same round's generator.
-func withNet(all []Measure) {
+// compare adds what measures are beside others of the same round: the processor time a packet less that of the generator, and the
+// packets a second as a part of the kernel's.
+func compare(all []Measure) {
 	type key struct {
-		round int
-		name  string
+		round        int
+		name, system string
 	}
-	generator := map[key]float64{}
+	of := map[key]Measure{}
+	for _, m := range all {
+		of[key{m.Round, m.Case, m.System}] = m
+	}
 	for _, m := range all {
 		if m.System == systemGenerator {
-			generator[key{m.Round, m.Case}] = m.Values["cpu_ns_per_packet"]
+			continue
 		}
-	}
-	for _, m := range all {
-		if g, ok := generator[key{m.Round, m.Case}]; ok && m.System != systemGenerator {
-			m.Values["net_cpu_ns_per_packet"] = m.Values["cpu_ns_per_packet"] - g
+		if g, ok := of[key{m.Round, m.Case, systemGenerator}]; ok {
+			m.Values["net_cpu_ns_per_packet"] = m.Values["cpu_ns_per_packet"] - g.Values["cpu_ns_per_packet"]
+		}
+		if k, ok := of[key{m.Round, m.Case, systemKernel}]; ok && m.System != systemKernel {
+			m.Values["of_kernel_percent"] = 100 * m.Values["pps"] / k.Values["pps"]
 		}
 	}
 }

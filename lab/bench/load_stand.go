@@ -10,13 +10,13 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"runtime"
 	"strconv"
 	"time"
 
 	"github.com/vishvananda/netlink"
 
 	"github.com/holdfast-project/holdfast/lab/generator"
+	"github.com/holdfast-project/holdfast/lab/machine"
 	"github.com/holdfast-project/holdfast/lab/ruleset"
 	"github.com/holdfast-project/holdfast/lab/topology"
 )
@@ -36,20 +36,27 @@ var sources = netip.MustParsePrefix("10.100.0.0/16")
 type loadStand struct {
 	*stand
 	cfg            LoadConfig
+	system         LoadSystem
 	lab            *topology.Lab
 	client, server *topology.Node
 	sinks          []*generator.Sink // where the generator's frames end
 	nextHop        net.HardwareAddr
+	answers        generator.Config // each flow's answer, once
+	machines       []*machine.Machine
+	kernel         []int // threads of the kernel whose processor time counts
 }
 
 // openLoad builds a system and lets every flow be known on both directions. On error nothing is left.
 func openLoad(ctx context.Context, cfg LoadConfig, s LoadSystem) (_ *loadStand, err error) {
-	sd := &loadStand{stand: &stand{}, cfg: cfg}
+	sd := &loadStand{stand: &stand{}, cfg: cfg, system: s}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, sd.close())
 		}
 	}()
+	if sd.kernel, err = softirqd(); err != nil {
+		return nil, err
+	}
 	spec := topology.DefaultSpec("load", max(s.Members, 2)) // one that is not a member of anything is idle
 	spec.Router = s.Router
 	if sd.lab, err = topology.Build(spec); err != nil {
@@ -61,7 +68,7 @@ func openLoad(ctx context.Context, cfg LoadConfig, s LoadSystem) (_ *loadStand, 
 		return sd, sd.bare(s)
 	}
 	for _, n := range sd.lab.OfKind(topology.Member) {
-		if err := errors.Join(ruleset.Load(n.NS, loadRules), routeSources(n, sd.client)); err != nil {
+		if err := prepareForwarder(n, sd.client); err != nil {
 			return nil, err
 		}
 	}
@@ -80,7 +87,18 @@ func openLoad(ctx context.Context, cfg LoadConfig, s LoadSystem) (_ *loadStand, 
 	if err := errors.Join(gateway.Boot(bounded), gateway.Ready(bounded)); err != nil {
 		return nil, fmt.Errorf("boot: %w", err)
 	}
+	sd.machines = gateway.Machines()
 	return sd, sd.warm(bounded)
+}
+
+// prepareForwarder loads the rules of a member, keeps its connections as long as a run may last, and gives it its route.
+func prepareForwarder(n, client *topology.Node) error {
+	for _, key := range []string{"nf_conntrack_udp_timeout", "nf_conntrack_udp_timeout_stream"} {
+		if err := n.NS.Sysctl("netfilter/"+key, strconv.Itoa(oldAge)); err != nil {
+			return err
+		}
+	}
+	return errors.Join(ruleset.Load(n.NS, loadRules), routeSources(n, client))
 }
 
 // bare makes the members drop what they receive.
@@ -165,14 +183,23 @@ func (sd *loadStand) warm(ctx context.Context) error {
 	if err := sd.until(ctx, there, generator.Config{Node: sd.client, NextHop: sd.nextHop, Flows: flows}); err != nil {
 		return err
 	}
-	answers := generator.Config{Node: sd.server, Flows: make([]generator.Flow, len(flows))}
+	sd.answers = generator.Config{Node: sd.server, Flows: make([]generator.Flow, len(flows))}
 	for i, f := range flows {
-		answers.Flows[i] = f.Reverse()
+		sd.answers.Flows[i] = f.Reverse()
 	}
-	if answers.NextHop, err = sd.router(ctx, sd.server); err != nil {
+	if sd.answers.NextHop, err = sd.router(ctx, sd.server); err != nil {
 		return err
 	}
-	return sd.until(ctx, back, answers)
+	return sd.until(ctx, back, sd.answers)
+}
+
+// remind sends a frame of each flow there and back, so that neither members nor switches have forgotten who is where.
+func (sd *loadStand) remind(ctx context.Context) error {
+	if sd.system.New == nil {
+		return nil
+	}
+	there := generator.Config{Node: sd.client, NextHop: sd.nextHop, Flows: sd.flows()}
+	return errors.Join(generator.Once(ctx, there), generator.Once(ctx, sd.answers))
 }
 
 // until sends all flows again and again until every frame of one time arrives.
@@ -238,84 +265,4 @@ func ask(n *topology.Node, to netip.Addr) error {
 		_, err = c.Write(nil)
 		return errors.Join(err, c.Close())
 	})
-}
-
-// settleLoad is how long a generator runs before it is measured.
-const settleLoad = 300 * time.Millisecond
-
-// maxLost is the part of the frames sent that may get lost: with more of them, processor time was spent on what did not arrive.
-const maxLost = 0.02
-
-// measure makes the measurement of a case.
-func (sd *loadStand) measure(ctx context.Context, name string) (_ Measure, err error) {
-	processors := []int{0}
-	if name == caseForward {
-		for p := 1; p < runtime.NumCPU(); p++ {
-			processors = append(processors, p)
-		}
-	}
-	run, err := generator.Start(generator.Config{Node: sd.client, NextHop: sd.nextHop, Flows: sd.flows(), Processors: processors})
-	if err != nil {
-		return Measure{}, err
-	}
-	defer func() { err = errors.Join(err, run.Stop()) }()
-	if err := wait(ctx, settleLoad); err != nil {
-		return Measure{}, err
-	}
-	before, err := sd.reading(run)
-	if err != nil {
-		return Measure{}, err
-	}
-	if err := wait(ctx, sd.cfg.Window); err != nil {
-		return Measure{}, err
-	}
-	after, err := sd.reading(run)
-	if err != nil {
-		return Measure{}, err
-	}
-	return after.since(before)
-}
-
-// reading is what the counters say at a time.
-type reading struct {
-	at            time.Time
-	busy          time.Duration
-	sent, arrived uint64
-}
-
-func (sd *loadStand) reading(run *generator.Run) (r reading, err error) {
-	r.at = time.Now()
-	if r.busy, err = busy(); err != nil {
-		return r, err
-	}
-	r.sent, _ = run.Sent()
-	for _, s := range sd.sinks {
-		n, err := s.Count()
-		if err != nil {
-			return r, err
-		}
-		r.arrived += n
-	}
-	return r, nil
-}
-
-// since makes a measure of two readings. It fails when the system lost or doubled what it should forward.
-func (r reading) since(before reading) (Measure, error) {
-	took, cpu := r.at.Sub(before.at), r.busy-before.busy
-	sent, arrived := float64(r.sent-before.sent), float64(r.arrived-before.arrived)
-	// What was under way at both readings: a batch for each processor, and its backlog.
-	const slack = 5000
-	switch {
-	case arrived < sent*(1-maxLost)-slack:
-		return Measure{}, fmt.Errorf("%.0f of %.0f frames arrived", arrived, sent)
-	case arrived > sent+slack:
-		return Measure{}, fmt.Errorf("%.0f frames arrived, and only %.0f were sent: some were forwarded twice", arrived, sent)
-	}
-	return Measure{Values: map[string]float64{
-		"pps":               arrived / took.Seconds(),
-		"cpu_ns_per_packet": float64(cpu) / arrived,
-		"packets_per_cpu_s": arrived / cpu.Seconds(),
-		"processors_busy":   float64(cpu) / float64(took),
-		"lost_percent":      max(0, 100*(sent-arrived)/sent),
-	}}, nil
 }

@@ -11,7 +11,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
 	"github.com/holdfast-project/holdfast/internal/control"
+	"github.com/holdfast-project/holdfast/lab/machine"
 	"github.com/holdfast-project/holdfast/lab/members"
 	"github.com/holdfast-project/holdfast/lab/topology"
 	"github.com/holdfast-project/holdfast/lab/xtcluster"
@@ -35,6 +39,7 @@ func LoadSystems(binary string) []LoadSystem {
 		{Name: "holdfast-unicast-3", Members: 3, New: cluster("tcx", methodUnicast)},
 		{Name: "xt-cluster-2", Members: 2, New: bare(xtcluster.Setup)},
 		// What helps to understand the others.
+		{Name: "kernel-rules", Members: 1, Router: topology.MemberName(0), New: bare(moveLocalRule)},
 		{Name: "generator-multicast-2", Members: 2, Flooded: true},
 		{Name: "generator-multicast-3", Members: 3, Flooded: true},
 		{Name: "holdfast-ha-xdp", Members: 2, New: cluster("xdp", "")},
@@ -77,9 +82,32 @@ func bare(setup func(*topology.Lab) error) func(*topology.Lab, string) (Gateway,
 	return func(lab *topology.Lab, _ string) (Gateway, error) { return bareKernel{}, setup(lab) }
 }
 
-func (bareKernel) Boot(context.Context) error  { return nil }
-func (bareKernel) Ready(context.Context) error { return nil }
-func (bareKernel) Close() error                { return nil }
+// moveLocalRule moves the rule of the local table from priority 0 to 1, as members of a cluster do (docs/decisions/005). The kernel has a
+// shortcut for route lookups without rules of anybody's own, and never takes it again.
+func moveLocalRule(lab *topology.Lab) error {
+	for _, n := range lab.OfKind(topology.Member) {
+		h, err := n.NS.Handle()
+		if err != nil {
+			return err
+		}
+		defer h.Close()
+		rule := netlink.NewRule()
+		rule.Family, rule.Table, rule.Priority = netlink.FAMILY_V4, unix.RT_TABLE_LOCAL, 1
+		if err := h.RuleAdd(rule); err != nil {
+			return fmt.Errorf("%s: rule of the local table: %w", n.Name, err)
+		}
+		rule.Priority = 0
+		if err := h.RuleDel(rule); err != nil {
+			return fmt.Errorf("%s: rule of the local table: %w", n.Name, err)
+		}
+	}
+	return nil
+}
+
+func (bareKernel) Boot(context.Context) error   { return nil }
+func (bareKernel) Ready(context.Context) error  { return nil }
+func (bareKernel) Machines() []*machine.Machine { return nil }
+func (bareKernel) Close() error                 { return nil }
 
 // holdfast is a cluster as a gateway.
 type holdfast struct{ *members.Cluster }
@@ -90,6 +118,15 @@ func (h holdfast) Close() error {
 		return nil
 	}
 	return h.Cluster.Close()
+}
+
+// Machines are its members'.
+func (h holdfast) Machines() []*machine.Machine {
+	var out []*machine.Machine
+	for _, m := range h.Members() {
+		out = append(out, m.Machine())
+	}
+	return out
 }
 
 // askEvery is how often a cluster that is waited for is asked.

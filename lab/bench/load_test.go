@@ -49,11 +49,14 @@ func TestLoad(t *testing.T) {
 		if _, ok := v["net_cpu_ns_per_packet"]; ok == (name == systemGenerator) {
 			t.Errorf("%s: %v", name, v)
 		}
+		if part, ok := v["of_kernel_percent"]; ok != (name != systemGenerator && name != systemKernel) || name == "xt-cluster-2" && (part < 10 || part > 95) {
+			t.Errorf("%s makes %v %% of the kernel's packets", name, part)
+		}
 	}
 	if len(res.Failures) != 1 || res.Failures[0].System != "deaf" || !strings.Contains(res.Failures[0].Error, "0 frames of 256 flows") {
 		t.Errorf("failures %+v", res.Failures)
 	}
-	if len(res.Rows) != 4*len(loadMetrics)-1 {
+	if len(res.Rows) != 4*len(loadMetrics)-3 { // the generator is not compared, and the kernel not with itself
 		t.Errorf("%d rows", len(res.Rows))
 	}
 	if t.Failed() {
@@ -84,7 +87,7 @@ func TestReadingsOfWrongForwardingAreRefused(t *testing.T) {
 		"lost":  {1_000_000, 900_000, "900000 of 1000000 frames arrived"},
 		"twice": {1_000_000, 1_100_000, "forwarded twice"},
 	} {
-		m, err := reading{at: at.Add(time.Second), busy: time.Second, sent: c.sent, arrived: c.arrived}.since(reading{at: at})
+		m, err := reading{at: at.Add(time.Second), cpu: time.Second, busy: time.Second, sent: c.sent, arrived: c.arrived}.since(reading{at: at})
 		if c.refused == "" && (err != nil || m.Values["pps"] != float64(c.arrived) || m.Values["processors_busy"] != 1) {
 			t.Errorf("%s: %v, %v", name, m.Values, err)
 		}

@@ -87,6 +87,9 @@ func TestEverythingThatIsSentArrives(t *testing.T) {
 		}
 		<-time.After(time.Millisecond)
 	}
+	if used, err := r.CPU(); err != nil || used < time.Millisecond || used > 30*time.Second {
+		t.Errorf("used %v, %v", used, err)
+	}
 	if err := r.Stop(); err != nil {
 		t.Fatal(err)
 	}

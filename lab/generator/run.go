@@ -17,6 +17,7 @@ import (
 // Run is a running generator. Its methods are safe for concurrent use.
 type Run struct {
 	senders []*sender
+	threads []atomic.Int32 // their numbers, 0 before they run
 	end     atomic.Bool
 	task    errgroup.Group
 }
@@ -39,20 +40,22 @@ func Start(cfg Config) (*Run, error) {
 		}
 		r.senders = append(r.senders, s)
 	}
+	r.threads = make([]atomic.Int32, len(r.senders))
 	for i, s := range r.senders {
-		r.task.Go(func() error { return r.send(s, cfg.Processors[i]) })
+		r.task.Go(func() error { return r.send(s, &r.threads[i], cfg.Processors[i]) })
 	}
 	return r, nil
 }
 
 // send sends on one processor until the end.
-func (r *Run) send(s *sender, processor int) error {
+func (r *Run) send(s *sender, thread *atomic.Int32, processor int) error {
 	runtime.LockOSThread() // never unlocked: the thread goes with the goroutine, and its processor with it
 	var set unix.CPUSet
 	set.Set(processor)
 	if err := unix.SchedSetaffinity(0, &set); err != nil {
 		return fmt.Errorf("generator: stay on processor %d: %w", processor, err)
 	}
+	thread.Store(int32(unix.Gettid()))
 	for !r.end.Load() {
 		if err := s.batch(batch); err != nil {
 			return err
@@ -69,6 +72,27 @@ func (r *Run) Sent() (sent, refused uint64) {
 	}
 	return sent, refused
 }
+
+// CPU returns the processor time that the generator's threads have had so far, and with it that of all that was done with their frames
+// on their processors. It must not be called after Stop.
+func (r *Run) CPU() (time.Duration, error) {
+	total := time.Duration(0)
+	for i := range r.threads {
+		id := r.threads[i].Load()
+		if id == 0 {
+			continue
+		}
+		var t unix.Timespec
+		if err := unix.ClockGettime(threadClock(id), &t); err != nil {
+			return 0, fmt.Errorf("generator: processor time of thread %d: %w", id, err)
+		}
+		total += time.Duration(t.Nano())
+	}
+	return total, nil
+}
+
+// threadClock is the clock of a thread's processor time: MAKE_THREAD_CPUCLOCK of linux/posix-timers.h, with CPUCLOCK_SCHED.
+func threadClock(id int32) int32 { return ^id<<3 | 4 | 2 }
 
 // Stop ends the run. It must be called once.
 func (r *Run) Stop() error {
