@@ -98,14 +98,21 @@ func (k *kernel) onLo(addr netip.Addr) (there, ours bool) {
 	return false, false
 }
 
-// joined says whether the interface of a kindJoined item is in its group by an address, and whether that is marked as ours.
-func (k *kernel) joined(i item) (there, ours bool) {
+// joined says whether the interface of a kindJoined item is in its group by an address, and whether that is marked as ours. first says that
+// it stands before an address of the interface's own, which has been made anew.
+func (k *kernel) joined(i item) (there, ours, first bool) {
+	place := 0
 	for _, a := range k.addresses[i.Addr] {
 		if a.index == i.Index {
-			return true, a.ours
+			there, ours, place = true, a.ours, a.place
 		}
 	}
-	return false, false
+	for addr, all := range k.addresses {
+		for _, a := range all {
+			first = first || there && a.index == i.Index && addr.Is4() && !addr.IsMulticast() && a.place > place
+		}
+	}
+	return there, ours, first
 }
 
 // previous returns the entries to record before w is done: none when what is wanted is there already and not ours.
@@ -134,7 +141,7 @@ func (h *Host) previous(w wish, k *kernel) ([]entry, error) {
 			return nil, nil
 		}
 	case kindJoined:
-		if there, ours := k.joined(w.item); there && !ours {
+		if there, ours, _ := k.joined(w.item); there && !ours {
 			return nil, nil
 		}
 	case kindFilter:
@@ -174,8 +181,14 @@ func (h *Host) do(w wish, k *kernel) error {
 		}
 		return h.conn.addAddress(w.Addr, lo)
 	case kindJoined:
-		if there, _ := k.joined(w.item); there {
+		there, ours, first := k.joined(w.item)
+		if there && (!first || !ours) {
 			return nil
+		}
+		if there {
+			if err := h.conn.deleteAddress(w.Addr, w.Index); err != nil {
+				return err
+			}
 		}
 		return h.conn.addAddress(w.Addr, w.Index)
 	case kindLocal, kindPrefix, kindRoute:

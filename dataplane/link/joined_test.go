@@ -36,9 +36,16 @@ func TestJoinedGroups(t *testing.T) {
 		t.Fatal(err)
 	}
 	inGroup("after the daemon's end", true)
-	if got := member.Run("ip", "route", "get", "10.0.0.2"); !strings.Contains(got, "src 10.0.0.1") {
-		t.Errorf("the group is a source of traffic: %s", got)
+	ownFirst := func(when string) {
+		t.Helper()
+		if got := member.Run("ip", "-4", "-brief", "addr", "show", "dev", "e0"); !strings.Contains(got, "10.0.0.1/24 239.0.7.0/32") {
+			t.Errorf("%s: the interface's own address is not the first: %s", when, got)
+		}
+		if got := member.Run("ip", "route", "get", "10.0.0.2"); !strings.Contains(got, "src 10.0.0.1") {
+			t.Errorf("%s: the group is a source of traffic: %s", when, got)
+		}
 	}
+	ownFirst("after Apply")
 	peer.SetUp("p0", false)
 	member.SetUp("e0", false)
 	member.SetUp("e0", true)
@@ -46,7 +53,10 @@ func TestJoinedGroups(t *testing.T) {
 	inGroup("after the link came back", true)
 
 	member.Do(func() (err error) { h, err = OpenHost(path, nil); return err })
+	member.Run("sh", "-c", "ip addr del 10.0.0.1/24 dev e0; ip addr add 10.0.0.1/24 dev e0")
 	member.Do(func() error { return h.Apply(shared()) })
+	inGroup("after the own address was made anew", true)
+	ownFirst("after it was made anew")
 	member.Do(func() error { return h.Apply(desired()) })
 	inGroup("when no longer desired", false)
 	member.Do(func() error { return h.Apply(shared()) })

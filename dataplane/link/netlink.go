@@ -69,13 +69,14 @@ func (c *conn) request(kind, flags int) *nl.NetlinkRequest {
 
 // addressRequest describes a VIP on lo: a host route's worth of address that the stack never picks as a source. IPv4 has
 // scope host for that; IPv6 is deprecated (preferred lifetime 0). A multicast address is one by which the kernel itself joins the
-// group (ip-address(8), autojoin), and leaves it with the address.
+// group (ip-address(8), autojoin), and leaves it with the address. Its scope is the widest, so that it stands behind the interface's own
+// addresses: nftables' redirect leads to the first one, and tools take that for the interface's.
 func (c *conn) addressRequest(kind, flags int, addr netip.Addr, index int) *nl.NetlinkRequest {
 	r := c.request(kind, flags)
 	msg := nl.NewIfAddrmsg(family(addr))
 	msg.Index = uint32(index)
 	msg.Prefixlen = uint8(addr.BitLen())
-	if addr.Is4() {
+	if addr.Is4() && !addr.IsMulticast() {
 		msg.Scope = unix.RT_SCOPE_HOST
 	}
 	r.AddData(msg)
@@ -114,6 +115,7 @@ type address struct {
 	bits   int  // prefix length
 	usable bool // not tentative, failed or deprecated
 	ours   bool // marked with our IFA_PROTO
+	place  int  // in the kernel's order
 }
 
 // addresses returns where each address is; one can be on several interfaces.
@@ -125,14 +127,14 @@ func (c *conn) addresses() (map[netip.Addr][]address, error) {
 		return nil, fmt.Errorf("netlink: list addresses: %w", err)
 	}
 	all := make(map[netip.Addr][]address)
-	for _, m := range msgs {
+	for place, m := range msgs {
 		msg := nl.DeserializeIfAddrmsg(m)
 		attrs, err := nl.ParseRouteAttr(m[msg.Len():])
 		if err != nil {
 			return nil, fmt.Errorf("netlink: list addresses: %w", err)
 		}
 		var addr, local netip.Addr
-		found := address{index: int(msg.Index), bits: int(msg.Prefixlen),
+		found := address{index: int(msg.Index), bits: int(msg.Prefixlen), place: place,
 			usable: msg.IfAddrmsg.Flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED|unix.IFA_F_DEPRECATED) == 0}
 		for _, a := range attrs {
 			switch a.Attr.Type {
