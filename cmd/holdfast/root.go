@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -32,7 +33,7 @@ func newRoot(env environment) *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
-			if err := cmd.ValidateFlagGroups(); err != nil { // cobra would say so itself, as an error of no type
+			if err := errors.Join(cmd.ValidateFlagGroups(), cmd.ValidateRequiredFlags()); err != nil { // cobra would say so itself, as an error of no type
 				return &usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
 			}
 			return a.check()
@@ -53,7 +54,7 @@ func newRoot(env environment) *cobra.Command {
 		a.reloadCommand(), a.stopCommand(), a.restartCommand(), a.eventsCommand(), a.timersCommand(), a.whyCommand(),
 		a.countersCommand(), a.keyCommand(), a.configCommand(), a.versionCommand(), a.freezeCommand(), a.unfreezeCommand(), a.syncCommand(),
 		a.loadCommand(), a.whichCommand(),
-		a.cphaprobCommand(), a.cphaconfCommand(),
+		a.policyCommand(), a.cphaprobCommand(), a.cphaconfCommand(),
 	)
 	return root
 }

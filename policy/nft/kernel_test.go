@@ -78,7 +78,7 @@ func bundle(t testing.TB, generation uint64, rules string, keep ...policy.Set) *
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := Of(s, []ruleset.Definition{{Name: "if_outside", Value: `"out"`}, {Name: "vip4_outside", Value: "192.0.2.1"}})
+	p, err := Of(s, []ruleset.Definition{{Name: "holdfast_dev_outside", Value: `"out"`}, {Name: "holdfast_vip4_outside", Value: "192.0.2.1"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +123,7 @@ table inet filter {
 	chain forward { type filter hook forward priority filter; policy drop; tcp dport $x accept; }
 }
 table ip nat {
-	chain source { type nat hook postrouting priority srcnat; oifname $if_outside snat to $vip4_outside; }
+	chain source { type nat hook postrouting priority srcnat; oifname $holdfast_dev_outside snat to $holdfast_vip4_outside; }
 }
 `
 
@@ -396,8 +396,8 @@ func TestKeepChanged(t *testing.T) {
 func TestCheck(t *testing.T) {
 	labtest.Require(t, "nft")
 	links := []Link{{"out", []netip.Prefix{netip.MustParsePrefix("192.0.2.2/24"), netip.MustParsePrefix("2001:db8::2/64")}}, {"eth1.100", nil}, {"lo", []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")}}}
-	const flow = "table netdev f {\n\tchain c { type filter hook ingress device %s priority 0; }\n}\ntable inet g {\n\tchain c { type filter hook forward priority 0; iif \"eth1.100\" oif $if_outside accept; }\n}\n"
-	b, err := Check(t.Context(), "", bundle(t, 3, plain+fmt.Sprintf(flow, "$if_outside")), links)
+	const flow = "table netdev f {\n\tchain c { type filter hook ingress device %s priority 0; }\n}\ntable inet g {\n\tchain c { type filter hook forward priority 0; iif \"eth1.100\" oif $holdfast_dev_outside accept; }\n}\n"
+	b, err := Check(t.Context(), "", bundle(t, 3, plain+fmt.Sprintf(flow, "$holdfast_dev_outside")), links)
 	if err != nil || len(b.tables) != 4 {
 		t.Fatal(err)
 	}
@@ -417,7 +417,7 @@ func TestCheck(t *testing.T) {
 	// What was checked is what a member then has.
 	p := newPlace(t, links...)
 	k := p.kernel()
-	install(t, k, bundle(t, 3, plain+fmt.Sprintf(flow, "$if_outside")))
+	install(t, k, bundle(t, 3, plain+fmt.Sprintf(flow, "$holdfast_dev_outside")))
 	if d, err := k.Compare(t.Context(), b); err != nil || len(d) > 0 {
 		t.Errorf("%v %v", d, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -21,14 +22,18 @@ type Interface struct {
 type Member struct {
 	Name       string
 	Interfaces []Interface
+	// SNATFirst and SNATLast bound the ports that it translates to in load sharing; 0: all.
+	SNATFirst, SNATLast uint16
 }
 
 // Cluster is what rulesets may refer to.
 type Cluster struct {
 	ID      uint16
 	Members []Member
-	// SNATFirst and SNATLast bound the ports that the gateway translates sources to; 0: not given.
+	// SNATFirst and SNATLast bound the ports that all members together translate to, in load sharing; 0: all.
 	SNATFirst, SNATLast uint16
+	// Published are the servers that connections to virtual addresses are led to, in load sharing.
+	Published []netip.Prefix
 	// EtherType of CCP frames; 0: not given.
 	EtherType uint16
 }
@@ -38,57 +43,88 @@ type Definition struct {
 	Name, Value string
 }
 
+// Prefix begins the names of all definitions.
+const Prefix = "holdfast_"
+
 // Definitions are those that Holdfast supplies on a member. docs/POLICY.md lists them. A name without a value on this cluster (IPv6
 // addresses where there are none) is not defined, so that a rule that uses it is refused and not empty.
 func (c *Cluster) Definitions(member int) []Definition {
 	var all []Definition
 	add := func(name, value string) {
 		if value != "" {
-			all = append(all, Definition{name, value})
+			all = append(all, Definition{Prefix + name, value})
 		}
 	}
 	m := &c.Members[member]
-	var own, vips, members []netip.Addr
+	add("member", strconv.Itoa(member))
+	add("members", strconv.Itoa(len(c.Members)))
+	if c.SNATFirst != 0 {
+		add("snat_ports", fmt.Sprintf("%d-%d", m.SNATFirst, m.SNATLast))
+		add("snat_all", fmt.Sprintf("%d-%d", c.SNATFirst, c.SNATLast))
+	}
+	var vips, owns []netip.Addr
+	for i := range m.Interfaces {
+		vips = append(vips, m.Interfaces[i].VIPs...)
+	}
+	for i := range c.Members {
+		owns = append(owns, c.Members[i].addresses("")...)
+	}
+	for _, six := range []bool{false, true} {
+		d := digit(six)
+		add("published"+d, networkSet(c.Published, six))
+		add("vips"+d, set(vips, six))
+		add("owns"+d, set(owns, six))
+	}
 	for i := range m.Interfaces {
 		f := &m.Interfaces[i]
-		add("if_"+f.Name, `"`+f.Device+`"`)
+		name := c.identifier(i)
+		add("dev_"+name, `"`+f.Device+`"`)
 		var networks []netip.Prefix
-		var mine, every []netip.Addr
+		var owns []netip.Addr
 		for _, p := range f.Own {
-			mine = append(mine, p.Addr())
 			networks = append(networks, p.Masked())
 		}
 		for j := range c.Members {
-			every = append(every, c.Members[j].addresses(f.Name)...)
+			owns = append(owns, c.Members[j].addresses(f.Name)...)
 		}
-		own, vips, members = append(own, mine...), append(vips, f.VIPs...), append(members, every...)
-		for _, v := range []bool{false, true} {
-			d := digit(v)
-			add("own"+d+"_"+f.Name, set(mine, v))
-			add("members"+d+"_"+f.Name, set(every, v))
-			add("net"+d+"_"+f.Name, networkSet(networks, v))
-			if i := slices.IndexFunc(f.VIPs, func(a netip.Addr) bool { return a.Is6() == v }); i >= 0 {
-				add("vip"+d+"_"+f.Name, f.VIPs[i].String())
-			}
-			add("vips"+d+"_"+f.Name, set(f.VIPs, v))
+		for _, six := range []bool{false, true} {
+			d := digit(six)
+			add("vip"+d+"_"+name, first(f.VIPs, six))
+			add("vips"+d+"_"+name, set(f.VIPs, six))
+			add("own"+d+"_"+name, first(m.addresses(f.Name), six))
+			add("owns"+d+"_"+name, set(owns, six))
+			add("net"+d+"_"+name, networkSet(networks, six))
 		}
-	}
-	for _, v := range []bool{false, true} {
-		d := digit(v)
-		add("own"+d, set(own, v))
-		add("members"+d, set(members, v))
-		add("vips"+d, set(vips, v))
-	}
-	if c.SNATFirst != 0 {
-		add("snat_ports", fmt.Sprintf("%d-%d", c.SNATFirst, c.SNATLast))
 	}
 	return all
 }
 
+// identifier is the name of an interface as definitions have it: nft takes no other letters everywhere. Two that are the same then have their
+// place behind them.
+func (c *Cluster) identifier(i int) string {
+	all := c.Members[0].Interfaces
+	plain := strings.NewReplacer("-", "_", ".", "_")
+	name := plain.Replace(all[i].Name)
+	for j := range i {
+		if plain.Replace(all[j].Name) == name {
+			return name + "_" + strconv.Itoa(i)
+		}
+	}
+	return name
+}
+
+func first(addrs []netip.Addr, six bool) string {
+	if i := slices.IndexFunc(addrs, func(a netip.Addr) bool { return a.Is6() == six }); i >= 0 {
+		return addrs[i].String()
+	}
+	return ""
+}
+
+// addresses are the member's own on an interface, or on all.
 func (m *Member) addresses(name string) []netip.Addr {
 	var all []netip.Addr
 	for i := range m.Interfaces {
-		if m.Interfaces[i].Name == name {
+		if name == "" || m.Interfaces[i].Name == name {
 			for _, p := range m.Interfaces[i].Own {
 				all = append(all, p.Addr())
 			}
@@ -120,7 +156,11 @@ func networkSet(networks []netip.Prefix, six bool) string {
 		// Overlapping elements are refused by nft.
 		covered := func(q netip.Prefix) bool { return q != p && q.Bits() < p.Bits() && q.Contains(p.Addr()) }
 		if p.Addr().Is6() == six && !slices.ContainsFunc(networks, covered) && slices.Index(networks, p) == i {
-			all = append(all, p.String())
+			if p.IsSingleIP() {
+				all = append(all, p.Addr().String())
+			} else {
+				all = append(all, p.String())
+			}
 		}
 	}
 	return braces(all)

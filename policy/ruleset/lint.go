@@ -72,11 +72,21 @@ func (l *linter) index() {
 		for j := range l.c.Members[i].Interfaces {
 			f := &l.c.Members[i].Interfaces[j]
 			for _, v := range f.VIPs {
-				l.vips[v] = f.Name
+				l.vips[v] = l.name(*f)
 			}
-			l.devices[f.Device] = f.Name
+			l.devices[f.Device] = l.name(*f)
 		}
 	}
+}
+
+// name is what definitions call an interface.
+func (l *linter) name(f Interface) string {
+	for i, g := range l.c.Members[0].Interfaces {
+		if g.Name == f.Name {
+			return l.c.identifier(i)
+		}
+	}
+	return f.Name
 }
 
 // undefined finds variables that nobody defines, on the first member that lacks them.
@@ -116,7 +126,7 @@ func (l *linter) undefined() {
 		l.r.variables(func(name string, line int) {
 			if !own[name] && !supplied[name] {
 				before := len(l.all)
-				l.warn(line, "$"+name+" is not defined on "+l.c.Members[i].Name, "see \"holdfast policy defines\" for what is")
+				l.warn(line, "$"+name+" is not defined on "+l.c.Members[i].Name, "see holdfast policy defines for what is")
 				if len(l.all) > before {
 					l.all[before].Fatal = true
 				}
@@ -147,12 +157,12 @@ func (l *linter) chain(t *Table, o *Object) {
 		}
 		switch {
 		case has(w, "masquerade"):
-			l.warn(s.Line, "masquerade: the source becomes the member's own address, and the connection ends at a hand-over", "write snat to $vip4_INTERFACE")
+			l.warn(s.Line, "masquerade: the source becomes the member's own address, and the connection ends at a hand-over", "write snat to $holdfast_vip4_INTERFACE")
 		case has(w, "snat") && h.Type != "filter" && !spared:
 			l.snat(s)
 		}
-		if has(w, "snat") && l.c != nil && l.c.SNATFirst != 0 && !strings.Contains(s.String(), "$snat_ports") {
-			l.warn(s.Line, "snat without ports: in load sharing the answer may come to another member", "write snat to $vip4_INTERFACE:$snat_ports")
+		if has(w, "snat") && l.c != nil && l.c.SNATFirst != 0 && !strings.Contains(s.String(), "$holdfast_snat_ports") {
+			l.warn(s.Line, "snat without ports: in load sharing the answer may come to another member", "write snat to $holdfast_vip4_INTERFACE:$holdfast_snat_ports")
 		}
 		for i, x := range w {
 			if (x.Text == "iif" || x.Text == "oif") && i+1 < len(w) && w[i+1].Text != "lo" && w[i+1].Text != `"lo"` {
@@ -193,7 +203,7 @@ func has(words []Word, text string) bool {
 // sparesOwn reports whether a rule names the members' own addresses by their definitions.
 func (l *linter) sparesOwn(words []Word) bool {
 	return slices.ContainsFunc(words, func(w Word) bool {
-		return strings.HasPrefix(w.Text, "$members") || strings.HasPrefix(w.Text, "$own")
+		return strings.HasPrefix(w.Text, "$holdfast_own")
 	})
 }
 
@@ -207,7 +217,7 @@ func (l *linter) snat(s Statement) {
 	if !limited || l.c == nil {
 		if !limited {
 			l.warn(s.Line, "snat of whatever leaves: the members' own traffic (time, names, management) would leave as the gateway's and be answered to whoever serves",
-				"write ip saddr != $members4, or iifname $if_INTERFACE")
+				"write ip saddr != $holdfast_owns4, or iifname $holdfast_dev_INTERFACE")
 		}
 		return
 	}
@@ -219,7 +229,7 @@ func (l *linter) snat(s Statement) {
 			for _, a := range f.Own {
 				if slices.ContainsFunc(from, func(p netip.Prefix) bool { return p.Contains(a.Addr()) }) {
 					l.warn(s.Line, fmt.Sprintf("snat would catch what %s sends itself from %s", l.c.Members[i].Name, a.Addr()),
-						"write ip saddr != $members4 before it, or iifname $if_INTERFACE")
+						"write ip saddr != $holdfast_owns4 before it, or iifname $holdfast_dev_INTERFACE")
 					return
 				}
 			}
@@ -240,7 +250,7 @@ func (l *linter) sources(w []Word) (from []netip.Prefix, limited bool) {
 				from = append(from, p)
 			} else if a, err := netip.ParseAddr(w[j].Text); err == nil {
 				from = append(from, netip.PrefixFrom(a, a.BitLen()))
-			} else if net, ok := strings.CutPrefix(w[j].Text, "$net"); ok && len(net) > 2 {
+			} else if net, ok := strings.CutPrefix(w[j].Text, "$holdfast_net"); ok && len(net) > 2 {
 				from = append(from, l.networks(net[2:])...)
 			}
 		}
@@ -255,7 +265,7 @@ func (l *linter) networks(name string) []netip.Prefix {
 	}
 	for i := range l.c.Members {
 		for _, f := range l.c.Members[i].Interfaces {
-			if f.Name == name {
+			if l.name(f) == name {
 				for _, p := range f.Own {
 					all = append(all, p.Masked())
 				}
@@ -272,7 +282,7 @@ func (l *linter) leavesBy(w []Word, f Interface) bool {
 			continue
 		}
 		for _, x := range w[i+1:] {
-			if t := strings.Trim(x.Text, `"`); t == f.Device || t == "$if_"+f.Name {
+			if t := strings.Trim(x.Text, `"`); t == f.Device || t == "$"+Prefix+"dev_"+l.name(f) {
 				return true
 			}
 			if x.Text != "{" && x.Text != "," && x.Text[0] != '"' && x.Text[0] != '$' && x.Text != f.Device {
@@ -294,13 +304,13 @@ func (l *linter) literals() {
 					a, err = netip.ParseAddr(host)
 				}
 				if name, ok := l.vips[a]; err == nil && ok {
-					l.warn(w.Line, fmt.Sprintf("%v is written out, a virtual address of %s", a, name), "write $vip"+digit(a.Is6())+"_"+name)
+					l.warn(w.Line, fmt.Sprintf("%v is written out, a virtual address of %s", a, name), "write $"+Prefix+"vip"+digit(a.Is6())+"_"+name)
 				}
 			}
 			device := strings.Trim(w.Text, `"`)
 			if name, ok := l.devices[device]; ok && i > 0 && l.afterInterface(s.Words[:i]) {
 				if lacks := l.lacks(name, device); lacks != "" {
-					l.warn(w.Line, fmt.Sprintf("device %s is written out, and %s's %s is another", device, lacks, name), "write $if_"+name)
+					l.warn(w.Line, fmt.Sprintf("device %s is written out, and %s's %s is another", device, lacks, name), "write $"+Prefix+"dev_"+name)
 				}
 			}
 		}
@@ -336,7 +346,7 @@ func (l *linter) afterInterface(before []Word) bool {
 func (l *linter) lacks(name, device string) string {
 	for i := range l.c.Members {
 		for _, f := range l.c.Members[i].Interfaces {
-			if f.Name == name && f.Device != device {
+			if l.name(f) == name && f.Device != device {
 				return l.c.Members[i].Name
 			}
 		}

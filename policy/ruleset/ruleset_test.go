@@ -110,6 +110,8 @@ func TestRender(t *testing.T) {
 	r := parse(t, read(t, "edge.nft"))
 	c := edge()
 	c.SNATFirst, c.SNATLast = 32768, 65535
+	c.Members[1].SNATFirst, c.Members[1].SNATLast = 49152, 65535
+	c.Published = []netip.Prefix{netip.MustParsePrefix("10.0.0.80/32"), netip.MustParsePrefix("10.1.0.0/24")}
 	mark := Mark{Cluster: 7, Generation: 12, Digest: [32]byte{1, 2, 3}}
 	out := r.Render(c.Definitions(1), mark)
 	golden(t, "edge.rendered", out.Text)
@@ -175,23 +177,23 @@ func TestLint(t *testing.T) {
 		what, text string
 		c          *Cluster
 	}{
-		{"undefined", "table ip t { chain c { iifname $if_dmz accept\n oifname $mine accept } }\ndefine mine = \"x\"", edge()},
-		{"hides", "define vips4 = 1.2.3.4\ntable ip t { }", edge()},
+		{"undefined", "table ip t { chain c { iifname $holdfast_dev_dmz accept\n oifname $mine accept } }\ndefine mine = \"x\"", edge()},
+		{"hides", "define holdfast_vips4 = 1.2.3.4\ntable ip t { }", edge()},
 		{"string", "table ip t { chain c { log prefix \"$not_a_variable \" } }", edge()},
-		{"one member lacks it", "table ip t { chain c { ip6 daddr $vip6_inside accept } }", edge()},
-		{"masquerade", fmt.Sprintf(nat, "oifname $if_outside masquerade"), edge()},
-		{"snat of all", fmt.Sprintf(nat, "oifname $if_outside snat to $vip4_outside"), edge()},
+		{"one member lacks it", "table ip t { chain c { ip6 daddr $holdfast_vip6_inside accept } }", edge()},
+		{"masquerade", fmt.Sprintf(nat, "oifname $holdfast_dev_outside masquerade"), edge()},
+		{"snat of all", fmt.Sprintf(nat, "oifname $holdfast_dev_outside snat to $holdfast_vip4_outside"), edge()},
 		{"snat of all, no cluster", fmt.Sprintf(nat, "snat to 1.2.3.4"), nil},
-		{"snat of all but members", fmt.Sprintf(nat, "ip saddr != $members4 oifname $if_outside snat to $vip4_outside"), edge()},
-		{"members spared before", fmt.Sprintf(nat, "ip saddr $members4 accept\noifname $if_outside snat to $vip4_outside"), edge()},
-		{"snat of what came in", fmt.Sprintf(nat, "iifname $if_inside snat to $vip4_outside"), edge()},
-		{"snat of own outside network", fmt.Sprintf(nat, "ip saddr 192.0.2.0/24 oifname $if_outside snat to $vip4_outside"), edge()},
-		{"snat of inside, leaving outside", fmt.Sprintf(nat, "ip saddr 10.0.0.0/24 oifname $if_outside snat to $vip4_outside"), edge()},
-		{"snat of inside, leaving anywhere", fmt.Sprintf(nat, "ip saddr { 172.16.0.0/12, 10.0.0.0/8 } snat to $vip4_outside"), edge()},
-		{"snat of net by name", fmt.Sprintf(nat, "ip saddr $net4_inside oifname { \"eth1\", \"x\" } snat to $vip4_outside"), edge()},
-		{"snat of a set", fmt.Sprintf(nat, "ip saddr @customers snat to $vip4_outside"), edge()},
-		{"snat without ports", fmt.Sprintf(nat, "iifname $if_inside snat to $vip4_outside"), sharing},
-		{"snat with ports", fmt.Sprintf(nat, "iifname $if_inside snat to $vip4_outside:$snat_ports"), sharing},
+		{"snat of all but members", fmt.Sprintf(nat, "ip saddr != $holdfast_owns4 oifname $holdfast_dev_outside snat to $holdfast_vip4_outside"), edge()},
+		{"members spared before", fmt.Sprintf(nat, "ip saddr $holdfast_owns4 accept\noifname $holdfast_dev_outside snat to $holdfast_vip4_outside"), edge()},
+		{"snat of what came in", fmt.Sprintf(nat, "iifname $holdfast_dev_inside snat to $holdfast_vip4_outside"), edge()},
+		{"snat of own outside network", fmt.Sprintf(nat, "ip saddr 192.0.2.0/24 oifname $holdfast_dev_outside snat to $holdfast_vip4_outside"), edge()},
+		{"snat of inside, leaving outside", fmt.Sprintf(nat, "ip saddr 10.0.0.0/24 oifname $holdfast_dev_outside snat to $holdfast_vip4_outside"), edge()},
+		{"snat of inside, leaving anywhere", fmt.Sprintf(nat, "ip saddr { 172.16.0.0/12, 10.0.0.0/8 } snat to $holdfast_vip4_outside"), edge()},
+		{"snat of net by name", fmt.Sprintf(nat, "ip saddr $holdfast_net4_inside oifname { \"eth1\", \"x\" } snat to $holdfast_vip4_outside"), edge()},
+		{"snat of a set", fmt.Sprintf(nat, "ip saddr @customers snat to $holdfast_vip4_outside"), edge()},
+		{"snat without ports", fmt.Sprintf(nat, "iifname $holdfast_dev_inside snat to $holdfast_vip4_outside"), sharing},
+		{"snat with ports", fmt.Sprintf(nat, "iifname $holdfast_dev_inside snat to $holdfast_vip4_outside:$holdfast_snat_ports"), sharing},
 		{"vip", "table ip t { chain c { ip daddr 192.0.2.1 accept\n ip daddr { 192.0.2.9, 192.0.2.77 } dnat to 10.0.0.1:80 } }", edge()},
 		{"vip6", "table ip6 t { chain c { snat to [2001:db8::1]:1-2\n} }", edge()},
 		{"device", "table ip t { chain c { iifname { \"eth0\", \"eth1\" } accept\n oifname eno1 accept\n log prefix \"eth0\" } }", edge()},
