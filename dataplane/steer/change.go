@@ -96,7 +96,8 @@ func (a *Agreement) advance(now int64) {
 func (a *Agreement) prepared(now int64) {
 	l := a.lead
 	gain, lose := l.change()
-	if !all(lose, a.confirmed) || !all(gain, a.confirmed) {
+	// A loser whose daemon restarts cannot flush, and could not be told that it has lost.
+	if !all(lose, a.confirmed) || !all(gain, a.confirmed) || !all(lose, func(i uint8) bool { return i == a.cfg.Self || !a.peers[i].Restarting }) {
 		l.ready = 0
 		return
 	}

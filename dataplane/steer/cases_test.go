@@ -1,0 +1,415 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package steer
+
+import (
+	"fmt"
+	"testing"
+)
+
+// settledWorld is a cluster of equal members that has been at rest for a while. Member 0 leads it.
+func settledWorld(t *testing.T, seed uint64, n uint8, mode Mode) *world {
+	t.Helper()
+	w := newWorld(seed, n, mode)
+	w.flushSlow = 20 * ms
+	w.quiet = 1 << 62
+	w.settle(5000*ms, "after the start")
+	w.run(200 * ms)
+	w.quiet = 0
+	if w.err == nil && w.nodes[0].leads() == 0 {
+		w.fail("member 0 does not lead")
+	}
+	done(t, w)
+	return w
+}
+
+func done(t *testing.T, w *world) {
+	t.Helper()
+	if w.err != nil {
+		t.Fatalf("%v\n%s", w.err, w.traced())
+	}
+}
+
+// each plays a case in both modes with some seeds.
+func each(t *testing.T, n uint8, play func(t *testing.T, w *world)) {
+	for _, mode := range []Mode{ModeMulticast, ModeUnicast} {
+		for seed := range uint64(8) {
+			t.Run(fmt.Sprintf("%d/%d", mode, seed), func(t *testing.T) {
+				w := settledWorld(t, seed+1, n, mode)
+				play(t, w)
+				done(t, w)
+			})
+		}
+	}
+}
+
+// guard watches that packets of known connections in the slots of some members are always taken, and by one member, for a time.
+func (w *world) guard(members [Members]bool, most int64, for_ int64) {
+	var slots []int
+	for s, e := range w.nodes[0].gate.table.Entry {
+		if members[e.Taker()] {
+			slots = append(slots, s)
+		}
+	}
+	var worst, bad int64
+	for end := w.now + for_; w.now < end && w.err == nil; {
+		w.run(ms)
+		ok := true
+		for _, s := range slots {
+			if known, _ := w.takers(s); known != 1 {
+				ok = false
+				break
+			}
+		}
+		if ok {
+			bad = 0
+		} else if bad += ms; bad > worst {
+			worst = bad
+		}
+	}
+	if worst > most {
+		w.fail("slots of members %v are not taken by one member for %d ms, want %d at most", members[:w.n], worst/ms, most/ms)
+	}
+}
+
+func others(n uint8, not ...uint8) (set [Members]bool) {
+	for i := range n {
+		set[i] = true
+	}
+	for _, i := range not {
+		set[i] = false
+	}
+	return set
+}
+
+// TestMemberDies: its slots are taken by the others once it is known to be silent. What is the others' goes on as if nothing had been.
+func TestMemberDies(t *testing.T) {
+	each(t, 4, func(_ *testing.T, w *world) {
+		before := w.nodes[0].a.table
+		w.nodes[2].crash()
+		w.boundZero = 60 * ms
+		w.guard(others(4, 2), 0, 300*ms)
+		w.settle(500*ms, "after a death")
+		for s, e := range w.nodes[0].a.table.Entry {
+			if o := before.Entry[s]; o.Taker() != 2 && e != o {
+				w.fail("slot %d moved from %d to %d", s, o.Taker(), e.Taker())
+			}
+		}
+		w.nodes[2].boot()
+		w.guard(others(4), 0, 2500*ms)
+		w.settle(100*ms, "it is back")
+	})
+}
+
+// TestLeaderDies: in multicast what is the others' goes on; in unicast all waits for the next pivot, as in mode ha.
+func TestLeaderDies(t *testing.T) {
+	each(t, 3, func(_ *testing.T, w *world) {
+		w.nodes[0].crash()
+		w.boundZero = 150 * ms
+		most := int64(0)
+		if w.mode == ModeUnicast {
+			most = 150 * ms
+		}
+		w.guard(others(3, 0), most, 600*ms)
+		w.settle(500*ms, "after the leader's death")
+	})
+}
+
+// TestLeaderDiesMidChange: at whatever step of a planned change the leader dies, the next one brings it to an end, and who stays is not disturbed.
+func TestLeaderDiesMidChange(t *testing.T) {
+	for _, mode := range []Mode{ModeMulticast, ModeUnicast} {
+		for at := stagePrepareGain; at <= stageCommitAll; at++ {
+			for seed := range uint64(6) {
+				w := settledWorld(t, seed+1, 4, mode)
+				w.nodes[0].step(SetWeight{Member: 3, Weight: 10})
+				for end := w.now + 500*ms; w.nodes[0].a.lead.stage != at && w.now < end; {
+					w.run(ms / 20)
+				}
+				if got := w.nodes[0].a.lead.stage; got != at {
+					if at == stageCommitAll && got == stageIdle {
+						continue // it passes through it in one step
+					}
+					t.Fatalf("the leader is at %s, not at %s\n%s", stageNames[got], stageNames[at], w.traced())
+				}
+				w.nodes[0].crash()
+				w.boundZero, w.boundTwin = 150*ms, 20*ms
+				w.run(500 * ms)
+				w.settle(1000*ms, "after the leader's death at "+stageNames[at])
+				done(t, w)
+				if got := w.nodes[1].a.Weights()[3]; got != 10 && at != stagePrepareGain { // there it had told nobody yet
+					t.Errorf("at %s: the operator's order died with the leader: weight %d\n%s", stageNames[at], got, w.traced())
+				}
+			}
+		}
+	}
+}
+
+// TestHungLoser: a member that does not take note of a change is fenced off before anybody takes what was its.
+func TestHungLoser(t *testing.T) {
+	each(t, 3, func(t *testing.T, w *world) {
+		w.nodes[2].hung = w.now + 450*ms
+		w.run(5 * ms)
+		w.nodes[0].step(SetWeight{Member: 2, Weight: 20})
+		w.boundZero, w.boundTwin = 60*ms, 10*ms
+		w.run(250 * ms)
+		if w.nodes[2].open() {
+			w.fail("the hung member's share is open")
+		}
+		if now, _ := w.nodes[0].a.table.Takes(); now[2] != 0 {
+			w.fail("the hung member takes %d slots", now[2])
+		}
+		w.settle(4000*ms, "it is back")
+		table := w.nodes[0].a.table
+		if table.Share[2] <= table.Term {
+			t.Errorf("share %d, want one above the term %d: its gate was fenced off", table.Share[2], table.Term)
+		}
+		// The next leader's term is above it.
+		w.boundZero = 150 * ms
+		w.nodes[0].crash()
+		w.run(300 * ms)
+		w.settle(1000*ms, "under another leader")
+		if table := w.nodes[2].a.table; table.Share[2] != table.Term {
+			t.Errorf("share %d under term %d", table.Share[2], table.Term)
+		}
+	})
+}
+
+// TestJoinerDies: before it has confirmed, while it takes what begins, and while it takes all.
+func TestJoinerDies(t *testing.T) {
+	for _, mode := range []Mode{ModeMulticast, ModeUnicast} {
+		for at := stagePrepareGain; at <= stageCommitAll; at++ {
+			for _, hangs := range []bool{false, true} {
+				w := settledWorld(t, 3, 3, mode)
+				w.nodes[2].crash()
+				w.run(1500 * ms)
+				w.settle(500*ms, "without it")
+				w.nodes[2].boot()
+				for end := w.now + 3000*ms; w.nodes[0].a.lead.stage != at && w.now < end; {
+					w.run(ms / 20)
+				}
+				w.boundZero, w.boundTwin = 150*ms, 20*ms
+				if hangs {
+					w.nodes[2].hung = w.now + 400*ms
+				} else {
+					w.nodes[2].crash()
+				}
+				w.guard(others(3, 2), 150*ms, 300*ms)
+				if !hangs {
+					w.nodes[2].boot()
+				}
+				w.settle(8000*ms, "after the joiner's trouble at "+stageNames[at])
+				done(t, w)
+			}
+		}
+	}
+}
+
+// TestPartition: each side goes on for itself; when they see each other again one leads, and all take its tables.
+func TestPartition(t *testing.T) {
+	each(t, 4, func(_ *testing.T, w *world) {
+		w.quiet = 1 << 62
+		w.cutting(1000*ms, func(i, j int) bool { return i/2 != j/2 })
+		w.run(500 * ms)
+		for i, nd := range w.nodes {
+			if takes, _ := nd.a.table.Takes(); takes[i] != Slots/2 {
+				w.fail("member %d takes %d slots of its side", i, takes[i])
+			}
+		}
+		w.run(500 * ms)
+		w.run(100 * ms)
+		w.quiet, w.boundTwin, w.boundZero = 0, 20*ms, 20*ms
+		w.settle(3000*ms, "after the heal")
+	})
+}
+
+// TestRestart: a daemon that is away for a moment, a leader's too, disturbs nobody. Its gate goes on with the table that it has.
+func TestRestart(t *testing.T) {
+	each(t, 3, func(_ *testing.T, w *world) {
+		for _, i := range []uint8{2, 0} {
+			version := w.nodes[i].gate.table.Version
+			w.nodes[i].restart(300 * ms)
+			w.guard(others(3), 0, 900*ms)
+			if now := w.nodes[i].gate.table.Version; i == 0 && now.Number != version.Number+restartLeap {
+				w.fail("a leader restarted at %v goes on with %v", version, now)
+			}
+			w.settle(500*ms, "after a restart")
+		}
+	})
+}
+
+// TestRestartMidChange: the same in the middle of a change, with whatever phase the gate was left at.
+func TestRestartMidChange(t *testing.T) {
+	for _, mode := range []Mode{ModeMulticast, ModeUnicast} {
+		for who := range uint8(3) {
+			for at := range int64(12) {
+				w := settledWorld(t, 5, 3, mode)
+				w.nodes[0].step(SetWeight{Member: 1, Weight: 20})
+				w.run(at * 3 * ms)
+				w.nodes[who].restart(200 * ms)
+				w.boundZero, w.boundTwin = 20*ms, 20*ms
+				w.run(700 * ms)
+				w.settle(3000*ms, "after a restart in a change")
+				done(t, w)
+			}
+		}
+	}
+}
+
+// TestFrozen: planned changes wait, failures do not.
+func TestFrozen(t *testing.T) {
+	each(t, 3, func(_ *testing.T, w *world) {
+		for _, nd := range w.nodes {
+			nd.step(Freeze{On: true})
+		}
+		before := w.nodes[0].a.table
+		w.nodes[0].step(SetWeight{Member: 1, Weight: 1})
+		w.run(500 * ms)
+		if w.nodes[0].a.table != before {
+			w.fail("a planned change while frozen")
+		}
+		w.nodes[2].crash()
+		w.run(200 * ms)
+		if now, _ := w.nodes[0].a.table.Takes(); now[2] != 0 {
+			w.fail("a dead member has %d slots", now[2])
+		}
+		w.nodes[0].step(Freeze{})
+		w.nodes[1].step(Freeze{})
+		w.settle(500*ms, "not frozen any more")
+	})
+}
+
+// TestBroken: a member that cannot carry gives its share up itself, at once.
+func TestBroken(t *testing.T) {
+	each(t, 3, func(_ *testing.T, w *world) {
+		w.nodes[1].broken = true
+		w.boundZero = 10 * ms
+		w.guard(others(3, 1), 0, 300*ms)
+		w.settle(300*ms, "without it")
+		w.nodes[1].broken = false
+		w.settle(3000*ms, "it is well again")
+	})
+}
+
+// TestOrphans: a member that hears nobody lead gives its share up.
+func TestOrphans(t *testing.T) {
+	w := settledWorld(t, 1, 3, ModeMulticast)
+	nd := w.nodes[2]
+	nd.fit = false // it does not claim, and stays as it is
+	w.quiet = 1 << 62
+	w.cutting(10_000*ms, func(i, j int) bool { return i == 2 || j == 2 })
+	w.run(60 * ms)
+	nd.leaderless = 1 << 62
+	w.run(1300 * ms)
+	if !nd.open() {
+		t.Error("the share is closed before there was time for another leader")
+	}
+	w.run(500 * ms)
+	if nd.open() || nd.a.share != 0 {
+		t.Error("nobody leads, and the share is still open")
+	}
+}
+
+// TestNumbersEnd: when numbers run out, planned changes end before failures do, and nothing wraps.
+func TestNumbersEnd(t *testing.T) {
+	w := settledWorld(t, 1, 3, ModeMulticast)
+	l := w.nodes[0].a.lead
+	jump := func(number uint32) {
+		w.nodes[0].a.publish(w.now, number, ptr(l.table.Owners()), l.table.sharers(), stageCommitAll)
+		w.nodes[0].a.out = nil
+		w.nodes[0].gate.table = l.table
+		w.run(200 * ms)
+		if l.stage != stageIdle {
+			t.Fatalf("not settled at number %d", number)
+		}
+	}
+	jump(lastPlanned)
+	w.nodes[0].step(SetWeight{Member: 1, Weight: 1})
+	w.run(300 * ms)
+	if l.table.Number != lastPlanned || !l.spent {
+		t.Errorf("a planned change with number %d, spent %v", l.table.Number, l.spent)
+	}
+	w.nodes[2].crash()
+	w.run(300 * ms)
+	if now, _ := w.nodes[0].gate.table.Takes(); l.table.Number != lastPlanned+1 || now[2] != 0 {
+		t.Errorf("a failure is not acted on: number %d", l.table.Number)
+	}
+	jump(maxNumber)
+	w.nodes[1].crash()
+	w.run(300 * ms)
+	if l.table.Number != maxNumber {
+		t.Errorf("numbers wrap to %d", l.table.Number)
+	}
+	done(t, w)
+}
+
+func ptr[T any](x T) *T { return &x }
+
+// TestWeightsTravel: an order given at any member counts everywhere, the newest wins, and a reload ends it.
+func TestWeightsTravel(t *testing.T) {
+	w := settledWorld(t, 2, 3, ModeMulticast)
+	w.nodes[2].step(SetWeight{Member: 1, Weight: 50})
+	w.settle(1000*ms, "an order at member 2")
+	w.nodes[1].step(SetWeight{Member: 0, Weight: 0})
+	w.settle(1000*ms, "an order at member 1")
+	for i, nd := range w.nodes {
+		if got := nd.a.Weights(); got[0] != 0 || got[1] != 50 || got[2] != 100 {
+			t.Errorf("member %d has weights %v", i, got[:3])
+		}
+	}
+	w.nodes[2].step(Configured{Weight: [Members]uint16{1, 2, 1}, Reset: true})
+	w.nodes[0].step(Configured{Weight: [Members]uint16{1, 2, 1}})
+	w.nodes[1].step(Configured{Weight: [Members]uint16{1, 2, 1}})
+	w.settle(1000*ms, "after a reload")
+	if takes, _ := w.nodes[0].a.table.Takes(); takes != [Members]int{256, 512, 256} {
+		t.Errorf("after a reload: %v", takes)
+	}
+	done(t, w)
+}
+
+// TestReceived: which tables a member takes.
+func TestReceived(t *testing.T) {
+	table := func(term, number uint32, leader uint8, share uint32) *Table {
+		t := &Table{Version: Version{Term: term, Number: number, Phase: PhaseCommit}, Leader: leader}
+		for i := range t.Share {
+			t.Share[i] = term
+		}
+		t.Share[1] = share
+		return t
+	}
+	for _, tt := range []struct {
+		name     string
+		have     *Table
+		fence    uint32
+		grantee  uint8
+		offered  *Table
+		from     uint8
+		want     bool
+		wantOpen uint32
+	}{
+		{"the first", nil, 5, 0, table(5, 0, 0, 5), 0, true, 5},
+		{"a newer one", table(5, 0, 0, 5), 5, 0, table(5, 1, 0, 5), 0, true, 5},
+		{"an older one", table(5, 2, 0, 5), 5, 0, table(5, 1, 0, 5), 0, false, 5},
+		{"of an older leader", table(5, 2, 0, 5), 8, 2, table(5, 3, 0, 5), 0, false, 5},
+		{"of a newer leader", table(5, 2, 0, 5), 8, 2, table(8, 0, 2, 8), 2, true, 8},
+		{"of a newer leader that never asked this gate", table(5, 2, 0, 5), 5, 0, table(8, 0, 2, 8), 2, true, 8},
+		{"of another leader of the same term", table(5, 2, 0, 5), 5, 0, table(5, 3, 2, 5), 2, false, 5},
+		{"somebody else's, passed on", table(5, 2, 0, 5), 5, 0, table(5, 3, 0, 5), 2, false, 5},
+		{"below the fence, though the share is not", table(6, 2, 2, 6), 7, 0, table(5, 3, 0, 7), 0, true, 7},
+		{"the share is below the fence", table(5, 2, 0, 5), 7, 0, table(5, 3, 0, 5), 0, false, 5},
+		{"below the fence of who sends it, without a share", table(5, 2, 0, 5), 7, 0, table(5, 3, 0, 0), 0, true, 0},
+		{"older, of the one who holds the fence", table(5, 3, 0, 7), 8, 0, table(5, 2, 0, 0), 0, false, 7},
+		{"older, but the present one is void", table(6, 9, 2, 6), 7, 0, table(5, 0, 0, 7), 0, true, 7},
+		{"older, and the present one is not void", table(6, 9, 2, 6), 6, 2, table(5, 0, 0, 7), 0, false, 6},
+	} {
+		a := New(Config{Self: 1, Members: 3, Mode: ModeMulticast, Timing: DefaultTiming(10e6)})
+		if tt.have != nil {
+			a.Step(1, Own{Grantee: tt.have.Leader, Fence: tt.have.Share[1]})
+			a.Step(1, TableReceived{From: tt.have.Leader, Table: tt.have})
+		}
+		a.Step(2, Own{Fence: tt.fence, Grantee: tt.grantee})
+		a.Step(3, TableReceived{From: tt.from, Table: tt.offered})
+		if got := a.table == tt.offered; got != tt.want || a.share != tt.wantOpen {
+			t.Errorf("%s: taken %v, share %d, want %v and %d", tt.name, got, a.share, tt.want, tt.wantOpen)
+		}
+	}
+}
