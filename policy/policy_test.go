@@ -83,10 +83,14 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
+func goldenBundle() *Bundle {
+	return &Bundle{Cluster: 7, Generation: 2, Created: 1772582400, Author: "a", File: "f", Ruleset: "table ip t {}\n",
+		Sync: []SyncRule{{Service: "dns", Never: true}}, Keep: []Set{{"ip", "t", "s"}}}
+}
+
 // The format is frozen: these bytes are what version 1 means. The hexadecimal head is docs/POLICY.md's example.
 func TestGoldenBytes(t *testing.T) {
-	s := seal(t, &Bundle{Cluster: 7, Generation: 2, Created: 1772582400, Author: "a", File: "f", Ruleset: "table ip t {}\n",
-		Sync: []SyncRule{{Service: "dns", Never: true}}, Keep: []Set{{"ip", "t", "s"}}})
+	s := seal(t, goldenBundle())
 	if got, want := hex.EncodeToString(s.body), ""+
 		"01"+"00000001"+"61"+ // author
 		"04"+"00000001"+"66"+ // file

@@ -6,8 +6,6 @@ import (
 	"reflect"
 	"strings"
 	"testing"
-
-	"github.com/holdfast-project/holdfast/policy/ruleset"
 )
 
 // A ruleset may move from the file that it includes to a policy: every name of the file is there, and means the same.
@@ -49,5 +47,4 @@ func TestPolicyHasTheSame(t *testing.T) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("links %v", got)
 	}
-	var _ *ruleset.Cluster = p
 }

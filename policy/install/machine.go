@@ -71,7 +71,7 @@ type (
 		Attempt Attempt
 		Why     string
 	}
-	// Asked: a peer asks what this member knows of an attempt.
+	// Asked says that a peer asks what this member knows of an attempt.
 	Asked struct {
 		From    string
 		Attempt Attempt
@@ -84,9 +84,9 @@ type (
 		// Decision is Abort if the peer was told so.
 		Decision Decision
 	}
-	// Replaced: something else put a policy into force: recovery, a rollback.
+	// Replaced says that something else put a policy into force: recovery, a rollback.
 	Replaced struct{ InForce policy.Offer }
-	// Tick: the time that WakeAt named has come.
+	// Tick says that the time that WakeAt named has come.
 	Tick struct{}
 )
 

@@ -156,7 +156,7 @@ func (x *member) perform(effects []Effect) {
 				if x.m != nil {
 					x.asleep = e.Attempt
 				}
-				return Loaded{e.Attempt}
+				return Loaded(e)
 			})
 		case Switch:
 			if d := w.mgmt.decided[e.Attempt.Number]; d != Commit {
@@ -175,7 +175,7 @@ func (x *member) perform(effects []Effect) {
 					}
 					x.kernel = e.Attempt.Policy
 				}
-				return Switched{e.Attempt}
+				return Switched(e)
 			})
 		case Unload:
 			if w.mgmt.decided[e.Attempt.Number] == Commit {
@@ -426,7 +426,7 @@ func TestSimulation(t *testing.T) {
 				w.fail("%s has %d (on disk %d), %v; management committed %d", x.name, x.kernel.Generation, x.disk.InForce.Generation, x.m.state, last)
 			}
 		}
-		limit := int64(100 * ms)
+		limit := 100 * ms
 		if seed%4 != 0 {
 			limit = 2 * second
 		}

@@ -37,19 +37,20 @@ type set struct {
 // pairs reports whether the kernel keeps an interval as two elements.
 func (s set) pairs() bool { return s.flags&setInterval != 0 && s.flags&setConcat == 0 }
 
-func (s set) takes(o set) error {
+// takes says why elements of o do not fit; "" if they do.
+func (s set) takes(o set) string {
 	const shape = setInterval | setMap | setObjects | setConcat
 	switch {
 	case s.keyType != o.keyType || s.keyLen != o.keyLen:
-		return errors.New("its type has changed")
+		return "its type has changed"
 	case s.dataType != o.dataType || s.dataLen != o.dataLen || s.objectType != o.objectType:
-		return errors.New("what it maps to has changed")
+		return "what it maps to has changed"
 	case s.flags&shape != o.flags&shape:
-		return errors.New("its flags have changed")
+		return "its flags have changed"
 	case o.flags&setTimeout != 0 && s.flags&setTimeout == 0:
-		return errors.New("it has no flag timeout any more")
+		return "it has no flag timeout any more"
 	}
-	return nil
+	return ""
 }
 
 // element is one element, or the two of an interval, as the kernel told.
@@ -274,8 +275,7 @@ func (c conn) carry(family uint8, from, to, name string, known map[string]elemen
 	if err != nil {
 		return nil, k, fmt.Errorf("nftables: set %s of table %s: %w", name, to, err)
 	}
-	if err := now.takes(old); err != nil {
-		k.Why = err.Error()
+	if k.Why = now.takes(old); k.Why != "" {
 		return nil, k, nil
 	}
 	all, err := c.elements(family, from, name, old)

@@ -335,7 +335,6 @@ add element inet filter.g1 half-hour { 2001:db8::2 timeout 5h }
 	for i, name := range kindNames {
 		want, got := p.content(1, name), p.content(2, name)
 		if name == "blocked" { // the ruleset's own element comes again
-			want = strings.Replace(want, "203.0.113.1,", "203.0.113.1, 203.0.113.2,", 1)
 			for _, e := range []string{"198.51.100.9", "198.51.100.2 comment", "203.0.113.1", "203.0.113.2"} {
 				if !strings.Contains(got, e) {
 					t.Errorf("%s has no %s: %s", name, e, got)

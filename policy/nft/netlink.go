@@ -141,19 +141,16 @@ func (c conn) batch(messages []netlink.Message) error {
 		return fmt.Errorf("nftables: send a transaction: %w", err)
 	}
 	begin, last := sent[0].Header.Sequence, sent[len(sent)-2].Header.Sequence
-	var first error
 	for {
 		answers, err := c.Receive()
 		if err != nil {
 			var op *netlink.OpError
 			if !errors.As(err, &op) || errors.Is(err, os.ErrDeadlineExceeded) {
-				return fmt.Errorf("nftables: a transaction's answer: %w", errors.Join(first, err))
+				return fmt.Errorf("nftables: a transaction's answer: %w", err)
 			}
 			// The library does not say whose answer an error is. Errors are queued before the call that sent the batch returns, so that
 			// whatever there will be is there.
-			if first == nil {
-				first = op.Err
-			}
+			first := op.Err
 			if err := c.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
 				return err
 			}
@@ -165,7 +162,7 @@ func (c conn) batch(messages []netlink.Message) error {
 		}
 		for _, a := range answers {
 			if a.Header.Sequence == last || a.Header.Sequence == begin {
-				return first
+				return nil
 			}
 		}
 	}

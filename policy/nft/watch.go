@@ -78,12 +78,12 @@ func (k *Kernel) Watch(ctx context.Context, b *Baseline, tell func(Drift)) error
 	if err := w.compare(ctx); err != nil {
 		return ended(ctx, err)
 	}
-	for {
+	for ctx.Err() == nil {
 		if err := c.SetReadDeadline(time.Now().Add(watchAll)); err != nil {
 			return err
 		}
-		if ctx.Err() != nil {
-			return nil
+		if ctx.Err() != nil { // it ended between the two
+			break
 		}
 		touched, err := w.receive(c)
 		if touched && err == nil {
@@ -96,11 +96,9 @@ func (k *Kernel) Watch(ctx context.Context, b *Baseline, tell func(Drift)) error
 			}
 		}
 		switch {
-		case ctx.Err() != nil:
-			return nil
 		case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, unix.ENOBUFS): // compare
 		case err != nil:
-			return fmt.Errorf("nftables: events: %w", err)
+			return ended(ctx, fmt.Errorf("nftables: events: %w", err))
 		case !touched:
 			continue
 		}
@@ -108,13 +106,14 @@ func (k *Kernel) Watch(ctx context.Context, b *Baseline, tell func(Drift)) error
 			return ended(ctx, err)
 		}
 	}
+	return nil
 }
 
 func ended(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
+	if ctx.Err() == nil {
+		return err
 	}
-	return err
+	return nil
 }
 
 type watcher struct {

@@ -34,33 +34,33 @@ type (
 		Active bool
 		Has    policy.Offer // None: no policy
 	}
-	// PeerGone: the peer is not heard any more.
+	// PeerGone says that the peer is not heard any more.
 	PeerGone struct{ Name string }
 	// Answered says what management has for this cluster.
 	Answered struct{ Has policy.Offer }
-	// Unreachable: management was asked and did not answer, or cannot be.
+	// Unreachable says that management was asked and did not answer, or cannot be.
 	Unreachable struct{ Why string }
-	// Fetched: what Fetch asked for has been verified and is on the local disk.
+	// Fetched says that what Fetch asked for has been verified and is on the local disk.
 	Fetched struct{ What policy.Offer }
-	// Failed: it did not come. Forged: what came was not what was offered.
+	// Failed says that it did not come. Forged: what came was not what was offered.
 	Failed struct {
 		Source string
 		What   policy.Offer
 		Why    string
 		Forged bool
 	}
-	// InForce: the policy that Use named, or that an install brought, is in force.
+	// InForce says that the policy that Use named, or that an install brought, is in force.
 	InForce struct{ What policy.Offer }
-	// NotInForce: it could not be put into force.
+	// NotInForce says that it could not be put into force.
 	NotInForce struct {
 		What policy.Offer
 		Why  string
 	}
-	// Unloaded: an operator took the policy out of force. Nothing is put into force before Resume.
+	// Unloaded says that an operator took the policy out of force. Nothing is put into force before Resume.
 	Unloaded struct{}
 	// Resume ends Unloaded.
 	Resume struct{}
-	// Tick: the time that WakeAt named has come.
+	// Tick says that the time that WakeAt named has come.
 	Tick struct{}
 )
 
@@ -261,7 +261,7 @@ func (m *Machine) next() (reason string) {
 	if err != nil {
 		return m.none(err.Error())
 	}
-	all := append(offers, m.local)
+	all := slices.Concat(offers, []policy.Offer{m.local})
 	stale := peers.None() || peers.Generation < m.local.Generation || m.exhausted(peers)
 	switch {
 	case m.inForce.None() || stale && m.inForce.Digest != m.local.Digest:

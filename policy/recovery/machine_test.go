@@ -188,13 +188,13 @@ func TestAnyOrder(t *testing.T) {
 					return Failed{d.What.Source, d.What, "x", false}
 				}
 				disk[d.What.Digest] = true
-				return Fetched{d.What}
+				return Fetched(d)
 			case Use:
 				if !ok {
 					return NotInForce{d.What, "x"}
 				}
 				inForce = d.What
-				return InForce{d.What}
+				return InForce(d)
 			}
 			return Tick{}
 		}

@@ -191,11 +191,11 @@ func TestFull(t *testing.T) {
 			}
 			err = s.Put(bundle(t, 2, large.String()))
 			if !errors.Is(err, ErrFull) || !errors.Is(err, unix.ENOSPC) {
-				return fmt.Errorf("full disk: %v", err)
+				return fmt.Errorf("full disk: %w", err)
 			}
 			entries, err := os.ReadDir(dir)
 			if err != nil || len(entries) != 1 {
-				return fmt.Errorf("left behind: %v %v", entries, err)
+				return fmt.Errorf("left behind: %v %w", entries, err)
 			}
 			return s.Put(bundle(t, 2, "small too"))
 		}()
