@@ -17,7 +17,8 @@ type Load struct {
 	// Leader makes the tables of slots; in unicast it is the pivot. "": no member is known to lead.
 	Leader string    `json:"leader,omitempty"`
 	Table  LoadTable `json:"table"`
-	// Weights says where the weights come from: default, configuration, order (holdfast load weight), adaptive.
+	// Weights says where the weights come from: default, configuration, order (holdfast load weight), adaptive. With Adaptive those of an order
+	// follow the measured load too.
 	Weights  string       `json:"weights"`
 	Adaptive bool         `json:"adaptive"`
 	BlockNew bool         `json:"block_new"`          // new connections are to be dropped while state synchronisation is at risk

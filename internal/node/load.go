@@ -100,7 +100,7 @@ func (n *node) loadMembers(now int64, v *members.View, load *control.Load) {
 		r := s.meter.rate(m.ID)
 		one := control.LoadMember{
 			ID: m.ID, Name: m.Name, Local: m.ID == n.local.Self.ID, State: n.shownState(v, m.ID), Leader: m.ID == v.Active,
-			Weight: inForce[m.ID], Configured: n.cfg.LoadSharing.Weight(m.ID, leader, len(n.cfg.Members)),
+			Weight: n.adapted(inForce[m.ID], m.ID), Configured: n.cfg.LoadSharing.Weight(m.ID, leader, len(n.cfg.Members)),
 			Slots: takes[m.ID], SharePercent: 100 * float64(takes[m.ID]) / steer.Slots, MeasuredPercent: percent[m.ID],
 			PacketRate: r.packets, ByteRate: r.bytes,
 		}

@@ -52,6 +52,8 @@ type sharing struct {
 	traffic ccp.TrafficView // of the own gate, as read last
 	meter   trafficMeter
 
+	adaptive *steer.Adaptive // nil unless weights follow load
+
 	news         shareNews
 	definesError string
 }

@@ -277,6 +277,7 @@ func (n *node) shareSample(now int64, counters map[bpf.Counter]uint64) {
 			s.meter.forget(m.ID)
 		}
 	}
+	n.adapt(now)
 }
 
 // resetWeights ends what was ordered at run time.
