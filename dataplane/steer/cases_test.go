@@ -314,7 +314,7 @@ func TestNumbersEnd(t *testing.T) {
 	w := settledWorld(t, 1, 3, ModeMulticast)
 	l := w.nodes[0].a.lead
 	jump := func(number uint32) {
-		w.nodes[0].a.publish(w.now, number, ptr(l.table.Owners()), l.table.sharers(), stageCommitAll)
+		w.nodes[0].a.publish(w.now, number, ptr(l.table.Owners()), l.table.sharers())
 		w.nodes[0].a.out = nil
 		w.nodes[0].gate.table = l.table
 		w.run(200 * ms)

@@ -36,7 +36,7 @@ func (a *Agreement) exclude(now int64) {
 			f.out, f.fence = "", nil
 		}
 	}
-	a.publish(now, l.table.Number+1, &owners, stays, stageCommitAll)
+	a.publish(now, l.table.Number+1, &owners, stays)
 }
 
 // all reports whether a condition holds for all members of a set.
@@ -225,7 +225,7 @@ func (a *Agreement) release(now int64, owners *[Slots]uint8, weights [Members]ui
 		}
 	}
 	if any && l.table.Number < lastPlanned {
-		a.publish(now, l.table.Number+1, owners, stays, stageCommitAll)
+		a.publish(now, l.table.Number+1, owners, stays)
 	}
 }
 

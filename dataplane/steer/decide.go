@@ -49,8 +49,7 @@ func (r *Rules) Decide(t *Table, p Packet, known *Packet) Decision {
 	byHash := d.Decider
 	switch r.Mode {
 	case ModeHA:
-		d.Decider, byHash = t.Leader, t.Leader
-		d.Taker, d.Why = t.Leader, WhySlot
+		d.Decider, d.Taker, d.Why = t.Leader, t.Leader, WhySlot
 		return d
 	case ModeUnicast:
 		d.Decider = t.Leader

@@ -182,7 +182,7 @@ func (a *Agreement) first(now int64) {
 			owners[i] = e.Taker()
 		}
 	}
-	a.publish(now, number, &owners, stays, stageCommitAll)
+	a.publish(now, number, &owners, stays)
 }
 
 // usable reports whether a member that has a share may keep it; one that has said nothing yet may.

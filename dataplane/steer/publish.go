@@ -2,8 +2,8 @@
 
 package steer
 
-// publish makes a commit out of owners: those of members that do not stay are given to the others, and no other moves.
-func (a *Agreement) publish(now int64, number uint32, owners *[Slots]uint8, stays [Members]bool, s stage) {
+// publish makes a commit for all out of owners: those of members that do not stay are given to the others, and no other moves.
+func (a *Agreement) publish(now int64, number uint32, owners *[Slots]uint8, stays [Members]bool) {
 	l := a.lead
 	t := &Table{Version: Version{Term: l.term, Number: number, Phase: PhaseCommit}, Leader: a.cfg.Self}
 	takes := stays
@@ -34,7 +34,7 @@ func (a *Agreement) publish(now int64, number uint32, owners *[Slots]uint8, stay
 			t.Share[i] = l.follow[i].share
 		}
 	}
-	a.stage(now, t, s)
+	a.stage(now, t, stageCommitAll)
 }
 
 // stage makes a table the newest, and begins to spread it.

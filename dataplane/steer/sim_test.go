@@ -159,7 +159,6 @@ type world struct {
 	boundZero  int64
 	boundTwin  int64
 	tables     int
-	settled    bool
 }
 
 func newWorld(seed uint64, n uint8, mode Mode) *world {
@@ -617,7 +616,7 @@ func (nd *simNode) elect() {
 			return
 		}
 	}
-	wait := int64(10+30*int64(nd.id)) * ms
+	wait := (10 + 30*int64(nd.id)) * ms
 	if !nd.fit || nd.leaving || nd.broken {
 		wait += 500 * ms
 	}
