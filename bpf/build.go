@@ -53,8 +53,8 @@ func (g *Gate) adoptPrograms(pinned map[string]*ebpf.Map, spec *ebpf.CollectionS
 	if err != nil {
 		return false, err
 	}
-	build := words.u64(offBuild).Load()
-	if err := words.Close(); err != nil || build == 0 {
+	build, blind := words.u64(offBuild).Load(), wasBlind(words)
+	if err := words.Close(); err != nil || build == 0 || blind {
 		return false, err
 	}
 	programs := make(map[string]*ebpf.Program)

@@ -225,7 +225,9 @@ type kernelWords struct {
 	HashK1      uint64
 	Steer       uint32
 	Snat        uint32
-	Rest        [1224]uint8
+	Blind       uint32
+	Reserved2   uint32
+	Rest        [1216]uint8
 }
 
 // Names of all BPF objects in the ELF.

@@ -57,6 +57,10 @@ func TestWordsLayout(t *testing.T) {
 		{"closed rx", unsafe.Offsetof(w.Group[0].ClosedRx), offClosedRx}, {"closed tx", unsafe.Offsetof(w.Group[0].ClosedTx), offClosedTx},
 		{"quiet last", unsafe.Offsetof(w.QuietLast), offQuietLast}, {"quiet", unsafe.Offsetof(w.Quiet), offQuiet},
 		{"quiet of the last slot", unsafe.Offsetof(w.Quiet) + 63*unsafe.Sizeof(w.Quiet[0]), offQuiet + 8*(MaxSlots-1)},
+		{"share", unsafe.Offsetof(w.Share), offShare}, {"share linger", unsafe.Offsetof(w.ShareLinger), offShareLinger},
+		{"table", unsafe.Offsetof(w.Table), offTable}, {"hash key", unsafe.Offsetof(w.HashK0), offHashKey},
+		{"second half of the hash key", unsafe.Offsetof(w.HashK1), offHashKey + 8}, {"steer", unsafe.Offsetof(w.Steer), offSteer},
+		{"snat", unsafe.Offsetof(w.Snat), offSNAT}, {"blind", unsafe.Offsetof(w.Blind), offBlind},
 		{"size", unsafe.Sizeof(w), wordsSize},
 	}
 	for _, tt := range tests {

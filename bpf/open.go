@@ -100,6 +100,7 @@ func (g *Gate) load(spec *ebpf.CollectionSpec) error {
 	for i := range uint8(gate.Groups) {
 		g.words.word(i, offFence).Store(gate.Fence{Grantee: gate.Nobody}.Word())
 	}
+	g.noteBlind()
 	if err := g.noteBuild(spec); err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/cilium/ebpf"
 
+	"github.com/holdfast-project/holdfast/internal/labtest"
 	"github.com/holdfast-project/holdfast/members/gate"
 )
 
@@ -194,6 +195,25 @@ func TestSharingAfterAnOlderBuild(t *testing.T) {
 	}
 	if g.Words().Sharing() || g.Words().ShareOpen(Boottime()) || table != (SlotTable{}) {
 		t.Errorf("sharing %v with a table of term %d, which is gone", g.Words().Sharing(), table.Term)
+	}
+}
+
+// TestBlindIsMended: programs that were loaded before the kernel tracked connections are loaded again when it does.
+func TestBlindIsMended(t *testing.T) {
+	if !exists(conntrackSysctl) {
+		labtest.Missing(t, "a kernel that tracks connections")
+	}
+	o := testOptions(newPinDir(t))
+	g := reopen(t, o, buildOf(t))
+	if g.Blind() {
+		t.Error("a fresh gate is blind")
+	}
+	g.Words().u32(offBlind).Store(1)
+	if err := g.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if g = openGate(t, o); g.Blind() {
+		t.Error("a gate that was opened again is blind")
 	}
 }
 

@@ -56,7 +56,9 @@ struct words {
 	__u64 hash_k0, hash_k1;
 	__u32 steer; /* STEER_*; user space only */
 	__u32 snat; /* first port << 16 | last, cut for all members; 0 no range */
-	__u8 rest[4096 - 256 - GROUPS * 128 - 8 - SLOTS * 8 - 48];
+	__u32 blind; /* the pinned programs were loaded while there was no connection table to ask; user space only */
+	__u32 reserved2;
+	__u8 rest[4096 - 256 - GROUPS * 128 - 8 - SLOTS * 8 - 56];
 };
 
 #define STEER_MODE 3 /* mask */

@@ -44,7 +44,7 @@ type Rules struct {
 	Mode Mode
 	// VIP reports whether the cluster has an address as its own; proxied ones are Published instead. Nil: it has none.
 	VIP func(netip.Addr) bool
-	// SNATFirst to SNATLast are the ports that SNAT to a VIP uses, cut for Members members. Members 0: there is no such range.
+	// SNATFirst to SNATLast are the ports that SNAT to a VIP uses, cut for Members members. Members 0 or SNATLast 0: there is no such range.
 	SNATFirst, SNATLast uint16
 	Members             int
 	// Published is where destination NAT leads to, and proxied addresses.
@@ -77,7 +77,7 @@ func (r *Rules) isPublished(a netip.Addr) bool {
 
 // byRange is rule 1.
 func (r *Rules) byRange(p *Packet) uint8 {
-	if r.Members == 0 || p.Fragment == LaterFragment || !r.isVIP(p.Dst) {
+	if r.Members == 0 || r.SNATLast == 0 || p.Fragment == LaterFragment || !r.isVIP(p.Dst) {
 		return Nobody
 	}
 	if !HasPorts(p.Proto) && !(p.Proto == ProtoICMP && p.ICMPType == icmpReply || p.Proto == ProtoICMPv6 && p.ICMPType == icmpv6Reply) {

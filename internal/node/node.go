@@ -14,6 +14,7 @@ import (
 
 	"github.com/holdfast-project/holdfast/bpf"
 	"github.com/holdfast-project/holdfast/dataplane/announce"
+	"github.com/holdfast-project/holdfast/dataplane/conntrack"
 	"github.com/holdfast-project/holdfast/dataplane/link"
 	"github.com/holdfast-project/holdfast/dataplane/neighbour"
 	"github.com/holdfast-project/holdfast/internal/build"
@@ -246,6 +247,9 @@ func (n *node) waitForTasks() error {
 // answer for it.
 func (n *node) open() error {
 	timers := n.cfg.Timers
+	if n.cfg.LoadSharing != nil {
+		_ = conntrack.Load() // the gate asks for connections only if there are any when it is loaded; the sync plane says what is wrong
+	}
 	loaded, err := bpf.Open(bpf.Options{
 		PinDir: n.local.PinDir, Attach: bpf.Attach(n.cfg.Attach),
 		Self: n.local.Self.ID, Members: uint8(len(n.cfg.Members)), Cluster: n.cfg.ID, EtherType: n.cfg.CCP.EtherType,
