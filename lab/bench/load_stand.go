@@ -63,6 +63,9 @@ func openLoad(ctx context.Context, cfg LoadConfig, s LoadSystem) (_ *loadStand, 
 		return nil, err
 	}
 	sd.later("close topology", sd.lab.Close)
+	if err := sd.plainSwitches(); err != nil {
+		return nil, err
+	}
 	sd.client, sd.server = sd.lab.OfKind(topology.Client)[0], sd.lab.OfKind(topology.Server)[0]
 	if s.New == nil {
 		return sd, sd.bare(s)

@@ -75,7 +75,8 @@ func openSender(cfg Config, flows []Flow) (*sender, error) {
 
 // batch sends the next count frames, count at most batch, or less: what a signal leaves over.
 func (s *sender) batch(count int) error {
-	n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&s.messages[s.next])), uintptr(count), 0, 0, 0)
+	// The runtime is not told of the call: it would take the thread for blocked, and wake others to do its work.
+	n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&s.messages[s.next])), uintptr(count), 0, 0, 0)
 	switch {
 	case errno == 0:
 	case errors.Is(errno, unix.EINTR), errors.Is(errno, unix.EAGAIN):
