@@ -75,6 +75,7 @@ test-guest:
 soak: build
 	HOLDFAST_SIM_RUNS=100000 $(GO) test -count=1 -timeout 2h ./members/sim/
 	HOLDFAST_SIM_RUNS=20000 $(GO) test -count=1 -timeout 2h -run TestSimulation ./dataplane/flow/
+	HOLDFAST_SIM_RUNS=100000 $(GO) test -count=1 -timeout 2h -run TestSimulation ./policy/install/
 	$(BIN)/holdfast-lab run lab/scenarios/soak/*.txt
 	$(MAKE) test-guest
 

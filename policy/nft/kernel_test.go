@@ -488,3 +488,53 @@ func TestWatch(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestRestore: whatever was done to the generation in force, it is as installed again, with the elements that were there.
+func TestRestore(t *testing.T) {
+	p := newPlace(t)
+	k := p.kernel()
+	old, pol := bundle(t, 4, plain), bundle(t, 5, watched, kept("free")...)
+	install(t, k, old)
+	install(t, k, pol)
+	base, err := k.Baseline(t.Context(), pol)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		do   string
+		left bool // the kept set
+	}{
+		{"add rule inet filter.g5 forward tcp dport 23 accept", true},
+		{"add table inet filter.g5 { flags dormant; }", true},
+		{"delete table ip other.g5", true},
+		{"delete table ip other.g5; add table ip other.g5; add chain ip other.g5 evil", true}, // without the mark
+		{"flush ruleset", false},
+	} {
+		p.run("nft", "add element inet filter.g5 free { 10.7.7.7, 10.7.7.8 }")
+		p.run("nft", c.do)
+		if d, err := k.Compare(t.Context(), base); err != nil || len(d) == 0 {
+			t.Fatalf("%s: %v %v", c.do, d, err)
+		}
+		r, err := k.Restore(t.Context(), pol)
+		if err != nil {
+			t.Fatalf("%s: %v", c.do, err)
+		}
+		if d, err := k.Compare(t.Context(), base); err != nil || len(d) != 0 {
+			t.Errorf("%s: not restored: %v %v", c.do, d, err)
+		}
+		if l, ok, err := k.Current(); err != nil || !ok || l.Mark != pol.Mark || l.Mixed {
+			t.Errorf("%s: in force %+v %v", c.do, l, err)
+		}
+		if got := strings.Contains(p.content(5, "free"), "10.7.7.8"); got != c.left || c.left && r.Kept[0].Carried != 2 {
+			t.Errorf("%s: kept %v, %+v", c.do, got, r)
+		}
+	}
+	broken := bundle(t, 5, strings.Replace(watched, "udp dport 53", "udp dprt 53", 1))
+	var e *RulesetError
+	if _, err := k.Restore(t.Context(), broken); !errors.As(err, &e) || !strings.HasPrefix(err.Error(), "edge.nft:8:") {
+		t.Error(err)
+	}
+	if d, err := k.Compare(t.Context(), base); err != nil || len(d) != 0 {
+		t.Errorf("a restore that failed changed something: %v %v", d, err)
+	}
+}

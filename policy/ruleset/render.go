@@ -57,6 +57,15 @@ type Rendered struct {
 
 // Render writes the ruleset for a member: definitions first, then every line where it was, but for what follows "table".
 func (r *Ruleset) Render(definitions []Definition, mark Mark) Rendered {
+	return r.render(definitions, mark, " flags dormant;")
+}
+
+// RenderAwake is Render without the flag, for a ruleset that is to be in force at once.
+func (r *Ruleset) RenderAwake(definitions []Definition, mark Mark) Rendered {
+	return r.render(definitions, mark, "")
+}
+
+func (r *Ruleset) render(definitions []Definition, mark Mark, flags string) Rendered {
 	var b strings.Builder
 	b.Grow(len(r.text) + 4096)
 	for _, d := range definitions {
@@ -68,7 +77,7 @@ func (r *Ruleset) Render(definitions []Definition, mark Mark) Rendered {
 		b.WriteString(r.text[at:t.name])
 		b.WriteString(TableName(t.Name, mark.Generation))
 		b.WriteString(r.text[t.name+len(t.Name) : t.open+1])
-		fmt.Fprintf(&b, " flags dormant; comment %q; ", mark.String())
+		fmt.Fprintf(&b, "%s comment %q; ", flags, mark.String())
 		at = t.open + 1
 	}
 	b.WriteString(r.text[at:])
