@@ -138,6 +138,11 @@ func (g *Gate) publish() error {
 }
 
 func (g *Gate) loadObjects(spec *ebpf.CollectionSpec, pinned map[string]*ebpf.Map) error {
+	// A copy: the number of the build is made of the programs as they were.
+	spec = spec.Copy()
+	if err := settleKfuncs(spec); err != nil {
+		return err
+	}
 	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: pinned})
 	if err != nil {
 		return fmt.Errorf("load programs: %w", err)
