@@ -37,7 +37,7 @@ func benchLoadCommand(o *options) *cobra.Command {
 	f.IntVar(&cfg.Rounds, "rounds", cfg.Rounds, "how often each system is measured")
 	f.StringVar(&file, "out", "", "write the result as JSON to this file")
 	f.StringSliceVar(&cfg.Cases, "case", nil, fmt.Sprintf("only these cases of %v", bench.LoadCaseNames()))
-	f.StringSliceVar(&systems, "system", nil, "only these systems")
+	f.StringSliceVar(&systems, "system", nil, "only these systems; those with other attachments (-xdp) are measured only when they are named")
 	f.DurationVar(&cfg.Window, "window", time.Second, "how long each measurement takes")
 	f.IntVar(&cfg.Flows, "flows", 1024, "how many flows the packets are of")
 	return cmd

@@ -52,6 +52,8 @@ type LoadSystem struct {
 	// New prepares the gateways; its files go into dir, which is empty and has a short path. nil: the members drop at ingress what they
 	// receive, which is what sending and carrying it there costs.
 	New func(lab *topology.Lab, dir string) (Gateway, error)
+	// Named is set for systems that are measured only when they are named: every cluster that stands beside the others costs them time.
+	Named bool
 	// Flooded lets end stations send to a multicast MAC, so that all members receive; for systems without New.
 	Flooded bool
 }

@@ -42,16 +42,16 @@ func LoadSystems(binary string) []LoadSystem {
 		{Name: "kernel-rules", Members: 1, Router: topology.MemberName(0), New: bare(moveLocalRule)},
 		{Name: "generator-multicast-2", Members: 2, Flooded: true},
 		{Name: "generator-multicast-3", Members: 3, Flooded: true},
-		{Name: "holdfast-ha-xdp", Members: 2, New: cluster("xdp", "")},
-		{Name: "holdfast-multicast-2-xdp", Members: 2, New: cluster("xdp", methodMulticast)},
-		{Name: "holdfast-unicast-2-xdp", Members: 2, New: cluster("xdp", methodUnicast)},
+		{Name: "holdfast-ha-xdp", Named: true, Members: 2, New: cluster("xdp", "")},
+		{Name: "holdfast-multicast-2-xdp", Named: true, Members: 2, New: cluster("xdp", methodMulticast)},
+		{Name: "holdfast-unicast-2-xdp", Named: true, Members: 2, New: cluster("xdp", methodUnicast)},
 	}
 }
 
-// PickLoad returns the systems of these names, all without names.
+// PickLoad returns the systems of these names; without names, all that need not be named.
 func PickLoad(systems []LoadSystem, names []string) ([]LoadSystem, error) {
 	if len(names) == 0 {
-		return systems, nil
+		return slices.DeleteFunc(slices.Clone(systems), func(s LoadSystem) bool { return s.Named }), nil
 	}
 	var out []LoadSystem
 	var all []string

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -114,6 +115,10 @@ func TestLoadConfigIsRefused(t *testing.T) {
 		if _, err := c.check(); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
+	}
+	usual, err := PickLoad(LoadSystems(""), nil)
+	if err != nil || len(usual) == 0 || slices.ContainsFunc(usual, func(s LoadSystem) bool { return s.Named }) {
+		t.Errorf("measured without a name: %v, %v", usual, err)
 	}
 	if _, err := PickLoad(LoadSystems(""), []string{"volcano"}); err == nil {
 		t.Error("a system that there is not is picked")
