@@ -290,6 +290,70 @@ func TestBroken(t *testing.T) {
 	})
 }
 
+// TestUnfit: a member that is not fit any more, whatever for, loses its share, and the others are not disturbed.
+func TestUnfit(t *testing.T) {
+	each(t, 3, func(_ *testing.T, w *world) {
+		w.nodes[1].fit = false
+		w.boundZero = 20 * ms
+		w.guard(others(3, 1), 0, 300*ms)
+		if takes, _ := w.nodes[0].a.table.Takes(); takes[1] != 0 || w.nodes[1].open() {
+			w.fail("it has %d slots, and its share is open: %v", takes[1], w.nodes[1].open())
+		}
+		w.nodes[1].fit = true
+		w.settle(3000*ms, "it is fit again")
+	})
+}
+
+// TestPulseStops: a share that is not renewed goes before the gate closes by itself.
+func TestPulseStops(t *testing.T) {
+	each(t, 3, func(_ *testing.T, w *world) {
+		w.nodes[2].noPulse = true
+		w.boundZero = 20 * ms
+		w.guard(others(3, 2), 0, 250*ms)
+		if takes, _ := w.nodes[0].a.table.Takes(); takes[2] != 0 || w.nodes[2].open() {
+			w.fail("it has %d slots, and its share is open: %v", takes[2], w.nodes[2].open())
+		}
+	})
+}
+
+// TestReturnsHung: who was given up as silent, and comes back with an old table and nobody to read a new one, is closed by its gate.
+func TestReturnsHung(t *testing.T) {
+	each(t, 3, func(_ *testing.T, w *world) {
+		w.quiet = 1 << 62
+		w.nodes[2].hung = w.now + 450*ms
+		w.cutting(80*ms, func(i, j int) bool { return i == 2 || j == 2 })
+		w.run(70 * ms)
+		if takes, _ := w.nodes[0].a.table.Takes(); takes[2] != 0 {
+			w.fail("it is silent, and has %d slots", takes[2])
+		}
+		w.run(160 * ms)
+		if w.nodes[2].open() {
+			w.fail("its share is open")
+		}
+		w.settle(5000*ms, "it runs again")
+	})
+}
+
+// TestBetweenTwoLeaders: a member that hears two leaders, which do not hear each other, is the newer one's; the older one does not fight.
+func TestBetweenTwoLeaders(t *testing.T) {
+	each(t, 3, func(_ *testing.T, w *world) {
+		w.quiet = 1 << 62
+		w.cutting(1500*ms, func(i, j int) bool { return i+j == 1 })
+		w.run(300 * ms)
+		for range 100 {
+			w.run(10 * ms)
+			if g := w.nodes[2].gate; g.grantee != 1 || w.nodes[2].a.table.Leader != 1 || !w.nodes[2].open() {
+				w.fail("fence %d/%d, table of %d, open %v", g.fence, g.grantee, w.nodes[2].a.table.Leader, w.nodes[2].open())
+			}
+			if takes, _ := w.nodes[0].a.table.Takes(); takes[0] != Slots {
+				w.fail("the older leader has %d slots of its own", takes[0])
+			}
+		}
+		w.run(300 * ms)
+		w.settle(4000*ms, "they hear each other again")
+	})
+}
+
 // TestOrphans: a member that hears nobody lead gives its share up.
 func TestOrphans(t *testing.T) {
 	w := settledWorld(t, 1, 3, ModeMulticast)

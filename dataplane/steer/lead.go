@@ -38,6 +38,7 @@ type follower struct {
 	since   int64  // since when it owes a confirmation, 0 if it does not
 	next    int64  // when the table is due again
 	fit     int64  // since when it has been fit without a break, 0 if it is not
+	unfit   int64  // since when it has a share and is not fit, 0 if that is not so
 	foreign int64  // since when its gate's fence is another's, 0 if it is not
 	stray   int64  // since when it forwards without having a share, 0 if it does not
 	fence   *fencing
@@ -58,6 +59,7 @@ const (
 	maxNumber    = 1<<32 - 1
 	lastPlanned  = maxNumber - 1<<20 // no planned change from here on: what is left is for failures
 	restartLeap  = 16                // more than a leader's own gate can be behind what it has published
+	unfitGrace   = 2                 // probe intervals in which what a HELLO and the own gate say comes together
 	foreignGrace = 5                 // probe intervals in which another's claim comes to its end
 )
 
@@ -69,7 +71,7 @@ func (l *lead) busy(a *Agreement) bool {
 		return true
 	}
 	for i := range l.follow {
-		if f := &l.follow[i]; f.fence != nil || f.since != 0 || f.foreign != 0 || f.stray != 0 {
+		if f := &l.follow[i]; f.fence != nil || f.since != 0 || f.unfit != 0 || f.foreign != 0 || f.stray != 0 {
 			return true
 		}
 	}

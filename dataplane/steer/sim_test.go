@@ -109,6 +109,7 @@ type simNode struct {
 	leaving     bool
 	broken      bool
 	stopLead    bool
+	noPulse     bool // nothing is renewed
 	peers       [Members]Peer
 	helloSeq    [Members]uint64
 	seq         uint64
@@ -303,7 +304,7 @@ func (nd *simNode) pulse(epoch int) {
 	if nd.paused > w.now || !nd.alive {
 		return
 	}
-	if w.now-nd.ran < 500*ms {
+	if w.now-nd.ran < 500*ms && !nd.noPulse {
 		if nd.wantShare != 0 && nd.wantShare >= g.fence {
 			g.share, g.shareAt = nd.wantShare, w.now
 		}

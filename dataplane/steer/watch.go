@@ -38,6 +38,7 @@ func (a *Agreement) note(i uint8, now int64) {
 	sharer := l.table.Share[i] != 0
 	keep(&f.fit, a.eligible(i, now))
 	keep(&f.since, sharer && a.reached(i) && !a.confirmed(i))
+	keep(&f.unfit, sharer && !p.Fit && !p.Leaving && p.HelloAt != 0)
 	keep(&f.foreign, a.foreign(i))
 	keep(&f.stray, !sharer && p.Heard && p.Leads == 0 && p.Open && p.Share != 0 && p.Share >= p.Fence)
 }
@@ -98,7 +99,7 @@ func (a *Agreement) watchSharer(i uint8, now int64) {
 		a.fence(i, now, "its share is not renewed")
 	case a.silentDaemon(i, now):
 		a.fence(i, now, "its daemon is silent")
-	case !p.Fit && !p.Leaving && p.HelloAt != 0:
+	case f.unfit != 0 && a.since(f.unfit, now, unfitGrace*times.Probe):
 		a.fence(i, now, "its state")
 	case f.foreign != 0:
 		// A claim that came to nothing, or the leader that it followed is gone.
