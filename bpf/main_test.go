@@ -33,6 +33,8 @@ func TestMain(m *testing.M) {
 	if os.Geteuid() != 0 || os.Getenv(inNamespaces) != "" {
 		os.Exit(m.Run())
 	}
+	// Programs that were loaded before the kernel tracks connections, which may take a module, cannot ask for them.
+	_ = exec.Command("conntrack", "-C").Run()
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
 	cmd.Env = append(os.Environ(), inNamespaces+"=1")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
