@@ -108,6 +108,9 @@ func (a *app) policyPack() *cobra.Command {
 					return fmt.Errorf("--keep %v: %s has no such set", s, b.File)
 				}
 			}
+			if err := checkServices(b.File, b.Sync); err != nil {
+				return err
+			}
 			pem, err := readBounded(keyFile, 64<<10)
 			if err != nil {
 				return err
@@ -143,6 +146,19 @@ func (a *app) policyPack() *cobra.Command {
 		_ = cmd.MarkFlagRequired(name)
 	}
 	return cmd
+}
+
+// checkServices finds rules that members would not understand, or that contradict each other.
+func checkServices(name string, rules []policy.SyncRule) error {
+	all := make(map[string]string, len(rules))
+	for _, r := range rules {
+		all[r.Service] = r.After.String()
+		if r.Never {
+			all[r.Service] = "never"
+		}
+	}
+	_, err := config.SyncServices(name, all)
+	return err
 }
 
 func readBounded(path string, most int64) ([]byte, error) {
@@ -269,6 +285,9 @@ func (a *app) policyVerify() *cobra.Command {
 			}
 			r, err := ruleset.Parse(sealed.Bundle().File, sealed.Bundle().Ruleset)
 			if err != nil {
+				return err
+			}
+			if err := checkServices(args[0], sealed.Bundle().Sync); err != nil {
 				return err
 			}
 			v := verified{policyTold: told(args[0], sealed)}

@@ -70,6 +70,7 @@ func TestPolicyGolden(t *testing.T) {
 		pack + "--generation 45 --keep inet|filter|gone ./edge.nft ./45.policy",
 		pack + "--generation 45 --keep blocked ./edge.nft ./45.policy",
 		pack + "--generation 45 --sync dns ./edge.nft ./45.policy",
+		pack + "--generation 45 --sync gopher=never ./edge.nft ./45.policy",
 		pack + "--generation 0 ./edge.nft ./45.policy",
 		pack + "--generation 45 ./cluster.yaml ./45.policy",
 		"holdfast policy pack ./edge.nft ./45.policy",
