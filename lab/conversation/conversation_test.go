@@ -150,6 +150,48 @@ func TestEveryKindLives(t *testing.T) {
 	}
 }
 
+// TestResent lets a gateway drop everything for a while: clients send again, and it is told when.
+func TestResent(t *testing.T) {
+	s := build(t)
+	g := begin(t, s.everything(string(SSH)))
+	from := time.Now()
+	before := 0
+	for _, r := range g.Window(from.Add(-time.Minute), from) {
+		before += r.Resent
+	}
+	if err := ruleset.Load(s.gateway, "table inet wall {\nchain f {\ntype filter hook forward priority -20\npolicy drop\n}\n}\n"); err != nil {
+		t.Fatal(err)
+	}
+	await(t, 10*time.Second, func() bool {
+		for _, r := range g.Window(from, time.Now()) {
+			if r.Gap < 300*time.Millisecond {
+				return false
+			}
+		}
+		return true
+	})
+	if err := ruleset.Load(s.gateway, "delete table inet wall\n"); err != nil {
+		t.Fatal(err)
+	}
+	again := func() bool {
+		for _, r := range g.Window(from, time.Now()) {
+			if r.Resent == 0 {
+				return false
+			}
+		}
+		return true
+	}
+	await(t, 10*time.Second, again)
+	if !again() || before > 0 {
+		t.Errorf("before %d: %+v", before, g.Window(from, time.Now()))
+	}
+	for _, r := range g.Window(from.Add(-time.Minute), from) {
+		if r.Resent != 0 {
+			t.Errorf("before the wall: %+v", r)
+		}
+	}
+}
+
 // TestShortConnections opens connections of kind web one after the other, and counts those that a gateway does not let through.
 func TestShortConnections(t *testing.T) {
 	s := build(t)

@@ -30,6 +30,9 @@ type Report struct {
 	// Lost counts datagrams of the whole run that were sent more than a second ago and have not come back, and web's connections
 	// that broke or took longer than 2.5 s.
 	Lost int `json:"lost"`
+	// Resent counts segments that the client of an ssh conversation sent again within the window, as its kernel tells: unlike Gap it
+	// does not grow when the host is busy.
+	Resent int `json:"resent,omitempty"`
 	// From is the client's end as it sees it itself, of web's latest connection, To where it turned to. A ping's port is its
 	// identity.
 	From netip.AddrPort `json:"from"`
@@ -52,6 +55,12 @@ const (
 
 type gap struct{ from, to time.Time }
 
+// resend says that so many segments had been sent again at a time.
+type resend struct {
+	at    time.Time
+	total int
+}
+
 // progress is how a conversation goes. Its methods are safe for concurrent use; now is an argument for the tests' sake.
 type progress struct {
 	name string
@@ -67,6 +76,7 @@ type progress struct {
 	finished  bool
 	holding   bool
 	broken    int // connections of kind web
+	resent    []resend
 	local, to netip.AddrPort
 	sent      []time.Time // of datagrams by number
 	answered  []bool
@@ -134,6 +144,15 @@ func (p *progress) broke() {
 	p.broken++
 }
 
+// sentAgain notes how many segments have been sent again so far.
+func (p *progress) sentAgain(now time.Time, total int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if before := len(p.resent); total > 0 && (before == 0 || p.resent[before-1].total != total) {
+		p.resent = append(p.resent, resend{now, total})
+	}
+}
+
 // between notes the client's end.
 func (p *progress) between(from netip.AddrPort) {
 	p.mu.Lock()
@@ -163,6 +182,13 @@ func (p *progress) report(from, to time.Time) Report {
 		if d := g.to.Sub(g.from); g.to.After(from) && g.from.Before(to) && d > r.Gap {
 			r.Gap, r.GapFrom = d, g.from
 		}
+	}
+	before := 0
+	for _, s := range p.resent {
+		if s.at.After(from) && !s.at.After(to) {
+			r.Resent += s.total - before
+		}
+		before = s.total
 	}
 	for n, at := range p.sent {
 		if !p.answered[n] && to.Sub(at) > time.Second {

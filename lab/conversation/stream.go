@@ -13,6 +13,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // server accepts connections and gives each to a function, until it is closed.
@@ -118,9 +120,28 @@ func (t *talk) chat(ctx context.Context) error {
 		}
 		t.arrived(time.Now(), 1, 0)
 		t.rest(time.Now(), false)
+		t.sentAgain(time.Now(), resentOn(conn))
 		t.beat(ctx)
 	}
 	return nil
+}
+
+// resentOn is how many segments a TCP connection has sent again, as far as its kernel tells.
+func resentOn(conn net.Conn) (count int) {
+	c, ok := conn.(*net.TCPConn)
+	if !ok {
+		return 0
+	}
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return 0 // closed
+	}
+	_ = raw.Control(func(fd uintptr) {
+		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
+			count = int(info.Total_retrans)
+		}
+	}) // a closed one tells nothing
+	return count
 }
 
 // fill makes b of n.

@@ -24,13 +24,13 @@ type talksAre struct {
 	owned
 }
 
-// talksCondition parses "alive|finished OP N", "alive == all", "gap OP D" and "lost OP N", each with a kind and whose they are at the
+// talksCondition parses "alive|finished OP N", "alive == all", "gap OP D", "lost OP N" and "resent OP N", each with a kind and whose they are at the
 // end, and "stalled > D OP N" with whose they are.
 func (p *parser) talksCondition(w *words) condition {
 	if w.take("stalled") {
 		return stalled{over: w.compare(true), want: w.compare(false), owned: p.owned(w)}
 	}
-	c := talksAre{what: w.oneOf("word", "alive", "finished", "gap", "lost", "stalled")}
+	c := talksAre{what: w.oneOf("word", "alive", "finished", "gap", "lost", "resent", "stalled")}
 	if (c.what == "alive" || c.what == "finished") && len(w.rest) > 1 && w.rest[1] == "all" {
 		w.must("==")
 		w.next("all")
@@ -56,11 +56,14 @@ func (c talksAre) check(_ context.Context, r *runner) (bool, string, error) {
 	if err != nil {
 		return false, "", err
 	}
-	alive, finished, lost := 0, 0, 0
+	alive, finished, lost, resent, again := 0, 0, 0, 0, 0
 	var longest conversation.Report
 	var dead []string
 	for _, t := range talks {
 		lost += t.Lost
+		if resent += t.Resent; t.Resent > 0 {
+			again++
+		}
 		if t.Alive {
 			alive++
 		} else {
@@ -76,6 +79,8 @@ func (c talksAre) check(_ context.Context, r *runner) (bool, string, error) {
 	switch c.what {
 	case "lost":
 		return c.want.holds(float64(lost)), fmt.Sprint(lost), nil
+	case "resent":
+		return c.want.holds(float64(resent)), fmt.Sprintf("%d segments of %d of %d conversations", resent, again, len(talks)), nil
 	case "gap":
 		r.add(report.Event{At: longest.GapFrom, Kind: report.Gap, Subject: longest.Name, Text: "longest stop", Lasted: longest.Gap})
 		return c.want.holds(float64(longest.Gap)), fmt.Sprintf("%s in %s", report.Ms(longest.Gap), longest.Name), nil

@@ -140,6 +140,7 @@
 //	conversations alive|finished OP N [KIND] how many; "== all": as many as there are
 //	conversations gap OP D [KIND]            the longest stop of any since the mark
 //	conversations lost OP N [KIND]           datagrams that did not come, and pages of kind web, over the whole run
+//	conversations resent OP N [KIND]         segments that clients of kind ssh sent again since the mark: packets were lost, or late
 //	conversations stalled > D OP N           how many stood still for longer than D since the mark
 //	conversations ... of M,M | not-of M      only those that these members forwarded, or others did, at the last step owners
 //	ftp-holding                              every FTP client has agreed on a data connection and not opened it yet

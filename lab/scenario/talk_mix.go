@@ -28,7 +28,7 @@ var mixture = []struct {
 	{6, Talk{Kind: conversation.Web, From: "client1", To: "server1", ViaVIP: true}},
 	{5, Talk{Kind: conversation.Web, From: "server2", To: "client1"}},
 	{5, Talk{Kind: conversation.Web, From: "client1", To: "server1", Six: true}},
-	{2, Talk{Kind: conversation.Download, From: "client1", To: "server1", ViaVIP: true, Size: 4 << 20, Over: 20 * time.Second}},
+	{2, Talk{Kind: conversation.Download, From: "client1", To: "server1", ViaVIP: true, Size: 16 << 20, Over: 20 * time.Second}},
 }
 
 // mixEvery is the time between two messages of a connection of a mix: thousands of them are some ten thousand packets a second.
