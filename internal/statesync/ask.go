@@ -271,6 +271,18 @@ func (a *asker) mark(now int64, equal bool) step {
 	return a.begin(now)
 }
 
+// ownDoubted says that the own tally is being made anew: until it is nothing can be compared, and the words of a mark from before
+// belong to nothing.
+func (a *asker) ownDoubted() step {
+	a.ownAt = math.MinInt64 / 2
+	if a.stage != stageWords {
+		return stepNone
+	}
+	s := a.abandon()
+	a.stage = stageOwn
+	return s
+}
+
 // ownMade says that the own tally was made anew from a dump.
 func (a *asker) ownMade(now int64) step {
 	a.ownAt = now
@@ -292,6 +304,13 @@ func (a *asker) answered(now int64, session uint64, result ccp.SyncResult, recor
 	case ccp.SyncBusy, ccp.SyncUnfit:
 		a.heard = now
 		a.asked = now + busyAfter - resendAfter
+	}
+}
+
+// hurry has a request that was not taken, or not answered yet, sent again at once: what kept the source from it may be over.
+func (a *asker) hurry(now int64) {
+	if (a.stage == stageWords || a.stage == stageRecords) && a.asked != never {
+		a.asked = now - resendAfter
 	}
 }
 

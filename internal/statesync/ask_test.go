@@ -96,6 +96,33 @@ func TestAsker(t *testing.T) {
 			{100, func(a *asker, now int64) step { a.answered(now, a.session+1, ccp.SyncAccepted, 7); return stepNone }, stepNone}, {200, tick, stepWords},
 		}, stageWords, false},
 		{"a source that says nothing is given up, and asked again", stageWords, []happening{{3000, tick, stepGiveUp}, {3900, tick, stepNone}, {4000, tick, stepWords}}, stageWords, false},
+		{"an own tally that is doubted is made first", stageWords, []happening{
+			{5, func(a *asker, _ int64) step { return a.ownDoubted() }, stepGiveUp}, {3200, tick, stepNone},
+			{3300, func(a *asker, now int64) step { return a.ownMade(now) }, stepWords},
+		}, stageWords, false},
+		{"and before it is asked", stageIdle, []happening{
+			{5, func(a *asker, _ int64) step { return a.ownDoubted() }, stepNone}, {6, tick, stepOwn},
+		}, stageOwn, false},
+		{"but not when records come", stageRecords, []happening{
+			{25, func(a *asker, _ int64) step { return a.ownDoubted() }, stepNone},
+		}, stageRecords, false},
+		{"one that was busy is asked again", stageWords, []happening{
+			{100, func(a *asker, now int64) step { a.answered(now, a.session, ccp.SyncBusy, 0); return stepNone }, stepNone}, {599, tick, stepNone}, {600, tick, stepWords},
+		}, stageWords, false},
+		{"or at once when it may be no more", stageWords, []happening{
+			{100, func(a *asker, now int64) step {
+				a.answered(now, a.session, ccp.SyncBusy, 0)
+				a.hurry(now + 7*ms)
+				return stepNone
+			}, stepNone}, {107, tick, stepWords},
+		}, stageWords, false},
+		{"not if it answers already", stageWords, []happening{
+			{100, func(a *asker, now int64) step {
+				a.answered(now, a.session, ccp.SyncAccepted, 7)
+				a.hurry(now)
+				return stepNone
+			}, stepNone}, {400, tick, stepNone},
+		}, stageWords, false},
 		{"words that agree", stageWords, []happening{{10, func(a *asker, now int64) step { return a.compared(now, &ccp.SyncBitmap{}, 0, 0) }, stepGiveUp}}, stageIdle, true},
 		{"changes up to the end are waited for", stageApplying, []happening{{25, func(a *asker, now int64) step { return a.applied(now, 8) }, stepNone}}, stageApplying, false},
 		{"an end that is none", stageRecords, []happening{

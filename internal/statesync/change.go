@@ -31,6 +31,11 @@ func (p *Plane) Rekey(held []ccp.Key, use uint8) {
 	p.sealer.Rekey(after.Key, after.Number)
 	// Identities are keyed too: every tally is made anew, and nothing is compared until the others have had time to do the same.
 	p.keyAt = boottime()
+	for _, a := range p.askers {
+		if a.stage != stageIdle {
+			p.do(p.keyAt, a, a.again(p.keyAt)) // after a pause
+		}
+	}
 	p.rehash(p.keyAt)
 }
 
@@ -44,7 +49,8 @@ func (p *Plane) rehash(now int64) {
 	}
 	for _, a := range p.askers {
 		if a.stage != stageIdle {
-			p.do(now, a, a.again(now))
+			p.do(now, a, a.abandon())
+			a.doubt = true
 		}
 		a.words = words{}
 	}
@@ -66,6 +72,9 @@ func (p *Plane) rehash(now int64) {
 // doubtTally has the own tally made anew.
 func (p *Plane) doubtTally() {
 	p.tallyGood = false
+	for _, a := range p.askers {
+		p.do(boottime(), a, a.ownDoubted())
+	}
 	p.jobs.ownTally = true
 	p.jobs.signal()
 }

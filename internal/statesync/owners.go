@@ -183,6 +183,9 @@ func (p *Plane) takeOwners(now int64, o *Owners) {
 		p.mark(now) // from here on the lane speaks by this table
 		p.sender.Flush()
 	}
+	for _, a := range p.askers {
+		a.hurry(now)
+	}
 	p.tellAll(now)
 	if role != RoleOwner {
 		p.stopServingRepairs(now)

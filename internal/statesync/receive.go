@@ -206,6 +206,9 @@ func (p *Plane) takeStatus(now int64, q *peer, s ccp.SyncStatus) {
 	}
 	// Batches of a new owner may come in the very next frame.
 	if s.Role != before.Role || s.Term != before.Term || s.Table != before.Table {
+		if a := p.askerFrom(q.id); a != nil && s.Table == p.share.table() {
+			a.hurry(now) // it serves only who goes by the same table
+		}
 		p.follow(now)
 	}
 }

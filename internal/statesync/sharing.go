@@ -170,6 +170,9 @@ func (p *Plane) followOwners(now int64) {
 				a.missed()
 			}
 			q.skipped, q.lossy = false, false
+			if a.whole { // its next mark may be seconds away
+				p.do(now, a, a.begin(now))
+			}
 		}
 		p.do(now, a, a.tick(now))
 	}

@@ -4,6 +4,7 @@ package statesync
 
 import (
 	"context"
+	"net/netip"
 	"slices"
 	"sync"
 	"testing"
@@ -343,6 +344,35 @@ func TestShareJoin(t *testing.T) {
 	w.compared()
 }
 
+// TestShareJoinOtherRules: a joiner that sorts otherwise at first, and learns of the others' hosts one by one, is current without a pause.
+func TestShareJoinOtherRules(t *testing.T) {
+	w := newShared(t, 3, 2, 1, func(c *Config) {
+		c.Local = []ccp.SyncAddress{{Addr: netip.AddrFrom4([4]byte{172, 17, 0, c.Self})}}
+	})
+	w.ready()
+	w.traffic(record.OpNew, 0, 2000)
+	w.eventually("new ones are everywhere", 3*time.Second, w.equal(2000))
+	joiner := w.members[2]
+	joiner.halt()
+	joiner.tool("-F")
+	other := bySourcePort
+	other.Rules++
+	joiner.start()
+	joiner.plane.SetSlots(other)
+	w.hello()
+	w.tell(joiner)
+	p := joiner.plane
+	w.eventually("it asks both", 2*time.Second, func() bool {
+		w.hello()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.share.askers[0].stage == stageWords && p.share.askers[1].stage == stageWords
+	})
+	p.SetSlots(bySourcePort)
+	w.tell(joiner)
+	w.eventually("it is current", 800*time.Millisecond, func() bool { return p.State().Current && w.equal(2000)() })
+}
+
 // TestShareOldTable: a member that hangs, with an old table, ends nothing that others own by now, and is one of them again once it has
 // the new one.
 func TestShareOldTable(t *testing.T) {
@@ -383,7 +413,7 @@ func TestShareRestart(t *testing.T) {
 	again.start()
 	w.hello()
 	w.tell(again)
-	w.eventually("all is caught up with", 4*time.Second, func() bool { w.hello(); return w.equal(3000)() })
+	w.eventually("all is caught up with", 3*time.Second, func() bool { w.hello(); return w.equal(3000)() })
 	w.same()
 	w.compared()
 	w.eventually("all are current", 5*time.Second, func() bool {
