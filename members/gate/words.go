@@ -43,16 +43,16 @@ type Words struct {
 	Linger      time.Duration // how long Forward outlives a courteous or graceful hand-over, in load sharing any
 	Sharing     bool          // load sharing: Forward of group 0 is the share's business, not the lease's
 
-	Watched    int64          // the newest own stamp that a probe with HearsYou echoed; 0 none
-	Probed     int64          // when the last authentic probe arrived; 0 never
-	Single     int64          // since when no other member answers; 0 one does, or it is not known
-	Restarting int64          // until when the daemon is announced as restarting
-	Share      Lease          // this member's right to carry a share of the gateway's traffic, packed as a lease; term 0 none
+	Watched     int64          // the newest own stamp that a probe with HearsYou echoed; 0 none
+	Probed      int64          // when the last authentic probe arrived; 0 never
+	Single      int64          // since when no other member answers; 0 one does, or it is not known
+	Restarting  int64          // until when the daemon is announced as restarting
+	Share       Lease          // this member's right to carry a share of the gateway's traffic, packed as a lease; term 0 none
 	ShareLinger int64          // Forward of group 0 stays open until then, whatever the share says
-	Heard      [Members]int64 // when a probe of each member that echoed a newer stamp than before last arrived
-	Echo       [Members]int64 // the newest own stamp that each member echoed
-	Group      [Groups]Group
-	Quiet      [Slots]int64 // until when the gate only listens on the interface of a slot; 0 not
+	Heard       [Members]int64 // when a probe of each member that echoed a newer stamp than before last arrived
+	Echo        [Members]int64 // the newest own stamp that each member echoed
+	Group       [Groups]Group
+	Quiet       [Slots]int64 // until when the gate only listens on the interface of a slot; 0 not
 }
 
 // Group is the part of the words that each VIP group has of its own.

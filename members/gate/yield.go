@@ -7,10 +7,10 @@ type Kind uint8
 
 // The kinds of YIELD; others are dropped as malformed.
 const (
-	Courtesy Kind = 1 + iota // granted only if the lease has aged and the daemon is not restarting; Forward lingers
-	Claim                    // unconditional
-	Graceful                 // unconditional; Forward lingers, so that nothing in flight is lost
-	Surrender                // unconditional; the share is closed too, and nothing lingers (load sharing)
+	Courtesy  Kind = 1 + iota // granted only if the lease has aged and the daemon is not restarting; Forward lingers
+	Claim                     // unconditional
+	Graceful                  // unconditional; Forward lingers, so that nothing in flight is lost
+	Surrender                 // unconditional; the share is closed too, and nothing lingers (load sharing)
 )
 
 // Yield is an authentic request for a term, addressed to this gate.
