@@ -47,7 +47,7 @@ func (g *Gate) adopt(spec *ebpf.CollectionSpec) error {
 		return g.updateLinks() // a crash may have come before an update
 	}
 	g.words.u64(offBuild).Store(0) // until all are replaced
-	g.noteBlind()
+	g.words.u32(offBlind).Store(g.loadedBlind)
 	if !missing {
 		if current, err = g.keepPinnedPrograms(); err != nil {
 			return err

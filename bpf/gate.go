@@ -74,6 +74,8 @@ type Gate struct {
 	objects kernelObjects
 	words   *Words
 	adopted bool
+
+	loadedBlind uint32 // how blind the programs are that were loaded just now (offBlind)
 }
 
 // Adopted reports whether Open found the gate loaded.

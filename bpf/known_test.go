@@ -3,6 +3,7 @@
 package bpf
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -177,4 +178,36 @@ func (g *Gate) owned(t *testing.T, mode SteerMode, owner uint16, packets map[str
 		}
 	}
 	g.SetDrained(false)
+}
+
+// TestBlindSteers: programs that cannot ask for connections steer by addresses and ports alone, and drop nothing for being unknown.
+func TestBlindSteers(t *testing.T) {
+	o := testOptions(newPinDir(t))
+	g, err := open(o, withAsking(buildOf(t), false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := errors.Join(g.Close(), Remove(o.PinDir)); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := g.SetVIPs(testVIPs()); err != nil {
+		t.Fatal(err)
+	}
+	g.share(t, testSteering)
+	begun := packet{from: server4, to: far4, proto: protoTCP, sport: 1000, dport: 443, tcp: tcpAck}
+	answer := packet{from: far4, to: vip4, proto: protoTCP, sport: 443, dport: 45000, tcp: tcpAck}
+	connectNAT(t, begun, answer)
+	owner, _ := g.slot(t, begun)
+	taken := []Counter{SteerTaken, VmacAdmitted}
+	for _, e := range entries {
+		for _, c := range []steerCase{
+			{name: "its owner is another", frame: answer.frame(manyMAC, client), table: all(1).with(2, owner), want: pass, count: taken},
+			{name: "unknown", frame: packet{from: far4, to: vip4, proto: protoTCP, sport: 1, dport: 2, tcp: tcpAck}.frame(manyMAC, client), table: all(1), want: pass, count: taken},
+			{name: "moving away", frame: begun.frame(manyMAC, client), table: all(moving(1, 2)), want: pass, count: taken},
+		} {
+			t.Run(e.name+"/"+c.name, func(t *testing.T) { g.check(t, e, c) })
+		}
+	}
 }

@@ -100,7 +100,7 @@ func (g *Gate) load(spec *ebpf.CollectionSpec) error {
 	for i := range uint8(gate.Groups) {
 		g.words.word(i, offFence).Store(gate.Fence{Grantee: gate.Nobody}.Word())
 	}
-	g.noteBlind()
+	g.words.u32(offBlind).Store(g.loadedBlind)
 	if err := g.noteBuild(spec); err != nil {
 		return err
 	}
@@ -138,16 +138,12 @@ func (g *Gate) publish() error {
 }
 
 func (g *Gate) loadObjects(spec *ebpf.CollectionSpec, pinned map[string]*ebpf.Map) error {
-	// A copy: the number of the build is made of the programs as they were.
-	spec = spec.Copy()
-	if err := settleKfuncs(spec); err != nil {
-		return err
-	}
-	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: pinned})
+	coll, blind, err := loadSeeing(spec, ebpf.CollectionOptions{MapReplacements: pinned})
 	if err != nil {
 		return fmt.Errorf("load programs: %w", err)
 	}
 	defer coll.Close()
+	g.loadedBlind = blind
 	for name, slot := range g.mapSlots() {
 		*slot = coll.DetachMap(name)
 	}

@@ -53,7 +53,7 @@ const (
 	offHashKey     = 2848 // u64[2]
 	offSteer       = 2864 // u32 bits, see steering.go
 	offSNAT        = 2868 // u32 first << 16 | last
-	offBlind       = 2872 // u32, 1: the pinned programs cannot ask for connections; user space only
+	offBlind       = 2872 // u32, how blind the pinned programs are (blind.go); user space only
 
 	offLease     = 0 // offsets within a group
 	offFence     = 8

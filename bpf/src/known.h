@@ -61,6 +61,18 @@ extern struct nf_conn *bpf_skb_ct_lookup(struct __sk_buff *ctx, struct bpf_sock_
 					 struct bpf_ct_opts___gate *opts, __u32 opts_size) __ksym __weak;
 extern void bpf_ct_release(struct nf_conn *ct) __ksym __weak;
 
+/*
+ * Are the functions above there? The loader puts 0 or 1 in the place of the number (../blind.go), and the verifier leaves out what is never
+ * reached. Taking their addresses would say so too, but those of a module's functions are not loaded rightly.
+ */
+static __always_inline bool can_ask(void)
+{
+	__u32 yes;
+
+	asm volatile("%0 = 0x6b6e6f77" : "=r"(yes));
+	return yes;
+}
+
 static __always_inline __u32 known(void *ctx, bool xdp, struct packet *p)
 {
 	struct bpf_ct_opts___gate opts = { .netns_id = BPF_F_CURRENT_NETNS };
@@ -68,8 +80,7 @@ static __always_inline __u32 known(void *ctx, bool xdp, struct packet *p)
 	struct nf_conn *ct;
 	__u32 size, result = KNOWN_SAME;
 
-	if (!p || (p->proto != IPPROTO_TCP && p->proto != IPPROTO_UDP) || !bpf_ct_release ||
-	    !(xdp ? (void *)bpf_xdp_ct_lookup : (void *)bpf_skb_ct_lookup))
+	if (!p || (p->proto != IPPROTO_TCP && p->proto != IPPROTO_UDP) || !can_ask())
 		return KNOWN_BLIND;
 	if (p->family == 6) {
 		__builtin_memcpy(tuple.ipv6.saddr, p->src, 16);
