@@ -17,4 +17,7 @@
 //
 //	bits 8..63   term
 //	bits 0..7    grantee: the one member that this term was granted to, 0xff nobody
+//
+// Share word, one for the gateway in load sharing, written by the pulse only and packed as a lease: the term under which this member carries
+// a share of the traffic. It is open while that term is not below the fence of group 0, whoever that was granted to.
 package gate
