@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -198,8 +199,9 @@ func (g *gateway) listing(t testing.TB, args ...string) []string {
 		}
 		var words []string
 		for i, w := range strings.Fields(line) {
-			if i == 2 && !strings.Contains(w, "=") || strings.HasPrefix(w, "use=") {
-				continue // the time-out and the use count
+			_, timeout := strconv.Atoi(w)
+			if i == 0 && timeout == nil || i == 2 && !strings.Contains(w, "=") || strings.HasPrefix(w, "use=") {
+				continue // the time-out, an expectation's first of all, and the use count
 			}
 			words = append(words, w)
 		}
