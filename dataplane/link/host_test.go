@@ -235,6 +235,27 @@ func TestManageForwarding(t *testing.T) {
 	sameDump(t, before, dump(member))
 }
 
+// TestOwnStays: where all members serve no rule is needed, and the kernel's route lookup keeps its shortcut.
+func TestOwnStays(t *testing.T) {
+	member, _ := segment(t)
+	path := filepath.Join(t.TempDir(), "host.json")
+	before, rules := dump(member), member.Run("ip", "rule")+member.Run("ip", "-6", "rule")
+	d := desired()
+	d.OwnStays = true
+	h := apply(t, member, path, d)
+	member.Do(func() error { return h.SetServing(0, true) })
+	member.Do(func() error { return h.SetServing(0, false) })
+	mustContain(t, "lo", member.Run("ip", "addr", "show", "dev", "lo"), "10.0.0.100/32", "2001:db8::100/128")
+	if got := member.Run("ip", "rule") + member.Run("ip", "-6", "rule"); got != rules {
+		t.Errorf("rules were touched:\n%s", got)
+	}
+	mustContain(t, "route", member.Run("ip", "route", "get", "10.0.0.100"), "local 10.0.0.100 dev lo")
+	member.Do(func() error { return h.Apply(desired()) })
+	mustContain(t, "rules", member.Run("ip", "rule"), "0:\tfrom all iif lo lookup 18502")
+	restore(t, member, h)
+	sameDump(t, before, dump(member))
+}
+
 func contains(s, part string) bool { return strings.Contains(s, part) }
 
 // TestSysctls: settings that are no interface's, here of connection tracking, are set, and put back when they are no longer desired.

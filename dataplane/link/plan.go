@@ -30,14 +30,16 @@ func plan(d Desired, index func(name string) (int, bool)) []wish {
 	groups := make(map[item]bool)
 	for _, in := range d.Interfaces {
 		if i, known := index(in.Name); known {
-			p.networkInterface(in, i)
+			p.networkInterface(in, i, d.OwnStays)
 		}
 		for _, v := range in.VIPs {
 			if addr := plain(v.Addr); !onInterface(addr) {
 				p.add(wish{item: item{Kind: kindAddress, Addr: addr}})
 			}
 			families[family(v.Addr)] = true
-			groups[item{Kind: kindRule, Family: family(v.Addr), Group: v.Group}] = true
+			if !d.OwnStays {
+				groups[item{Kind: kindRule, Family: family(v.Addr), Group: v.Group}] = true
+			}
 		}
 	}
 	for nth, name := range d.napiDevices() {
@@ -46,7 +48,9 @@ func plan(d Desired, index func(name string) (int, bool)) []wish {
 		}
 	}
 	for f := range families {
-		p.add(wish{item: item{Kind: kindMoved, Family: f}})
+		if !d.OwnStays {
+			p.add(wish{item: item{Kind: kindMoved, Family: f}})
+		}
 		if d.ManageForwarding {
 			p.sysctl("", 0, forwardingPath(f), "1")
 		}
@@ -92,7 +96,7 @@ func (p *planner) sysctl(link string, index int, path, value string) {
 	p.add(wish{item: item{Kind: kindSysctl, Link: link, Index: index, Path: path}, value: value})
 }
 
-func (p *planner) networkInterface(in Interface, index int) {
+func (p *planner) networkInterface(in Interface, index int, ownStays bool) {
 	conf := "ipv4/conf/" + in.Name + "/"
 	// Answer ARP only for addresses of the interface itself, and name only those: VIPs are on lo, and the gate's. This is so by `all`
 	// already, and stays so when somebody sets that back.
@@ -111,7 +115,9 @@ func (p *planner) networkInterface(in Interface, index int) {
 		if onInterface(addr) {
 			p.add(wish{item: item{Kind: kindLocal, Link: in.Name, Index: index, Addr: addr}})
 		}
-		p.add(wish{item: item{Kind: kindRoute, Link: in.Name, Index: index, Addr: addr, Group: v.Group}})
+		if !ownStays {
+			p.add(wish{item: item{Kind: kindRoute, Link: in.Name, Index: index, Addr: addr, Group: v.Group}})
+		}
 		if v.Prefix.IsValid() {
 			p.add(wish{item: item{Kind: kindPrefix, Link: in.Name, Index: index, Prefix: v.Prefix.Masked()}})
 		}

@@ -141,7 +141,8 @@ func (n *node) gateVIPs() []bpf.VIP {
 
 func (n *node) desired() link.Desired {
 	// One above the pulse: what delivers the frames must not wait for what waits for them.
-	d := link.Desired{NAPIPriority: min(n.cfg.CCP.Priority+1, 99), NAPIDevices: []string{}, Sysctls: trackingSettings(n.cfg.Sync, n.sync.strict)}
+	d := link.Desired{NAPIPriority: min(n.cfg.CCP.Priority+1, 99), NAPIDevices: []string{}, Sysctls: trackingSettings(n.cfg.Sync, n.sync.strict),
+		OwnStays: n.cfg.LoadSharing != nil}
 	for _, p := range n.ports {
 		if p.Monitored && p.index != 0 {
 			d.NAPIDevices = append(d.NAPIDevices, p.device)
