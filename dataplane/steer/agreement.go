@@ -26,6 +26,9 @@ type Agreement struct {
 	flushing bool
 	flushed  bool
 	drained  bool
+	// After a restart: the gate says so still, and since when it need not, 0 if it must.
+	returning bool
+	returned  int64
 
 	lead *lead // nil if this member does not lead
 
@@ -78,6 +81,7 @@ func (a *Agreement) Step(now int64, e Event) []Effect {
 	}
 	a.follow(now)
 	a.leading(now)
+	a.settleIn(now)
 	if s := a.Status(); s != a.told {
 		a.told = s
 		a.emit(Tell{})
@@ -140,6 +144,14 @@ func (a *Agreement) since(began, now int64, d time.Duration) bool {
 
 // nextWake says when something is due that no event tells.
 func (a *Agreement) nextWake(now int64) int64 {
+	w := a.nextChange(now)
+	if due := a.returned + int64(a.cfg.Timing.Hello); a.returning && a.returned != 0 && (w == 0 || due < w) {
+		return due
+	}
+	return w
+}
+
+func (a *Agreement) nextChange(now int64) int64 {
 	probe := int64(a.cfg.Timing.Probe)
 	switch {
 	case a.lead != nil && a.lead.busy(a):

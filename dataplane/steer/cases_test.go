@@ -4,6 +4,7 @@ package steer
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 )
 
@@ -235,6 +236,63 @@ func TestRestart(t *testing.T) {
 			w.settle(500*ms, "after a restart")
 		}
 	})
+}
+
+// TestRestartFails: a daemon that does not come back, or fails again and again, is waited for as long as its gate is open.
+func TestRestartFails(t *testing.T) {
+	for name, again := range map[string]bool{"stays away": false, "fails again and again": true} {
+		t.Run(name, func(t *testing.T) {
+			each(t, 3, func(_ *testing.T, w *world) {
+				w.boundZero = 60 * ms
+				w.nodes[2].restart(1 << 62)
+				for range 14 {
+					w.guard(others(3, 2), 0, 100*ms)
+					if again {
+						w.nodes[2].gate.restarting = w.now + 3000*ms
+					}
+				}
+				if takes, _ := w.nodes[0].a.table.Takes(); takes[2] != 0 {
+					w.fail("its gate is closed, and it has %d slots", takes[2])
+				}
+				w.nodes[2].start(true)
+				w.settle(4000*ms, "it is back")
+			})
+		})
+	}
+}
+
+// TestRestartEnds: a daemon that is back and has what was its is judged as any other, long before the gate's patience ends.
+func TestRestartEnds(t *testing.T) {
+	each(t, 3, func(_ *testing.T, w *world) {
+		w.nodes[2].restart(100 * ms)
+		w.run(800 * ms)
+		w.nodes[0].step(SetWeight{Member: 1, Weight: 50})
+		w.settle(300*ms, "a planned change after a restart")
+		w.nodes[2].hung = w.now + 450*ms
+		w.boundZero = 60 * ms
+		w.run(5 * ms)
+		w.nodes[0].step(SetWeight{Member: 2, Weight: 20})
+		w.run(250 * ms)
+		if w.nodes[2].open() {
+			w.fail("it hangs, and its share is open")
+		}
+	})
+}
+
+// TestKeepsByClaim: who is to have its share again under a new term is asked so that its gate lingers; who is to lose it, so that it closes.
+func TestKeepsByClaim(t *testing.T) {
+	w := settledWorld(t, 1, 3, ModeMulticast)
+	a := w.nodes[0].a
+	a.out = nil
+	a.fence(2, w.now, "")
+	first := a.lead.follow[2].fence.term
+	a.fencing(2, w.now)
+	a.fence(2, w.now, "it does not confirm")
+	a.fencing(2, w.now)
+	want := []Effect{YieldShare{To: 2, Term: first, Keeps: true}, YieldShare{To: 2, Term: first + 1}}
+	if !slices.Equal(a.out, want) {
+		t.Errorf("%+v, want %+v", a.out, want)
+	}
 }
 
 // TestRestartMidChange: the same in the middle of a change, with whatever phase the gate was left at.

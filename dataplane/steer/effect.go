@@ -33,7 +33,12 @@ type SendTable struct {
 type YieldShare struct {
 	To   uint8
 	Term uint32
+	// Keeps reports that the member is to have its share again under Term: YIELD of kind claim, so that its gate lingers until it has.
+	Keeps bool
 }
+
+// Restarted: what a restarted member found is in order, and the others have heard so. The gate need not ask for patience any more.
+type Restarted struct{}
 
 // Tell sends a HELLO at once: Status has changed.
 type Tell struct{}
@@ -72,6 +77,7 @@ func (Share) effect()      {}
 func (Flush) effect()      {}
 func (SendTable) effect()  {}
 func (YieldShare) effect() {}
+func (Restarted) effect()  {}
 func (Tell) effect()       {}
 func (Record) effect()     {}
 func (WakeAt) effect()     {}

@@ -36,6 +36,9 @@ type Own struct {
 	// Open reports whether the share is open (not: lingers), and Share is its term, 0 if the gate has none.
 	Open  bool
 	Share uint32
+	// Renewed reports that this daemon's pulse has renewed what the gate holds: the share, and the lease of a member that leads. One that
+	// restarted has found them as its predecessor left them.
+	Renewed bool
 	// Version is that of the table that is in force at the gate: Apply may take its time.
 	Version Version
 }

@@ -5,6 +5,7 @@ package steer
 // adopt takes in what a restarted member found in its gate. It goes on with it: that the daemon was away is no reason to disturb what the
 // gate forwards. Who made the table and what the others' shares are comes with the leader's next table.
 func (a *Agreement) adopt(e Adopted) {
+	a.returning = true
 	if e.Term == 0 {
 		return
 	}
@@ -27,6 +28,24 @@ func (a *Agreement) adopt(e Adopted) {
 		a.emit(Share{Term: e.Share})
 	}
 	a.table, a.adopted = t, true
+}
+
+// settleIn ends a restart: once this member goes by a leader's table again, holds what that gives it, and has said so for as long as HELLOs
+// may be missed. From then on it is judged as any other.
+func (a *Agreement) settleIn(now int64) {
+	if !a.returning {
+		return
+	}
+	holds := a.share == 0 || a.own.Fit && a.own.Open && a.own.Share == a.share
+	switch {
+	case a.table.Leader == Nobody || !a.own.Renewed || !holds:
+		a.returned = 0
+	case a.returned == 0:
+		a.returned = now
+	case now-a.returned >= int64(a.cfg.Timing.Hello):
+		a.returning = false
+		a.emit(Restarted{})
+	}
 }
 
 // authority is the term under which a table speaks to a member: that of its share, if it has one.

@@ -190,7 +190,7 @@ func (a *Agreement) first(now int64) {
 // usable reports whether a member that has a share may keep it; one that has said nothing yet may.
 func (a *Agreement) usable(i uint8) bool {
 	p := &a.peers[i]
-	return p.Restarting || p.HelloAt == 0 || (p.Fit || p.Leaving) && !p.Status.Dropped
+	return p.Restarting && p.Open || p.HelloAt == 0 || (p.Fit || p.Leaving) && !p.Status.Dropped
 }
 
 func (a *Agreement) whyNot(i uint8) string {

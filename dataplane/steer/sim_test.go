@@ -100,6 +100,7 @@ type simNode struct {
 	inbox   []func()
 	drainAt int64
 	ran     int64 // when the main loop last ran
+	began   int64 // when the daemon did
 	a       *Agreement
 	// what the pulse does
 	wantShare, wantLease uint32
@@ -251,7 +252,7 @@ func (nd *simNode) start(restarted bool) {
 	nd.a = New(Config{Self: nd.id, Members: w.n, Mode: w.mode, Weight: w.weight, Timing: DefaultTiming(10 * time.Millisecond)})
 	nd.peers, nd.helloSeq = [Members]Peer{}, [Members]uint64{}
 	nd.inbox, nd.claim, nd.leaderless, nd.wakeAt, nd.own = nil, 0, w.now, 0, Own{Fence: 1}
-	nd.ran, nd.drainAt = w.now, 0
+	nd.ran, nd.drainAt, nd.began = w.now, 0, w.now
 	nd.fit, nd.leaving, nd.broken, nd.stopLead = true, false, false, false
 	nd.wantShare, nd.wantLease = 0, 0
 	g := &nd.gate
@@ -263,7 +264,6 @@ func (nd *simNode) start(restarted bool) {
 		if g.permits(g.lease, nd.id) && g.fresh(g.leaseAt, w.now) {
 			nd.wantLease = g.lease
 		}
-		g.restarting = 0
 		nd.step(ad)
 	}
 	if w.frozen {
@@ -440,7 +440,8 @@ func (nd *simNode) main(life int) {
 
 func (nd *simNode) stepOwn() {
 	g := &nd.gate
-	own := Own{Leads: nd.leads(), Fit: nd.fit, Leaving: nd.leaving, Broken: nd.broken, Fence: g.fence, Grantee: g.grantee, Open: nd.open(), Share: g.share, Version: g.table.Version}
+	own := Own{Leads: nd.leads(), Fit: nd.fit, Leaving: nd.leaving, Broken: nd.broken, Fence: g.fence, Grantee: g.grantee, Open: nd.open(), Share: g.share, Version: g.table.Version,
+		Renewed: (g.share == 0 || g.shareAt > nd.began) && (nd.leads() == 0 || g.leaseAt > nd.began)}
 	if own != nd.own || nd.a.lead == nil && own.Leads != 0 {
 		if own.Leads != nd.own.Leads {
 			nd.w.logf("%d leads with term %d (fence %d/%d)", nd.id, own.Leads, own.Fence, own.Grantee)
@@ -544,7 +545,7 @@ func (nd *simNode) perform(effects []Effect) {
 			w.logf("%d asks %d for its share with %d", nd.id, x.To, x.Term)
 			from, life := nd.id, nd.life
 			w.frame(from, x.To, func() {
-				ok := w.nodes[x.To].grant(x.Term, from, true)
+				ok := w.nodes[x.To].grant(x.Term, from, !x.Keeps)
 				fence := w.nodes[x.To].gate.fence
 				w.frame(x.To, from, func() {
 					if nd.life == life {
@@ -552,6 +553,9 @@ func (nd *simNode) perform(effects []Effect) {
 					}
 				})
 			})
+		case Restarted:
+			w.logf("%d has restarted", nd.id)
+			nd.gate.restarting = 0
 		case Tell:
 			nd.hello()
 		case Record:

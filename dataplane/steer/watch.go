@@ -94,7 +94,7 @@ func (a *Agreement) watchSharer(i uint8, now int64) {
 		if a.since(f.foreign, now, times.Linger) {
 			f.out = "it follows another leader"
 		}
-	case p.Restarting:
+	case p.Restarting && p.Open: // it is waited for as long as its gate holds what is its
 	case a.since(now-p.ShareAge, now, times.Confirm) && p.Share == f.share && now-p.RepliedAt < 5*int64(times.Probe):
 		a.fence(i, now, "its share is not renewed")
 	case a.silentDaemon(i, now):
@@ -129,12 +129,10 @@ func (a *Agreement) watchOther(i uint8, now int64) {
 // fence begins to ask a member's gate for its share.
 func (a *Agreement) fence(i uint8, now int64, reason string) {
 	f := &a.lead.follow[i]
-	if f.fence != nil {
-		if f.fence.reason == "" {
-			f.fence.reason = reason
-		}
+	if f.fence != nil && (f.fence.reason != "" || reason == "") {
 		return
 	}
+	// A member that was to keep its share under a new term may have been granted that, and lingers: only another term closes it.
 	if term := a.higher(); term <= maxTerm {
 		f.fence = &fencing{term: term, next: now, reason: reason}
 	}
@@ -164,7 +162,7 @@ func (a *Agreement) fencing(i uint8, now int64) {
 		a.granted(i)
 	case now >= f.fence.next:
 		f.fence.next = now + int64(a.cfg.Timing.Probe)
-		a.emit(YieldShare{To: i, Term: f.fence.term})
+		a.emit(YieldShare{To: i, Term: f.fence.term, Keeps: f.fence.reason == "" && a.lead.table.Share[i] != 0})
 	}
 }
 

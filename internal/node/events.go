@@ -63,9 +63,12 @@ func (n *node) pulseEvent(batch []members.Event, ev pulse.Event) []members.Event
 		n.lookAtLink(n.ports[ev.Slot])
 		return append(batch, members.Missed{Peer: ev.Peer, Iface: ev.Slot, Since: ev.Since})
 	case pulse.YieldReply:
-		if ev.Kind == ccp.YieldShare { // the machine asks for nothing of that kind
+		// Both the machine and the agreement about slots claim; each knows its own terms.
+		if ev.Kind == ccp.YieldShare || ev.Kind == ccp.YieldClaim {
 			n.shareReplied(ev.Peer, ev.At, &ev.Reply)
 			n.shareStep(ev.At, steer.YieldResult{To: ev.Peer, Term: ev.Term, Granted: ev.Reply.Result == ccp.ResultGranted, Fence: ev.Reply.FenceTerm})
+		}
+		if ev.Kind == ccp.YieldShare { // the machine asks for nothing of that kind
 			return batch
 		}
 		return append(batch, members.YieldResult{Peer: ev.Peer, Group: ev.Group, Term: ev.Term, Result: members.Result(ev.Reply.Result),

@@ -243,8 +243,8 @@ func (n *node) step(events ...members.Event) {
 func (n *node) beginRestart() {
 	_ = n.systemd.Stopping()
 	n.words.SetRestarting(bpf.Boottime() + int64(n.cfg.Timers.Restarting))
-	n.step(members.Restart{})
 	n.leave = restarting
+	n.step(members.Restart{})
 }
 
 // beginStop hands over and then ends the daemon for good.

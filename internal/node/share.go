@@ -27,6 +27,7 @@ type sharing struct {
 	tableAt int64
 	// told, peers, weights and frozen are what the agreement was told last.
 	told    steer.Own
+	began   int64 // when this daemon looked at the gate first
 	peers   [ccp.MaxMembers]steer.Peer
 	weights [steer.Members]uint16
 	frozen  bool
@@ -81,7 +82,7 @@ func (n *node) openShare() error {
 	}
 	s := &n.share
 	s.flushed = make(chan steer.FlushDone, 1)
-	s.perform, s.own = n.sharePerform, n.ownSlots
+	s.perform, s.own, s.began = n.sharePerform, n.ownSlots, bpf.Boottime()
 	s.table = &steer.Table{}
 	adopted := n.words.Sharing()
 	if adopted {

@@ -109,7 +109,15 @@ func (n *node) sharePerform(now int64, e steer.Effect) {
 		w := tableToWire(e.Table, s.key)
 		err = n.wire.sendSlots(now, e.To, &w)
 	case steer.YieldShare:
-		err = n.pulse.Yield(pulse.YieldRequest{Target: e.To, Group: gateway, Term: e.Term, Kind: ccp.YieldShare})
+		kind := ccp.YieldShare
+		if e.Keeps {
+			kind = ccp.YieldClaim
+		}
+		err = n.pulse.Yield(pulse.YieldRequest{Target: e.To, Group: gateway, Term: e.Term, Kind: kind})
+	case steer.Restarted:
+		if n.leave == staying { // else the word is for the daemon that follows
+			n.words.SetRestarting(0)
+		}
 	case steer.Tell:
 		err = n.wire.sendHello(now)
 	case steer.Record:

@@ -63,7 +63,7 @@ func (n *node) shareOwn(now int64, v *members.View) {
 	fence := n.words.Fence(gateway)
 	o := steer.Own{Leaving: s.leaving, Fence: fence.Term, Grantee: fence.Grantee, Open: n.words.ShareOpen(now), Share: n.words.Share().Term(),
 		Version: s.table.Version,
-		Broken:  broken(v), Fit: n.fit(v.State)}
+		Broken:  broken(v), Fit: n.fit(v.State), Renewed: n.renewed(now)}
 	if n.words.Serving(gateway, now)&gate.Answer != 0 {
 		o.Leads = n.words.Lease(gateway).Term()
 	}
@@ -77,6 +77,12 @@ func (n *node) shareOwn(now int64, v *members.View) {
 	}
 	s.told = o
 	n.shareDo(now, s.agreement.Step(now, o))
+}
+
+// renewed reports whether this daemon's pulse has renewed the share and the lease that are in force.
+func (n *node) renewed(now int64) bool {
+	since := func(l gate.Lease) bool { return l.Term() == 0 || now-l.Age(now) > n.share.began }
+	return since(n.words.Share()) && (n.words.Serving(gateway, now)&gate.Answer == 0 || since(n.words.Lease(gateway)))
 }
 
 // fit reports whether this member could carry a share. One that lacks connections is not given any slots; one that has some keeps them while
