@@ -103,6 +103,29 @@ func TestSteerFragments(t *testing.T) {
 	}
 }
 
+// TestSteerFragmentsPassedOn: of a datagram that another member passes on, this one takes what that member sends, and not what comes to all
+// besides.
+func TestSteerFragmentsPassedOn(t *testing.T) {
+	g := newSharingGate(t, testSteering)
+	first, middle, last := datagram(packet{from: client4, to: far4, proto: protoUDP, sport: 1000, dport: 2000}, 5)
+	foreign, passedIn := []Counter{SteerForeign}, []Counter{SteerPassedIn}
+	table := all(moving(0, 1))
+	many := func(p packet) steerCase {
+		return steerCase{frame: p.frame(manyMAC, client), table: table, want: drop, count: foreign}
+	}
+	passedOn := func(p packet) steerCase {
+		return steerCase{frame: p.frame(ownMAC, macOf[0]), table: table, want: pass, count: passedIn}
+	}
+	for _, e := range entries {
+		t.Run(e.name, func(t *testing.T) {
+			g.forgetFragments(t)
+			for _, c := range []steerCase{many(first), passedOn(first), many(middle), passedOn(middle), passedOn(last), many(last)} {
+				g.check(t, e, c)
+			}
+		})
+	}
+}
+
 // TestSteerGuess: with XDP a later fragment that overtakes its first goes to one member, and the first follows it there, whatever its own
 // slot says.
 func TestSteerGuess(t *testing.T) {

@@ -208,7 +208,7 @@ __noinline int is_own_skb(struct __sk_buff *ctx, const struct packet *p, __u32 i
 }
 
 /* A frame from a member to this one's own MAC: what it has passed on is taken, unless this member takes it by itself. */
-static __always_inline __u32 decide_passed(void *ctx, bool xdp, struct packet *p, __u32 how, __u32 ifindex, __u64 now)
+static __always_inline __u32 decide_passed(void *ctx, bool xdp, struct packet *p, __u32 how, __u32 ifindex)
 {
 	const struct words *w = the_words();
 	__u32 from = HOW_MEMBER(how), where;
@@ -233,8 +233,7 @@ static __always_inline __u32 decide_passed(void *ctx, bool xdp, struct packet *p
 			    (where & PLACE_VIP || p->flags & PACKET_ERROR ||
 			     !(xdp ? is_own_xdp(ctx, p, ifindex) : is_own_skb(ctx, p, ifindex))))
 				return dropped(STEER_DUPLICATE);
-			if (p->flags & PACKET_FIRST)
-				fragment_note(p, w->self, false, now);
+			/* A first fragment is not noted: whoever passed it on passes the others on too; what all get of it is his. */
 		}
 		if (is_answer(w, b, p, where) && (xdp ? known_xdp(ctx, p) : known_skb(ctx, p)) == KNOWN_NOT)
 			return dropped(STEER_UNKNOWN);
@@ -248,14 +247,14 @@ static __always_inline __u32 decide_passed(void *ctx, bool xdp, struct packet *p
 	return STEER_TAKE;
 }
 
-__noinline __u32 passed_xdp(struct xdp_md *ctx, struct packet *p, __u32 how, __u32 ifindex, __u64 now)
+__noinline __u32 passed_xdp(struct xdp_md *ctx, struct packet *p, __u32 how, __u32 ifindex)
 {
-	return decide_passed(ctx, true, p, how, ifindex, now);
+	return decide_passed(ctx, true, p, how, ifindex);
 }
 
-__noinline __u32 passed_skb(struct __sk_buff *ctx, struct packet *p, __u32 how, __u32 ifindex, __u64 now)
+__noinline __u32 passed_skb(struct __sk_buff *ctx, struct packet *p, __u32 how, __u32 ifindex)
 {
-	return decide_passed(ctx, false, p, how, ifindex, now);
+	return decide_passed(ctx, false, p, how, ifindex);
 }
 
 /* Where a frame goes that came by the VMAC of the gateway, or from a member. */
@@ -276,7 +275,7 @@ static __always_inline __u32 decide(void *ctx, bool xdp, __u32 off, __u32 how, _
 	if (!b || packet_read(ctx, xdp, off, how & HOW_FAMILY, &p) != READ_OK)
 		return STEER_GO_ON;
 	if (how & HOW_PASSED)
-		return xdp ? passed_xdp(ctx, &p, how, ifindex, now) : passed_skb(ctx, &p, how, ifindex, now);
+		return xdp ? passed_xdp(ctx, &p, how, ifindex) : passed_skb(ctx, &p, how, ifindex);
 	if (!b->phase)
 		return dropped(STEER_NOBODY);
 	if (p.flags & PACKET_LATER)
