@@ -145,6 +145,7 @@ func TestSteerMulticast(t *testing.T) {
 		return packet{from: far4, to: vip4, proto: protoUDP, sport: 53, dport: port}
 	}
 	many := func(p packet) []byte { return p.frame(manyMAC, client) }
+	gre := packet{from: client4, to: far4, proto: protoGRE}
 	slot, _ := g.slot(t, plain)
 	passedOn := plain.frame(ownMAC, macOf[2])
 	taken, foreign := []Counter{SteerTaken, VmacAdmitted}, []Counter{SteerForeign}
@@ -189,7 +190,8 @@ func TestSteerMulticast(t *testing.T) {
 
 		{name: "moving away, unknown", frame: many(plain), table: all(moving(1, 2)), want: answer, out: given(many(plain), 2), count: []Counter{SteerCorrected}},
 		{name: "moving to us", frame: many(plain), table: all(moving(0, 1)), want: drop, count: foreign},
-		{name: "moving away, cannot be known", frame: many(packet{from: client4, to: far4, proto: protoGRE}), table: all(moving(1, 2)), want: pass, count: taken},
+		{name: "moving away, cannot be known", frame: many(gre), table: all(moving(1, 2)), want: pass, count: taken},
+		{name: "moving away, cannot be known, drained", frame: many(gre), table: all(moving(1, 2)), words: func(*Words) { g.SetDrained(true) }, want: answer, out: given(many(gre), 2), count: []Counter{SteerCorrected}},
 		{name: "moving to a member without a MAC", frame: many(plain), table: all(moving(1, 4)), want: drop, count: []Counter{SteerCorrected, SteerNoMac}},
 
 		{name: "passed on to us", frame: passedOn, table: all(2), want: pass, count: []Counter{SteerPassedIn}},

@@ -43,6 +43,14 @@ static __always_inline __u32 next_of(__u8 entry)
 	return !(entry & ENTRY_NOBODY) && entry & ENTRY_MOVING ? ENTRY_NEXT(entry) : taker_of(entry);
 }
 
+/* The same for what may belong to a connection: it moves when its taker has told the others all that he knows. */
+static __always_inline __u32 goes_to(const struct words *w, __u8 entry)
+{
+	__u32 to = taker_of(entry);
+
+	return to == w->self && READ_ONCE(w->steer) & STEER_DRAINED ? next_of(entry) : to;
+}
+
 static __always_inline __u32 packet_len(void *ctx, bool xdp)
 {
 	return xdp ? (__u32)bpf_xdp_get_buff_len(ctx) : ((struct __sk_buff *)ctx)->len;
@@ -309,13 +317,11 @@ static __always_inline __u32 decide(void *ctx, bool xdp, __u32 off, __u32 how, _
 	know = xdp ? known_xdp(ctx, &p) : known_skb(ctx, &p);
 	if (know >= KNOWN_SAME) {
 		entry = b->entry[(know == KNOWN_NATED ? place(&p, ifindex) : slot) & PLACE_SLOT];
-		to = taker_of(entry);
-		if (to == w->self && READ_ONCE(w->steer) & STEER_DRAINED)
-			to = next_of(entry);
+		to = goes_to(w, entry);
 	} else if (part != NOBODY) {
 		to = part;
 	} else {
-		to = know == KNOWN_NOT ? next_of(entry) : taker_of(entry);
+		to = know == KNOWN_NOT ? next_of(entry) : goes_to(w, entry);
 	}
 	if (!(noted & NOTE_NONE))
 		to = noted & 0xff;

@@ -11,7 +11,7 @@ const (
 	WhyMoving     Why = "unknown, and its slot is moving: where it moves to"
 	WhyRange      Why = "by the member's part of the SNAT range"
 	WhyConnection Why = "by the slot of its connection's original direction"
-	WhyDrained    Why = "its connection's slot is moving, and its taker has told all: where it moves to"
+	WhyDrained    Why = "its slot, or its connection's, is moving, and its taker has told all: where it moves to"
 	WhyFragment   Why = "a later fragment: goes where its first went; before that, to everybody"
 	WhyUnknown    Why = "unknown, and an answer to nothing that the cluster sent: dropped"
 	WhyBlocked    Why = "unknown, and new connections are blocked"
@@ -69,7 +69,7 @@ func (r *Rules) Decide(t *Table, p Packet, known *Packet) Decision {
 		// Neither the range nor a fragment: an original tuple has its slot, and that is all.
 		o := t.entry(r.slot(known))
 		d.Taker, d.Why = o.Taker(), WhyConnection
-		if o.Moving() && r.Drained && o.Taker() == d.Decider {
+		if r.drains(o, d.Decider) {
 			d.Taker, d.Why = o.Next(), WhyDrained
 		}
 		if d.Taker == Nobody {
@@ -83,6 +83,9 @@ func (r *Rules) Decide(t *Table, p Packet, known *Packet) Decision {
 		d.Taker, d.Why = e.Next(), WhyMoving
 	case !e.Nobody():
 		d.Taker, d.Why = e.Taker(), WhySlot
+		if r.drains(e, d.Decider) {
+			d.Taker, d.Why, d.Corrected = e.Next(), WhyDrained, true
+		}
 	}
 	if r.blind(&p) {
 		return d
@@ -93,6 +96,11 @@ func (r *Rules) Decide(t *Table, p Packet, known *Packet) Decision {
 		d.Taker, d.Why = Nobody, WhyUnknown
 	}
 	return d
+}
+
+// drains reports whether the decider passes on what it would take of a slot, because the others know all that it knows.
+func (r *Rules) drains(e Entry, decider uint8) bool {
+	return r.Drained && e.Moving() && e.Taker() == decider
 }
 
 // blind reports whether it cannot be told if a packet's connection is known: the kernel's functions look up TCP and UDP only.

@@ -56,8 +56,8 @@
 //	known     the taker of the slot of the connection's original tuple. If that slot is moving, its taker is the decider, and the decider
 //	          has drained: the member that it moves to
 //	unknown   by rule 1 that member; else the taker of the packet's slot, or the member that it moves to if it is moving
-//	blind     (no kernel function to look connections up, or neither TCP nor UDP) as unknown, but a moving slot counts as its taker's,
-//	          and nothing is dropped for being unknown
+//	blind     (no kernel function to look connections up, or neither TCP nor UDP) as unknown, but a moving slot counts as its taker's
+//	          until that has drained, as if the connection were known; and nothing is dropped for being unknown
 //
 // Whoever would take it in the end, by its own decision or as a frame passed on to it, and does not know its connection, drops what
 // would make its stack answer for somebody else: a packet by rule 1, and TCP to a VIP with ACK or RST and without SYN. A

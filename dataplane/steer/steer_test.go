@@ -272,6 +272,8 @@ func TestDecide(t *testing.T) {
 		{"moving, unknown", nil, entry(s(plain), Moves(1, 2)), plain, nil, 1, 2, false, WhyMoving},
 		{"moving, known, drained", func(r *Rules) { r.Drained = true }, entry(s(plain), Moves(1, 2)), plain, &plain, 1, 2, true, WhyDrained},
 		{"moving, blind", func(r *Rules) { r.Blind = true }, entry(s(plain), Moves(1, 2)), plain, nil, 1, 1, false, WhySlot},
+		{"moving, blind, drained", func(r *Rules) { r.Blind, r.Drained = true, true }, entry(s(plain), Moves(1, 2)), plain, nil, 1, 2, true, WhyDrained},
+		{"moving, blind, drained elsewhere", func(r *Rules) { r.Blind, r.Drained, r.Mode = true, true, ModeUnicast }, entry(s(plain), Moves(1, 2)), plain, nil, 0, 1, false, WhySlot},
 		{"blocked", func(r *Rules) { r.BlockNew = true }, table, plain, nil, 0, Nobody, false, WhyBlocked},
 		{"blocked, known", func(r *Rules) { r.BlockNew = true }, table, plain, &plain, 0, 0, false, WhyConnection},
 		{"by range, unknown", nil, entry(7, Taken(2)), answer, nil, 2, Nobody, false, WhyUnknown},
