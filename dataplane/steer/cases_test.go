@@ -412,6 +412,56 @@ func TestBetweenTwoLeaders(t *testing.T) {
 	})
 }
 
+// TestOwnStall: a leader that did not run for a while does not blame the others for what it has not read.
+func TestOwnStall(t *testing.T) {
+	each(t, 3, func(_ *testing.T, w *world) {
+		w.nodes[0].hung = w.now + 450*ms
+		w.guard(others(3), 0, 700*ms)
+		if s := w.nodes[0].a.table.Share; s != [Members]uint32{1, 1, 1} {
+			w.fail("shares %v", s[:3])
+		}
+	})
+}
+
+// TestRestartingGetsNothing: who cannot be told at present keeps what it has, and is given no more.
+func TestRestartingGetsNothing(t *testing.T) {
+	each(t, 3, func(_ *testing.T, w *world) {
+		w.nodes[2].restart(400 * ms)
+		w.run(50 * ms)
+		w.nodes[1].crash()
+		w.boundZero, w.boundTwin = 60*ms, 10*ms
+		w.guard(others(3, 1), 0, 200*ms)
+		if takes, _ := w.nodes[0].a.table.Takes(); takes[2] != 341 || takes[0] != Slots-341 {
+			w.fail("slots %v", takes[:3])
+		}
+		w.settle(3000*ms, "its daemon is back")
+	})
+}
+
+// TestBrokenAlone: who cannot carry closes its share without being told to.
+func TestBrokenAlone(t *testing.T) {
+	w := settledWorld(t, 1, 3, ModeMulticast)
+	w.quiet = 1 << 62
+	w.cutting(100*ms, func(i, j int) bool { return i == 1 || j == 1 })
+	w.nodes[1].broken = true
+	w.run(3 * ms)
+	if w.nodes[1].open() {
+		t.Error("its share is open")
+	}
+}
+
+// TestOwnGateIsWaitedFor: a leader that gains does not let go who loses before its own gate has the table.
+func TestOwnGateIsWaitedFor(t *testing.T) {
+	each(t, 3, func(_ *testing.T, w *world) {
+		w.applySlow = 60 * ms
+		for range 6 {
+			w.boundZero, w.boundTwin = 10*ms, 10*ms
+			w.nodes[0].step(SetWeight{Member: 0, Weight: uint16(1 + w.r.n(100))})
+			w.guard(others(3), 10*ms, 400*ms)
+		}
+	})
+}
+
 // TestOrphans: a member that hears nobody lead gives its share up.
 func TestOrphans(t *testing.T) {
 	w := settledWorld(t, 1, 3, ModeMulticast)

@@ -110,6 +110,7 @@ type simNode struct {
 	leaving     bool
 	broken      bool
 	stopLead    bool
+	reading     bool // its inbox
 	noPulse     bool // nothing is renewed
 	peers       [Members]Peer
 	helloSeq    [Members]uint64
@@ -420,9 +421,11 @@ func (nd *simNode) main(life int) {
 	in := nd.inbox
 	nd.inbox = nil
 	nd.stepOwn()
+	nd.reading = true
 	for _, do := range in {
 		do()
 	}
+	nd.reading = false
 	for i := range w.n {
 		p := &nd.peers[i]
 		if i != nd.id && p.RepliedAt != 0 && p.Heard && w.now-p.RepliedAt > w.dead {
@@ -454,7 +457,8 @@ func (nd *simNode) stepOwn() {
 func (nd *simNode) stepPeer(i uint8) {
 	p := &nd.peers[i]
 	p.ID = i
-	p.Heard = p.RepliedAt != 0 && nd.w.now-p.RepliedAt <= nd.w.dead
+	// What waits in the inbox may say otherwise: silence is judged when it is empty.
+	p.Heard = p.RepliedAt != 0 && (nd.reading || nd.w.now-p.RepliedAt <= nd.w.dead)
 	if !p.Heard {
 		p.Leads = 0
 	}
