@@ -173,7 +173,8 @@
 //	                that it loses by the table, 4 leaving: it wants no slots any more, 8 dropped: it cannot take any, 16 the weights
 //	                were ordered, else the configuration's hold, 32 fit: it could carry a share, and has the connections of those who do; member whose tables it takes, 255 nobody [1]byte; of the newest
 //	                order of weights that it knows of: number, 0 none [4]byte, and the member that it was given to [1]byte; for each
-//	                member its weight [2]byte
+//	                member its weight [2]byte; fingerprint of the settings by which packets are sorted and passed on [8]byte, which older
+//	                senders leave out
 //	19 traffic      packets since the gate was loaded, [8]byte each: taken, their bytes, passed to others, corrected, passed in by
 //	                others, duplicates of those, of unknown connections, other members'
 //

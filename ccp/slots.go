@@ -75,6 +75,8 @@ type ShareView struct {
 	By      uint8
 	Ordered bool
 	Weight  [MaxMembers]uint16
+	// Rules is a fingerprint of those settings by which packets are sorted and passed on, 0 if the sender does not say.
+	Rules uint64
 }
 
 // TrafficView is what a HELLO says of the traffic that the sender's gate has seen since it was loaded, in packets, but for Bytes.
@@ -171,7 +173,7 @@ func (v *ShareView) append(b []byte) []byte {
 	for _, w := range v.Weight {
 		b = binary.BigEndian.AppendUint16(b, w)
 	}
-	return b
+	return binary.BigEndian.AppendUint64(b, v.Rules)
 }
 
 func parseShareView(r reader) ShareView {
@@ -182,6 +184,9 @@ func parseShareView(r reader) ShareView {
 	v.Follows, v.Serial, v.By = r.u8(), r.u32(), r.u8()
 	for i := range v.Weight {
 		v.Weight[i] = r.u16()
+	}
+	if len(r) >= 8 {
+		v.Rules = r.u64()
 	}
 	return v
 }

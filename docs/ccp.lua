@@ -402,6 +402,7 @@ field("share.follows", "uint8", "Follows", base.DEC, somebody)
 field("share.serial", "uint32", "Order of weights")
 field("share.by", "uint8", "Ordered at", base.DEC, members)
 field("share.weight", "uint16", "Weight")
+field("share.rules", "uint64", "Rules of steering", base.HEX)
 field("sync.flushed", "uint32", "Has flushed")
 field("sync.newest", "uint64", "Newest sequence of the delta lane")
 field("part", "none", "Part")
@@ -608,6 +609,7 @@ local tlvs = {
     for _, name in ipairs({ "open", "flushed", "leaving", "dropped", "ordered", "fit" }) do t:add(f["share." .. name], v(14, 1)) end
     add_fields(t, v(15, 6), { { "share.follows", 1 }, { "share.serial", 4 }, { "share.by", 1 } })
     for i = 0, 7 do t:add(f["share.weight"], v(21 + 2 * i, 2)):append_text(" of member " .. i) end
+    if v:len() >= 45 then t:add(f["share.rules"], v(37, 8)) end
   end },
   [19] = { "traffic", 64, function(v, t)
     for i, name in ipairs(traffic) do t:add(f["traffic." .. name], v(8 * (i - 1), 8)) end

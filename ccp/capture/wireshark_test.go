@@ -167,7 +167,7 @@ func TestWiresharkOpensSlots(t *testing.T) {
 	frame := ccp.NewSealer(key, 1, cluster, 1, h.Incarnation).Seal(nil, h, table.Append([]byte{0}))
 	hello := sampleHello()
 	hello.Share = ccp.ShareView{Table: ccp.SlotVersion{Term: 7, Number: 8, Phase: ccp.SlotsPrepare}, Leader: 2, Term: 6, Open: true, Leaving: true,
-		Follows: 2, Serial: 5, By: 1, Weight: [8]uint16{30, 70}}
+		Follows: 2, Serial: 5, By: 1, Weight: [8]uint16{30, 70}, Rules: 0x1a2a3a4a5a6a7a8a}
 	hello.Traffic = ccp.TrafficView{Taken: 11, Bytes: 12, Passed: 13, Corrected: 14, PassedIn: 15, Duplicates: 16, Unknown: 17, Foreign: 18}
 	h = header()
 	h.Type = ccp.TypeHello
@@ -179,7 +179,7 @@ func TestWiresharkOpensSlots(t *testing.T) {
 	})
 	expectFields(t, "hello", got[1], map[string]string{
 		"seal.status": "1", "slots.term": "7", "slots.number": "8", "slots.phase": "1", "slots.leader": "2", "share.term": "6", "share.open": "1", "share.flushed": "0",
-		"share.leaving": "1", "share.dropped": "0", "share.follows": "2", "share.serial": "5", "share.by": "1", "share.ordered": "0", "share.fit": "0", "share.weight": "30 70 0 0 0 0 0 0",
+		"share.leaving": "1", "share.dropped": "0", "share.follows": "2", "share.serial": "5", "share.by": "1", "share.ordered": "0", "share.fit": "0", "share.weight": "30 70 0 0 0 0 0 0", "share.rules": "0x1a2a3a4a5a6a7a8a",
 		"traffic.taken": "11", "traffic.bytes": "12", "traffic.passed": "13", "traffic.corrected": "14", "traffic.passed_in": "15",
 		"traffic.duplicates": "16", "traffic.unknown": "17", "traffic.foreign": "18",
 	})

@@ -22,6 +22,7 @@ type sharing struct {
 	key     [16]byte
 	offered offeredKey
 	rules   steer.Rules // as the gate and the sync plane have been told
+	print   uint64      // of the settings that they come from
 	// table is in force at the gate, since tableAt.
 	table   *steer.Table
 	tableAt int64
@@ -136,6 +137,7 @@ func adoption(t *steer.Table, w *bpf.Words) steer.Adopted {
 func (n *node) steer() error {
 	l, s := n.cfg.LoadSharing, &n.share
 	s.rules = n.steerRules()
+	s.print = n.settings(&s.rules)
 	g := bpf.Steering{Mode: bpf.SteerMode(s.rules.Mode), Key: bpf.SteerKey(s.rules.Kind), HashKey: s.rules.Key,
 		SNATFirst: l.SNATPorts.First, SNATLast: l.SNATPorts.Last, Published: s.rules.Published, BlockNew: s.block}
 	if err := n.gate.SetSteering(g); err != nil {

@@ -63,7 +63,7 @@ func (n *node) shareOwn(now int64, v *members.View) {
 	fence := n.words.Fence(gateway)
 	o := steer.Own{Leaving: s.leaving, Fence: fence.Term, Grantee: fence.Grantee, Open: n.words.ShareOpen(now), Share: n.words.Share().Term(),
 		Version: s.table.Version,
-		Broken:  broken(v), Fit: n.fit(v.State), Renewed: n.renewed(now)}
+		Broken:  broken(v), Fit: n.fit(v), Renewed: n.renewed(now)}
 	if n.words.Serving(gateway, now)&gate.Answer != 0 {
 		o.Leads = n.words.Lease(gateway).Term()
 	}
@@ -86,10 +86,22 @@ func (n *node) renewed(now int64) bool {
 }
 
 // fit reports whether this member could carry a share. One that lacks connections is not given any slots; one that has some keeps them while
-// it mends its table.
-func (n *node) fit(state members.State) bool {
-	return (state == members.StateStandby || state == members.StateActive) &&
-		(synchronises(n.sync.state) || n.share.table.Share[n.local.Self.ID] != 0)
+// it mends its table, and while its configuration is another one than the others': a reload comes to one member after the other.
+func (n *node) fit(v *members.View) bool {
+	if n.share.table.Share[n.local.Self.ID] != 0 {
+		return v.State == members.StateStandby || v.State == members.StateActive || onlyConfig(v)
+	}
+	return (v.State == members.StateStandby || v.State == members.StateActive) && synchronises(n.sync.state)
+}
+
+// onlyConfig reports whether a member is DOWN for nothing but its configuration.
+func onlyConfig(v *members.View) bool {
+	for _, d := range v.Devices {
+		if d.Status != device.OK && d.Name != device.Config && d.Name != device.ProblemNotification {
+			return false
+		}
+	}
+	return v.State == members.StateDown
 }
 
 // broken reports whether this member cannot carry traffic, and knows it: an interface that it needs does not work, and nobody doubts that
@@ -112,11 +124,9 @@ func (n *node) sharePeer(now int64, v *members.View, id uint8) steer.Peer {
 	p := steer.Peer{ID: id, Heard: v.Members[id].State != members.StateLost, Grantee: steer.Nobody}
 	if t := n.wire.told[id]; t != nil {
 		heard := n.wire.newest[id]
-		p.Incarnation, p.HelloAt, p.Status, p.Leaving = heard.incarnation, heard.at, statusFromWire(&t.Share), t.Share.Leaving
+		p.Incarnation, p.HelloAt, p.Status = heard.incarnation, heard.at, statusFromWire(&t.Share)
 		own := n.machine.Hello(now)
-		same := t.ConfigDigest == own.Digest && t.Version == own.Version && t.Mode == wireModes[own.Mode] && t.Capabilities&capabilitySharing != 0
-		// That it has all connections is said of the table that it goes by: by an older one it may lack some.
-		p.Fit = same && t.Share.Fit && (s.table.Share[id] != 0 || versionFromWire(t.Share.Table).Compare(s.table.Version) >= 0)
+		p.Fit, p.Leaving = sharesWith(t, &own, s.print, s.table, id)
 	}
 	if r := s.replies[id]; r.at != 0 {
 		p.RepliedAt, p.Open, p.Fence, p.Grantee = r.at, r.reply.Bits&ccp.BitForward != 0, r.reply.FenceTerm, r.reply.Grantee
@@ -129,6 +139,21 @@ func (n *node) sharePeer(now int64, v *members.View, id uint8) steer.Peer {
 		}
 	}
 	return p
+}
+
+// sharesWith judges by a HELLO whether its sender is fit for a share beside this member, which goes by own, the settings print and a table,
+// and whether it is to be without slots, in order. Who has a share keeps it while a reload has come to one of the two only: if the settings by
+// which packets are sorted are others too, its slots move as planned.
+func sharesWith(t *ccp.Hello, own *members.Hello, print uint64, table *steer.Table, id uint8) (fit, leaving bool) {
+	alike, carries := t.ConfigDigest == own.Digest, table.Share[id] != 0
+	sorts := t.Share.Rules == print || t.Share.Rules == 0 && alike
+	fit = t.Share.Fit && t.Version == own.Version && t.Mode == wireModes[own.Mode] && t.Capabilities&capabilitySharing != 0
+	leaving = t.Share.Leaving || fit && carries && !sorts
+	if carries {
+		return fit && sorts, leaving
+	}
+	// That it has all connections is said of the table that it goes by: by an older one it may lack some.
+	return fit && sorts && alike && versionFromWire(t.Share.Table).Compare(table.Version) >= 0, leaving
 }
 
 // shareReplied notes what a peer's gate has answered.

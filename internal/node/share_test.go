@@ -15,6 +15,7 @@ import (
 	"github.com/holdfast-project/holdfast/dataplane/steer"
 	"github.com/holdfast-project/holdfast/internal/config"
 	"github.com/holdfast-project/holdfast/members"
+	"github.com/holdfast-project/holdfast/members/device"
 	"github.com/holdfast-project/holdfast/members/gate"
 )
 
@@ -271,5 +272,86 @@ func TestShownState(t *testing.T) {
 func TestOnlyOne(t *testing.T) {
 	if onlyOne([8]uint16{10, 0, 5}, 0) || !onlyOne([8]uint16{10}, 0) || onlyOne([8]uint16{0, 3}, 0) {
 		t.Error("who has weight beside a member")
+	}
+}
+
+// TestReloadKeepsShares: a reload that has come to one member only takes nobody's share. If packets sort in another way by it, slots move as
+// planned; what differs for good gets no share.
+func TestReloadKeepsShares(t *testing.T) {
+	shares, none := sampleTable(), sampleTable()
+	none.Share[1] = 0
+	own := members.Hello{Version: 1, Mode: "load-sharing/unicast", Digest: [32]byte{1}}
+	for _, k := range []struct {
+		name             string
+		change           func(*ccp.Hello)
+		fit, leaving     bool // with a share
+		joins, joinLeave bool // without
+	}{
+		{"alike", func(*ccp.Hello) {}, true, false, true, false},
+		{"an older sender", func(h *ccp.Hello) { h.Share.Rules = 0 }, true, false, true, false},
+		{"other weights", func(h *ccp.Hello) { h.ConfigDigest[0]++ }, true, false, false, false},
+		{"other published servers", func(h *ccp.Hello) { h.ConfigDigest[0]++; h.Share.Rules++ }, false, true, false, false},
+		{"leaving", func(h *ccp.Hello) { h.Share.Leaving = true }, true, true, true, true},
+		{"not fit", func(h *ccp.Hello) { h.Share.Fit = false }, false, false, false, false},
+		{"not fit, and other published servers", func(h *ccp.Hello) { h.ConfigDigest[0]++; h.Share.Rules++; h.Share.Fit = false }, false, false, false, false},
+		{"another version", func(h *ccp.Hello) { h.Version++ }, false, false, false, false},
+		{"another mode", func(h *ccp.Hello) { h.Mode = ccp.ModeLSMulticast }, false, false, false, false},
+		{"a daemon that shares no load", func(h *ccp.Hello) { h.Capabilities = 0 }, false, false, false, false},
+	} {
+		h := ccp.Hello{Version: 1, Mode: ccp.ModeLSUnicast, Capabilities: capabilitySharing, ConfigDigest: own.Digest,
+			Share: ccp.ShareView{Fit: true, Rules: 7, Table: versionToWire(shares.Version)}}
+		k.change(&h)
+		if fit, leaving := sharesWith(&h, &own, 7, shares, 1); fit != k.fit || leaving != k.leaving {
+			t.Errorf("%s, with a share: fit %v, leaving %v", k.name, fit, leaving)
+		}
+		if fit, leaving := sharesWith(&h, &own, 7, none, 1); fit != k.joins || leaving != k.joinLeave {
+			t.Errorf("%s, without: fit %v, leaving %v", k.name, fit, leaving)
+		}
+	}
+}
+
+// TestFitWhileConfigurationsDiffer: a member with a share that is DOWN for its configuration alone keeps it.
+func TestFitWhileConfigurationsDiffer(t *testing.T) {
+	n := sharingNode(t, "gw-a", config.MethodUnicast)
+	v := &members.View{State: members.StateDown, Devices: []device.Device{{Name: device.Config, Status: device.Problem},
+		{Name: device.ProblemNotification, Status: device.Problem}, {Name: device.Version, Status: device.OK}}}
+	if !n.fit(v) {
+		t.Error("not fit with another configuration")
+	}
+	v.Devices[2].Status = device.Problem
+	if n.fit(v) {
+		t.Error("fit with another version")
+	}
+	v.Devices[2].Status = device.OK
+	n.share.table.Share[n.local.Self.ID] = 0
+	if n.fit(v) {
+		t.Error("fit to be given a share")
+	}
+}
+
+// TestSettings: what sorts packets in another way tells configurations apart, what does not is of no account.
+func TestSettings(t *testing.T) {
+	n := sharingNode(t, "gw-a", config.MethodUnicast)
+	print := func() uint64 {
+		r := n.steerRules()
+		return n.settings(&r)
+	}
+	first := print()
+	n.share.key[0]++
+	n.cfg.LoadSharing.Weights, n.cfg.LoadSharing.Adaptive, n.cfg.LoadSharing.BlockNew = []uint16{7, 1}, true, true
+	if print() != first {
+		t.Error("weights tell apart what sorts alike")
+	}
+	for name, change := range map[string]func(){
+		"kind":      func() { n.cfg.LoadSharing.Key = config.KeyIPs },
+		"published": func() { n.cfg.LoadSharing.Published = nil },
+		"ports":     func() { n.cfg.LoadSharing.SNATPorts.First++ },
+		"method":    func() { n.cfg.LoadSharing.Method = config.MethodMulticast },
+		"VIPs":      func() { n.cfg.Interfaces[0].VIPs = nil },
+	} {
+		before := print()
+		if change(); print() == before {
+			t.Errorf("the same with another %s", name)
+		}
 	}
 }

@@ -72,7 +72,11 @@ func (n *node) shareView() ccp.ShareView {
 		st.Version, st.Leader, st.Flushed = s.table.Version, s.table.Leader, false
 	}
 	v := viewOf(st)
-	v.Leaving, v.Fit = s.leaving, n.machine != nil && n.fit(n.machine.View(bpf.Boottime()).State)
+	v.Leaving, v.Rules = s.leaving, s.print
+	if n.machine != nil {
+		view := n.machine.View(bpf.Boottime())
+		v.Fit = n.fit(&view)
+	}
 	return v
 }
 
@@ -120,6 +124,16 @@ func (n *node) fingerprint(r *steer.Rules) uint64 {
 	fmt.Fprintln(h, r.Kind, r.Key, r.Published)
 	for _, i := range n.cfg.Interfaces {
 		fmt.Fprintln(h, i.Slot, i.VIPs, i.LinkLocal)
+	}
+	return binary.BigEndian.Uint64(h.Sum(nil)) | 1
+}
+
+// settings tells configurations apart by which packets are sorted or passed on in different ways. The secret of the hash comes with tables.
+func (n *node) settings(r *steer.Rules) uint64 {
+	h := sha256.New()
+	fmt.Fprintln(h, r.Kind, r.Mode, r.SNATFirst, r.SNATLast, r.Members, r.Published)
+	for _, i := range n.cfg.Interfaces {
+		fmt.Fprintln(h, i.Slot, i.Role, i.VIPs, i.LinkLocal)
 	}
 	return binary.BigEndian.Uint64(h.Sum(nil)) | 1
 }
