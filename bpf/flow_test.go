@@ -44,6 +44,7 @@ type packet struct {
 	more         bool
 	fragmentID   uint32
 	options      int    // words of IPv4 options
+	hops         uint8  // IPv6; 0 stands for 64
 	extensions   []byte // IPv6: numbers of headers in front, each of 8 bytes (44 is made of the fragment's fields)
 	payload      []byte
 }
@@ -133,7 +134,10 @@ func (p packet) bytes() []byte {
 	b := make([]byte, 40)
 	b[0] = 6 << 4
 	be.PutUint16(b[4:], uint16(len(headers)+len(l4)))
-	b[6], b[7] = next, 64
+	b[6], b[7] = next, p.hops
+	if p.hops == 0 {
+		b[7] = 64
+	}
 	copy(b[8:], p.from.AsSlice())
 	copy(b[24:], p.to.AsSlice())
 	return append(append(b, headers...), l4...)

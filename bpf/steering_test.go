@@ -146,6 +146,9 @@ func TestSteerMulticast(t *testing.T) {
 	}
 	many := func(p packet) []byte { return p.frame(manyMAC, client) }
 	gre := packet{from: client4, to: far4, proto: protoGRE}
+	discovery := func(typ, hops uint8, to netip.Addr) packet {
+		return packet{from: client6, to: to, proto: protoICMPv6, icmp: typ, hops: hops}
+	}
 	slot, _ := g.slot(t, plain)
 	passedOn := plain.frame(ownMAC, macOf[2])
 	taken, foreign := []Counter{SteerTaken, VmacAdmitted}, []Counter{SteerForeign}
@@ -168,6 +171,12 @@ func TestSteerMulticast(t *testing.T) {
 		{name: "a quiet interface", frame: many(plain), table: all(1), words: func(w *Words) { w.SetQuiet(testSlot, QuietForGood) }, want: drop, count: []Counter{QuietRx}},
 
 		{name: "for many", frame: many(packet{from: client4, to: netip.MustParseAddr("224.0.0.5"), proto: 89}), table: all(0), want: pass, count: []Counter{VmacAdmitted}},
+		{name: "neighbour discovery", frame: many(discovery(135, 255, far6)), table: all(0), want: pass, count: []Counter{VmacAdmitted}},
+		{name: "neighbour discovery from afar", frame: many(discovery(135, 64, far6)), table: all(0), want: drop, count: foreign},
+		{name: "neighbour discovery from afar, ours", frame: many(discovery(136, 64, far6)), table: all(1), want: pass, count: taken},
+		{name: "listener discovery", frame: many(discovery(143, 1, far6)), table: all(0), want: pass, count: []Counter{VmacAdmitted}},
+		{name: "listener discovery from afar", frame: many(discovery(143, 255, far6)), table: all(0), want: drop, count: foreign},
+		{name: "discovery to a link-local address", frame: many(discovery(136, 64, netip.MustParseAddr("fe80::99"))), table: all(0), want: pass, count: []Counter{VmacAdmitted}},
 		{name: "to this member's own MAC", frame: plain.frame(ownMAC, client), table: all(0), want: pass},
 		{name: "to this member's own MAC and a VIP", frame: toVIP.frame(ownMAC, client), table: all(0), want: pass},
 		{name: "to a stranger's MAC", frame: plain.frame(stranger, client), table: all(1), want: pass},

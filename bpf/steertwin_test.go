@@ -66,7 +66,8 @@ func (r wild) packet(depth int) packet {
 		}
 	}
 	if p.proto == protoICMP || p.proto == protoICMPv6 {
-		p.icmp = []byte{0, 3, 4, 5, 8, 11, 12, 13, 1, 2, 128, 129}[r.rng.IntN(12)]
+		p.icmp = []byte{0, 3, 4, 5, 8, 11, 12, 13, 1, 2, 128, 129, 130, 135, 143}[r.rng.IntN(15)]
+		p.hops = []uint8{64, 1, 255}[r.rng.IntN(3)]
 		if depth == 0 && p.isError() {
 			in := r.packet(1)
 			for in.from.Is6() != six {
@@ -136,7 +137,16 @@ func (p packet) steered(key SteerKey) *steer.Packet {
 
 // discovers reports whether a packet is one that is never steered.
 func (p packet) discovers() bool {
-	return p.from.Is6() && p.fragment == 0 && p.proto == protoICMPv6 && (p.icmp >= 130 && p.icmp <= 137 || p.icmp == 143)
+	if !p.from.Is6() || p.fragment != 0 || p.proto != protoICMPv6 || len(p.extensions) > 8 {
+		return false
+	}
+	switch {
+	case p.icmp >= 133 && p.icmp <= 137:
+		return p.hops == 255 || p.to == vip6Local
+	case p.icmp >= 130 && p.icmp <= 132 || p.icmp == 143:
+		return p.hops == 1 || p.to == vip6Local
+	}
+	return false
 }
 
 func testRules(s Steering) *steer.Rules {

@@ -40,7 +40,8 @@ struct packet {
 	__u8 proto; /* behind extension headers; 0 if they are too many */
 	__u8 part_proto; /* of a fragment, as its header says */
 	__u8 flags, tcp;
-	__u8 reserved[3];
+	__u8 hops; /* IPv6 */
+	__u8 reserved[2];
 };
 
 _Static_assert(__builtin_offsetof(struct packet, dst) == 16, "packet");
@@ -79,6 +80,19 @@ static __always_inline bool has_ports(__u8 proto)
 	return proto == IPPROTO_TCP || proto == IPPROTO_UDP || proto == PROTO_UDPLITE || proto == PROTO_SCTP || proto == PROTO_DCCP;
 }
 
+/*
+ * Neighbour or listener discovery, which is for every member that gets it? Only what cannot come from behind a router (RFC 4861, RFC 3810)
+ * counts: of anything else to one address the cluster takes one copy.
+ */
+static __always_inline bool is_discovery(const struct packet *p, __u8 type)
+{
+	bool listeners = (type >= 130 && type <= 132) || type == 143;
+
+	if (!listeners && (type < 133 || type > 137))
+		return false;
+	return p->hops == (listeners ? 1 : 255) || (p->dst[0] & bpf_htonl(0xffc00000)) == bpf_htonl(0xfe800000);
+}
+
 /* Reads what is behind the IP header and the extension headers. */
 static __always_inline __u32 read_transport(void *ctx, bool xdp, __u32 off, struct packet *p)
 {
@@ -104,7 +118,7 @@ static __always_inline __u32 read_transport(void *ctx, bool xdp, __u32 off, stru
 			p->flags |= type == 128 ? PACKET_ECHO : PACKET_ECHO_REPLY;
 		else if (type && type <= 4)
 			p->inner = off + 8;
-		else if ((type >= 130 && type <= 137) || type == 143)
+		else if (is_discovery(p, type))
 			return READ_UNSTEERED;
 	} else if (p->proto == IPPROTO_ESP) {
 		p->spi = bpf_ntohl(h[0]);
@@ -188,6 +202,7 @@ static __always_inline __u32 read_ip6(void *ctx, bool xdp, __u32 off, struct pac
 	__builtin_memcpy(p->src, &ip.saddr, 16);
 	__builtin_memcpy(p->dst, &ip.daddr, 16);
 	p->proto = ip.nexthdr;
+	p->hops = ip.hop_limit;
 	if (((__u8 *)&ip.daddr)[0] == 0xff)
 		return READ_UNSTEERED;
 	off += sizeof(ip);

@@ -64,8 +64,9 @@
 // pivot that does not know such a packet passes it on all the same: the connection may be younger than what was synchronised. So an
 // outside host that opens a connection to a VIP's port in the SNAT range gets no answer: services do not belong there.
 //
-// Not steered at all: what is not IPv4 or IPv6, destinations that are multicast or broadcast, neighbour discovery (ICMPv6 133 to 137)
-// and multicast listener discovery (130 to 132, 143).
+// Not steered at all: what is not IPv4 or IPv6, destinations that are multicast or broadcast, neighbour discovery (ICMPv6 133 to 137 with
+// hop limit 255) and multicast listener discovery (130 to 132, 143 with hop limit 1), and either to a link-local address. With another
+// hop limit it has come from afar, and is a packet like others.
 //
 // # Agreement
 //

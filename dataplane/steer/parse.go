@@ -78,7 +78,11 @@ func (r *Rules) parse(b []byte, six bool) (p Packet, inner []byte, err error) {
 	if err != nil || !more {
 		return p, nil, err
 	}
-	return p, transport(&p, rest, six), unsteered(&p, six)
+	inner = transport(&p, rest, six)
+	if six {
+		err = unsteered(&p, b[7])
+	}
+	return p, inner, err
 }
 
 // parse4 reads an IPv4 header; more is false if there are no ports behind it.
@@ -198,9 +202,19 @@ func isError(proto, icmpType uint8) bool {
 	return false
 }
 
-// unsteered finds neighbour and listener discovery.
-func unsteered(p *Packet, six bool) error {
-	if t := p.ICMPType; six && p.Proto == ProtoICMPv6 && (t >= 130 && t <= 137 || t == 143) {
+// unsteered finds neighbour and listener discovery: only what cannot come from behind a router (RFC 4861, RFC 3810) counts.
+func unsteered(p *Packet, hops uint8) error {
+	if p.Proto != ProtoICMPv6 {
+		return nil
+	}
+	want := uint8(255)
+	switch t := p.ICMPType; {
+	case t >= 130 && t <= 132 || t == 143:
+		want = 1
+	case t < 133 || t > 137:
+		return nil
+	}
+	if hops == want || p.Dst.IsLinkLocalUnicast() {
 		return ErrUnsteered
 	}
 	return nil

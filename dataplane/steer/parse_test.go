@@ -136,6 +136,8 @@ func TestParseRefuses(t *testing.T) {
 	v4 := frameOf(Packet{Src: netip.MustParseAddr("192.0.2.1"), Dst: netip.MustParseAddr("10.0.0.1"), Proto: ProtoTCP}, 0)
 	change := func(f func(b []byte)) []byte { b := append([]byte(nil), v4...); f(b); return b }
 	nd := Packet{Src: netip.MustParseAddr("fe80::1"), Dst: netip.MustParseAddr("fe80::2"), Proto: ProtoICMPv6, ICMPType: 135}
+	global := func(typ uint8) Packet { p := nd; p.Dst, p.ICMPType = netip.MustParseAddr("2001:db8::1"), typ; return p }
+	hops := func(p Packet, n uint8) []byte { b := frameOf(p, 0); b[14+7] = n; return b }
 	for name, tt := range map[string]struct {
 		frame []byte
 		want  error
@@ -149,6 +151,11 @@ func TestParseRefuses(t *testing.T) {
 		"multicast":        {change(func(b []byte) { b[30] = 239 }), ErrUnsteered},
 		"broadcast":        {change(func(b []byte) { copy(b[30:], "\xff\xff\xff\xff") }), ErrUnsteered},
 		"discovery":        {frameOf(nd, 0), ErrUnsteered},
+		"discovery, ND":    {hops(global(135), 255), ErrUnsteered},
+		"from afar, ND":    {hops(global(135), 64), nil},
+		"discovery, MLD":   {hops(global(143), 1), ErrUnsteered},
+		"from afar, MLD":   {hops(global(143), 255), nil},
+		"echo":             {hops(global(128), 255), nil},
 		"multicast, v6":    {change(func(b []byte) { b[12], b[13] = 0x86, 0xdd }), ErrMalformed},
 		"reserved, steers": {change(func(b []byte) { b[30] = 0xf1 }), nil},
 	} {
