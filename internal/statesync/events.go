@@ -167,6 +167,9 @@ func (p *Plane) eventOf(r record.Record, id record.Identity, v record.Verdict) {
 		case record.OpNew:
 			p.tally.Add(id)
 		case record.OpDelete:
+			if p.held.Drop(id.Key) { // it began in a bucket that was this member's own by the rules of before
+				return
+			}
 			p.tally.Remove(id)
 			if a := p.askerOf(id.Bucket()); a != nil {
 				a.lost(false) // it went by itself, or was flushed: the next difference is real
@@ -189,7 +192,7 @@ func (p *Plane) ownEvent(r record.Record, id record.Identity, after time.Duratio
 	if p.share.on {
 		p.touch(id.Key) // it is newer than what others list
 		if !p.owns(id.Bucket()) {
-			p.sweepLater() // its next packets come to its owner, and here it must not expire
+			p.sweepLater(nil) // its next packets come to its owner, and here it must not expire
 		}
 	}
 	class := flow.Change
@@ -229,8 +232,8 @@ func (p *Plane) expectation(r record.Record, id record.Identity) {
 	} else {
 		p.expected++
 	}
-	if p.role != RoleOwner && !p.share.open() {
-		return
+	if p.role != RoleOwner && !p.share.open() || r.Op == record.OpDelete && !p.owns(id.Bucket()) {
+		return // a copy may time out by itself
 	}
 	p.send(class, id.Key, p.wire(r))
 	if r.Op == record.OpNew {

@@ -91,7 +91,7 @@ func (p *Plane) compare(now int64, l *lot, m record.Mark) {
 	if q.bound != l.bound {
 		return
 	}
-	q.table = versionOf(m)
+	p.speaks(now, q, versionOf(m))
 	a := p.askerFrom(l.peer)
 	if a == nil || m.Blank {
 		return

@@ -16,6 +16,7 @@ type moves struct {
 	moving        int
 
 	gained, lost ccp.SyncBitmap       // by this member
+	handed       ccp.SyncBitmap       // of those lost, the ones that were about to move
 	gainedFrom   [ccp.MaxMembers]bool // by this member
 	orphaned     [ccp.MaxMembers]bool // members that lost buckets which were not about to move: they may be dead
 	unplanned    bool                 // this member gains such buckets, or its first
@@ -53,7 +54,9 @@ func movesTo(before, o *Owners, self uint8) (m moves) {
 				m.gainedFrom[was] = true
 			}
 		case was:
-			m.lost.Add(b)
+			if m.lost.Add(b); announced {
+				m.handed.Add(b)
+			}
 		}
 	}
 	return m

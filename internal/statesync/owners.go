@@ -89,7 +89,7 @@ func (p *Plane) SetSlots(s Slots) {
 	p.share.slots = s
 	p.rehash(now)
 	if p.share.owners != nil { // others are this member's own now
-		p.jobs.sweep = true
+		p.jobs.sweep, p.jobs.copied = true, allBuckets
 		p.jobs.signal()
 	}
 	p.tellAll(now)
@@ -165,7 +165,11 @@ func (p *Plane) takeOwners(now int64, o *Owners) {
 	if m.none && before == s.version {
 		return
 	}
-	if s.at = now; !m.none {
+	s.at = now
+	for i := range p.peers {
+		p.speaks(now, &p.peers[i], p.peers[i].table)
+	}
+	if !m.none {
 		p.rescope(now, o, &m)
 	}
 	role := RoleCopy
@@ -217,10 +221,9 @@ func (p *Plane) rescope(now int64, o *Owners, m *moves) {
 	old := s.scopes
 	s.takes, s.scopes, s.taken, s.moving = m.takes, m.scopes, m.taken, m.moving
 	flushed := now-p.flushedAt <= flushedFor
-	if flushed {
-		join(&p.have, &m.lost)
-	} else {
-		leave(&p.have, &m.lost) // until a mark was equal
+	leave(&p.have, &m.lost) // until a mark was equal
+	if flushed {            // before they were given away
+		join(&p.have, &m.handed)
 	}
 	for id, a := range s.askers {
 		if a == nil {
@@ -237,6 +240,8 @@ func (p *Plane) rescope(now int64, o *Owners, m *moves) {
 	}
 	if count(&m.gained) > 0 || count(&m.lost) > 0 {
 		p.jobs.sweep = true
+		join(&p.jobs.copied, &m.gained)
+		p.sweepLater(&m.gained) // what was being applied meanwhile is by the owners of before
 		p.jobs.ownTally = p.jobs.ownTally || m.unplanned
 		p.jobs.signal()
 		p.log.Info("buckets of the connection table have moved", "gained", count(&m.gained), "lost", count(&m.lost), "flushed", flushed, "term", o.Term,

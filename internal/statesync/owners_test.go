@@ -103,7 +103,8 @@ func TestShared(t *testing.T) {
 		{"what it owned by an older table", from(newer), connections, p.share.owners, at(900, 2), [3]bool{true, true, false}},
 		{"what it owned when it came", from(newer), connections, parts(6, 9, 3), at(5, 1), [3]bool{true, true, true}},
 		{"before the first table", from(nil), connections, parts(6, 9, 3), at(5, 1), [3]bool{true, true, true}},
-		{"an expectation", from(p.share.owners), record.TableExpectations, p.share.owners, at(5, 1), [3]bool{true, true, true}},
+		{"an expectation", from(p.share.owners), record.TableExpectations, p.share.owners, at(5, 1), [3]bool{true, true, false}},
+		{"an expectation of its own", from(p.share.owners), record.TableExpectations, p.share.owners, at(400, 1), [3]bool{true, true, true}},
 	} {
 		p.peers[1].table = k.of.version()
 		for i, op := range []record.Op{record.OpNew, record.OpUpdate, record.OpDelete} {
@@ -124,9 +125,16 @@ func TestShared(t *testing.T) {
 
 // TestLostBuckets: what a member loses it goes on having if it had told all just before; else its new owner is asked.
 func TestLostBuckets(t *testing.T) {
-	for _, flushed := range []bool{true, false} {
+	for i, announced := range []int{100, 100, 99} {
 		p := stillSharing(t)
-		if flushed {
+		flushed := i != 1 && announced == 100
+		prepare := parts(7, 1, 3)
+		for b := range announced {
+			prepare.Moving[b] = true
+		}
+		prepare.Commit = false
+		p.SetOwners(*prepare)
+		if i != 1 {
 			p.flushedAt = boottime()
 		}
 		o := parts(7, 1, 3)

@@ -64,6 +64,7 @@ type peer struct {
 	addressesHeard int64             // when it told them last
 
 	table   version // the slot table by which its delta lane speaks, where it is applied up to
+	behind  int64   // since when that is older than this member's, 0 if it is not
 	drained drained
 
 	skipped  bool // changes of it were not applied, since its table does not count as far as is known
@@ -87,7 +88,7 @@ func (q *peer) rebind(incarnation uint64) {
 	q.bulkIn, _ = flow.NewBulkReceiver(flow.ReceiverConfig{Credit: bulkCredit})
 	q.serving, q.request, q.answer, q.through = nil, nil, nil, 0
 	q.marked, q.equal, q.compared, q.evicted, q.skipped, q.lossy = false, false, false, false, false, false
-	q.table, q.drained = version{}, drained{}
+	q.table, q.behind, q.drained = version{}, 0, drained{}
 	q.greetAt = never
 }
 

@@ -4,6 +4,7 @@ package statesync
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/holdfast-project/holdfast/ccp"
@@ -93,6 +94,8 @@ func (p *Plane) settle(now int64) {
 	}
 	if p.jobs.again && now >= p.formerUntil {
 		// What the former owner still told has the copies' time-out.
+		join(&p.jobs.copied, &p.jobs.copiedLater)
+		p.jobs.copiedLater = ccp.SyncBitmap{}
 		p.jobs.again, p.jobs.sweep = false, p.role == RoleOwner || p.share.on
 		p.jobs.signal()
 	}
@@ -132,7 +135,8 @@ func (p *Plane) dropHeld() {
 	p.held.Clear()
 }
 
-// Flush returns when all events up to now have been sent and every peer that is not evicted has acknowledged them, or ctx ends.
+// Flush returns when all events up to now have been sent and every peer that is not evicted has acknowledged them, or ctx ends. In load
+// sharing it fails at once if a peer is evicted: what moves to that one would not be known there.
 func (p *Plane) Flush(ctx context.Context) error {
 	p.mu.Lock()
 	serving := p.group != nil && p.ctx.Err() == nil
@@ -146,7 +150,11 @@ func (p *Plane) Flush(ctx context.Context) error {
 	ticker := time.NewTicker(500 * time.Microsecond)
 	defer ticker.Stop()
 	for {
-		if p.settled() {
+		done, err := p.settled()
+		if err != nil {
+			return err
+		}
+		if done {
 			p.mu.Lock()
 			p.flushedAt = boottime()
 			p.mu.Unlock()
@@ -160,17 +168,24 @@ func (p *Plane) Flush(ctx context.Context) error {
 	}
 }
 
+// errEvicted says that a peer needs a repair before it has what this member has.
+var errEvicted = errors.New("statesync: a peer was too slow, and lacks records: it has to be repaired first")
+
 // settled says whether all peers that are waited for have everything.
-func (p *Plane) settled() bool {
+func (p *Plane) settled() (bool, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := boottime()
 	p.sender.Flush()
 	p.transmit(now)
 	for i := range p.peers {
-		if q := &p.peers[i]; q.reached(now) && !q.evicted && !p.sender.Settled(q.id) {
-			return false
+		switch q := &p.peers[i]; {
+		case !q.reached(now):
+		case q.evicted && p.share.on:
+			return false, errEvicted
+		case !q.evicted && !p.sender.Settled(q.id):
+			return false, nil
 		}
 	}
-	return true
+	return true, nil
 }

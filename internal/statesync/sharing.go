@@ -189,24 +189,47 @@ func (p *Plane) shared(l *lot, op record.Op, table record.Table, id record.Ident
 	if l.drained {
 		q.drained.keys.Add(id.Key)
 	}
-	if table == record.TableExpectations {
-		return true // whoever met the connection that was expected tells that it is no more
-	}
 	b := id.Bucket()
 	if o := l.owners; o != nil && o.Takes[b] != l.peer && !o.version().before(q.table) {
+		if op == record.OpDelete || q.belated(boottime()) {
+			return false
+		}
 		// The one that a bucket moves to has met its newer packets.
-		if op == record.OpDelete || p.owns(b) && !o.Moving[b] && p.own.has(id.Key) {
+		if table == record.TableConnections && p.owns(b) && !o.Moving[b] && p.own.has(id.Key) {
 			return false
 		}
 	}
-	if op != record.OpDelete && p.owns(b) {
-		p.sweepLater()
+	if table == record.TableConnections && op != record.OpDelete && p.owns(b) {
+		var one ccp.SyncBitmap
+		one.Add(b)
+		p.sweepLater(&one)
 	}
 	return true
 }
 
-// sweepLater has entries that came with the time-out that their owners, or copies, give them be given the right one, soon and not too often.
-func (p *Plane) sweepLater() {
+// speaks notes by which slot table a peer's lane speaks, and since when that is an older one than this member's.
+func (p *Plane) speaks(now int64, q *peer, by version) {
+	switch {
+	case !by.before(p.share.version):
+		q.behind = 0
+	case by != q.table || q.behind == 0:
+		q.behind = now
+	}
+	q.table = by
+}
+
+// belated says that a peer's lane speaks by a table that the others have left some time ago: the peer hung, and tells now what it met before.
+// What went on meanwhile elsewhere it does not know. A lane that has named no table yet is a new daemon's.
+func (q *peer) belated(now int64) bool {
+	return q.behind != 0 && q.table != (version{}) && now > q.behind+linger
+}
+
+// sweepLater has entries that came with the time-out that their owners, or copies, give them be given the right one, soon and not too often;
+// own, if given, are the buckets of this member's own that may have such entries.
+func (p *Plane) sweepLater(own *ccp.SyncBitmap) {
+	if own != nil {
+		join(&p.jobs.copiedLater, own)
+	}
 	if !p.jobs.again {
 		p.jobs.again = true
 		p.formerUntil = boottime() + max(linger, 100*p.jobs.swept)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/holdfast-project/holdfast/ccp"
 	"github.com/holdfast-project/holdfast/dataplane/conntrack"
 	"github.com/holdfast-project/holdfast/dataplane/conntrack/record"
 )
@@ -91,8 +92,10 @@ func (p *Plane) sweepAs(ctx context.Context, long bool) error {
 	changed := errors.New("role changed")
 	p.mu.Lock()
 	if p.share.on {
-		o.Choose = p.whose()
+		o.Choose = p.whose(p.jobs.copied)
 	}
+	copied := p.jobs.copied
+	p.jobs.copied = ccp.SyncBitmap{}
 	owners, hasher := p.share.owners, p.hasher
 	p.mu.Unlock()
 	o.Chunk = func(entries int) error {
@@ -112,6 +115,9 @@ func (p *Plane) sweepAs(ctx context.Context, long bool) error {
 	defer p.mu.Unlock()
 	p.stats.Swept += uint64(s.Set)
 	p.jobs.swept = boottime() - began
+	if err != nil {
+		join(&p.jobs.copied, &copied) // it has not come to all of them
+	}
 	if errors.Is(err, changed) {
 		return nil
 	}
@@ -124,9 +130,9 @@ func (p *Plane) sweepAs(ctx context.Context, long bool) error {
 	return err
 }
 
-// whose returns what is to become of an entry's time-out in load sharing: this member's own get that of their protocol, others' the copies',
-// and what is not synchronised is left alone.
-func (p *Plane) whose() func(conntrack.Message) conntrack.Choice {
+// whose returns what is to become of an entry's time-out in load sharing: this member's own get that of their protocol if they may be copies,
+// others' the copies', and what is not synchronised is left alone.
+func (p *Plane) whose(copied ccp.SyncBitmap) func(conntrack.Message) conntrack.Choice {
 	hasher, judge, owners, self := p.hasher, p.judge, p.share.owners, p.cfg.Self
 	buf := make([]byte, 0, record.MaxLen)
 	return func(m conntrack.Message) conntrack.Choice {
@@ -138,8 +144,10 @@ func (p *Plane) whose() func(conntrack.Message) conntrack.Choice {
 		switch {
 		case v.Skip != record.SkipNone:
 			return conntrack.Leave
-		case owners.Takes[id.Bucket()] == self:
+		case owners.Takes[id.Bucket()] == self && copied.Has(id.Bucket()):
 			return conntrack.Shorten
+		case owners.Takes[id.Bucket()] == self:
+			return conntrack.Leave
 		}
 		return conntrack.Lengthen
 	}

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package statesync
+
+import (
+	"encoding/binary"
+	"testing"
+	"time"
+
+	"github.com/holdfast-project/holdfast/ccp"
+	"github.com/holdfast-project/holdfast/dataplane/conntrack/record"
+)
+
+// TestBelated: what a member tells that hung is passed over where others have gone on; its own it may tell, and so may who is just behind.
+func TestBelated(t *testing.T) {
+	p := stillSharing(t)
+	q := &p.peers[1]
+	p.speaks(1, q, p.share.version)
+	p.SetOwners(*parts(7, 1, 3))
+	at := func(bucket int) record.Identity { return record.Identity{Key: uint64(bucket)<<54 | 9} }
+	l := &lot{kind: lotShare, peer: 1, bound: 1, log: 1, seq: 5, owners: p.share.owners}
+	applied := func(what string, ago int64, b int, want bool) {
+		t.Helper()
+		if q.behind = boottime() - ago; p.shared(l, record.OpUpdate, record.TableConnections, at(b)) != want {
+			t.Errorf("%s: applied %v", what, !want)
+		}
+	}
+	if q.behind == 0 || q.table != parts(7, 0, 3).version() {
+		t.Fatalf("behind %d, %+v", q.behind, q.table)
+	}
+	applied("just behind", linger/2, 5, true)
+	applied("it hung", 2*linger, 5, false)
+	applied("it hung, a third one's", 2*linger, 900, false)
+	applied("it hung, its own", 2*linger, 400, true)
+	p.speaks(boottime(), q, p.share.version)
+	if q.behind != 0 {
+		t.Error("behind though it has caught up")
+	}
+	q.table = version{} // a new daemon's lane has named none
+	applied("a new daemon", 2*linger, 5, true)
+}
+
+// tcp is an established connection number n with that time-out.
+func tcp(n int, timeout time.Duration) record.Record {
+	r := udp(n, record.OpNew)
+	src, dst := []byte{10, 0, byte(n >> 8), byte(n)}, []byte{198, 51, 100, 7}
+	tuple := func(typ uint16, src, dst []byte, sport, dport int) []byte {
+		ip := append(attr(1, src), attr(2, dst)...)
+		proto := append(append(attr(1, []byte{6}), attr(2, be16(uint16(sport)))...), attr(3, be16(uint16(dport)))...)
+		return attr(typ|0x8000, append(attr(1|0x8000, ip), attr(2|0x8000, proto)...))
+	}
+	b := append(tuple(1, src, dst, n, 80), tuple(2, dst, src, 80, n)...)
+	b = append(b, attr(3, []byte{0, 0, 0, 8 | 2 | 4})...)
+	b = append(b, attr(7, binary.BigEndian.AppendUint32(nil, uint32(timeout/time.Second)))...)
+	state := append(attr(1, []byte{3}), append(attr(4, []byte{10, 10}), attr(5, []byte{10, 10})...)...)
+	r.Attrs = append(b, attr(4|0x8000, attr(1|0x8000, state))...)
+	return r
+}
+
+// TestIdleConnectionsEnd: an own connection that has been idle for days is not begun anew by a move of buckets that are others', or by
+// what others tell of one in another bucket.
+func TestIdleConnectionsEnd(t *testing.T) {
+	w := newShared(t, 2, 2, 1)
+	w.ready()
+	p := w.members[0].plane
+	quiet := func() {
+		t.Helper()
+		w.eventually("all sweeps are done", 3*time.Second, func() bool {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			if p.jobs.again {
+				p.formerUntil = 0
+				p.rearm(boottime())
+				return false
+			}
+			return !p.jobs.sweep && p.jobs.copied == (ccp.SyncBitmap{}) && p.jobs.copiedLater == (ccp.SyncBitmap{})
+		})
+		<-time.After(50 * time.Millisecond) // the last one
+	}
+	quiet()
+	w.members[0].gets([]record.Record{tcp(100, time.Hour)})
+	w.eventually("it is everywhere", 3*time.Second, w.equal(1))
+	swept := func() uint64 {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.stats.Swept
+	}
+	before := swept()
+	w.move(0, func(b int, _ uint8) bool { return b > 600 })
+	w.move(1, func(b int, _ uint8) bool { return b > 700 })
+	p.mu.Lock()
+	var one ccp.SyncBitmap
+	one.Add(101)
+	p.sweepLater(&one)
+	p.mu.Unlock()
+	quiet()
+	if left := w.members[0].longest(); left > 3600 || swept() != before {
+		t.Errorf("%d s left, %d time-outs set", left, swept()-before)
+	}
+	p.mu.Lock()
+	one.Add(100)
+	p.sweepLater(&one)
+	p.mu.Unlock()
+	quiet()
+	if left := w.members[0].longest(); left < 86400 {
+		t.Errorf("what may be a copy has %d s left", left)
+	}
+}
+
+// TestHeldAndForeign: what is held back and ends is forgotten, whosever bucket it is in by now.
+func TestHeldAndForeign(t *testing.T) {
+	p := stillSharing(t)
+	p.now = boottime()
+	r := udp(500, record.OpDelete)
+	id, v := p.judge.Examine(p.hasher, r)
+	p.held.Put(id.Key, id.Print, p.now+1e9, p.wire(udp(500, record.OpNew)))
+	before := p.tally.Sum()
+	if p.eventOf(r, id, v); p.held.Len() != 0 || p.tally.Sum() != before {
+		t.Errorf("%d are held, %+v", p.held.Len(), p.tally.Sum())
+	}
+}
+
+// TestExpectationEnds: only the owner of its master's bucket tells that an expectation is no more: a copy's times out by itself.
+func TestExpectationEnds(t *testing.T) {
+	p := stillSharing(t)
+	p.now = boottime()
+	for b, want := range map[int][2]bool{5: {true, true}, 900: {true, false}} {
+		id := record.Identity{Key: uint64(b)<<54 | 3}
+		for i, op := range []record.Op{record.OpUpdate, record.OpDelete} {
+			before := p.stats.Records
+			p.eventOf(record.Record{Table: record.TableExpectations, Op: op, Family: record.IPv4}, id, record.Verdict{})
+			if got := p.stats.Records != before; got != want[i] {
+				t.Errorf("bucket %d, %v: told %v", b, op, got)
+			}
+		}
+	}
+}
+
+// TestFlushEvicted: what an evicted peer has not got is not told to all.
+func TestFlushEvicted(t *testing.T) {
+	p := stillSharing(t)
+	p.peers[1].heard, p.peers[1].evicted = boottime(), true
+	if done, err := p.settled(); done || err == nil {
+		t.Errorf("settled %v, %v", done, err)
+	}
+	p.share.on = false
+	if done, err := p.settled(); !done || err != nil {
+		t.Errorf("mode ha: settled %v, %v", done, err)
+	}
+}
