@@ -170,6 +170,10 @@ func (n *node) loadWarnings(v *members.View) []string {
 	if s := n.sync.state; s.Status != statesync.StatusOK && len(n.local.Peers) > 0 {
 		all = append(all, fmt.Sprintf("state synchronisation is %s: %s", s.Status, s.Reason))
 	}
+	if n.share.rules.Blind {
+		all = append(all, "the gate cannot look connections up: packets go by addresses and ports alone. "+
+			"If the kernel tracks connections and is 5.18 or newer, with the types (BTF) of nf_conntrack, a restart of the daemon mends it")
+	}
 	if v.Active == members.Nobody {
 		all = append(all, "no member is known to lead: slots stay where they are")
 	}

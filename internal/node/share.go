@@ -19,8 +19,9 @@ import (
 type sharing struct {
 	agreement *steer.Agreement // nil in mode ha
 	// key is the secret of the hash that sorts packets into slots; it goes with the tables.
-	key     [16]byte
-	offered offeredKey
+	key [16]byte
+	// offered are the secrets that came with tables which are not in force yet.
+	offered map[*steer.Table][16]byte
 	rules   steer.Rules // as the gate and the sync plane have been told
 	print   uint64      // of the settings that they come from
 	// table is in force at the gate, since tableAt.
@@ -58,12 +59,6 @@ type sharing struct {
 
 	news         shareNews
 	definesError string
-}
-
-// offeredKey is the secret that came with a table.
-type offeredKey struct {
-	version steer.Version
-	key     [16]byte
 }
 
 // gateReply is the newest answer of a peer's gate, whatever interface it came by.
@@ -137,7 +132,7 @@ func adoption(t *steer.Table, w *bpf.Words) steer.Adopted {
 func (n *node) steer() error {
 	l, s := n.cfg.LoadSharing, &n.share
 	s.rules = n.steerRules()
-	s.print = n.settings(&s.rules)
+	s.print, s.rules.Blind = n.settings(&s.rules), n.gate.Blind()
 	g := bpf.Steering{Mode: bpf.SteerMode(s.rules.Mode), Key: bpf.SteerKey(s.rules.Kind), HashKey: s.rules.Key,
 		SNATFirst: l.SNATPorts.First, SNATLast: l.SNATPorts.Last, Published: s.rules.Published, BlockNew: s.block}
 	if err := n.gate.SetSteering(g); err != nil {
@@ -195,8 +190,23 @@ func (n *node) slotsHeard(now int64, from uint8, s *ccp.Slots) {
 		n.wire.dropped[ccp.DropMalformed]++
 		return
 	}
-	n.share.offered = offeredKey{t.Version, s.Key}
+	n.share.offer(t, s.Key)
 	n.shareStep(now, steer.TableReceived{From: from, Table: t})
+	n.share.refused(t)
+}
+
+// offer keeps the secret that came with a table until the table is in force, refused forgets it if the agreement has not accepted the table.
+func (s *sharing) offer(t *steer.Table, key [16]byte) {
+	if s.offered == nil {
+		s.offered = map[*steer.Table][16]byte{}
+	}
+	s.offered[t] = key
+}
+
+func (s *sharing) refused(t *steer.Table) {
+	if s.agreement.Table() != t {
+		delete(s.offered, t)
+	}
 }
 
 // leaveOrderly lets this member be without slots first, if others can take them, and then do what it was about to do.

@@ -87,7 +87,8 @@ func (n *node) shareApplied(late bool) {
 	n.shareInForce(now)
 }
 
-// sharePerform carries out one effect. What fails is said; the agreement learns of it by what it does not hear.
+// sharePerform carries out one effect. What fails is said; the agreement learns of it by what it does not hear. When a table has not come into
+// the gate, neither its share is opened nor its slots are passed on: HELLOs go on telling of the older one, and the leader asks for the share.
 func (n *node) sharePerform(now int64, e steer.Effect) {
 	s := &n.share
 	var err error
@@ -96,15 +97,22 @@ func (n *node) sharePerform(now int64, e steer.Effect) {
 		s.share = 0
 		err = n.pulse.DropShare()
 	case steer.Apply:
-		err = n.takeTable(now, e.Table)
+		if err = n.takeTable(now, e.Table); err == nil && s.share != 0 && s.share == e.Table.Share[n.local.Self.ID] {
+			err = n.pulse.Share(s.share, e.Table.Number) // one that expires is given back by a newer table only
+		}
 	case steer.Drain:
-		s.drained = e.On
-		n.gate.SetDrained(e.On)
+		s.drained = e.On && s.inForce()
+		n.gate.SetDrained(s.drained)
 	case steer.Share:
+		if !s.inForce() {
+			break
+		}
 		s.share = e.Term
 		err = n.pulse.Share(e.Term, s.table.Number)
 	case steer.Flush:
-		n.shareFlush(e.Version)
+		if s.inForce() {
+			n.shareFlush(e.Version)
+		}
 	case steer.SendTable:
 		w := tableToWire(e.Table, s.key)
 		err = n.wire.sendSlots(now, e.To, &w)
@@ -130,19 +138,31 @@ func (n *node) sharePerform(now int64, e steer.Effect) {
 	}
 }
 
+// inForce reports whether the gate goes by the agreement's table: by that which it was found with, or the newest.
+func (s *sharing) inForce() bool {
+	t := s.agreement.Table()
+	return t.Leader == steer.Nobody || s.table.Version == t.Version
+}
+
 // takeTable puts a table into the gate, with the secret that came with it.
 func (n *node) takeTable(now int64, t *steer.Table) error {
 	s := &n.share
-	if o := s.offered; o.version == t.Version && t.Leader != n.local.Self.ID && o.key != s.key {
-		s.key = o.key
+	key, came := s.offered[t]
+	delete(s.offered, t)
+	if was, rules := s.key, s.rules; came && key != was {
+		s.key = key
 		if err := n.steer(); err != nil {
+			s.key, s.rules = was, rules
 			return err
 		}
 		s.own(t) // by the new rules
 	}
+	if err := n.gate.SetSlots(tableToGate(t)); err != nil {
+		return err
+	}
 	s.table, s.tableAt = t, now
 	n.sync.state = n.syncState() // by which what HELLOs say next is judged
-	return n.gate.SetSlots(tableToGate(t))
+	return nil
 }
 
 // shareFlush lets the others have all of this member's records, beside the loop, and says whether they do.

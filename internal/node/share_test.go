@@ -355,3 +355,61 @@ func TestSettings(t *testing.T) {
 		}
 	}
 }
+
+// TestTableThatTheGateHasNotGot: HELLOs tell of the table that is in force, and no share opens on an older one than gives it.
+func TestTableThatTheGateHasNotGot(t *testing.T) {
+	n := sharingNode(t, "gw-a", config.MethodUnicast)
+	s := &n.share
+	s.table = &steer.Table{Leader: steer.Nobody}
+	s.agreement = steer.New(steer.Config{Self: 0, Members: 3, Mode: steer.ModeUnicast, Timing: steer.DefaultTiming(10e6)})
+	s.agreement.Step(1, steer.Own{Fence: 7, Grantee: 2})
+	given := sampleTable()
+	s.agreement.Step(2, steer.TableReceived{From: 2, Table: given})
+	if s.agreement.Table() != given {
+		t.Fatal("the table is not taken")
+	}
+	if v := n.shareView(); v.Table != (ccp.SlotVersion{}) || v.Leader != steer.Nobody {
+		t.Errorf("tells of %+v of %d, which the gate has not got", v.Table, v.Leader)
+	}
+	n.sharePerform(3, steer.Share{Term: 7}) // there is no pulse that could be asked
+	n.sharePerform(3, steer.Flush{Version: given.Version})
+	if s.share != 0 {
+		t.Error("its share is open")
+	}
+	s.table = given
+	if v := n.shareView(); v.Table != versionToWire(given.Version) {
+		t.Errorf("tells of %+v, want %+v", v.Table, given.Version)
+	}
+}
+
+// TestSecretGoesWithItsTable: what the agreement does not accept leaves no secret behind, and takes none away from a table that waits.
+func TestSecretGoesWithItsTable(t *testing.T) {
+	n := sharingNode(t, "gw-a", config.MethodUnicast)
+	s := &n.share
+	s.agreement = steer.New(steer.Config{Self: 0, Members: 3, Mode: steer.ModeUnicast, Timing: steer.DefaultTiming(10e6)})
+	s.agreement.Step(1, steer.Own{Fence: 7, Grantee: 2})
+	newer, older := sampleTable(), sampleTable()
+	older.Number--
+	for _, k := range []struct {
+		table *steer.Table
+		key   [16]byte
+	}{{newer, [16]byte{1}}, {older, [16]byte{2}}, {sampleTable(), [16]byte{3}}} {
+		s.offer(k.table, k.key)
+		s.agreement.Step(2, steer.TableReceived{From: 2, Table: k.table})
+		s.refused(k.table)
+	}
+	if len(s.offered) != 1 || s.offered[newer] != [16]byte{1} {
+		t.Errorf("%d secrets, that of the table that waits is %x", len(s.offered), s.offered[newer])
+	}
+}
+
+// TestBlindGateIsWarnedOf: operators learn that connections cannot be looked up.
+func TestBlindGateIsWarnedOf(t *testing.T) {
+	n := sharingNode(t, "gw-a", config.MethodUnicast)
+	v := &members.View{}
+	before := len(n.loadWarnings(v))
+	n.share.rules.Blind = true
+	if after := n.loadWarnings(v); len(after) != before+1 {
+		t.Errorf("%q", after)
+	}
+}

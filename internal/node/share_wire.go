@@ -68,7 +68,7 @@ func (n *node) shareView() ccp.ShareView {
 		return ccp.ShareView{}
 	}
 	st := s.agreement.Status()
-	if s.applied != nil {
+	if s.applied != nil || !s.inForce() {
 		st.Version, st.Leader, st.Flushed = s.table.Version, s.table.Leader, false
 	}
 	v := viewOf(st)

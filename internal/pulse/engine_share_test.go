@@ -123,6 +123,25 @@ func TestExpiredShareNeedsANewerTable(t *testing.T) {
 	}
 }
 
+// A share that is renewed by one table after the other expires with the newest: an older one, which was on its way, does not bring it back.
+func TestExpiredShareRemembersItsNewestTable(t *testing.T) {
+	b, p := sharing(t)
+	openShare(b, 3, 1)
+	b.step(10*ms, p)
+	openShare(b, 3, 5)
+	b.at += 1100 * ms
+	b.word()
+	b.step(0, p)
+	openShare(b, 3, 4)
+	if b.step(10*ms, p); b.own.ShareOpen(b.at) {
+		t.Error("an older table opened the gate")
+	}
+	openShare(b, 3, 6)
+	if b.step(10*ms, p); !b.own.ShareOpen(b.at) {
+		t.Error("a newer table does not open the gate")
+	}
+}
+
 // The pulse that follows finds the share as its predecessor left it.
 func TestShareIsAdopted(t *testing.T) {
 	b, p := sharing(t)
