@@ -585,3 +585,26 @@ func TestReceived(t *testing.T) {
 		}
 	}
 }
+
+// TestUsable: who of those with a share may keep it when another member begins to lead.
+func TestUsable(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		peer Peer
+		want bool
+	}{
+		{"has said nothing yet", Peer{ID: 1}, true},
+		{"fit", Peer{ID: 1, HelloAt: 1, Fit: true}, true},
+		{"leaving", Peer{ID: 1, HelloAt: 1, Leaving: true}, true},
+		{"not fit", Peer{ID: 1, HelloAt: 1}, false},
+		{"gave its share up", Peer{ID: 1, HelloAt: 1, Fit: true, Status: Status{Dropped: true}}, false},
+		{"restarts, and its gate is open", Peer{ID: 1, HelloAt: 1, Restarting: true, Open: true}, true},
+		{"restarts, and its gate is closed", Peer{ID: 1, HelloAt: 1, Restarting: true}, false},
+	} {
+		a := New(Config{Members: 2, Timing: DefaultTiming(10e6)})
+		a.Step(1, tt.peer)
+		if got := a.usable(1); got != tt.want {
+			t.Errorf("%s: %v", tt.name, got)
+		}
+	}
+}

@@ -37,7 +37,8 @@ type YieldShare struct {
 	Keeps bool
 }
 
-// Restarted: what a restarted member found is in order, and the others have heard so. The gate need not ask for patience any more.
+// Restarted ends a restart: what this member found in its gate is in order, and the others have heard so. The gate need not ask for patience
+// any more.
 type Restarted struct{}
 
 // Tell sends a HELLO at once: Status has changed.
