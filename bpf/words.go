@@ -211,11 +211,16 @@ func (w *Words) Grant(group uint8, term uint32, member uint8) (gate.Fence, bool)
 			return fence, granted
 		}
 		// Before the share closes, so that nothing is dropped in between.
-		if now := Boottime(); group == 0 && w.ShareOpen(now) {
+		now := Boottime()
+		lingers := group == 0 && w.ShareOpen(now)
+		if lingers {
 			w.u64(offShareLinger).Store(uint64(now + int64(w.duration(offLinger))))
 		}
 		if word.CompareAndSwap(old, fence.Word()) {
 			return fence, granted
+		}
+		if lingers { // what was granted instead may be a surrender
+			w.u64(offShareLinger).Store(0)
 		}
 	}
 }

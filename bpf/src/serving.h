@@ -221,10 +221,14 @@ __noinline __u32 yield(__u32 group, __u64 now, __u64 term, __u32 kind_src, __u64
 			continue;
 		if (open && (kind == YIELD_COURTESY || kind == YIELD_GRACEFUL))
 			WRITE_ONCE(g->linger, now + READ_ONCE(w->linger));
-		if (!group && kind == YIELD_SURRENDER)
+		if (!group && kind == YIELD_SURRENDER) {
 			WRITE_ONCE(w->share_linger, 0);
-		else if (shares)
-			WRITE_ONCE(w->share_linger, now + READ_ONCE(w->linger));
+		} else if (shares) {
+			/* Another processor may grant a surrender meanwhile. An exchange, so that the fence is read after it. */
+			__sync_lock_test_and_set(&w->share_linger, now + READ_ONCE(w->linger));
+			if (READ_ONCE(g->fence) != next)
+				WRITE_ONCE(w->share_linger, 0);
+		}
 		return RESULT_GRANTED;
 	}
 	return RESULT_REFUSED;
