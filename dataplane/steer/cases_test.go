@@ -438,6 +438,48 @@ func TestRestartingGetsNothing(t *testing.T) {
 	})
 }
 
+// TestLacking: a member that lacks connections keeps what it has, and gains nothing, from whoever leaves or dies, until it has them.
+func TestLacking(t *testing.T) {
+	each(t, 3, func(_ *testing.T, w *world) {
+		takes := func(what string, want ...int) {
+			w.run(400 * ms)
+			if now, then := w.nodes[0].a.table.Takes(); w.err == nil && (!slices.Equal(now[:3], want) || now != then) {
+				w.fail("%s: slots %v, then %v", what, now[:3], then[:3])
+			}
+		}
+		w.lacks[2] = true
+		w.run(100 * ms)
+		w.nodes[0].step(SetWeight{Member: 2, Weight: 200})
+		takes("more weight", 342, 341, 341)
+		w.nodes[1].leaving = true
+		takes("another one leaves", Slots-341, 0, 341)
+		w.nodes[1].leaving = false
+		w.run(2000 * ms)
+		w.nodes[1].crash()
+		w.boundZero, w.boundTwin = 60*ms, 10*ms
+		takes("another one dies", Slots-341, 0, 341)
+		w.lacks[2] = false
+		w.run(500 * ms)
+		if now, _ := w.nodes[0].a.table.Takes(); now[2] == 341 {
+			w.fail("it lacks nothing any more: slots %v", now[:3])
+		}
+	})
+}
+
+// TestLackingAll: where nobody has all connections, slots that nobody takes are given away nevertheless.
+func TestLackingAll(t *testing.T) {
+	each(t, 3, func(_ *testing.T, w *world) {
+		w.lacks = others(3)
+		w.run(100 * ms)
+		w.nodes[1].crash()
+		w.boundZero, w.boundTwin = 60*ms, 10*ms
+		w.run(500 * ms)
+		if now, _ := w.nodes[0].a.table.Takes(); now[0]+now[2] != Slots || now[2] == 341 {
+			w.fail("slots %v", now[:3])
+		}
+	})
+}
+
 // TestBrokenAlone: who cannot carry closes its share without being told to.
 func TestBrokenAlone(t *testing.T) {
 	w := settledWorld(t, 1, 3, ModeMulticast)

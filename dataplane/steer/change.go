@@ -133,7 +133,8 @@ func (a *Agreement) plan(now int64) {
 	}
 	old := l.table.Owners()
 	weights := a.shares(a.candidates(now))
-	owners, moved := Assign(&old, weights)
+	owners, _ := Assign(&old, weights)
+	moved := a.spare(&old, &owners, weights)
 	if moved == 0 {
 		a.release(now, &old, weights)
 		return
@@ -157,6 +158,50 @@ func (a *Agreement) plan(now int64) {
 	}
 	l.moved, l.prep = moved, &t
 	a.stage(now, &t, stagePrepareGain)
+}
+
+// lacks reports whether a member's connection table is not whole.
+func (a *Agreement) lacks(i uint8) bool {
+	if i == a.cfg.Self {
+		return a.own.Lacks
+	}
+	return a.peers[i].Lacks
+}
+
+// whole leaves those out of a set of weights whose connection tables are not whole, unless nobody is left.
+func (a *Agreement) whole(weights [Members]uint16) [Members]uint16 {
+	all := weights
+	for i := range a.cfg.Members {
+		if a.lacks(i) {
+			weights[i] = 0
+		}
+	}
+	if weights == ([Members]uint16{}) {
+		return all
+	}
+	return weights
+}
+
+// spare takes out of an assignment what members would gain that lack connections, and returns how many slots move then. Who is to go on with
+// something keeps its slots; those of who is not go to members that lack nothing or, as long as there are none, stay.
+func (a *Agreement) spare(old, owners *[Slots]uint8, weights [Members]uint16) (moved int) {
+	able := a.whole(weights)
+	for i, o := range owners {
+		switch was := old[i]; {
+		case o == was || o >= Members || !a.lacks(o):
+		case was < Members && (weights[was] != 0 || able[o] != 0):
+			owners[i] = was
+		default:
+			owners[i] = Nobody
+		}
+	}
+	*owners = Fill(owners, able)
+	for i, o := range owners {
+		if o != old[i] {
+			moved++
+		}
+	}
+	return moved
 }
 
 func (a *Agreement) exhausted(l *lead) {

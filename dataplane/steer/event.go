@@ -26,6 +26,9 @@ type Own struct {
 	// Fit reports that this member may carry a share: its state is STANDBY or ACTIVE, its connection table current. A leader carries one
 	// whether it is fit or not, if nobody else can.
 	Fit bool
+	// Lacks reports that its connection table lacks some that others own: it keeps what it takes, of which its own table counts, but as planned
+	// it gains nothing, since all would take for ended what it does not know.
+	Lacks bool
 	// Leaving reports that this member is going to stop or was taken out by its operator while everything is well.
 	Leaving bool
 	// Broken reports that this member cannot carry traffic, and knows it: its interfaces do not work.
@@ -49,9 +52,9 @@ type Peer struct {
 	ID uint8
 	// Heard reports that the member is not silent: its gate answers.
 	Heard bool
-	// Fit and Leaving are as in Own, from the last HELLO; and Fit only with the same version, configuration and mode, and with a daemon that
+	// Fit, Lacks and Leaving are as in Own, from the last HELLO; and Fit only with the same version, configuration and mode, and with a daemon that
 	// shares load.
-	Fit, Leaving bool
+	Fit, Lacks, Leaving bool
 	// Leads is the term with which its gate answers for the VIPs, 0 if it does not.
 	Leads uint32
 	// Incarnation is that of its daemon: what another one confirmed is void.

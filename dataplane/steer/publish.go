@@ -21,7 +21,7 @@ func (a *Agreement) publish(now int64, number uint32, owners *[Slots]uint8, stay
 			orphans[i] = Nobody
 		}
 	}
-	given := Fill(&orphans, a.shares(takes))
+	given := Fill(&orphans, a.whole(a.shares(takes)))
 	l.moved = 0
 	for i, o := range given {
 		t.Entry[i] = Taken(o)

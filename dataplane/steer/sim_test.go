@@ -147,6 +147,7 @@ type world struct {
 	err     error
 	weight  [Members]uint16
 	frozen  bool
+	lacks   [Members]bool
 
 	flushFail int64 // percent
 	flushSlow int64
@@ -443,7 +444,7 @@ func (nd *simNode) main(life int) {
 
 func (nd *simNode) stepOwn() {
 	g := &nd.gate
-	own := Own{Leads: nd.leads(), Fit: nd.fit, Leaving: nd.leaving, Broken: nd.broken, Fence: g.fence, Grantee: g.grantee, Open: nd.open(), Share: g.share, Version: g.table.Version,
+	own := Own{Leads: nd.leads(), Fit: nd.fit, Lacks: nd.w.lacks[nd.id], Leaving: nd.leaving, Broken: nd.broken, Fence: g.fence, Grantee: g.grantee, Open: nd.open(), Share: g.share, Version: g.table.Version,
 		Renewed: (g.share == 0 || g.shareAt > nd.began) && (nd.leads() == 0 || g.leaseAt > nd.began)}
 	if own != nd.own || nd.a.lead == nil && own.Leads != 0 {
 		if own.Leads != nd.own.Leads {
@@ -579,7 +580,8 @@ func (nd *simNode) hello() {
 	w := nd.w
 	nd.helloAt = w.now
 	nd.seq++
-	seq, status, fit, leaving, inc, src, life := nd.seq, nd.a.Status(), nd.fit && !nd.broken, nd.leaving, nd.incarnation, nd.id, nd.life
+	seq, status, fit, lacks, leaving := nd.seq, nd.a.Status(), nd.fit && !nd.broken, w.lacks[nd.id], nd.leaving
+	inc, src, life := nd.incarnation, nd.id, nd.life
 	if nd.waits {
 		status.Version, status.Leader, status.Flushed = nd.gate.table.Version, nd.gate.table.Leader, false
 	}
@@ -596,7 +598,7 @@ func (nd *simNode) hello() {
 					return
 				}
 				to.helloSeq[src] = seq
-				p.Incarnation, p.Status, p.Fit, p.Leaving, p.HelloAt = inc, status, fit, leaving, at
+				p.Incarnation, p.Status, p.Fit, p.Lacks, p.Leaving, p.HelloAt = inc, status, fit, lacks, leaving, at
 				to.stepPeer(src)
 			})
 		})

@@ -4,6 +4,7 @@ package node
 
 import (
 	"net"
+	"slices"
 	"time"
 
 	"github.com/holdfast-project/holdfast/bpf"
@@ -63,7 +64,7 @@ func (n *node) shareOwn(now int64, v *members.View) {
 	fence := n.words.Fence(gateway)
 	o := steer.Own{Leaving: s.leaving, Fence: fence.Term, Grantee: fence.Grantee, Open: n.words.ShareOpen(now), Share: n.words.Share().Term(),
 		Version: s.table.Version,
-		Broken:  broken(v), Fit: n.fit(v), Renewed: n.renewed(now)}
+		Broken:  broken(v), Fit: n.fit(v), Lacks: !n.sync.state.Current, Renewed: n.renewed(now)}
 	if n.words.Serving(gateway, now)&gate.Answer != 0 {
 		o.Leads = n.words.Lease(gateway).Term()
 	}
@@ -127,6 +128,7 @@ func (n *node) sharePeer(now int64, v *members.View, id uint8) steer.Peer {
 		p.Incarnation, p.HelloAt, p.Status = heard.incarnation, heard.at, statusFromWire(&t.Share)
 		own := n.machine.Hello(now)
 		p.Fit, p.Leaving = sharesWith(t, &own, s.print, s.table, id)
+		p.Lacks = lacks(t, &n.sync.state, id)
 	}
 	if r := s.replies[id]; r.at != 0 {
 		p.RepliedAt, p.Open, p.Fence, p.Grantee = r.at, r.reply.Bits&ccp.BitForward != 0, r.reply.FenceTerm, r.reply.Grantee
@@ -139,6 +141,11 @@ func (n *node) sharePeer(now int64, v *members.View, id uint8) steer.Peer {
 		}
 	}
 	return p
+}
+
+// lacks reports whether a member does not have all connections, by its HELLO or by what this member knows of its own records.
+func lacks(t *ccp.Hello, s *statesync.State, id uint8) bool {
+	return !t.Sync.Current || slices.ContainsFunc(s.Peers, func(p statesync.PeerState) bool { return p.ID == id && p.Evicted })
 }
 
 // sharesWith judges by a HELLO whether its sender is fit for a share beside this member, which goes by own, the settings print and a table,
@@ -213,10 +220,10 @@ func (n *node) takesSlots() bool {
 	return now[n.local.Self.ID]+then[n.local.Self.ID] > 0
 }
 
-// othersFit reports whether another member could take slots.
+// othersFit reports whether another member could take this one's slots as planned.
 func (n *node) othersFit() bool {
 	for _, m := range n.local.Peers {
-		if p := &n.share.peers[m.ID]; p.Heard && p.Fit && !p.Leaving {
+		if p := &n.share.peers[m.ID]; p.Heard && p.Fit && !p.Lacks && !p.Leaving {
 			return true
 		}
 	}
