@@ -54,7 +54,7 @@ lint: $(LINT)
 	$(LINT) run ./...
 
 # Tests that run daemons or watch clocks go one package at a time: side by side they make each other late.
-TIMED := lab internal/monitor internal/pulse internal/statesync
+TIMED := lab internal/monitor internal/pulse
 
 unit:
 	$(GO) test $$($(GO) list ./... | grep -v -E '/($(shell echo $(TIMED) | tr ' ' '|'))(/|$$)')
