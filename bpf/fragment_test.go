@@ -147,8 +147,7 @@ func TestSteerGuess(t *testing.T) {
 		frame := step.p.frame(vmac, client)
 		g.check(t, entries[0], steerCase{frame: frame, table: table, want: answer, out: given(frame, 2), count: step.count})
 	}
-	// The next datagram that begins in order goes by its ports.
-	first.fragmentID++
+	// The next datagram that begins in order goes by its ports, even if it has the identifier of the former.
 	frame := first.frame(vmac, client)
 	g.check(t, entries[0], steerCase{frame: frame, table: table, want: answer, out: given(frame, 0), count: []Counter{SteerPassed}})
 }

@@ -339,7 +339,7 @@ static __always_inline __u32 decide(void *ctx, bool xdp, __u32 off, __u32 how, _
 		reason = CLOSED_VMAC; /* a pivot without a share */
 		to = NOBODY;
 	}
-	if (first && noted & NOTE_NONE) {
+	if (first) { /* what was guessed is so from now on */
 		__builtin_memcpy(p.src, ends, sizeof(ends));
 		fragment_note(&p, to, false, now);
 	}
