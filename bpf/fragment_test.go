@@ -152,6 +152,27 @@ func TestSteerGuess(t *testing.T) {
 	g.check(t, entries[0], steerCase{frame: frame, table: table, want: answer, out: given(frame, 0), count: []Counter{SteerPassed}})
 }
 
+// TestSteerFloodsLittle: who sends nothing but later fragments has no copies made of them for long. They go by their addresses then.
+func TestSteerFloodsLittle(t *testing.T) {
+	s := testSteering
+	s.Mode = SteerUnicast
+	g := newSharingGate(t, s)
+	g.Words().Renew(0, 7, Boottime())
+	_, _, last := datagram(packet{from: client4, to: far4, proto: protoUDP, sport: 1000, dport: 2000}, 20)
+	guessed := steerCase{frame: last.frame(vmac, client), table: all(2), want: answer, out: given(last.frame(vmac, client), 2), count: []Counter{FragmentGuessed}}
+	g.Words().u64(offFlood).Store(uint64(Boottime() + 3600e9)) // as if a hundred had just come, again and again
+	g.check(t, entries[1], guessed)
+	g.forgetFragments(t)
+	g.Words().u64(offFlood).Store(uint64(Boottime()))
+	flooded := guessed
+	flooded.want, flooded.out, flooded.count = drop, nil, []Counter{FragmentFlooded}
+	before := g.Words().u64(offFlood).Load()
+	g.check(t, entries[1], flooded)
+	if after := g.Words().u64(offFlood).Load(); after < before+1e6 {
+		t.Errorf("a fragment for everybody takes %d ns from the bucket, want at least a millisecond", after-before)
+	}
+}
+
 func (g *Gate) forgetFragments(t *testing.T) {
 	t.Helper()
 	var keys []kernelFragmentKey

@@ -227,7 +227,8 @@ type kernelWords struct {
 	Snat        uint32
 	Blind       uint32
 	Reserved2   uint32
-	Rest        [1216]uint8
+	Flood       uint64
+	Rest        [1208]uint8
 }
 
 // Names of all BPF objects in the ELF.

@@ -61,6 +61,7 @@ func TestWordsLayout(t *testing.T) {
 		{"table", unsafe.Offsetof(w.Table), offTable}, {"hash key", unsafe.Offsetof(w.HashK0), offHashKey},
 		{"second half of the hash key", unsafe.Offsetof(w.HashK1), offHashKey + 8}, {"steer", unsafe.Offsetof(w.Steer), offSteer},
 		{"snat", unsafe.Offsetof(w.Snat), offSNAT}, {"blind", unsafe.Offsetof(w.Blind), offBlind},
+		{"flood", unsafe.Offsetof(w.Flood), offFlood},
 		{"size", unsafe.Sizeof(w), wordsSize},
 	}
 	for _, tt := range tests {

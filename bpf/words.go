@@ -54,6 +54,7 @@ const (
 	offSteer       = 2864 // u32 bits, see steering.go
 	offSNAT        = 2868 // u32 first << 16 | last
 	offBlind       = 2872 // u32, how blind the pinned programs are (blind.go); user space only
+	offFlood       = 2880 // u64 boot ns: token bucket of fragments for everybody; the programs only
 
 	offLease     = 0 // offsets within a group
 	offFence     = 8

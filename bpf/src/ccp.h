@@ -19,8 +19,6 @@
 #define CCP_BODY 48 /* of gate frames exactly, of others at least */
 
 #define FRESH_NS 1000000000LL /* how old an echoed stamp may be */
-#define FRAME_NS 1000000ULL /* token bucket: one frame that is not fresh per ms, */
-#define BURST_NS (100 * FRAME_NS) /* and a hundred at once */
 
 #define NO_LEASE 0xffff
 
@@ -63,21 +61,6 @@ _Static_assert(__builtin_offsetof(struct ccp, min_age_ms) == 56 + 16, "yield");
 static __always_inline __u64 ccp_tag(const struct key *key, const struct ccp *p)
 {
 	return bpf_cpu_to_be64(siphash96(key, (const __u64 *)p, p->body));
-}
-
-/* Takes a token for a frame that may be a recording. */
-static __always_inline bool ccp_spend(__u64 *arrival, __u64 now)
-{
-#pragma unroll
-	for (int i = 0; i < RETRIES; i++) {
-		__u64 old = READ_ONCE(*arrival), at = (__s64)(old - now) > 0 ? old : now;
-
-		if (at - now >= BURST_NS)
-			return false;
-		if (__sync_val_compare_and_swap(arrival, old, at + FRAME_NS) == old)
-			return true;
-	}
-	return false;
 }
 
 /* A frame is fresh if it echoes a stamp that this gate made within the last second and is newer than its predecessors. */
@@ -190,7 +173,7 @@ static __always_inline int ccp_sync(const struct words *w, const struct ccp *p, 
 
 	if (!s)
 		return drop(FRAME_SOURCE);
-	if (!ccp_fresh(&s->newest, w, p, now) && !ccp_spend(&s->arrival, now))
+	if (!ccp_fresh(&s->newest, w, p, now) && !spend(&s->arrival, now))
 		return drop(SYNC_LIMITED);
 	count(SYNC_PASSED);
 	return GATE_PASS;
@@ -234,7 +217,7 @@ static __always_inline int gate_ccp(struct frame *f, const struct iface *ifc, st
 		count(REPLY_PASSED);
 		return GATE_PASS;
 	}
-	if (!fresh && !ccp_spend(&src->arrival, now))
+	if (!fresh && !spend(&src->arrival, now))
 		return drop(FRAME_LIMITED);
 	if (p->type >= CCP_SEALED) {
 		count(SEALED_PASSED);

@@ -91,6 +91,24 @@ static __always_inline struct words *the_words(void)
 	return bpf_map_lookup_elem(&words, &zero);
 }
 
+#define TOKEN_NS 1000000ULL /* token bucket: one packet per ms, */
+#define BURST_NS (100 * TOKEN_NS) /* and a hundred at once */
+
+/* Takes a token for what costs more than others: a frame that may be a recording, or a packet that everybody gets. */
+static __always_inline bool spend(__u64 *arrival, __u64 now)
+{
+#pragma unroll
+	for (int i = 0; i < RETRIES; i++) {
+		__u64 old = READ_ONCE(*arrival), at = (__s64)(old - now) > 0 ? old : now;
+
+		if (at - now >= BURST_NS)
+			return false;
+		if (__sync_val_compare_and_swap(arrival, old, at + TOKEN_NS) == old)
+			return true;
+	}
+	return false;
+}
+
 /* All bits but HEARS_YOU, which only a prober can say. */
 __noinline __u32 serving(__u32 group, __u64 now)
 {

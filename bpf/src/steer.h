@@ -139,7 +139,7 @@ static __always_inline bool is_answer(const struct words *w, const struct bank *
 /* A later fragment goes where its first went. */
 static __always_inline __u32 decide_later(void *ctx, bool xdp, const struct packet *p, __u32 ifindex, __u64 now)
 {
-	const struct words *w = the_words();
+	struct words *w = the_words();
 	__u32 noted = fragment_noted(p, now), to = noted & 0xff, where;
 	const struct bank *b;
 
@@ -153,7 +153,7 @@ static __always_inline __u32 decide_later(void *ctx, bool xdp, const struct pack
 			count(FRAGMENT_KEPT);
 			return STEER_TAKE; /* if its first is another's, it waits in vain here */
 		}
-		if (!xdp) {
+		if (!xdp && spend(&w->flood, now)) {
 			count(FRAGMENT_FLOODED);
 			return STEER_FLOOD;
 		}

@@ -58,7 +58,8 @@ struct words {
 	__u32 snat; /* first port << 16 | last, cut for all members; 0 no range */
 	__u32 blind; /* the pinned programs were loaded while there was no connection table to ask; user space only */
 	__u32 reserved2;
-	__u8 rest[4096 - 256 - GROUPS * 128 - 8 - SLOTS * 8 - 56];
+	__u64 flood; /* token bucket of later fragments for everybody: theoretical arrival time of the next; the programs only */
+	__u8 rest[4096 - 256 - GROUPS * 128 - 8 - SLOTS * 8 - 64];
 };
 
 #define STEER_MODE 3 /* mask */
