@@ -50,7 +50,10 @@ type sharing struct {
 	drained bool
 	flushed chan steer.FlushDone
 	share   uint32 // term that the pulse was asked for last, 0: none
-	block   bool   // new connections are dropped now
+	// gaveUp: the share that the table in force may give was dropped; at closeAt, if it is not 0, the sync plane is to learn that nothing is carried.
+	gaveUp  bool
+	closeAt int64
+	block   bool // new connections are dropped now
 
 	traffic ccp.TrafficView // of the own gate, as read last
 	meter   trafficMeter

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/holdfast-project/holdfast/bpf"
 	"github.com/holdfast-project/holdfast/ccp"
@@ -65,7 +66,29 @@ func (n *node) ownSlots(t *steer.Table) <-chan struct{} {
 
 // shareCarries reports whether this member carries traffic by a table, or may still: then what its kernel knows is news to the others.
 func (n *node) shareCarries(t *steer.Table) bool {
-	return t.Share[n.local.Self.ID] != 0 || n.words.ShareOpen(bpf.Boottime()) || n.words.ShareLinger() > bpf.Boottime()
+	s, now := &n.share, bpf.Boottime()
+	return t.Share[n.local.Self.ID] != 0 && (t != s.table || !s.gaveUp) || n.words.ShareOpen(now) || n.words.ShareLinger() > now
+}
+
+// closeAfter is how long after a share was dropped it is looked whether the gate still carries: it lingers a little longer than that.
+const closeAfter = 250 * time.Millisecond
+
+// closes tells the sync plane that nothing is carried any more, once that is so: there may be no further table that would.
+func (s *sharing) closes(now int64, carries bool) {
+	if carries || s.applied != nil {
+		s.closeAt = now + int64(closeAfter)
+		return
+	}
+	s.closeAt = 0
+	s.own(s.table)
+}
+
+// reopens takes back that the share was dropped: what the kernel knows is news to the others again.
+func (s *sharing) reopens() {
+	if s.closeAt = 0; s.gaveUp {
+		s.gaveUp = false
+		s.own(s.table)
+	}
 }
 
 // shareApplied goes on with what has waited for the sync plane.
@@ -94,7 +117,7 @@ func (n *node) sharePerform(now int64, e steer.Effect) {
 	var err error
 	switch e := e.(type) {
 	case steer.DropShare:
-		s.share = 0
+		s.share, s.gaveUp, s.closeAt = 0, true, now+int64(closeAfter)
 		err = n.pulse.DropShare()
 	case steer.Apply:
 		if err = n.takeTable(now, e.Table); err == nil && s.share != 0 && s.share == e.Table.Share[n.local.Self.ID] {
@@ -108,6 +131,7 @@ func (n *node) sharePerform(now int64, e steer.Effect) {
 			break
 		}
 		s.share = e.Term
+		s.reopens()
 		err = n.pulse.Share(e.Term, s.table.Number)
 	case steer.Flush:
 		if s.inForce() {

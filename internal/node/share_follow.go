@@ -255,7 +255,7 @@ func (n *node) shareStay(now int64) {
 func (n *node) shareWake() int64 {
 	s := &n.share
 	at := int64(0)
-	for _, t := range []int64{s.wakeAt, s.doneBy, s.leaveBy} {
+	for _, t := range []int64{s.wakeAt, s.doneBy, s.leaveBy, s.closeAt} {
 		if t != 0 && (at == 0 || t < at) {
 			at = t
 		}
@@ -272,6 +272,9 @@ func (n *node) shareTick(now int64) {
 	n.shareTold(now)
 	if s.doneBy != 0 && now >= s.doneBy {
 		n.shareApplied(true)
+	}
+	if s.closeAt != 0 && now >= s.closeAt {
+		s.closes(now, n.shareCarries(s.table))
 	}
 	if s.wakeAt != 0 && now >= s.wakeAt || s.leaveBy != 0 && now >= s.leaveBy {
 		n.shareFollow(now)

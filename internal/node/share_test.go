@@ -413,3 +413,33 @@ func TestBlindGateIsWarnedOf(t *testing.T) {
 		t.Errorf("%q", after)
 	}
 }
+
+// TestPlaneLearnsThatTheShareIsClosed: no other table need come for it, and a table that is on its way is not overtaken.
+func TestPlaneLearnsThatTheShareIsClosed(t *testing.T) {
+	given := sampleTable()
+	told := 0
+	s := &sharing{table: given, gaveUp: true, closeAt: 5, applied: closed}
+	s.own = func(of *steer.Table) <-chan struct{} {
+		if of != given {
+			t.Errorf("told of %v", of.Version)
+		}
+		told++
+		return nil
+	}
+	if s.closes(6, false); told != 0 || s.closeAt != 6+int64(closeAfter) {
+		t.Errorf("told %d times, again at %d", told, s.closeAt)
+	}
+	s.applied = nil
+	if s.closes(6, true); told != 0 || s.closeAt != 6+int64(closeAfter) {
+		t.Errorf("while the gate is open: told %d times, again at %d", told, s.closeAt)
+	}
+	if s.closes(7, false); told != 1 || s.closeAt != 0 {
+		t.Errorf("told %d times, again at %d", told, s.closeAt)
+	}
+	if s.reopens(); told != 2 || s.gaveUp {
+		t.Errorf("open again: told %d times", told)
+	}
+	if s.reopens(); told != 2 {
+		t.Error("told though nothing is new")
+	}
+}
