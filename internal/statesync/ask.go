@@ -119,14 +119,15 @@ const (
 // In mode ha one asker is about all buckets, and its source is whoever serves. In load sharing there is one for each other member, about
 // those buckets that it owns.
 type asker struct {
-	stage  stage
-	source uint8           // ccp.Nobody without one
-	left   uint8           // the source of what was ended last
-	scope  ccp.SyncBitmap  // the buckets in question
-	have   *ccp.SyncBitmap // of all buckets, those whose copy was equal, or was repaired, since an owner was first known
-	doubt  bool            // one difference is enough
-	spoilt bool            // changes may have been missed since the repair under way asked for the records
-	whole  bool            // the next repair takes every bucket: changes may have been missed that a tally of keys and translations does not show
+	stage   stage
+	source  uint8           // ccp.Nobody without one
+	left    uint8           // the source of what was ended last
+	scope   ccp.SyncBitmap  // the buckets in question
+	have    *ccp.SyncBitmap // of all buckets, those whose copy was equal, or was repaired, since an owner was first known
+	doubt   bool            // one difference is enough
+	spoilt  bool            // changes may have been missed since the repair under way asked for the records
+	lacking bool            // some of scope were never copied: the next repair takes those that are not in have
+	whole   bool            // the next repair takes every bucket: changes may have been missed that a tally of keys and translations does not show
 
 	differs  int
 	repeated int   // repairs that did not help
@@ -171,8 +172,9 @@ func (a *asker) setScope(scope ccp.SyncBitmap, lacking, unsure bool) {
 	meet(&a.covered, &scope)
 	meet(&a.wanted, &scope)
 	if lacking {
-		a.whole, a.notUntil = true, 0
+		a.lacking, a.notUntil = true, 0
 	}
+	a.lacking = a.lacking && !a.current()
 	a.doubt = a.doubt || unsure
 }
 
@@ -221,8 +223,11 @@ func (a *asker) unsure() {
 // counts says that the own table is the one that counts: there is nothing to repair in it.
 func (a *asker) counts() {
 	join(a.have, &a.scope)
-	a.whole = false
+	a.whole, a.lacking = false, false
 }
+
+// blind reports whether buckets are to be copied whatever a tally says.
+func (a *asker) blind() bool { return a.whole || a.lacking && !a.current() }
 
 // begin starts a repair if there is reason to and none is under way.
 func (a *asker) begin(now int64) step {
@@ -253,7 +258,7 @@ func (a *asker) askWords(now int64) step {
 // mark says that at a mark of the source both sides were equal, or not.
 func (a *asker) mark(now int64, equal bool) step {
 	switch {
-	case equal && a.whole:
+	case equal && a.blind():
 		a.differs = 0
 		return a.begin(now)
 	case equal:
@@ -326,11 +331,16 @@ func (a *asker) compared(now int64, differ *ccp.SyncBitmap, n int, total uint64)
 	if a.stage != stageWords {
 		return stepNone
 	}
-	a.covered, a.wanted, a.buckets, a.total = a.scope, *differ, n, total
+	a.covered, a.wanted, a.total = a.scope, *differ, total
 	switch {
 	case a.whole:
-		a.wanted, a.buckets = a.scope, count(&a.scope)
-	case n == 0:
+		a.wanted = a.scope
+	case a.lacking:
+		lacks := a.scope
+		leave(&lacks, a.have)
+		join(&a.wanted, &lacks)
+	}
+	if a.buckets = count(&a.wanted); n == 0 && !a.blind() {
 		return a.mark(now, true)
 	}
 	a.listed.Clear()
@@ -400,7 +410,7 @@ func (a *asker) removed(now int64, gone uint64) {
 	if !a.spoilt {
 		join(a.have, &a.covered)
 	}
-	a.doubt, a.whole, a.differs = true, a.spoilt || !a.current(), 0
+	a.doubt, a.whole, a.lacking, a.differs = true, a.spoilt, !a.spoilt && !a.current(), 0
 	a.spoilt = false
 	a.backOff(now)
 }

@@ -174,8 +174,19 @@ func TestScopeGrows(t *testing.T) {
 	a.ended(2, ccp.SyncEnd{Complete: true})
 	a.applied(2, 0)
 	a.removed(2, 0)
-	if a.current() || !a.whole || !p.have.Has(343) || p.have.Has(800) || p.have.Has(342) {
+	if a.current() || a.whole || !a.lacking || !p.have.Has(343) || p.have.Has(800) || p.have.Has(342) {
 		t.Errorf("current %v, whole %v, have %x", a.current(), a.whole, p.have)
+	}
+	// What it has taken over is all that is copied then.
+	a.notUntil = 0
+	a.askWords(3)
+	if a.compared(3, &ccp.SyncBitmap{}, 0, 9); a.stage != stageRecords || a.buckets != 341 || a.wanted.Has(343) || !a.wanted.Has(800) {
+		t.Errorf("%v, %d buckets, wanted %x", a.stage, a.buckets, a.wanted)
+	}
+	a.ended(4, ccp.SyncEnd{Complete: true})
+	a.applied(4, 0)
+	if a.removed(4, 0); !a.current() || a.lacking || a.whole {
+		t.Errorf("current %v, lacking %v", a.current(), a.lacking)
 	}
 	p.have = ccp.SyncBitmap{}
 	if !p.owns(342) || !p.owns(0) || p.owns(343) {

@@ -170,7 +170,7 @@ func (p *Plane) followOwners(now int64) {
 				a.missed()
 			}
 			q.skipped, q.lossy = false, false
-			if a.whole { // its next mark may be seconds away
+			if a.blind() { // its next mark may be seconds away
 				p.do(now, a, a.begin(now))
 			}
 		}
