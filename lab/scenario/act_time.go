@@ -22,6 +22,12 @@ func (a mark) run(ctx context.Context, r *runner) error {
 // mark begins a window of measurement.
 func (r *runner) mark(ctx context.Context) error {
 	r.counters, r.memory = r.readCounters(ctx), r.readMemory()
+	r.shared = nil
+	if r.sc.Cluster.Method != "" {
+		if all, _, _ := r.loads(ctx); len(all) > 0 {
+			r.shared = all[0].Members
+		}
+	}
 	if r.paths != nil {
 		r.paths.Mark()
 	}

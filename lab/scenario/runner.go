@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/holdfast-project/holdfast/internal/control"
 	"github.com/holdfast-project/holdfast/lab/churn"
 	"github.com/holdfast-project/holdfast/lab/fault"
 	"github.com/holdfast-project/holdfast/lab/members"
@@ -75,6 +76,7 @@ type runner struct {
 	marked    time.Time
 	counters  map[string]counterSet // at the last mark, by member
 	memory    map[string]float64    // likewise, in MiB
+	shared    []control.LoadMember  // likewise, of load sharing
 	checks    []report.Check
 	files     []string
 
