@@ -370,7 +370,7 @@ func TestShareJoinOtherRules(t *testing.T) {
 	})
 	p.SetSlots(bySourcePort)
 	w.tell(joiner)
-	w.eventually("it is current", 800*time.Millisecond, func() bool { return p.State().Current && w.equal(2000)() })
+	w.eventually("it is current", 5*time.Second, func() bool { return p.State().Current && w.equal(2000)() })
 }
 
 // TestShareOldTable: a member that hangs, with an old table, ends nothing that others own by now, and is one of them again once it has
