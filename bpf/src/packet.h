@@ -20,7 +20,6 @@
 #define PACKET_ECHO_REPLY 8
 #define PACKET_ERROR 16 /* ends are those of the packet that an ICMP error is about, exchanged */
 
-#define TCP_SYN 2
 #define TCP_RST 4
 #define TCP_ACK 16
 

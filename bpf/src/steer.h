@@ -133,7 +133,7 @@ static __always_inline bool is_answer(const struct words *w, const struct bank *
 
 	if (part < MEMBERS && b->takers >> part & 1)
 		return true;
-	return p->proto == IPPROTO_TCP && where & PLACE_VIP && p->tcp & (TCP_ACK | TCP_RST) && !(p->tcp & TCP_SYN);
+	return p->proto == IPPROTO_TCP && where & PLACE_VIP && p->tcp & (TCP_ACK | TCP_RST);
 }
 
 /* A later fragment goes where its first went. */

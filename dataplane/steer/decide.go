@@ -108,7 +108,7 @@ func (r *Rules) blind(p *Packet) bool { return r.Blind || p.Proto != ProtoTCP &&
 
 // answers reports whether a packet would make the stack of whoever takes it, and does not know its connection, speak up for another member.
 func (r *Rules) answers(p *Packet) bool {
-	return p.Proto == ProtoTCP && p.Fragment != LaterFragment && p.TCPFlags&(TCPAck|TCPRst) != 0 && p.TCPFlags&TCPSyn == 0 && r.isVIP(p.Dst)
+	return p.Proto == ProtoTCP && p.Fragment != LaterFragment && p.TCPFlags&(TCPAck|TCPRst) != 0 && r.isVIP(p.Dst)
 }
 
 // entry returns a slot's, nobody's if the table knows nothing.

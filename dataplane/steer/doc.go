@@ -60,7 +60,7 @@
 //	          until that has drained, as if the connection were known; and nothing is dropped for being unknown
 //
 // Whoever would take it in the end, by its own decision or as a frame passed on to it, and does not know its connection, drops what
-// would make its stack answer for somebody else: a packet by rule 1, and TCP to a VIP with ACK or RST and without SYN. A
+// would make its stack answer for somebody else: a packet by rule 1, and TCP to a VIP with ACK or RST. A
 // pivot that does not know such a packet passes it on all the same: the connection may be younger than what was synchronised. So an
 // outside host that opens a connection to a VIP's port in the SNAT range gets no answer: services do not belong there.
 //

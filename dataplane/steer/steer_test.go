@@ -279,6 +279,7 @@ func TestDecide(t *testing.T) {
 		{"by range, unknown", nil, entry(7, Taken(2)), answer, nil, 2, Nobody, false, WhyUnknown},
 		{"by range, known", nil, func() *Table { t := entry(s(plain), Taken(1)); t.Entry[0] = Taken(2); return t }(), answer, &plain, 2, 1, true, WhyConnection},
 		{"by range, its member takes nothing", nil, entry(s(answer), Taken(1)), answer, &plain, 1, 0, true, WhyConnection},
+		{"by range, unknown, its member takes nothing", nil, entry(s(answer), Taken(1)), answer, nil, 1, Nobody, false, WhyUnknown},
 		{"to a VIP, unknown", nil, table, toVIP, nil, 0, Nobody, false, WhyUnknown},
 		{"to a VIP, begins", nil, entry(s(begins), Taken(1)), begins, nil, 1, 1, false, WhySlot},
 		{"later fragment", nil, table, later, nil, Everybody, Everybody, false, WhyFragment},
