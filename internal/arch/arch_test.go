@@ -34,8 +34,9 @@ var pure = map[string][]string{
 
 	"dataplane/conntrack/record": nil,
 
-	"policy":         nil,
-	"policy/ruleset": nil,
+	"policy":            nil,
+	"policy/ruleset":    nil,
+	"policy/bootfilter": nil,
 
 	"internal/monitor/verdict": nil,
 }
@@ -78,6 +79,12 @@ var forbidden = []struct{ from, to, why string }{
 	{"internal/statesync", "internal/config", "the configuration comes in as an argument: the node translates"},
 	{"internal/statesync", "members", "what follows from a table that is not current is the machine's to say: the node translates"},
 	{"internal/statesync", "bpf", "serving is the gate's business, tables are the sync plane's"},
+	{"internal/policyplane", "internal/node", "the policy plane is told what it must know, and read from: it never waits for the loop"},
+	{"internal/policyplane", "internal/config", "the configuration comes in as an argument: the node translates"},
+	{"internal/policyplane", "internal/statesync", "two planes, which do not know each other: the node translates"},
+	{"internal/policyplane", "members", "what follows from a policy that is missing is the machine's to say: the node translates"},
+	{"internal/policyplane", "dataplane", "rulesets are its own, through policy/nft; the rest of the data plane is others'"},
+	{"internal/policyplane", "bpf", "serving is the gate's business, policies are the policy plane's"},
 	{"internal/defines", "internal/node", "the node says when they are written, the package what they are"},
 	{"internal/metrics", "internal/node", "the node sets the metrics, not the other way round"},
 	{"internal/history", "internal/node", "the node translates; the history only keeps"},

@@ -17,6 +17,6 @@
 // Text is nft(8)'s to read and to write: nobody else knows the whole language. What has no text, or is too slow as text, goes over netlink:
 // whether a table sleeps, elements that are carried over (as the kernel's own attributes, so that nothing of them is lost), and events.
 //
-// The package may import policy, policy/ruleset, and adapters' libraries. Its functions are not safe for concurrent use on one namespace,
+// The package may import policy, policy/ruleset, policy/bootfilter, and adapters' libraries. Its functions are not safe for concurrent use on one namespace,
 // but for Watch; the node calls them from one task.
 package nft
