@@ -16,7 +16,8 @@
 //	  clients 1                    # client1, ... on the segment that has "clients"
 //	  servers 1
 //	  published 2                  # servers on segments that have "published": public1, ...; 1 if there is such a segment
-//	  segment ext cluster clients  # NAME ROLE [clients|servers|published]; default: ext, int (cluster) and sync (sync)
+//	  managers 1                   # management servers on segments that have "managers": mgmt1, ...; 1 if there is such a segment
+//	  segment ext cluster clients  # NAME ROLE [clients|servers|published|managers]; default: ext, int (cluster) and sync (sync)
 //	  vips 1000                    # IPv4 addresses on each cluster segment
 //	  route-vip -1                 # which of them is the end stations' router; -1 is the last
 //	  slaac                        # clients wait for a router advertisement

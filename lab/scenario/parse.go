@@ -148,6 +148,8 @@ func (p *parser) topology(w *words) {
 		s.Servers = w.number("number of servers", 0, 200)
 	case "published":
 		s.Published = w.number("number of published servers", 1, 200)
+	case "managers":
+		s.Managers = w.number("number of management servers", 1, 200)
 	case "vips":
 		s.VIPs = w.number("number of VIPs", 1, 8000)
 	case "route-vip":
@@ -155,7 +157,7 @@ func (p *parser) topology(w *words) {
 	case "segment":
 		g := topology.Segment{Name: w.next("name"), Role: topology.Role(w.oneOf("role", "cluster", "sync", "cluster+sync", "private"))}
 		if w.more() {
-			g.Hosts = topology.Hosts(w.oneOf("hosts", "clients", "servers", "published"))
+			g.Hosts = topology.Hosts(w.oneOf("hosts", "clients", "servers", "published", "managers"))
 		}
 		if !p.segments {
 			p.segments, s.Segments = true, nil
@@ -168,7 +170,7 @@ func (p *parser) topology(w *words) {
 	case "snooping":
 		s.Snooping = true
 	default:
-		bad("topology has no %q: members, clients, servers, published, vips, route-vip, segment, slaac, threaded-napi, snooping", word)
+		bad("topology has no %q: members, clients, servers, published, managers, vips, route-vip, segment, slaac, threaded-napi, snooping", word)
 	}
 	w.end()
 }

@@ -89,6 +89,7 @@ const (
 	CodeClient  = 2
 	CodeServer  = 3
 	codeWatcher = 4
+	codeManager = 5
 )
 
 func plan(s Spec) []*Node {
@@ -120,6 +121,9 @@ func plan(s Spec) []*Node {
 	}
 	for i, zone := 0, func(g Segment) bool { return g.Hosts == Published }; slices.ContainsFunc(s.Segments, zone) && i < max(1, s.Published); i++ {
 		add(Server, s.Servers+i, fmt.Sprintf("public%d", i+1), CodeServer, 1, 1-s.Servers, zone)
+	}
+	for i, zone := 0, func(g Segment) bool { return g.Hosts == Managers }; slices.ContainsFunc(s.Segments, zone) && i < max(1, s.Managers); i++ {
+		add(Manager, i, fmt.Sprintf("mgmt%d", i+1), codeManager, 4, 1, zone)
 	}
 	for i, g := range s.Segments {
 		if g.Role.HasVIPs() {

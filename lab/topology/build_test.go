@@ -239,3 +239,15 @@ func TestPublished(t *testing.T) {
 		t.Errorf("MACs %v, want %v", macs, want)
 	}
 }
+
+func TestManagers(t *testing.T) {
+	spec := topology.DefaultSpec("test", 2)
+	if names := topology.Names(spec); slices.Contains(names, "mgmt1") {
+		t.Errorf("a management server without a segment for it: %v", names)
+	}
+	spec.Segments = append(spec.Segments, topology.Segment{Name: "mgmt", Role: topology.RolePrivate, Hosts: topology.Managers})
+	spec.Managers = 2
+	if names := topology.Names(spec); !slices.Contains(names, "mgmt1") || !slices.Contains(names, "mgmt2") || slices.Contains(names, "mgmt3") {
+		t.Errorf("two management servers: %v", names)
+	}
+}

@@ -19,6 +19,7 @@ const (
 	Member  Kind = "member"
 	Client  Kind = "client"
 	Server  Kind = "server"
+	Manager Kind = "manager"
 	Watcher Kind = "watcher" // an end station for probers, one on each segment that carries VIPs: watch-ext, ...
 	Switch  Kind = "switch"  // the namespace of all bridges
 )
@@ -27,7 +28,7 @@ const (
 type Lab struct {
 	Spec   Spec
 	Switch *Node   // holds a bridge for each segment, named like it, and all switch ports
-	Nodes  []*Node // members in order, clients, servers, watchers; without the switch
+	Nodes  []*Node // members in order, clients, servers, managers, watchers; without the switch
 }
 
 // Node is one station.

@@ -33,6 +33,8 @@ const (
 	Servers Hosts = "servers"
 	// Published are servers that outsiders want, on a segment of their own (a demilitarised zone).
 	Published Hosts = "published"
+	// Managers are management servers.
+	Managers Hosts = "managers"
 )
 
 // Segment describes one layer-2 network.
@@ -50,7 +52,9 @@ type Spec struct {
 	Servers int // named server1, ...
 	// Published is how many servers there are on segments of Hosts Published, named public1, ...; 0 means 1.
 	Published int
-	Segments  []Segment
+	// Managers is how many there are on segments of Hosts Managers, named mgmt1, ...; 0 means 1.
+	Managers int
+	Segments []Segment
 	// VIPs is the number of IPv4 VIPs on each cluster segment, at least 1 (1 IPv6 VIP there is always).
 	VIPs int
 	// RouteVIP is the index of the VIP that end stations use as their IPv4 router; negative counts from the end.
@@ -102,6 +106,9 @@ func (s Spec) Check() error {
 	if s.Published < 0 || s.Published > maxHosts {
 		bad("published %d: 0 to %d", s.Published, maxHosts)
 	}
+	if s.Managers < 0 || s.Managers > maxHosts {
+		bad("managers %d: 0 to %d", s.Managers, maxHosts)
+	}
 	if s.VIPs < 1 || s.VIPs > maxVIPs {
 		bad("vips %d: 1 to %d on each cluster segment", s.VIPs, maxVIPs)
 	}
@@ -126,9 +133,9 @@ func (s Spec) Check() error {
 			bad("segment %s: role %q: one of cluster, sync, cluster+sync, private", g.Name, g.Role)
 		}
 		switch g.Hosts {
-		case NoHosts, Clients, Servers, Published:
+		case NoHosts, Clients, Servers, Published, Managers:
 		default:
-			bad("segment %s: hosts %q: clients, servers or published", g.Name, g.Hosts)
+			bad("segment %s: hosts %q: clients, servers, published or managers", g.Name, g.Hosts)
 		}
 	}
 	return errors.Join(errs...)
