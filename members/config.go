@@ -38,7 +38,8 @@ type Config struct {
 	// with the smallest sum serves; 1 to MaxWeight, 1 for devices that are not named.
 	Weights map[string]int
 	// WaitPolicy and WaitSync hold a member in READY until PolicyReady or SyncReady say that it is ready. The connection table is waited for
-	// only once a member has served without this one having its connections.
+	// only once a member has served without this one having its connections. With WaitPolicy a member without a policy never begins to
+	// serve, and one with another policy than the member that serves is READY.
 	WaitPolicy bool
 	WaitSync   bool
 }

@@ -247,8 +247,15 @@ type PulseHealth struct {
 	OnTimeSince int64
 }
 
-// PolicyReady says whether this member has its policy in place. It matters only if the configuration waits for it.
-type PolicyReady struct{ Ready bool }
+// PolicyReady says whether this member has its policy in place, and which. It matters only if the configuration waits for it.
+type PolicyReady struct {
+	// Ready: a policy is in force. Otherwise the device is in problem, or in init while Unknown.
+	Ready, Unknown bool
+	// Reason says in words what is missing; empty for the usual.
+	Reason string
+	// Policy is what is in force, with Ready.
+	Policy Generation
+}
 
 // SyncReady says whether this member has received the connections of the one that serves. It matters only if the configuration
 // waits for them, and not on a member that serves, nor while nobody has: there is nothing to receive then.

@@ -101,7 +101,11 @@ func (s *script) order(w []string) {
 	case "unregister":
 		s.w.Tell(s.member(w[1]), members.Device{Op: members.DeviceUnregister, Name: w[2]})
 	case "policy":
-		s.w.Tell(s.member(w[1]), members.PolicyReady{Ready: !slices.Contains(w, "none")})
+		r := members.PolicyReady{Ready: !slices.Contains(w, "none") && !slices.Contains(w, "init"), Unknown: slices.Contains(w, "init")}
+		if gen := option(w, "gen"); gen != "" {
+			r.Policy = members.Generation{Number: uint64(s.number(gen))}
+		}
+		s.w.Tell(s.member(w[1]), r)
 	case "sync":
 		s.w.Tell(s.member(w[1]), members.SyncReady{Ready: !slices.Contains(w, "none")})
 	case "admin":

@@ -200,7 +200,8 @@ func (s *script) iface(word string) uint8 {
 //	key fwN wrong|right  stranger on|off  loss PERCENT
 //	device fwN NAME ok|init|problem [reason...]   unregister fwN NAME
 //	register fwN NAME timeout=T              report fwN NAME by=MONITOR ok|init|problem [reason...]
-//	policy fwN [none]  sync fwN [none]       whether it has its policy, its connection table
+//	policy fwN [none|init] [gen=N]           whether it has its policy, and which
+//	sync fwN [none]                          whether it has its connection table
 //	admin fwN down|up|reset|freeze|unfreeze [for=T]  force fwN to fwM [for=T]   force fwN end
 //	run T                                    lets time pass
 //	state   why fwN   whynot fwN fwM   hello fwN   budget fwN   devices fwN   events all|own|none

@@ -14,14 +14,17 @@ func (m *Machine) heldBack() string {
 	if m.devices.Changes != m.initSeen {
 		m.initSeen, m.initText, m.initDelay = m.devices.Changes, m.notKnownYet(), m.onlyDelayed()
 	}
-	switch ahead := m.ahead(m.self); { // which lasts longer than a device is in init
-	case m.initText == "":
-		return ahead
-	case ahead == "":
-		return m.initText
-	default:
-		return ahead + "; " + m.initText
+	why := m.ahead(m.self) // which lasts longer than a device is in init
+	for _, more := range [...]string{m.policy.other, m.initText} {
+		switch {
+		case more == "":
+		case why == "":
+			why = more
+		default:
+			why += "; " + more
+		}
 	}
+	return why
 }
 
 // notKnownYet names the devices of which it is not known yet whether they are well.
@@ -48,7 +51,7 @@ func (m *Machine) onlyDelayed() bool {
 // onlyWaits reports whether this member, which is held back, is so by the recovery delay alone: it is well, and a fault elsewhere is
 // worse than what the delay guards against.
 func (m *Machine) onlyWaits() bool {
-	return m.initText != "" && m.initDelay && m.ahead(m.self) == ""
+	return m.initText != "" && m.initDelay && m.policy.other == "" && m.ahead(m.self) == ""
 }
 
 // peerOnlyWaits reports the same of a peer that is READY.
@@ -63,13 +66,7 @@ func (m *Machine) peerOnlyWaits(p *peer) bool {
 			return false
 		}
 	}
-	return waits && m.ahead(p.id) == ""
-}
-
-// withoutPolicy reports whether it is not known yet that this member has its policy: it never serves.
-func (m *Machine) withoutPolicy() bool {
-	d, _ := m.devices.Get(device.Policy)
-	return d.Status == device.Init
+	return waits && m.otherPolicy(p) == "" && m.ahead(p.id) == ""
 }
 
 // says reports whether the peer tells this status of the device.
@@ -94,6 +91,9 @@ func (m *Machine) peerHeldBack(p *peer) string {
 		return r.String()
 	}
 	if why := m.ahead(p.id); why != "" {
+		return why
+	}
+	if why := m.otherPolicy(p); why != "" {
 		return why
 	}
 	return "it is held back"
@@ -215,17 +215,3 @@ func (m *Machine) judgeRecovery() {
 	m.wakeAt(r.until)
 	m.report(device.RecoveryDelay, device.Init, fmt.Sprintf("well for less than %v", time.Duration(delay)))
 }
-
-// policyReady shows what the daemon says of the policy, if it is waited for.
-func (m *Machine) policyReady(ready bool) {
-	switch {
-	case !m.cfg.WaitPolicy:
-	case ready:
-		m.report(device.Policy, device.OK, "")
-	default:
-		m.report(device.Policy, device.Problem, "this member has no policy and passes no traffic")
-	}
-}
-
-// waitsForPolicy is why a member is held back before it is known whether it has its policy.
-const waitsForPolicy = "waits for its policy"

@@ -52,6 +52,8 @@ type Hello struct {
 	Flushes           bool
 	// Restarting is set by a daemon that is about to be replaced or to adopt.
 	Restarting bool
+	// Policy is what the sender has in force; the zero Generation: none, or it does not tell.
+	Policy Generation
 }
 
 // MemberView is one member as another sees it.

@@ -46,6 +46,7 @@ type Machine struct {
 	sync       syncing
 	flush      flushing
 	comparison comparison
+	policy     policies
 	weighed    weighing // what sum was reckoned from
 	sum        int      // of the own problems' weights
 	initSeen   int      // the device changes that initText is of
@@ -227,7 +228,7 @@ func (m *Machine) learn(ev Event) {
 	case PulseHealth:
 		m.courtesy.onTimeSince, m.pulseAt = e.OnTimeSince, m.now
 	case PolicyReady:
-		m.policyReady(e.Ready)
+		m.policyReady(&e)
 	case SyncReady:
 		m.sync.ready, m.sync.reason = e.Ready, e.Reason
 	case Flushed:
@@ -252,6 +253,7 @@ func (m *Machine) settle() {
 	m.judgeStop()
 	m.judgeServing()
 	m.judgeSync()
+	m.judgePolicy()
 	m.judgeState()
 	m.pursue()
 	m.judgeState()

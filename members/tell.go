@@ -14,6 +14,7 @@ func (m *Machine) Hello(now int64) Hello {
 		Incarnation: m.boot.Incarnation, State: m.state, Term: m.term,
 		Digest: m.cfg.Digest, Mode: m.cfg.Mode, Version: m.cfg.Version, Capabilities: m.cfg.Capabilities,
 		Recovery: m.cfg.Recovery, ForcedTo: m.force.to, ForcedID: m.force.id, ForcedDone: m.force.done, Weight: m.weight(), Restarting: m.restarting, Stopping: m.stopping,
+		Policy: m.policy.own,
 	}
 	if m.term != 0 && (m.stopping || m.relief.until != 0 && !m.relief.over) {
 		h.State = StateDown
