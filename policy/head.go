@@ -21,6 +21,18 @@ func (d Digest) String() string { return hex.EncodeToString(d[:]) }
 // Short is as much of it as people compare: 16 digits.
 func (d Digest) Short() string { return hex.EncodeToString(d[:8]) }
 
+// MarshalText writes String's form.
+func (d Digest) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText reads String's form, as ParseDigest does.
+func (d *Digest) UnmarshalText(text []byte) error {
+	parsed, err := ParseDigest(string(text))
+	if err == nil {
+		*d = parsed
+	}
+	return err
+}
+
 // ParseDigest reads String's form.
 func ParseDigest(text string) (d Digest, err error) {
 	b, err := hex.DecodeString(text)

@@ -38,6 +38,9 @@ var pure = map[string][]string{
 	"policy/ruleset":    nil,
 	"policy/bootfilter": nil,
 
+	"management":       {"policy"},
+	"management/audit": {"policy"},
+
 	"internal/monitor/verdict": nil,
 }
 
@@ -102,6 +105,7 @@ var forbidden = []struct{ from, to, why string }{
 	{"policy", "bpf", "adapters do not know each other: they meet in the node"},
 	{"policy", "dataplane", "adapters do not know each other: they meet in the node"},
 	{"policy", "lab", "the laboratory sees everything and is seen by nothing"},
+	{"management/store", "policy", "the store knows nothing of what it keeps"},
 	{"bpf", "lab", "the laboratory sees everything and is seen by nothing"},
 	{"ccp", "lab", "the laboratory sees everything and is seen by nothing"},
 	{"members", "lab", "the laboratory sees everything and is seen by nothing"},
