@@ -67,6 +67,7 @@
 //	18 SYNC         sealed  state synchronisation, between the members' sync planes, on the interfaces for it
 //	19 SLOTS        sealed  who takes which part of the traffic, from the leader of a cluster that shares load: at once on any change, on
 //	                        all sync interfaces (else on all that carry the cluster's addresses), and again until a HELLO confirms it
+//	20 POLICY       sealed  pieces of a policy from a member that has it to one that has not, and what each knows of an install
 //
 // A receiver drops a type that it does not know, and counts it.
 //
@@ -177,9 +178,14 @@
 //	                senders leave out
 //	19 traffic      packets since the gate was loaded, [8]byte each: taken, their bytes, passed to others, corrected, passed in by
 //	                others, duplicates of those, of unknown connections, other members'
+//	20 policy state  digest of the policy in force [32]byte, 0 for none; the newest install that the sender knows of: attempt; state in it
+//	                [1]byte, decision on it [1]byte, flags [1]byte, sent as 0; highest generation on the sender's disk [8]byte
 //
 //	state: 1 INIT 2 READY 3 STANDBY 4 ACTIVE 5 ACTIVE(!) 6 DOWN 7 LOST    status: 1 ok 2 init 3 problem
 //	mode: 1 ha 2 load sharing, multicast 3 load sharing, unicast          recovery: 1 maintain-current 2 highest-priority
+//	attempt: number [8]byte, generation [8]byte, digest [32]byte; all 0 for none
+//	its state: 0 none 1 loading 2 prepared 3 committing 4 committed 5 aborted 6 refused 7 confirmed 8 rolling back 9 rolled back
+//	its decision: 0 unknown 1 commit 2 abort 3 confirmed 4 rolled back
 //
 // # SLOTS
 //
@@ -193,6 +199,22 @@
 // The secret of the hash is drawn by the first leader and goes with the table from then on: a rotation of cluster keys moves no traffic.
 // Tables are ordered by term, number and phase. A member takes only newer ones than its own, from a sender that its own gate's fence
 // does not contradict: the table's term, or that of the member's own share in it, is no lower than the fence's.
+//
+// # POLICY
+//
+// From one member to another. The body is a list of parts, several of a kind if need be: kind [1]byte, reserved [1]byte, length of the value
+// [2]byte, value. Kind 0 ends the list. A reader skips kinds that it does not know, and what a longer value holds beyond the fields that
+// it knows, but for those that end in a list or in bytes; a value shorter than below is malformed, and so is a part that runs over the end.
+//
+//	1 want      digest [32]byte of a policy, what [2]byte: 0 its head, n its piece n-1; ranges of bytes of that, 16 at most, to the
+//	            end: offset, length [4]byte each
+//	2 data      digest [32]byte, what [2]byte, length of all of it [4]byte, offset [4]byte, bytes to the end
+//	3 none      digest [32]byte: the sender has no such policy
+//	4 asked     attempt: what does the target know of this install?
+//	5 told      attempt; decision [1]byte, flags [1]byte, sent as 0; policy in force at the sender: generation [8]byte, digest [32]byte
+//
+// Heads and pieces are those of package policy, as a file has them, so a receiver knows by the signature and the digests what is genuine,
+// whoever sent it. How much is asked for at once, and again, is package policy/transfer's.
 //
 // # SYNC
 //

@@ -111,6 +111,27 @@ func FuzzSlots(f *testing.F) {
 	})
 }
 
+func FuzzPolicy(f *testing.F) {
+	f.Add(fullPolicy().Append(nil))
+	f.Add(append([]byte{99, 0, 0, 1, 1}, fullPolicy().Append(nil)[:60]...))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		p, err := ParsePolicy(b)
+		if err != nil {
+			if p != nil {
+				t.Fatalf("parts beside the error %v", err)
+			}
+			return
+		}
+		again := p.Append(nil)
+		if len(again) > len(b) || len(again) != p.Len() {
+			t.Fatalf("%d bytes became %d, said to be %d", len(b), len(again), p.Len())
+		}
+		if p2, err := ParsePolicy(again); err != nil || !reflect.DeepEqual(p2, p) {
+			t.Fatalf("%+v, then %+v, %v", p, p2, err)
+		}
+	})
+}
+
 func FuzzSync(f *testing.F) {
 	var all []byte
 	for _, part := range syncParts() {

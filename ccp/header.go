@@ -55,6 +55,8 @@ const (
 	TypeSync Type = 18
 	// TypeSlots carries the table of who takes which part of the traffic, in a cluster that shares load.
 	TypeSlots Type = 19
+	// TypePolicy carries policies from member to member, and questions about installs: Policy.
+	TypePolicy Type = 20
 )
 
 // Gate reports whether t is a gate frame: tagged, not sealed, its body of MinBodyLen.
@@ -82,6 +84,8 @@ func (t Type) String() string {
 		return "sync"
 	case TypeSlots:
 		return "slots"
+	case TypePolicy:
+		return "policy"
 	}
 	return fmt.Sprintf("type-%d", uint8(t))
 }

@@ -109,6 +109,8 @@ type Hello struct {
 	Omitted uint8
 	// PolicyGeneration is that of the policy in force, 0 for none.
 	PolicyGeneration uint64
+	// Policy says more of it, and of installs; zero from members that have no policies.
+	Policy PolicyView
 	// FrozenMs is how much of a freeze of voluntary moves is left, 0 without one.
 	FrozenMs uint32
 	// ConfigDigest is the digest of the cluster-wide configuration.
@@ -216,6 +218,7 @@ const (
 	tlvFlush        = 17
 	tlvShare        = 18
 	tlvTraffic      = 19
+	tlvPolicyView   = 20
 )
 
 // Flags in TLVs, and lengths of the values and entries of this version. Values may grow at their end.

@@ -104,6 +104,10 @@ func (h *Hello) Append(b []byte) []byte {
 		b, at = beginTLV(b, tlvTraffic)
 		b = endTLV(h.Traffic.append(b), at)
 	}
+	if h.Policy != (PolicyView{}) {
+		b, at = beginTLV(b, tlvPolicyView)
+		b = endTLV(h.Policy.append(b), at)
+	}
 	return b
 }
 

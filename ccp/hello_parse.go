@@ -28,7 +28,7 @@ var leastLen = [...]int{
 	tlvState: stateLen, tlvView: 1, tlvInterfaces: 1, tlvDevices: 1, tlvPolicy: policyLen, tlvConfig: configLen, tlvMode: modeLen,
 	tlvVersion: versionLen, tlvCapabilities: capabilitiesLen, tlvLoad: loadLen, tlvForced: forcedLen, tlvBudget: budgetLen,
 	tlvBootID: bootIDLen, tlvKeys: 1, tlvWeight: weightLen, tlvSync: syncLen, tlvFlush: flushLen,
-	tlvShare: shareLen, tlvTraffic: trafficLen,
+	tlvShare: shareLen, tlvTraffic: trafficLen, tlvPolicyView: policyViewLen,
 }
 
 func (h *Hello) parseTLV(typ uint16, value []byte) error {
@@ -85,6 +85,8 @@ func (h *Hello) parseTLV(typ uint16, value []byte) error {
 		h.Share = parseShareView(r)
 	case tlvTraffic:
 		h.Traffic = parseTrafficView(r)
+	case tlvPolicyView:
+		h.Policy = parsePolicyView(r)
 	}
 	return nil
 }

@@ -37,6 +37,8 @@ func fullHello() Hello {
 		Share: ShareView{Table: SlotVersion{0x16263646, 0x17273747, SlotsCommit}, Leader: 6, Term: 0x18283848, Open: true, Flushed: true, Leaving: true,
 			Dropped: true, Follows: 3, Serial: 0x19293949, By: 4, Ordered: true, Fit: true, Rules: 0x1a2a3a4a5a6a7a8a},
 		Traffic: TrafficView{1, 2, 3, 4, 5, 6, 7, 0x2021222324252627},
+		Policy: PolicyView{Digest: [32]byte{31: 0x1b}, Attempt: PolicyAttempt{0x1c2c3c4c5c6c7c8c, 0x1d2d3d4d5d6d7d8d, [32]byte{0x1e}}, State: PolicyStateCommitted,
+			Decision: PolicyConfirmed, Highest: 0x1f2f3f4f5f6f7f8f},
 	}
 	for i := range h.Share.Weight {
 		h.Share.Weight[i] = uint16(0x100 + i)
@@ -83,7 +85,8 @@ func TestHelloGolden(t *testing.T) {
 		0012 002d 16263646 17273747 02 06 18283848 3f 03 19293949 04 0100 0101 0102 0103 0104 0105 0106 0107
 			1a2a3a4a5a6a7a8a
 		0013 0040 0000000000000001 0000000000000002 0000000000000003 0000000000000004 0000000000000005 0000000000000006 0000000000000007
-			2021222324252627`)
+			2021222324252627
+		0014 005b `+strings.Repeat("00", 31)+`1b 1c2c3c4c5c6c7c8c 1d2d3d4d5d6d7d8d 1e`+strings.Repeat("00", 31)+` 04 03 00 1f2f3f4f5f6f7f8f`)
 	if string(b) != string(want) {
 		t.Fatalf("encoded\n%x\nwant\n%x", b, want)
 	}
@@ -99,7 +102,7 @@ func TestHelloGolden(t *testing.T) {
 func TestHelloFits(t *testing.T) {
 	long := strings.Repeat("x", 300)
 	h := Hello{Build: long, Keys: KeyStatement{Held: [2]KeyName{{1, 1}, {2, 2}}}, Sync: SyncView{Role: SyncCopy}, Flushed: 1,
-		Share: ShareView{Open: true}, Traffic: TrafficView{Taken: 1}}
+		Share: ShareView{Open: true}, Traffic: TrafficView{Taken: 1}, Policy: PolicyView{Highest: 1}}
 	for range 40 {
 		h.Interfaces = append(h.Interfaces, InterfaceView{Slot: 1})
 		h.Devices = append(h.Devices, DeviceView{Name: long, Status: DeviceProblem, Reason: long})
@@ -187,7 +190,7 @@ func TestParseHelloSkipsAndRefuses(t *testing.T) {
 		{"padding only", "00000000", &zero},
 		{"an unknown TLV", "7fff 0002 abcd 0007 0002 0709", &mode},
 		{"a forced hand-over of an older sender", "000b 000d 03 00000002 0000000000000005", &older},
-		{"an unknown TLV right behind the last known one", "0014 0000 0007 0002 0709", &mode},
+		{"an unknown TLV right behind the last known one", "0015 0000 0007 0002 0709", &mode},
 		{"a value that has grown", "0007 0004 0709 abcd", &mode},
 		{"entries that have grown", "0002 0017 0b 01 00000002 00000003 eeee 04 00000005 00000006 eeee", &views},
 		{"a byte after the entries", "0002 0014 09 01 00000002 00000003 04 00000005 00000006 ff", &views},

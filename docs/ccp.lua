@@ -259,7 +259,7 @@ end
 
 ---------------------------------------------------------------------------------------------------- fields
 
-local types = { [1] = "PROBE", [2] = "REPLY", [3] = "YIELD", [4] = "YIELD-REPLY", [16] = "HELLO", [17] = "KEY", [18] = "SYNC", [19] = "SLOTS" }
+local types = { [1] = "PROBE", [2] = "REPLY", [3] = "YIELD", [4] = "YIELD-REPLY", [16] = "HELLO", [17] = "KEY", [18] = "SYNC", [19] = "SLOTS", [20] = "POLICY" }
 local kinds = { [1] = "courtesy", [2] = "claim", [3] = "graceful", [4] = "share" }
 local results = { [0] = "none", "granted", "refused", "lease too young", "wrong incarnation" }
 local states = { [0] = "none", "INIT", "READY", "STANDBY", "ACTIVE", "ACTIVE(!)", "DOWN", "LOST" }
@@ -275,6 +275,8 @@ local answers = { "accepted", "busy", "unfit" }
 local tables = { "connections", "expectations", "set elements", "digest mark", [16] = "words", [17] = "end" }
 local ops = { [0] = "none", "new", "update", "delete" }
 local families = { [0] = "none", [2] = "IPv4", [10] = "IPv6" }
+local installs = { [0] = "none", "loading", "prepared", "committing", "committed", "aborted", "refused", "confirmed", "rolling back", "rolled back" }
+local decisions = { [0] = "unknown", "commit", "abort", "confirmed", "rolled back" }
 local members = { [255] = "all" }
 local somebody = { [255] = "nobody" }
 for i = 0, 7 do
@@ -353,6 +355,18 @@ field("device.reason", "string", "Reason")
 field("devices.truncated", "bool", "Truncated", 8, nil, 1)
 field("policy.generation", "uint64", "Policy generation")
 field("policy.frozen", "uint32", "Freeze left (ms)")
+field("policy.digest", "bytes", "Policy digest")
+field("policy.highest", "uint64", "Highest generation on disk")
+field("attempt.number", "uint64", "Install")
+field("attempt.generation", "uint64", "Install, generation")
+field("attempt.digest", "bytes", "Install, digest")
+field("attempt.state", "uint8", "Install, state", base.DEC, installs)
+field("attempt.decision", "uint8", "Install, decision", base.DEC, decisions)
+field("policy.what", "uint16", "Head (0) or piece, counted from 1")
+field("policy.total", "uint32", "Length of the whole")
+field("policy.offset", "uint32", "Offset")
+field("policy.length", "uint32", "Length")
+field("policy.bytes", "bytes", "Bytes")
 field("config.digest", "bytes", "Configuration digest")
 field("mode", "uint8", "Mode", base.DEC, modes)
 field("recovery", "uint8", "Recovery", base.DEC, recoveries)
@@ -616,6 +630,11 @@ local tlvs = {
   end },
 }
 
+tlvs[20] = { "policy state", 91, function(v, t)
+  add_fields(t, v(0, 82), { { "policy.digest", 32 }, { "attempt.number", 8 }, { "attempt.generation", 8 }, { "attempt.digest", 32 }, { "attempt.state", 1 }, { "attempt.decision", 1 } })
+  t:add(f["policy.highest"], v(83, 8))
+end }
+
 local function hello(body, tree)
   local at = 0
   while body:len() - at >= 4 do
@@ -731,7 +750,27 @@ local parts = {
   [7] = { "answer", 13, function(v, t) add_fields(t, v, { { "log", 8 }, { "answer", 1 }, { "answer.records", 4 } }) end },
 }
 
-local function sync(body, tree)
+-- The parts of a POLICY, likewise.
+local attempt = { { "attempt.number", 8 }, { "attempt.generation", 8 }, { "attempt.digest", 32 } }
+local policies = {
+  [1] = { "want", 34, function(v, t)
+    add_fields(t, v, { { "policy.digest", 32 }, { "policy.what", 2 } })
+    for at = 34, v:len() - 1, 8 do add_fields(t, v(at, 8), { { "policy.offset", 4 }, { "policy.length", 4 } }) end
+  end },
+  [2] = { "data", 42, function(v, t)
+    add_fields(t, v, { { "policy.digest", 32 }, { "policy.what", 2 }, { "policy.total", 4 }, { "policy.offset", 4 } })
+    if v:len() > 42 then t:add(f["policy.bytes"], v(42)) end
+  end },
+  [3] = { "none", 32, function(v, t) add_fields(t, v, { { "policy.digest", 32 } }) end },
+  [4] = { "asked", 48, function(v, t) add_fields(t, v, attempt) end },
+  [5] = { "told", 90, function(v, t)
+    add_fields(t, v, attempt)
+    t:add(f["attempt.decision"], v(48, 1))
+    add_fields(t, v(50, 40), { { "policy.generation", 8 }, { "policy.digest", 32 } })
+  end },
+}
+
+local function parts_of(parts, body, tree, lanes)
   local at = 0
   while body:len() - at >= 4 do
     local kind, n = body(at, 1):uint(), body(at + 2, 2):uint()
@@ -746,13 +785,16 @@ local function sync(body, tree)
     else
       local sub = tree:add(f["part"], body(at, 4 + n))
       sub:append_text(" " .. kind .. ": " .. known[1])
-      sub:add(f["lane"], body(at + 1, 1))
+      if lanes then sub:add(f["lane"], body(at + 1, 1)) end
       local ok = n >= known[2] and pcall(known[3], body(at + 4, n):tvb(), sub)
       if not ok then sub:add_proto_expert_info(malformed, "part " .. kind .. " is malformed") end
     end
     at = at + 4 + n
   end
 end
+
+local function sync(body, tree) parts_of(parts, body, tree, true) end
+local function policy(body, tree) parts_of(policies, body, tree, false) end
 
 local function slots(body, tree)
   local at = 0
@@ -778,7 +820,7 @@ local function slots(body, tree)
   end
 end
 
-local bodies = { [16] = hello, [18] = sync, [19] = slots }
+local bodies = { [16] = hello, [18] = sync, [19] = slots, [20] = policy }
 
 local function sealed_plain(plain, typ, tree)
   local n = plain(0, 1):uint()

@@ -185,6 +185,49 @@ func TestWiresharkOpensSlots(t *testing.T) {
 	})
 }
 
+func TestWiresharkOpensPolicy(t *testing.T) {
+	seal := func(sequence uint64, body []byte) []byte {
+		h := header()
+		h.Type = ccp.TypePolicy
+		h.Sequence += sequence
+		return ether(ccp.NewSealer(key, 1, cluster, 1, h.Incarnation).Seal(nil, h, append([]byte{0}, body...)))
+	}
+	attempt := ccp.PolicyAttempt{Number: 7, Generation: 8, Digest: [32]byte{0xab}}
+	whole := seal(0, ccp.Policy{
+		ccp.PolicyWant{Digest: [32]byte{1}, What: 2, Ranges: []ccp.PolicyRange{{Offset: 3, Length: 4}, {Offset: 5, Length: 6}}},
+		ccp.PolicyData{Digest: [32]byte{1}, What: 9, Total: 100, Offset: 50, Bytes: []byte{1, 2}},
+		ccp.PolicyNone{Digest: [32]byte{2}},
+		ccp.PolicyAsked{Attempt: attempt},
+		ccp.PolicyTold{Attempt: attempt, Decision: ccp.PolicyRolledBack, Generation: 6, Digest: [32]byte{3}},
+	}.Append(nil))
+	h := header()
+	h.Type = ccp.TypeHello
+	hello := sampleHello()
+	hello.Policy = ccp.PolicyView{Digest: [32]byte{3}, Attempt: attempt, State: ccp.PolicyPrepared, Decision: ccp.PolicyAbort, Highest: 12}
+	told := ether(ccp.NewSealer(key, 1, cluster, 1, h.Incarnation).Seal(nil, h, hello.Append([]byte{0})))
+	packets := [][]byte{
+		whole, told,
+		seal(1, []byte{99, 0, 0, 1, 3}),                           // a kind to come: no fault
+		seal(2, []byte{3, 0, 0, 200, 3}),                          // over the end
+		seal(3, []byte{5, 0, 0, 2, 3, 4}),                         // too short
+		seal(4, append([]byte{1, 0, 0, 36}, make([]byte, 36)...)), // half a range
+	}
+	got := dissect(t, packets, "-o", fmt.Sprintf("holdfast.key:%x", key[:]))
+	zeros := strings.Repeat(":00", 31)
+	expectFields(t, "policy", got[0], map[string]string{
+		"type": "20", "seal.status": "1", "policy.what": "2 9", "policy.offset": "3 5 50", "policy.length": "4 6", "policy.total": "100", "policy.bytes": "01:02",
+		"policy.digest": "01" + zeros + " 01" + zeros + " 02" + zeros + " 03" + zeros, "attempt.number": "7 7", "attempt.generation": "8 8", "attempt.decision": "4",
+		"policy.generation": "6",
+	})
+	expectFields(t, "hello", got[1], map[string]string{"attempt.number": "7", "attempt.generation": "8", "attempt.digest": "ab" + zeros, "attempt.state": "2",
+		"attempt.decision": "2", "policy.digest": "03" + zeros, "policy.highest": "12"})
+	for i, fields := range got {
+		if flagged := fields["holdfast.malformed"] != nil; flagged != (i > 2) {
+			t.Errorf("packet %d: malformed %v: %v", i, flagged, fields)
+		}
+	}
+}
+
 // sealedSync is a SYNC from member 1 with these parts.
 func sealedSync(body []byte) []byte {
 	h := header()

@@ -239,7 +239,7 @@ func frameType(w *words) ccp.Type {
 		return 0
 	}
 	var names []string
-	for _, t := range []ccp.Type{ccp.TypeProbe, ccp.TypeReply, ccp.TypeYield, ccp.TypeYieldReply, ccp.TypeHello, ccp.TypeSync, ccp.TypeSlots} {
+	for _, t := range []ccp.Type{ccp.TypeProbe, ccp.TypeReply, ccp.TypeYield, ccp.TypeYieldReply, ccp.TypeHello, ccp.TypeSync, ccp.TypeSlots, ccp.TypePolicy} {
 		if t.String() == w.peek() {
 			w.next("type")
 			return t
