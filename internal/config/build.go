@@ -58,6 +58,7 @@ func (b *builder) build() {
 	b.members()
 	b.addresses()
 	b.sharing()
+	b.policy()
 	b.monitors()
 	b.routing()
 }

@@ -104,6 +104,7 @@ type Cluster struct {
 	Sync     Sync      // state synchronisation
 
 	LoadSharing *LoadSharing // nil unless Mode is ModeLoadSharing
+	Policy      *Policy      // nil: Holdfast has nothing to do with rulesets
 
 	Notify   Notify     // member-local
 	Metrics  Metrics    // member-local

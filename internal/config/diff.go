@@ -64,6 +64,7 @@ func Diff(old, new *Cluster) (live, refused []Change) {
 	d.live("sync.tcp-loose", old.Sync.TCPLoose, new.Sync.TCPLoose)
 	d.live("sync.full-sync-rate", old.Sync.FullSyncRate, new.Sync.FullSyncRate)
 	d.sharing(old, new)
+	d.policy(old.Policy, new.Policy)
 	d.refuse("sync.buffer", SizeText(old.Sync.Buffer), SizeText(new.Sync.Buffer), whyLocal)
 	d.live("notify.journald", old.Notify.Journald, new.Notify.Journald)
 	d.live("notify.syslog", receivers(old.Notify.Syslog), receivers(new.Notify.Syslog))

@@ -52,6 +52,7 @@ func TestDiff(t *testing.T) {
 		{"timer", "id: 7", "id: 7\ntimers: {dead: 40ms}", "timers.dead: 30ms -> 40ms", "", false},
 		{"profile", "id: 7", "id: 7\nprofile: virtual", "profile: appliance -> virtual; timers.probe: 10ms -> 50ms; timers.dead: 30ms -> 150ms; timers.courtesy: 100ms -> 150ms", "", false},
 		{"flap", "id: 7", "id: 7\nflap: {budget: 2, window: 1h}", "flap.budget: 5 -> 2; flap.window: 10m0s -> 1h0m0s", "", false},
+		{"policy", "id: 7", "id: 7\npolicy: {keys: other.pub}", "", "policy: none -> there", false},
 		{"recovery delay", "id: 7", "id: 7\ntimers: {recovery-delay: 1m}", "timers.recovery-delay: 0s -> 1m0s", "", false},
 		{"weights", "id: 7", "id: 7\ndevices: {weights: {routing: 3, db: 2, disk: 1}}", "devices.weights:  -> db: 2, routing: 3", "", false},
 		{"weights of one", "id: 7", "id: 7\ndevices: {weights: {db: 1}}", "", "", true},

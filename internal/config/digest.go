@@ -11,7 +11,7 @@ import (
 )
 
 // Digest is SHA-256 over the canonical cluster-wide part: what must be the same on all members. Member-local keys (notify, metrics, control,
-// sync.buffer, state-dir, pin-dir, log-level, key-file), descriptions, comments, and the order of addresses within a list do not enter it; a
+// sync.buffer, policy.management, policy.ssh-from, state-dir, pin-dir, log-level, key-file), descriptions, comments, and the order of addresses within a list do not enter it; a
 // default that is written out gives the same digest as one that is left out. What a later version adds must be left out of the digest
 // while it is at its default (omitzero), or members of two versions never agree and no upgrade can go member by member.
 func (c *Cluster) Digest() [32]byte {
@@ -37,8 +37,9 @@ func (c *Cluster) Digest() [32]byte {
 		Routing    *Routing  `json:",omitzero"`
 		Sync       *Sync     `json:",omitzero"`
 
-		LoadSharing *LoadSharing `json:",omitzero"`
-	}{c.ID, c.Name, c.Mode, c.Recovery, c.Timers, c.Flap, c.Devices, c.Attach, c.CCP, nil, slices.Clone(c.Interfaces), c.Trunks, c.Groups, c.Monitors, c.Routing.used(), c.Sync.shared(len(c.SyncInterfaces()) > 0), c.LoadSharing}
+		LoadSharing *LoadSharing  `json:",omitzero"`
+		Policy      *sharedPolicy `json:",omitzero"`
+	}{c.ID, c.Name, c.Mode, c.Recovery, c.Timers, c.Flap, c.Devices, c.Attach, c.CCP, nil, slices.Clone(c.Interfaces), c.Trunks, c.Groups, c.Monitors, c.Routing.used(), c.Sync.shared(len(c.SyncInterfaces()) > 0), c.LoadSharing, c.Policy.shared()}
 	for _, m := range c.Members {
 		canonical.Members = append(canonical.Members, member{m.Name, m.Interfaces})
 	}

@@ -9,6 +9,6 @@
 //
 // that is file, line, path, value, problem and way out.
 //
-// It must not import any other package of the module: everyone may ask for the configuration, it asks nobody. It touches the file
-// system only in Load and LoadKey.
+// It must not import any other package of the module but policy, which is pure and reads the file of management's keys: everyone may ask
+// for the configuration, it asks nobody. It touches the file system only in Load and LoadKey.
 package config

@@ -27,6 +27,7 @@ func Load(path string) (*Cluster, error) {
 			s.SecretsFile = filepath.Join(filepath.Dir(path), s.SecretsFile)
 		}
 		b.checkSecrets()
+		b.loadPolicyKeys()
 	}
 	if err := b.err(); err != nil {
 		return nil, err

@@ -29,6 +29,7 @@ type rawFile struct {
 	Sync       rawSync        `yaml:"sync"`
 
 	LoadSharing rawLoadSharing `yaml:"load-sharing"`
+	Policy      rawPolicy      `yaml:"policy"`
 
 	Notify   rawNotify  `yaml:"notify"`
 	Metrics  rawMetrics `yaml:"metrics"`
@@ -135,6 +136,16 @@ type rawLoadSharing struct {
 	Adaptive     scalar            `yaml:"adaptive"`
 	BlockNew     scalar            `yaml:"block-new-at-risk"`
 	MulticastMAC scalar            `yaml:"multicast-mac"`
+}
+
+type rawPolicy struct {
+	Line int
+
+	Keys       scalar   `yaml:"keys"`
+	Management []scalar `yaml:"management"`
+	Enforce    scalar   `yaml:"enforce"`
+	Guard      scalar   `yaml:"guard"`
+	SSHFrom    []scalar `yaml:"ssh-from"`
 }
 
 type rawMetrics struct {

@@ -40,10 +40,10 @@ func TestReferenceShowsDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines, n := strings.Split(reference(t), "\n"), 0
-	inSharing := false
+	apart := false
 	for i, line := range lines {
-		if inSharing = line == "# load-sharing:" || inSharing && line != ""; inSharing {
-			continue // of another mode, see TestReferenceShowsDefaultsOfSharing
+		if apart = line == "# load-sharing:" || line == "# policy:" || apart && line != ""; apart {
+			continue // of another mode, see TestReferenceShowsDefaultsOfSections
 		}
 		if strings.Contains(line, "overrides metrics.listen") || strings.Contains(line, "search: [example.net]") ||
 			strings.Contains(line, "# an example") {
@@ -73,32 +73,43 @@ func TestReferenceShowsDefaults(t *testing.T) {
 	}
 }
 
-// TestReferenceShowsDefaultsOfSharing does the same with the section that only mode load-sharing has.
-func TestReferenceShowsDefaultsOfSharing(t *testing.T) {
-	text := strings.Replace(reference(t), "\nmode: ha\n", "\nmode: load-sharing\n", 1)
-	plain, err := Parse(referencePath, []byte(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	before, section, found := strings.Cut(text, "\n# load-sharing:\n")
-	section, after, _ := strings.Cut(section, "\n\n")
-	lines, n := []string{before, "load-sharing:"}, 0
-	for line := range strings.Lines(section + "\n") {
-		line = strings.TrimSuffix(line, "\n")
-		if m := nestedKey.FindStringSubmatch(line); m != nil && !strings.Contains(line, "# an example") && knownKey(m[2]) {
-			lines = append(lines, m[1]+m[2])
-			n++
-		}
-	}
-	if !found || n < 5 {
-		t.Fatalf("found the section: %v, with %d keys that have a default", found, n)
-	}
-	full, err := Parse(referencePath, []byte(strings.Join(append(lines, after), "\n")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !reflect.DeepEqual(plain, full) || plain.Digest() != full.Digest() {
-		t.Errorf("commented values are not the defaults: %+v, %+v", plain.LoadSharing, full.LoadSharing)
+// TestReferenceShowsDefaultsOfSections does the same with sections that change what the cluster is.
+func TestReferenceShowsDefaultsOfSections(t *testing.T) {
+	for _, section := range []struct {
+		name, without, with string // what makes the section's defaults count
+		least               int
+	}{
+		{"load-sharing", "mode: ha", "mode: load-sharing", 5},
+		{"policy", "mode: ha", "mode: ha\npolicy: {}", 3},
+	} {
+		t.Run(section.name, func(t *testing.T) {
+			text := strings.Replace(reference(t), "\n"+section.without+"\n", "\n"+section.with+"\n", 1)
+			plain, err := Parse(referencePath, []byte(text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			before, keys, found := strings.Cut(text, "\n# "+section.name+":\n")
+			before = strings.Replace(before, "\n"+section.name+": {}\n", "\n", 1)
+			keys, after, _ := strings.Cut(keys, "\n\n")
+			lines, n := []string{before, section.name + ":"}, 0
+			for line := range strings.Lines(keys + "\n") {
+				line = strings.TrimSuffix(line, "\n")
+				if m := nestedKey.FindStringSubmatch(line); m != nil && !strings.Contains(line, "# an example") && knownKey(m[2]) {
+					lines = append(lines, m[1]+m[2])
+					n++
+				}
+			}
+			if !found || n < section.least {
+				t.Fatalf("found the section: %v, with %d keys that have a default", found, n)
+			}
+			full, err := Parse(referencePath, []byte(strings.Join(append(lines, after), "\n")))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !reflect.DeepEqual(plain, full) || plain.Digest() != full.Digest() {
+				t.Errorf("commented values are not the defaults: %+v %+v, %+v %+v", plain.LoadSharing, plain.Policy, full.LoadSharing, full.Policy)
+			}
+		})
 	}
 }
 
