@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/holdfast-project/holdfast/ccp"
 	"github.com/holdfast-project/holdfast/policy/bootfilter"
 	"github.com/holdfast-project/holdfast/policy/nft"
 	"github.com/holdfast-project/holdfast/policy/ruleset"
@@ -24,6 +25,8 @@ type Options struct {
 	Command   string
 	// Management is the way to the management server; nil: there is none, and policies come from peers and the disk.
 	Management Management
+	// Send gives the parts of a POLICY frame to the network, to one peer. It does not wait: what cannot be sent is lost. It keeps nothing of f.
+	Send func(to uint8, f ccp.Policy)
 	// Log gets what happens, as events do.
 	Log *slog.Logger
 	// Clock is CLOCK_BOOTTIME in ns; nil: the system's. Timers run by it.

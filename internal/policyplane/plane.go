@@ -3,12 +3,14 @@
 package policyplane
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
 
+	"github.com/holdfast-project/holdfast/ccp"
 	"github.com/holdfast-project/holdfast/policy"
 )
 
@@ -60,6 +62,19 @@ func (p *Plane) Peer(id uint8, s PeerState) { p.tell(peerHeard{id, s}) }
 // PeerGone tells that a peer is not heard any more.
 func (p *Plane) PeerGone(id uint8) { p.tell(peerGone{id}) }
 
+// Frame takes in the parts of a POLICY frame from a peer, and keeps nothing of f.
+func (p *Plane) Frame(from uint8, f ccp.Policy) {
+	own := make(ccp.Policy, 0, len(f))
+	for _, part := range f {
+		if d, ok := part.(ccp.PolicyData); ok {
+			d.Bytes = bytes.Clone(d.Bytes)
+			part = d
+		}
+		own = append(own, part)
+	}
+	p.tell(frameIn{from, own})
+}
+
 // Describe gives what reports to management say of the member.
 func (p *Plane) Describe(d Description) { p.tell(d) }
 
@@ -86,6 +101,10 @@ type (
 		state PeerState
 	}
 	peerGone struct{ id uint8 }
+	frameIn  struct {
+		from  uint8
+		parts ccp.Policy
+	}
 	order    struct {
 		what orderKind
 		done chan error

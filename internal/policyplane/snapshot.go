@@ -3,6 +3,7 @@
 package policyplane
 
 import (
+	"github.com/holdfast-project/holdfast/ccp"
 	"github.com/holdfast-project/holdfast/policy"
 	"github.com/holdfast-project/holdfast/policy/install"
 )
@@ -94,6 +95,8 @@ type Snapshot struct {
 	Services []policy.SyncRule
 	Keep     []policy.Set
 	Tables   []string
+	// View is what this member's HELLO says of it, beside InForce's generation.
+	View ccp.PolicyView
 	// BootFilter says that the boot filter is loaded.
 	BootFilter bool
 	// Management says whether it answers; ManagementWhy, if not, why. Both are zero where there is none.
