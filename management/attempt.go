@@ -99,6 +99,8 @@ type Reply struct {
 	State  ReplyState `json:"state"`
 	Why    string     `json:"why,omitempty"` // of a refusal, of being left out, of a rollback
 	At     int64      `json:"at"`            // when it was heard
+	// Heard are the peers that the member heard when commit was decided: those that it must still hear for the confirmation.
+	Heard []string `json:"heard,omitempty"`
 }
 
 // Attempt is one install of one policy on one cluster. It is written when it begins, at each decision, and when it ends: what is between

@@ -41,6 +41,8 @@ var pure = map[string][]string{
 	"management":       {"policy"},
 	"management/audit": {"policy"},
 
+	"management/rollout": {"management", "policy"},
+
 	"internal/monitor/verdict": nil,
 }
 

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rollout
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/holdfast-project/holdfast/management"
+)
+
+// member is what is known of one.
+type member struct {
+	state     State
+	why       string
+	at        int64    // when it came to this state
+	heard     []string // at its newest report
+	last      int64    // when that came; 0: never
+	committed int64    // when it first said that it has committed; 0: it has not
+}
+
+func (x *member) reported(e Reported, now int64) {
+	x.heard, x.last = slices.Clone(e.Heard), now
+	if e.State == Idle || e.State == Silent {
+		return // what it said of this attempt still holds: a member forgets none that it gave its word for
+	}
+	if x.state != e.State {
+		x.at = now
+	}
+	x.state, x.why = e.State, e.Why
+	switch {
+	case e.State != Committed && e.State != Confirmed:
+		x.committed = 0
+	case x.committed == 0:
+		x.committed = now
+	}
+}
+
+// judge decides what can be decided now.
+func (m *Machine) judge() {
+	if m.done || m.writing || m.failed != 0 && m.now < m.failed+int64(m.cfg.Retry) {
+		return
+	}
+	switch {
+	case m.a.Phase == management.Preparing && m.taken:
+		m.decide(management.Aborted, "the management server that ran it stopped before it was decided")
+	case m.a.Phase == management.Preparing:
+		m.judgePrepare()
+	case m.a.Phase == management.Committed:
+		m.judgeCommit()
+	default:
+		m.judgeEnd()
+	}
+}
+
+func (m *Machine) judgePrepare() {
+	no, open, ready := map[string]string{}, map[string]string{}, 0
+	for name, x := range m.members {
+		switch {
+		case x.refused():
+			no[name] = string(x.state) + reason(x.why)
+		case m.ready(x):
+			ready++
+		default:
+			open[name] = m.unanswered(x)
+		}
+	}
+	late := m.now >= m.a.Begun+m.a.PrepareWithin
+	switch {
+	case len(no) == 0 && len(open) == 0:
+		m.decide(management.Committed, "")
+	case len(no) > 0 && !m.a.BestEffort:
+		m.decide(management.Aborted, list(no))
+	case len(open) > 0 && !late: // perhaps it comes
+	case m.a.BestEffort && ready > 0:
+		m.decide(management.Committed, "")
+	default:
+		for name, why := range open {
+			no[name] = why
+		}
+		m.decide(management.Aborted, list(no))
+	}
+}
+
+func (x *member) refused() bool {
+	switch x.state {
+	case Refused, Aborted, RollingBack, RolledBack:
+		return true
+	}
+	return false
+}
+
+// ready reports whether a member is prepared, and there; one that has the policy already is as good as prepared.
+func (m *Machine) ready(x *member) bool {
+	switch x.state {
+	case Prepared, Committing, Committed, Confirmed:
+		return m.there(x)
+	}
+	return false
+}
+
+func (m *Machine) there(x *member) bool { return x.last != 0 && m.now < x.last+int64(m.cfg.Silence) }
+
+// unanswered is what is wrong with a member that is not ready.
+func (m *Machine) unanswered(x *member) string {
+	switch {
+	case x.last == 0:
+		return "was not heard"
+	case !m.there(x):
+		return "is silent" + reason(string(x.state))
+	case x.state == Silent:
+		return "has not answered"
+	}
+	return "is still " + string(x.state) + reason(x.why)
+}
+
+func (m *Machine) judgeCommit() {
+	bad, all := m.unwell()
+	switch {
+	case len(bad) > 0:
+		m.decide(management.RolledBack, list(bad))
+	case m.now >= m.deadline() && len(all) > 0:
+		m.decide(management.RolledBack, list(all))
+	case m.now >= m.deadline():
+		m.decide(management.RolledBack, fmt.Sprintf("nobody confirmed within %v", time.Duration(m.a.ConfirmWithin)))
+	case len(all) == 0 && !m.a.Manual:
+		m.decide(management.Confirmed, "")
+	}
+}
+
+func (m *Machine) deadline() int64 { return m.a.Decided + m.a.ConfirmWithin }
+
+// unwell lists the members that went back, and all that are not known to be well, of those that had prepared.
+func (m *Machine) unwell() (bad, all map[string]string) {
+	bad, all = map[string]string{}, map[string]string{}
+	for _, r := range m.a.Replies {
+		if left(r.State) {
+			continue
+		}
+		x := m.members[r.Member]
+		missing := missing(r.Heard, x.heard)
+		switch {
+		case x.refused():
+			bad[r.Member] = string(x.state) + reason(x.why)
+			all[r.Member] = bad[r.Member]
+		case x.state != Committed && x.state != Confirmed:
+			all[r.Member] = "has not committed" + reason(x.why)
+		case x.committed == 0 || x.last < x.committed+int64(m.cfg.Settle):
+			all[r.Member] = "has not reported since it committed"
+		case !m.there(x):
+			all[r.Member] = "is silent"
+		case len(missing) > 0:
+			all[r.Member] = "does not hear " + strings.Join(missing, ", ")
+		}
+	}
+	return bad, all
+}
+
+// missing lists the peers that were heard and are not any more.
+func missing(before, now []string) []string {
+	var out []string
+	for _, peer := range before {
+		if !slices.Contains(now, peer) {
+			out = append(out, peer)
+		}
+	}
+	return out
+}
+
+// judgeEnd ends the attempt when all that are there have said that they know, or were waited for long enough.
+func (m *Machine) judgeEnd() {
+	if m.now < m.a.Settled+int64(m.cfg.Linger) {
+		for _, x := range m.members {
+			if !m.knows(x) && (m.there(x) || m.now < m.a.Settled+int64(m.cfg.Silence)) {
+				return
+			}
+		}
+	}
+	m.writing, m.failed = true, 0
+	m.out = append(m.out, End{m.replies(m.a.Phase)})
+}
+
+// knows reports whether a member has said that it is where the decision wants it, or never will be.
+func (m *Machine) knows(x *member) bool {
+	switch x.state {
+	case Confirmed:
+		return m.a.Phase == management.Confirmed
+	case Aborted, Refused:
+		return true
+	case RolledBack:
+		return m.a.Phase != management.Confirmed
+	}
+	return false
+}

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rollout
+
+import (
+	"slices"
+	"time"
+
+	"github.com/holdfast-project/holdfast/management"
+)
+
+// Config is times, positive. How long members have to prepare, and to be confirmed, an attempt says itself.
+type Config struct {
+	Silence time.Duration // how old the newest report of a member may be that counts as there; several intervals of reports
+	Settle  time.Duration // how long after its commit a member must still report and hear its peers
+	Grace   time.Duration // how much later than management members give up waiting for a confirmation
+	Retry   time.Duration // between two tries to write a decision down
+	Linger  time.Duration // how long members are waited for after a final decision
+}
+
+// Default is what management uses.
+func Default() Config {
+	return Config{Silence: 3 * time.Second, Settle: time.Second, Grace: 3 * time.Second, Retry: 200 * time.Millisecond, Linger: 10 * time.Second}
+}
+
+// Times of an attempt for which nobody asked for others.
+const (
+	DefaultPrepare = time.Minute      // for all to prepare
+	DefaultConfirm = 30 * time.Second // for the confirmation: management confirms as soon as all members are well
+)
+
+// Event is what happens. The set of events is closed.
+type Event interface{ event() }
+
+type (
+	// Reported is a member's report. One that is about another attempt has the state Idle here, and still says whom the member hears.
+	Reported struct {
+		Member string
+		State  State
+		Why    string
+		Heard  []string // names of the peers that it hears
+	}
+	// Stored says what the store has of the attempt: it ends the effect Persist, also if another server was first.
+	Stored struct{ Attempt management.Attempt }
+	// NotStored says that it is not known whether a write was made; it is tried again.
+	NotStored struct{}
+	// Confirm is a person's confirmation; see Machine.Confirmable.
+	Confirm struct{}
+	// Cancel ends the attempt as far as it can be: abort before the commit, rolled back after it, nothing once it is confirmed.
+	Cancel struct{ Why string }
+	// Tick says that the time that WakeAt named has come.
+	Tick struct{}
+)
+
+func (Reported) event()  {}
+func (Stored) event()    {}
+func (NotStored) event() {}
+func (Confirm) event()   {}
+func (Cancel) event()    {}
+func (Tick) event()      {}
+
+// Effect is what is to be done, in order. The set of effects is closed.
+type Effect interface{ effect() }
+
+type (
+	// Persist writes a decision down, if management.Attempt.Move allows it, and answers with Stored or NotStored. There is one at a time.
+	Persist struct {
+		To      management.Phase
+		Why     string
+		Replies []management.Reply
+	}
+	// End writes down that the attempt is over and that nobody is left to be told, and answers likewise.
+	End struct{ Replies []management.Reply }
+	// Tell says that what members are to do has changed: OrderOf Machine.Attempt.
+	Tell struct{}
+	// Done says that the attempt is ended.
+	Done struct{}
+	// WakeAt asks for a Tick at a time, in place of an earlier one.
+	WakeAt struct{ Time int64 }
+)
+
+func (Persist) effect() {}
+func (End) effect()     {}
+func (Tell) effect()    {}
+func (Done) effect()    {}
+func (WakeAt) effect()  {}
+
+// Machine runs one attempt. Not safe for concurrent use.
+type Machine struct {
+	cfg     Config
+	a       management.Attempt // as it is stored
+	members map[string]*member
+	taken   bool // over from another server, undecided
+	writing bool
+	failed  int64 // when a write failed last; 0: it did not
+	done    bool
+	out     []Effect
+	now     int64
+}
+
+// New begins an attempt that is stored, or takes over one that another server began: one that is not decided is then aborted.
+func New(cfg Config, a management.Attempt, takeOver bool, now int64) (*Machine, []Effect) {
+	m := &Machine{cfg: cfg, a: a, members: map[string]*member{}, taken: takeOver, now: now}
+	for _, r := range a.Replies {
+		m.members[r.Member] = &member{state: stateOf(r.State), why: r.Why, at: r.At}
+	}
+	m.out = append(m.out, Tell{})
+	if a.Ended != 0 {
+		m.done = true
+		m.out = append(m.out, Done{})
+	}
+	m.judge()
+	return m, m.flush()
+}
+
+// Attempt is the attempt as it is stored.
+func (m *Machine) Attempt() management.Attempt { return m.a }
+
+// Done reports whether the attempt is ended.
+func (m *Machine) Done() bool { return m.done }
+
+// Step takes an event and returns what is to be done. now never goes back.
+func (m *Machine) Step(now int64, e Event) []Effect {
+	m.now = max(m.now, now)
+	if m.done {
+		return nil
+	}
+	switch e := e.(type) {
+	case Reported:
+		if x := m.members[e.Member]; x != nil {
+			x.reported(e, m.now)
+		}
+	case Stored:
+		m.stored(e.Attempt)
+	case NotStored:
+		m.writing, m.failed = false, m.now
+	case Confirm:
+		if m.Confirmable() == nil {
+			m.decide(management.Confirmed, "")
+		}
+	case Cancel:
+		m.decide(management.Aborted, e.Why)
+		m.decide(management.RolledBack, e.Why)
+	case Tick:
+	}
+	m.judge()
+	return m.flush()
+}
+
+// Confirmable reports why a person cannot confirm now; nil if it is the time. The error is an *OverError or a *NotWellError.
+func (m *Machine) Confirmable() error {
+	if m.a.Phase != management.Committed {
+		return &OverError{Number: m.a.Number, Phase: m.a.Phase}
+	}
+	if _, all := m.unwell(); len(all) > 0 {
+		return &NotWellError{Number: m.a.Number, Members: all}
+	}
+	return nil
+}
+
+// decide writes a decision down; only one that may follow the last.
+func (m *Machine) decide(to management.Phase, why string) {
+	if m.writing || !m.a.Phase.Next(to) {
+		return
+	}
+	m.writing, m.failed = true, 0
+	m.out = append(m.out, Persist{To: to, Why: why, Replies: m.replies(to)})
+}
+
+// stored goes on with what the store has, whoever decided it.
+func (m *Machine) stored(a management.Attempt) {
+	changed := a.Phase != m.a.Phase
+	m.a, m.writing = a, false
+	if changed {
+		m.out = append(m.out, Tell{})
+	}
+	if a.Ended != 0 {
+		m.done = true
+		m.out = append(m.out, Done{})
+	}
+}
+
+// replies are what members have said, as it is stored with the decision to.
+func (m *Machine) replies(to management.Phase) []management.Reply {
+	var out []management.Reply
+	for _, old := range m.a.Replies {
+		x := m.members[old.Member]
+		r := management.Reply{Member: old.Member, State: x.state.reply(), Why: x.why, At: x.at, Heard: old.Heard}
+		switch {
+		case m.a.Phase != management.Preparing:
+			if left(r.State) { // it was left behind, and why is of more use than that it is
+				r = old
+			}
+		case to == management.Committed && m.ready(x):
+			r.Heard = slices.Clone(x.heard)
+		case to == management.Committed || to == management.Aborted:
+			if r.State == management.Waiting || r.State == management.MemberPrepared && !m.there(x) {
+				r.State, r.Why, r.At = management.MemberSilent, m.unanswered(x), m.now
+			}
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+func (m *Machine) flush() []Effect {
+	if wake := m.wake(); wake != 0 {
+		m.out = append(m.out, WakeAt{max(wake, m.now+1)})
+	}
+	out := m.out
+	m.out = nil
+	return out
+}
+
+func (m *Machine) wake() int64 {
+	switch {
+	case m.done || m.writing: // its answer comes first
+		return 0
+	case m.failed != 0 && m.now < m.failed+int64(m.cfg.Retry):
+		return m.failed + int64(m.cfg.Retry)
+	case m.a.Phase == management.Preparing:
+		return m.a.Begun + m.a.PrepareWithin
+	case m.a.Phase == management.Committed:
+		return m.deadline()
+	case m.now < m.a.Settled+int64(m.cfg.Silence):
+		return m.a.Settled + int64(m.cfg.Silence)
+	default:
+		return m.now + int64(m.cfg.Silence)
+	}
+}
