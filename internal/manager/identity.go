@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package manager
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// identityFile is the file in the directory of Options.Dir.
+const identityFile = "identity.pem"
+
+// maxIdentity is the longest that is read, in bytes.
+const maxIdentity = 64 << 10
+
+// Identity is whom management knows this member as.
+type Identity struct {
+	Cluster, Member string
+	Serial          string // of the certificate, as management lists and revokes it
+	NotBefore       time.Time
+	NotAfter        time.Time
+	RenewAt         time.Time // when two thirds of its life are over
+}
+
+// ReadIdentity reads the certificate that is there; errors.Is(err, fs.ErrNotExist) says that this member is not enrolled.
+func ReadIdentity(dir string) (Identity, error) {
+	c, err := readCredentials(dir)
+	if err != nil {
+		return Identity{}, err
+	}
+	return c.Identity, nil
+}
+
+// credentials are an identity with its key.
+type credentials struct {
+	Identity
+	certificate tls.Certificate
+	authority   *x509.CertPool
+	file        []byte
+}
+
+func readCredentials(dir string) (*credentials, error) {
+	name := filepath.Join(dir, identityFile)
+	info, err := os.Stat(name)
+	switch {
+	case err != nil:
+		return nil, err
+	case info.Mode().Perm()&0o077 != 0:
+		return nil, fmt.Errorf("%s: mode %v lets others read the key: chmod 600", name, info.Mode().Perm())
+	case info.Size() > maxIdentity:
+		return nil, fmt.Errorf("%s: %d bytes: it is not what enrolment wrote; enrol again", name, info.Size())
+	}
+	file, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	c, err := parseCredentials(file)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w: enrol again", name, err)
+	}
+	return c, nil
+}
+
+// parseCredentials reads the key, the certificate and the authority's, in this order.
+func parseCredentials(file []byte) (*credentials, error) {
+	var key *pem.Block
+	var certs [][]byte
+	for rest := file; ; {
+		var b *pem.Block
+		if b, rest = pem.Decode(rest); b == nil {
+			break
+		}
+		switch b.Type {
+		case "PRIVATE KEY":
+			key = b
+		case "CERTIFICATE":
+			certs = append(certs, b.Bytes)
+		}
+	}
+	if key == nil || len(certs) < 2 {
+		return nil, errors.New("key, certificate or authority is missing")
+	}
+	leaf, err := x509.ParseCertificate(certs[0])
+	if err != nil {
+		return nil, err
+	}
+	private, err := x509.ParsePKCS8PrivateKey(key.Bytes)
+	if err != nil {
+		return nil, errors.New("the key cannot be read")
+	}
+	own, ok := private.(*ecdsa.PrivateKey)
+	if public, is := leaf.PublicKey.(*ecdsa.PublicKey); !ok || !is || !own.PublicKey.Equal(public) {
+		return nil, errors.New("key and certificate do not belong together")
+	}
+	c := &credentials{certificate: tls.Certificate{Certificate: certs[:1], PrivateKey: own, Leaf: leaf}, authority: x509.NewCertPool(), file: file}
+	for _, der := range certs[1:] {
+		ca, err := x509.ParseCertificate(der)
+		if err != nil {
+			return nil, err
+		}
+		c.authority.AddCert(ca)
+	}
+	c.NotBefore, c.NotAfter, c.Serial = leaf.NotBefore, leaf.NotAfter, fmt.Sprintf("%x", leaf.SerialNumber)
+	c.RenewAt = c.NotBefore.Add(c.NotAfter.Sub(c.NotBefore) / 3 * 2)
+	if c.Cluster, c.Member, err = nameOf(leaf); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// nameOf reads whose a member's certificate is.
+func nameOf(leaf *x509.Certificate) (cluster, member string, err error) {
+	for _, u := range leaf.URIs {
+		if kind, name, ok := strings.Cut(u.Opaque, "/"); ok && u.Scheme == "holdfast" && kind == "member" {
+			if cluster, member, ok = strings.Cut(name, "/"); ok {
+				return cluster, member, nil
+			}
+		}
+	}
+	return "", "", errors.New("the certificate is no member's")
+}
+
+// newKey makes a key and a request for a certificate of it.
+func newKey() (key, request []byte, err error) {
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, nil, err
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		return nil, nil, err
+	}
+	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, private)
+	if err != nil {
+		return nil, nil, err
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: csr}), nil
+}
+
+// join makes the file of what management answered, and reads it as it will be read.
+func join(key []byte, certificate, authority string) (*credentials, error) {
+	return parseCredentials(bytes.Join([][]byte{key, []byte(certificate), []byte(authority)}, []byte("\n")))
+}
+
+// save writes the file whole or not at all.
+func (c *credentials) save(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, identityFile+".new-")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(c.file)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), filepath.Join(dir, identityFile))
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
