@@ -4,197 +4,53 @@ package install
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/holdfast-project/holdfast/policy"
 )
 
-// Attempt is one install of one policy. Numbers are management's, and only grow; the same policy installed again is another attempt.
-type Attempt struct {
-	Number uint64 // 0: none
-	Policy policy.Offer
-}
-
-// None reports whether there is none.
-func (a Attempt) None() bool { return a.Number == 0 }
-
-func (a Attempt) same(b Attempt) bool {
-	return a.Number == b.Number && a.Policy.Digest == b.Policy.Digest
-}
-
-// Durable is what a member must still know after a crash. The zero value is a member that never had a policy.
-type Durable struct {
-	InForce  policy.Offer
-	Prepared Attempt // it gave its word for
-	Ended    uint64  // the newest attempt that is over for it, committed or aborted
-	Aborted  uint64  // the newest attempt that management decided to abort, as far as it knows
-}
-
 // Config is times, positive.
 type Config struct {
-	Doubt time.Duration // silence after which a prepared member asks
+	Doubt time.Duration // silence after which a member that waits for a decision asks
 	Ask   time.Duration // between two rounds of asking, and between two tries of the kernel
-}
-
-// Decision is management's on an attempt.
-type Decision uint8
-
-// Decisions. Unknown is no decision: management does not know the attempt, or has not decided.
-const (
-	Unknown Decision = iota
-	Commit
-	Abort
-)
-
-// Event is what happens. The set of events is closed.
-type Event interface{ event() }
-
-type (
-	// Prepare asks the member to load a policy asleep; it is on the local disk and verified.
-	Prepare struct{ Attempt Attempt }
-	// Decided is management's decision, sent or asked for.
-	Decided struct {
-		Attempt  Attempt
-		Decision Decision
-	}
-	// Loaded and NotLoaded end the effect Load.
-	Loaded struct{ Attempt Attempt }
-	// NotLoaded says why the policy cannot be loaded.
-	NotLoaded struct {
-		Attempt Attempt
-		Why     string
-	}
-	// Switched and NotSwitched end the effect Switch.
-	Switched struct{ Attempt Attempt }
-	// NotSwitched says why the kernel did not make the change; it is tried again.
-	NotSwitched struct {
-		Attempt Attempt
-		Why     string
-	}
-	// Asked says that a peer asks what this member knows of an attempt.
-	Asked struct {
-		From    string
-		Attempt Attempt
-	}
-	// Told is a peer's answer, or what its HELLO says.
-	Told struct {
-		From    string
-		Attempt Attempt      // that was asked for
-		InForce policy.Offer // at the peer
-		// Decision is Abort if the peer was told so.
-		Decision Decision
-	}
-	// Replaced says that something else put a policy into force: recovery, a rollback.
-	Replaced struct{ InForce policy.Offer }
-	// Tick says that the time that WakeAt named has come.
-	Tick struct{}
-)
-
-func (Prepare) event()     {}
-func (Decided) event()     {}
-func (Loaded) event()      {}
-func (NotLoaded) event()   {}
-func (Switched) event()    {}
-func (NotSwitched) event() {}
-func (Asked) event()       {}
-func (Told) event()        {}
-func (Replaced) event()    {}
-func (Tick) event()        {}
-
-// Effect is what is to be done, in order. The set of effects is closed.
-type Effect interface{ effect() }
-
-type (
-	// Save must be on the disk before the next effect is performed.
-	Save struct{ Durable Durable }
-	// Load the policy asleep.
-	Load struct{ Attempt Attempt }
-	// Switch puts the loaded policy into force, in one transaction.
-	Switch struct{ Attempt Attempt }
-	// Unload removes what was loaded asleep.
-	Unload struct{ Attempt Attempt }
-	// Reply is for management.
-	Reply struct {
-		Attempt Attempt
-		State   State
-		Why     string // with Refused, and with Committing that fails
-	}
-	// AskPeers sends Asked to all peers.
-	AskPeers struct{ Attempt Attempt }
-	// AskManagement asks for its decision; it answers with Decided.
-	AskManagement struct{ Attempt Attempt }
-	// Tell answers a peer.
-	Tell struct {
-		To   string
-		What Told
-	}
-	// WakeAt asks for a Tick at a time, in place of an earlier one.
-	WakeAt struct{ Time int64 }
-)
-
-func (Save) effect()          {}
-func (Load) effect()          {}
-func (Switch) effect()        {}
-func (Unload) effect()        {}
-func (Reply) effect()         {}
-func (AskPeers) effect()      {}
-func (AskManagement) effect() {}
-func (Tell) effect()          {}
-func (WakeAt) effect()        {}
-
-// State is where a member is in an attempt.
-type State uint8
-
-const (
-	// Idle: there is no attempt.
-	Idle State = iota
-	// Loading: the kernel is given the policy.
-	Loading
-	// Prepared: it gave its word.
-	Prepared
-	// Committing: the kernel makes the change.
-	Committing
-	// Committed: the policy is in force.
-	Committed
-	// Aborted: the attempt is over, and the policy before it stays.
-	Aborted
-	// Refused: the policy cannot be loaded here.
-	Refused
-)
-
-// String is the word that people see.
-func (s State) String() string {
-	if words := []string{"idle", "loading", "prepared", "committing", "committed", "aborted", "refused"}; int(s) < len(words) {
-		return words[s]
-	}
-	return fmt.Sprintf("state(%d)", uint8(s))
 }
 
 // Machine is a member's part in installs. Not safe for concurrent use.
 type Machine struct {
 	cfg   Config
 	d     Durable
-	state State   // Idle to Committing
+	state State   // Idle, Loading, Prepared, Committing, Committed, RollingBack
 	at    Attempt // unless Idle
 	heard int64   // when management, or a peer that knew, was last heard of it
-	asked int64   // when the last round of asking was
+	asked int64   // when the last round of asking was, or the last try of the kernel
 	peers bool    // the last round was to peers, so the next is to management
+	until int64   // Committed: when it goes back by itself
+	why   string  // RollingBack
 	out   []Effect
 	now   int64
 }
 
 // New begins, or goes on after a crash: d is what was saved last, inForce what the kernel has. A prepared policy is loaded again, in case the
-// kernel lost it, and the member is in doubt at once.
+// kernel lost it, and the member is in doubt at once. One that waited for its confirmation waits for the whole of it again, and asks at once.
 func New(cfg Config, d Durable, inForce policy.Offer, now int64) (*Machine, []Effect) {
 	m := &Machine{cfg: cfg, d: d, now: now}
-	if !d.Prepared.None() {
-		if inForce.Digest == d.Prepared.Policy.Digest { // committed, and the machine died before it was written down
-			m.at = d.Prepared
-			m.committed()
-			return m, m.flush()
+	switch {
+	case !d.Prepared.None() && inForce.Digest == d.Prepared.Policy.Digest: // committed, and the machine died before it was written down
+		m.at = d.Prepared
+		if m.committed(); m.state == Committed {
+			m.ask()
 		}
+	case !d.Prepared.None():
 		m.at, m.state = d.Prepared, Loading
 		m.out = append(m.out, Load{m.at})
+	case !d.Unconfirmed.None() && d.Reverting:
+		m.at, m.state, m.why = d.Unconfirmed, RollingBack, "the member went down while it went back"
+		m.revert()
+	case !d.Unconfirmed.None():
+		m.wait(d.Unconfirmed)
+		m.reply(m.at, Committed, "")
+		m.ask()
 	}
 	return m, m.flush()
 }
@@ -205,9 +61,36 @@ func (m *Machine) State() (State, Attempt) { return m.state, m.at }
 // Durable is what was saved last.
 func (m *Machine) Durable() Durable { return m.d }
 
+// Deadline is when a member that is Committed goes back by itself; 0 in any other state.
+func (m *Machine) Deadline() int64 {
+	if m.state == Committed {
+		return m.until
+	}
+	return 0
+}
+
 // InDoubt reports whether the member gave its word and hears nothing; since is when it last did.
 func (m *Machine) InDoubt() (yes bool, since int64) {
 	return m.state == Prepared && m.now-m.heard >= int64(m.cfg.Doubt), m.heard
+}
+
+// Said is what this member's HELLO says of installs: the newest that it knows of.
+func (m *Machine) Said() (Attempt, State, Decision) {
+	switch {
+	case m.state == Committed:
+		return m.at, Committed, Commit
+	case m.state == RollingBack:
+		return m.at, RollingBack, RollBack
+	case m.state == Committing:
+		return m.at, Committing, Commit
+	case m.state != Idle:
+		return m.at, m.state, Unknown
+	case m.d.RolledBack.Number > m.d.Confirmed.Number:
+		return m.d.RolledBack, RolledBack, RollBack
+	case !m.d.Confirmed.None():
+		return m.d.Confirmed, Confirmed, Confirm
+	}
+	return Attempt{}, Idle, Unknown
 }
 
 func (m *Machine) flush() []Effect {
@@ -220,10 +103,13 @@ func (m *Machine) flush() []Effect {
 }
 
 func (m *Machine) wake() int64 {
+	ask := max(m.heard+int64(m.cfg.Doubt), m.asked+int64(m.cfg.Ask))
 	switch m.state {
 	case Prepared:
-		return max(m.heard+int64(m.cfg.Doubt), m.asked+int64(m.cfg.Ask), m.now+1)
-	case Committing:
+		return max(ask, m.now+1)
+	case Committed:
+		return max(min(ask, m.until), m.now+1)
+	case Committing, RollingBack:
 		return max(m.asked+int64(m.cfg.Ask), m.now+1)
 	}
 	return 0
@@ -246,10 +132,13 @@ func (m *Machine) Step(now int64, e Event) []Effect {
 			m.committed()
 		}
 	case NotSwitched:
-		if m.state == Committing && e.Attempt.same(m.at) {
-			m.asked = m.now // tried again at the next tick
-			m.reply(m.at, Committing, e.Why)
+		m.failed(Committing, e.Attempt, e.Why)
+	case Reverted:
+		if m.state == RollingBack && e.Attempt.same(m.at) {
+			m.reverted(e.InForce)
 		}
+	case NotReverted:
+		m.failed(RollingBack, e.Attempt, e.Why)
 	case Asked:
 		m.tell(e)
 	case Told:
@@ -266,19 +155,28 @@ func (m *Machine) reply(a Attempt, s State, why string) { m.out = append(m.out, 
 
 func (m *Machine) save() { m.out = append(m.out, Save{m.d}) }
 
+// failed waits for the next tick to try the kernel again.
+func (m *Machine) failed(s State, a Attempt, why string) {
+	if m.state == s && a.same(m.at) {
+		m.asked = m.now
+		m.reply(m.at, s, why)
+	}
+}
+
 func (m *Machine) prepare(a Attempt) {
 	switch {
 	case a.same(m.at) && m.state != Idle:
 		m.heard = m.now
-		if m.state == Prepared {
-			m.reply(a, Prepared, "")
+		switch m.state {
+		case Prepared, Committed:
+			m.reply(a, m.state, "")
 		}
 	case a.Number != 0 && a.Number <= m.d.Ended: // said again, or late: it is over
 		m.over(a)
 	case m.state != Idle && a.Number <= m.at.Number:
 		m.reply(a, Refused, fmt.Sprintf("attempt %d came after attempt %d", a.Number, m.at.Number))
-	case m.state == Committing: // that one first; management asks again
-	case m.state == Prepared || m.state == Loading && m.d.Prepared.same(m.at):
+	case m.state == Committing || m.state == RollingBack: // that one first; management asks again
+	case m.state == Prepared || m.state == Committed || m.state == Loading && m.d.Prepared.same(m.at):
 		// It gave its word for the other one, and others may have committed that: management has to say how it ended first.
 		m.reply(a, Refused, fmt.Sprintf("attempt %d is not decided here", m.at.Number))
 		m.out = append(m.out, AskManagement{m.at})
@@ -288,9 +186,10 @@ func (m *Machine) prepare(a Attempt) {
 		m.reply(a, Refused, fmt.Sprintf("generation %d is in force, %d is older", m.d.InForce.Generation, a.Policy.Generation))
 	case a.Policy.Generation == m.d.InForce.Generation && a.Policy.Digest != m.d.InForce.Digest:
 		m.reply(a, Refused, fmt.Sprintf("generation %d is in force with digest %s, not %s", m.d.InForce.Generation, m.d.InForce.Digest.Short(), a.Policy.Digest.Short()))
-	case a.Policy.Digest == m.d.InForce.Digest: // it came by other means
-		m.at = a
-		m.committed()
+	case a.Policy.Digest == m.d.InForce.Digest: // it came by other means, and how that ends is not for this attempt to say
+		m.d.Ended = a.Number
+		m.save()
+		m.over(a)
 	default:
 		if m.state != Idle { // no word was given for that one
 			m.forget(m.at)
@@ -303,6 +202,12 @@ func (m *Machine) prepare(a Attempt) {
 // over repeats how an attempt ended.
 func (m *Machine) over(a Attempt) {
 	switch {
+	case a.same(m.d.Confirmed) && a.Policy.Generation <= m.d.InForce.Generation:
+		m.reply(a, Confirmed, "")
+	case a.same(m.d.Confirmed):
+		m.reply(a, RolledBack, "recovery brings it again")
+	case a.same(m.d.RolledBack):
+		m.reply(a, RolledBack, "")
 	case a.Policy.Digest == m.d.InForce.Digest || a.Policy.Generation < m.d.InForce.Generation && a.Number != m.d.Aborted:
 		m.reply(a, Committed, "")
 	default:
@@ -315,7 +220,7 @@ func (m *Machine) loaded(a Attempt) {
 		return
 	}
 	again := m.d.Prepared.same(a) // after a crash: the word was given before
-	m.state, m.d.Prepared = Prepared, a
+	m.state, m.d.Prepared = Prepared, m.at
 	if again {
 		m.heard = 0
 		m.ask()
@@ -345,17 +250,19 @@ func (m *Machine) notLoaded(a Attempt, why string) {
 func (m *Machine) decided(a Attempt, d Decision) {
 	switch {
 	case m.state != Idle && a.same(m.at):
-		switch {
-		case d == Commit && m.state == Prepared:
-			m.commit()
-		case d == Abort && m.state != Committing:
-			m.d.Aborted = max(m.d.Aborted, a.Number)
-			m.forget(a)
-			m.reply(a, Aborted, "")
-		case d == Unknown && m.state == Prepared:
-			m.heard = m.now // management is there, and has not decided
+		m.under(d, "management")
+		if d != RollBack && m.state == Committed && a.same(m.at) {
+			m.heard = m.now
+			m.reply(a, Committed, "") // it did not hear that
 		}
 	case d == Unknown:
+	case d == Confirm:
+		m.confirm(a)
+		m.over(a)
+	case d == RollBack:
+		if !m.decline(a, "management says so") {
+			m.over(a)
+		}
 	case a.Number <= m.d.Ended:
 		m.over(a)
 	case d == Abort: // before its prepare came, or that was refused
@@ -365,15 +272,55 @@ func (m *Machine) decided(a Attempt, d Decision) {
 	}
 }
 
+// under is what was decided of the attempt under way, by whom.
+func (m *Machine) under(d Decision, by string) {
+	a := m.at
+	switch {
+	case (d == Commit || d == Confirm) && (m.state == Prepared || m.state == Committing):
+		if d == Confirm {
+			m.d.Confirmed = a // so that its commit is all
+		}
+		if m.state == Prepared {
+			m.commit()
+		}
+	case d == Confirm && m.state == Committed:
+		m.confirmed(a)
+	case d == Confirm && m.state == RollingBack && !a.same(m.d.Confirmed): // too late: recovery brings it again
+		m.d.Confirmed = a
+		m.save()
+	case d == RollBack && m.state == Committed:
+		m.back(by + " says so")
+	case d == RollBack && (m.state == Prepared || m.state == Loading):
+		m.gone(a)
+		m.forget(a)
+		m.reply(a, RolledBack, "")
+	case d == Abort && (m.state == Prepared || m.state == Loading):
+		m.d.Aborted = max(m.d.Aborted, a.Number)
+		m.forget(a)
+		m.reply(a, Aborted, "")
+	case d == Unknown && m.state == Prepared:
+		m.heard = m.now // management is there, and has not decided
+	}
+}
+
 func (m *Machine) commit() {
 	m.state, m.asked = Committing, m.now
 	m.out = append(m.out, Switch{m.at})
 }
 
 func (m *Machine) committed() {
-	m.d.InForce, m.d.Prepared, m.d.Ended = m.at.Policy, Attempt{}, max(m.d.Ended, m.at.Number)
 	a := m.at
-	m.state, m.at = Idle, Attempt{}
+	if m.d.InForce.Digest != a.Policy.Digest {
+		m.d.Previous = m.d.InForce
+	}
+	m.d.InForce, m.d.Prepared, m.d.Ended = a.Policy, Attempt{}, max(m.d.Ended, a.Number)
+	m.d.Declined = without(m.d.Declined, a.Policy.Digest)
+	if a.Confirm <= 0 || a.same(m.d.Confirmed) {
+		m.confirmed(a)
+		return
+	}
+	m.d.Unconfirmed = a
+	m.wait(a)
 	m.save()
 	m.reply(a, Committed, "")
 }
@@ -388,50 +335,99 @@ func (m *Machine) forget(a Attempt) {
 
 func (m *Machine) tell(e Asked) {
 	t := Told{Attempt: e.Attempt, InForce: m.d.InForce}
-	if m.d.Aborted == e.Attempt.Number {
-		t.Decision = Abort
-	}
-	if e.Attempt.Policy.Digest == m.d.InForce.Digest {
+	a := e.Attempt
+	switch {
+	case a.same(m.d.Confirmed):
+		t.Decision = Confirm
+	case a.same(m.d.RolledBack) || a.same(m.at) && m.state == RollingBack:
+		t.Decision = RollBack
+	case a.Policy.Digest == m.d.InForce.Digest:
 		t.Decision = Commit
+	case m.d.Aborted == a.Number:
+		t.Decision = Abort
 	}
 	m.out = append(m.out, Tell{e.From, t})
 }
 
 func (m *Machine) told(e Told) {
-	if m.state != Prepared {
-		return
-	}
+	same := m.state != Idle && e.Attempt.same(m.at)
 	switch {
-	case e.InForce.Digest == m.at.Policy.Digest:
-		m.commit()
-	case e.Attempt.same(m.at) && e.Decision == Abort:
-		a := m.at
-		m.d.Aborted = a.Number
-		m.forget(a)
-		m.reply(a, Aborted, "")
+	case same && e.Decision != Unknown && (m.state != Loading || m.d.Prepared.same(m.at)):
+		m.under(e.Decision, e.From)
+	case m.state == Prepared && e.InForce.Digest == m.at.Policy.Digest && (e.Decision != RollBack || !same):
+		m.commit() // management has decided so
+	case same || e.Attempt.None():
+	case e.Decision == Confirm:
+		m.confirm(e.Attempt)
+	case e.Decision == RollBack:
+		m.decline(e.Attempt, e.From+" says so")
 	}
 }
 
 func (m *Machine) replaced(o policy.Offer) {
+	if !o.None() && o.Digest != m.d.InForce.Digest {
+		if !m.d.InForce.None() && m.d.InForce.Generation < o.Generation {
+			m.d.Previous = m.d.InForce
+		} else if m.d.Previous.Digest == o.Digest {
+			m.d.Previous = policy.Offer{}
+		}
+	}
 	m.d.InForce = o
-	switch {
-	case m.state == Idle:
+	switch m.state {
+	case Idle:
 		m.save()
-	case o.Digest == m.at.Policy.Digest:
-		m.committed()
-	case o.Generation >= m.at.Policy.Generation: // the attempt is behind
-		m.forget(m.at)
+		switch {
+		case o.None():
+		case o.Digest == m.d.Confirmed.Policy.Digest:
+			m.reply(m.d.Confirmed, Confirmed, "")
+		case o.Digest == m.d.RolledBack.Policy.Digest: // it was under way when the others went back
+			m.at = m.d.RolledBack
+			m.back("it was rolled back")
+		}
+	case Committed, RollingBack:
+		if o.Generation > m.at.Policy.Generation { // the cluster is past it
+			a := m.at
+			m.d.Unconfirmed, m.d.Reverting = Attempt{}, false
+			m.state, m.at = Idle, Attempt{}
+			m.save()
+			m.over(a)
+			return
+		}
+		m.save()
 	default:
-		m.save()
+		switch {
+		case o.Digest == m.at.Policy.Digest:
+			m.committed()
+		case o.Generation >= m.at.Policy.Generation: // the attempt is behind
+			m.forget(m.at)
+		default:
+			m.save()
+		}
 	}
 }
 
 func (m *Machine) tick() {
-	switch {
-	case m.state == Committing && m.now-m.asked >= int64(m.cfg.Ask):
-		m.commit()
-	case m.state == Prepared && m.now-m.heard >= int64(m.cfg.Doubt) && m.now-m.asked >= int64(m.cfg.Ask):
-		m.ask()
+	doubt := m.now-m.heard >= int64(m.cfg.Doubt) && m.now-m.asked >= int64(m.cfg.Ask)
+	switch m.state {
+	case Committing:
+		if m.now-m.asked >= int64(m.cfg.Ask) {
+			m.commit()
+		}
+	case RollingBack:
+		if m.now-m.asked >= int64(m.cfg.Ask) {
+			m.revert()
+		}
+	case Prepared:
+		if doubt {
+			m.ask()
+		}
+	case Committed:
+		switch {
+		case m.now >= m.until:
+			m.back(fmt.Sprintf("not confirmed within %v", m.at.Confirm))
+		case doubt:
+			m.ask()
+		}
 	}
 }
 
@@ -443,4 +439,11 @@ func (m *Machine) ask() {
 	} else {
 		m.out = append(m.out, AskManagement{m.at})
 	}
+}
+
+func without(list []policy.Digest, d policy.Digest) []policy.Digest {
+	if !slices.Contains(list, d) {
+		return list
+	}
+	return slices.DeleteFunc(slices.Clone(list), func(x policy.Digest) bool { return x == d })
 }

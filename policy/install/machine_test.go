@@ -13,7 +13,7 @@ import (
 )
 
 func attempt(number, generation uint64, digest byte) Attempt {
-	return Attempt{number, policy.Offer{Generation: generation, Digest: policy.Digest{digest}}}
+	return Attempt{Number: number, Policy: policy.Offer{Generation: generation, Digest: policy.Digest{digest}}}
 }
 
 var short = Config{Doubt: time.Second, Ask: time.Second}
@@ -80,9 +80,9 @@ func TestInstall(t *testing.T) {
 		{4600 * time.Millisecond, NotSwitched{a, "busy"}, "1 committing, wake 5.6s"},
 		{4700 * time.Millisecond, Decided{a, Abort}, "wake 5.6s"}, // cannot be
 		{5600 * time.Millisecond, Tick{}, "switch 5, wake 6.6s"},
-		{6 * time.Second, Switched{a}, "save 5/0, 1 committed"},
-		{6 * time.Second, Decided{a, Commit}, "1 committed"},
-		{6 * time.Second, Asked{"x", a}, "tell x 5 decision 1"},
+		{6 * time.Second, Switched{a}, "save 5/0, 1 confirmed"},
+		{6 * time.Second, Decided{a, Commit}, "1 confirmed"},
+		{6 * time.Second, Asked{"x", a}, "tell x 5 decision 3"},
 		{7 * time.Second, Prepare{attempt(3, 4, 4)}, "3 refused"},
 		{7 * time.Second, Prepare{attempt(3, 5, 9)}, "3 refused"},
 		{7 * time.Second, Prepare{attempt(3, 5, 5)}, "save 5/0, 3 committed"}, // the same policy again
@@ -111,7 +111,7 @@ func TestCrash(t *testing.T) {
 	a := attempt(3, 6, 6)
 	d := Durable{InForce: policy.Offer{Generation: 5, Digest: policy.Digest{5}}, Prepared: a}
 	m, effects := New(short, d, a.Policy, 0)
-	if got := tell(effects); got != "save 6/0, 3 committed" || m.Durable().InForce != a.Policy {
+	if got := tell(effects); got != "save 6/0, 3 confirmed" || m.Durable().InForce != a.Policy {
 		t.Error(got)
 	}
 	m, effects = New(short, d, d.InForce, 0)
@@ -133,7 +133,7 @@ func TestCrash(t *testing.T) {
 		t.Error("not in doubt")
 	}
 	play(t, m, []step{{time.Second, Told{From: "x", Attempt: a, Decision: Abort}, "save 5/0, unload 6, 3 aborted"}})
-	for s, want := range map[State]string{Idle: "idle", Refused: "refused", 9: "state(9)"} {
+	for s, want := range map[State]string{Idle: "idle", Refused: "refused", RolledBack: "rolled back", 10: "state(10)"} {
 		if s.String() != want {
 			t.Error(s)
 		}

@@ -234,7 +234,7 @@ func (g *management) push() {
 	if g.dead || !g.running {
 		return
 	}
-	a := Attempt{g.number, g.policy}
+	a := Attempt{Number: g.number, Policy: g.policy}
 	d := g.decided[g.number]
 	if d == Unknown && g.w.now-g.began > second {
 		d = Abort

@@ -22,6 +22,8 @@ type Config struct {
 	PeerWait       time.Duration // until the peers that are there have been heard
 	ManagementWait time.Duration // until management must have answered
 	Retry          time.Duration // between two tries
+	// Declined are policies that are not taken, whoever offers them: this member went back from them. Event Declined replaces them.
+	Declined []policy.Digest
 }
 
 // Event is what happens. The set of events is closed.
@@ -60,6 +62,12 @@ type (
 	Unloaded struct{}
 	// Resume ends Unloaded.
 	Resume struct{}
+	// Declined says what this member went back from, all of it, each time that it changes. Local is the newest policy of the disk, as New wants
+	// it, that is none of these, and InForce what is in force now.
+	Declined struct {
+		All            []policy.Digest
+		Local, InForce policy.Offer
+	}
 	// Tick says that the time that WakeAt named has come.
 	Tick struct{}
 )
@@ -74,6 +82,7 @@ func (InForce) event()     {}
 func (NotInForce) event()  {}
 func (Unloaded) event()    {}
 func (Resume) event()      {}
+func (Declined) event()    {}
 func (Tick) event()        {}
 
 // Effect is what is to be done, in order. The set of effects is closed.
@@ -121,6 +130,7 @@ type Machine struct {
 
 	doing    Effect // a Fetch or Use that is under way
 	failed   map[source]int64
+	declined map[policy.Digest]bool
 	unloaded bool
 	problem  string
 	wake     int64
@@ -140,6 +150,7 @@ const never = int64(1<<63 - 1)
 func New(cfg Config, local, inForce policy.Offer, now int64) (*Machine, []Effect) {
 	m := &Machine{cfg: cfg, now: now, start: now, local: local, inForce: inForce, peers: map[string]*peer{}, failed: map[source]int64{}, problem: "-"}
 	m.local.Source = Local
+	m.decline(cfg.Declined)
 	for _, p := range cfg.Peers {
 		m.peers[p] = &peer{}
 	}
@@ -168,7 +179,7 @@ func (m *Machine) Step(now int64, e Event) []Effect {
 	case Fetched:
 		m.ended(e.What)
 		m.why = ""
-		if e.What.Generation >= m.local.Generation {
+		if e.What.Generation >= m.local.Generation && !m.declined[e.What.Digest] {
 			m.local = e.What
 			m.local.Source = Local
 		}
@@ -183,7 +194,7 @@ func (m *Machine) Step(now int64, e Event) []Effect {
 	case InForce:
 		m.ended(e.What)
 		m.inForce, m.why = e.What, ""
-		if e.What.Generation > m.local.Generation {
+		if e.What.Generation > m.local.Generation && !m.declined[e.What.Digest] {
 			m.local = e.What
 			m.local.Source = Local
 		}
@@ -195,10 +206,29 @@ func (m *Machine) Step(now int64, e Event) []Effect {
 		m.unloaded, m.inForce = true, policy.Offer{}
 	case Resume:
 		m.unloaded = false
+	case Declined:
+		m.decline(e.All)
+		m.local, m.inForce = e.Local, e.InForce
+		m.local.Source = Local
 	case Tick:
 	}
 	m.decide()
 	return m.out
+}
+
+func (m *Machine) decline(all []policy.Digest) {
+	m.declined = map[policy.Digest]bool{}
+	for _, d := range all {
+		m.declined[d] = true
+	}
+}
+
+// willing is the offer, or none if this member went back from that policy.
+func (m *Machine) willing(o policy.Offer) policy.Offer {
+	if m.declined[o.Digest] {
+		return policy.Offer{Source: o.Source}
+	}
+	return o
 }
 
 func (m *Machine) ended(what policy.Offer) {
@@ -220,7 +250,7 @@ func (m *Machine) offers() []policy.Offer {
 	for _, name := range m.cfg.Peers {
 		p := m.peers[name]
 		switch {
-		case !p.heard || p.has.None():
+		case !p.heard || m.willing(p.has).None():
 		case p.active:
 			active = append(active, p.has)
 		default:
@@ -267,7 +297,7 @@ func (m *Machine) next() (reason string) {
 	case m.inForce.None() || stale && m.inForce.Digest != m.local.Digest:
 		if stale {
 			if m.answered {
-				all = append(all, m.management)
+				all = append(all, m.willing(m.management))
 			} else if wait := m.ask(); wait {
 				return m.none("waiting for management")
 			}
@@ -279,6 +309,9 @@ func (m *Machine) next() (reason string) {
 	switch {
 	case err != nil:
 		return m.none(err.Error())
+	case best.None() && len(m.declined) > 0:
+		m.repeat()
+		return m.none("nobody has another one than what was rolled back here")
 	case best.None():
 		m.repeat()
 		return m.none("nobody has one")

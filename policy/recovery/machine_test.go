@@ -94,6 +94,12 @@ func event(w []string) Event {
 		return Unloaded{}
 	case "resume":
 		return Resume{}
+	case "declined": // GENERATION LOCAL INFORCE
+		e := Declined{Local: offer(Local, w[2]), InForce: offer(Local, w[3])}
+		if w[1] != "-" {
+			e.All = []policy.Digest{offer("", w[1]).Digest}
+		}
+		return e
 	case "tick":
 		return Tick{}
 	}

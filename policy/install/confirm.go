@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package install
+
+import (
+	"slices"
+
+	"github.com/holdfast-project/holdfast/policy"
+)
+
+// wait waits for the confirmation of what was committed.
+func (m *Machine) wait(a Attempt) {
+	m.at, m.state, m.heard, m.until = a, Committed, m.now, m.now+int64(a.Confirm)
+}
+
+// confirmed ends the attempt under way, which is in force: it stays.
+func (m *Machine) confirmed(a Attempt) {
+	m.d.Confirmed, m.d.Unconfirmed = a, Attempt{}
+	m.state, m.at = Idle, Attempt{}
+	m.save()
+	m.reply(a, Confirmed, "")
+}
+
+// confirm notes that an attempt that is not under way is confirmed. Who has gone back from it comes back to it, by recovery: a confirmation is
+// written down before it is told, so the others stay with it.
+func (m *Machine) confirm(a Attempt) {
+	if a.Number <= m.d.Confirmed.Number && !slices.Contains(m.d.Declined, a.Policy.Digest) {
+		return
+	}
+	m.d.Declined = without(m.d.Declined, a.Policy.Digest)
+	if a.Number > m.d.Confirmed.Number {
+		m.d.Confirmed = a
+	}
+	if a.same(m.d.RolledBack) {
+		m.d.RolledBack = Attempt{}
+	}
+	m.d.Ended = max(m.d.Ended, a.Number)
+	m.save()
+}
+
+// decline notes that an attempt that is not under way was rolled back. What is in force by it, and is not known to be confirmed, goes back as
+// well: recovery brought it from a peer that waited. It reports whether it does.
+func (m *Machine) decline(a Attempt, why string) bool {
+	if a.Policy.Digest == m.d.Confirmed.Policy.Digest || a.same(m.d.RolledBack) {
+		return false
+	}
+	if a.Policy.Digest == m.d.InForce.Digest {
+		if m.state != Idle {
+			return false
+		}
+		m.at = a
+		m.back(why)
+		return true
+	}
+	if a.Number > m.d.RolledBack.Number && a.Policy.Generation > m.d.InForce.Generation {
+		m.gone(a)
+		m.d.Ended = max(m.d.Ended, a.Number)
+		m.save()
+	}
+	return false
+}
+
+// back begins to go back from what is in force by the attempt under way.
+func (m *Machine) back(why string) {
+	m.state, m.why = RollingBack, why
+	m.d.Unconfirmed, m.d.Reverting = m.at, true
+	m.save()
+	m.revert()
+}
+
+func (m *Machine) revert() {
+	m.asked = m.now
+	m.out = append(m.out, Revert{m.at, m.d.Previous})
+}
+
+func (m *Machine) reverted(inForce policy.Offer) {
+	a := m.at
+	m.d.InForce, m.d.Unconfirmed, m.d.Reverting = inForce, Attempt{}, false
+	if m.d.Previous.Digest == inForce.Digest {
+		m.d.Previous = policy.Offer{}
+	}
+	m.d.Ended = max(m.d.Ended, a.Number)
+	if !a.same(m.d.Confirmed) {
+		m.gone(a)
+	}
+	m.state, m.at = Idle, Attempt{}
+	m.save()
+	m.reply(a, RolledBack, m.why)
+}
+
+// gone notes that the attempt was rolled back, and that nobody here takes its policy again.
+func (m *Machine) gone(a Attempt) {
+	if a.Number > m.d.RolledBack.Number {
+		m.d.RolledBack = a
+	}
+	list := append(without(slices.Clone(m.d.Declined), a.Policy.Digest), a.Policy.Digest)
+	m.d.Declined = list[max(0, len(list)-MaxDeclined):]
+}
