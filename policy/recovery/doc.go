@@ -14,8 +14,8 @@
 //
 // A source that fails is asked again after Retry; one that sent a forgery, no more until it offers something else. Two policies of the
 // newest generation with different digests are a problem that only a newer generation ends. A generation that comes up with a peer later is
-// fetched as well: the member was left out of an install. A policy that this member went back from (policy/install) is nobody's offer, and not
-// on the disk.
+// fetched as well, and one that management tells of unasked: the member was left out of an install. A policy that this member went back from
+// (policy/install) is nobody's offer, and not on the disk.
 //
 // The package is pure and imports policy only.
 package recovery

@@ -38,7 +38,7 @@ type (
 	}
 	// PeerGone says that the peer is not heard any more.
 	PeerGone struct{ Name string }
-	// Answered says what management has for this cluster.
+	// Answered says what management has for this cluster. It may come unasked: a member that runs takes what is newer than what it has.
 	Answered struct{ Has policy.Offer }
 	// Unreachable says that management was asked and did not answer, or cannot be.
 	Unreachable struct{ Why string }
@@ -304,6 +304,9 @@ func (m *Machine) next() (reason string) {
 		}
 	case stale: // what is in force stays: a member that runs asks nobody
 		all = []policy.Offer{m.inForce}
+	}
+	if newer := m.willing(m.management); m.answered && !m.inForce.None() && newer.Generation > m.inForce.Generation && !slices.Contains(all, newer) {
+		all = append(slices.Clone(all), newer)
 	}
 	best, err := policy.Newest(all)
 	switch {
