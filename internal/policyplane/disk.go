@@ -125,7 +125,8 @@ func (d *disk) describe(e store.Entry) Generation {
 	if known == nil {
 		g := Generation{Offer: e.Offer(), Content: e.Content, Created: e.Created}
 		if s, err := d.get(e.Offer()); err == nil {
-			b := s.Bundle()
+			b, key := s.Bundle(), s.Head().Key
+			g.Key = policy.Fingerprint(key[:])
 			g.Author, g.Comment, g.Origin = b.Author, b.Comment, b.Origin
 		}
 		known = &g
@@ -134,6 +135,24 @@ func (d *disk) describe(e store.Entry) Generation {
 		d.mu.Unlock()
 	}
 	return *known
+}
+
+// check reads and verifies every policy, one after another.
+func (d *disk) check() error {
+	good, staged := d.entries()
+	for i, e := range slices.Concat(good, staged) {
+		d.mu.Lock()
+		from := d.good
+		if i >= len(good) {
+			from = d.staged
+		}
+		_, err := from.Get(e.Generation, e.Digest)
+		d.mu.Unlock()
+		if err != nil && !errors.Is(err, store.ErrNone) { // it was removed meanwhile
+			return err
+		}
+	}
+	return nil
 }
 
 // setAside takes the state's file out of the way, for people to look at.

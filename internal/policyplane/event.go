@@ -49,6 +49,20 @@ const (
 	Failed
 )
 
+// String is the word that logs have.
+func (k Kind) String() string {
+	if int(k) < len(kinds) && k > 0 {
+		return kinds[k]
+	}
+	return "unknown"
+}
+
+var kinds = [...]string{
+	Installed: "installed", Preparing: "preparing", Refused: "refused", Aborted: "aborted", Confirmed: "confirmed", RolledBack: "rolled back",
+	InDoubt: "in doubt", Fetched: "fetched", Forged: "forged", Drifted: "drifted", Restored: "restored", Damaged: "damaged", Conflict: "conflict",
+	DiskFull: "disk full", Unloaded: "unloaded", Resumed: "resumed", NoPolicy: "no policy", Reloaded: "reloaded", Failed: "failed",
+}
+
 // Event is something that operators should hear of.
 type Event struct {
 	Kind   Kind

@@ -65,7 +65,8 @@ type OrderedAttempt struct {
 	Number uint64
 	Policy policy.Offer
 	Phase  Phase
-	// ConfirmWithin is how long the member waits for the confirmation after its commit, until it goes back by itself; 0: as configured.
+	// ConfirmWithin is how long the member waits for the confirmation after its commit, until it goes back by itself; 0: the commit
+	// confirms it.
 	ConfirmWithin time.Duration
 }
 

@@ -48,8 +48,6 @@ type Config struct {
 	Links []nft.Link
 	// Enforce puts back what somebody else changed in the policy in force; without it that is told only.
 	Enforce bool
-	// Guard is how long a committed policy waits for its confirmation where management did not say; 0: it does not.
-	Guard time.Duration
 	// BootFilter holds while no policy is in force; nil: nothing does.
 	BootFilter *bootfilter.Filter
 }

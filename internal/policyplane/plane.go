@@ -7,23 +7,37 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/holdfast-project/holdfast/ccp"
 	"github.com/holdfast-project/holdfast/policy"
+	"github.com/holdfast-project/holdfast/policy/nft"
+	"github.com/holdfast-project/holdfast/policy/store"
 )
 
 // Plane is the policy plane of one member. All methods may be called from any goroutine.
 type Plane struct {
 	o       Options
+	loop    *loop
 	changed chan struct{}
 	events  chan Event
 	shown   atomic.Pointer[Snapshot]
 
-	mu    sync.Mutex
-	queue []any
-	wake  chan struct{}
+	mu     sync.Mutex
+	queue  []any
+	frames int // in queue
+	ran    bool
+	wake   chan struct{}
+
+	// crash, in tests, ends everything just before what it is told of; what others do after that does nothing.
+	crash   func(point string) bool
+	crashed atomic.Bool
+	stop    context.CancelFunc
 }
 
 // New makes a plane, opens its directory and looks what the kernel has, so that Snapshot tells at once whether a policy is in force: a daemon
@@ -33,17 +47,116 @@ func New(o Options) (*Plane, error) {
 		return nil, errors.New("policyplane: no public key of management's: name a file of them in the configuration")
 	}
 	o.Times = o.Times.filled()
+	if o.Clock == nil {
+		o.Clock = boottime
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Send == nil {
+		o.Send = func(uint8, ccp.Policy) {}
+	}
 	p := &Plane{o: o, changed: make(chan struct{}, 1), events: make(chan Event, maxEvents), wake: make(chan struct{}, 1)}
 	p.shown.Store(&Snapshot{})
+	l, err := open(p)
+	if err != nil {
+		return nil, err
+	}
+	p.loop = l
+	p.shown.Store(l.snapshot())
 	return p, nil
 }
 
-// maxEvents is how many events wait for a reader; later ones are lost then, and logged.
-const maxEvents = 256
+const (
+	// maxEvents is how many events wait for a reader; later ones are lost then, and logged.
+	maxEvents = 256
+	// maxFrames is how many frames wait for the loop; later ones are lost then, as on the wire.
+	maxFrames = 1024
+)
 
-// Run runs the plane until ctx ends. What is in force stays in force.
+// Run runs the plane until ctx ends. What is in force stays in force. A plane runs once.
 func (p *Plane) Run(ctx context.Context) error {
-	<-ctx.Done()
+	p.mu.Lock()
+	ran := p.ran
+	p.ran = true
+	p.mu.Unlock()
+	if ran {
+		return errors.New("policyplane: it ran already: make another one")
+	}
+	ctx, p.stop = context.WithCancel(ctx)
+	defer p.stop()
+	group, ctx := errgroup.WithContext(ctx)
+	p.loop.group, p.loop.ctx = group, ctx
+	group.Go(p.loop.run)
+	return group.Wait()
+}
+
+// at is called before everything that must survive a crash around it; false: this is where a test ends the process.
+func (p *Plane) at(point string) bool {
+	if p.crash == nil {
+		return true
+	}
+	if !p.crashed.Load() && p.crash(point) {
+		p.crashed.Store(true)
+		p.stop()
+	}
+	return !p.crashed.Load()
+}
+
+// open makes the loop and looks at the disk and the kernel.
+func open(p *Plane) (*loop, error) {
+	l := &loop{
+		p: p, o: &p.o, cfg: p.o.Config, log: p.o.Log, boot: bootID(),
+		kernel: nft.New(nft.Options{Cluster: p.o.Cluster, Namespace: p.o.Namespace, Command: p.o.Command}),
+		peers:  map[uint8]PeerState{}, alarms: map[string]alarm{}, told: map[policy.Digest]bool{},
+		fetches: fetches{jobs: map[policy.Digest]*job{}, from: map[policy.Digest]string{}},
+	}
+	l.setMembers()
+	var bad []store.Bad
+	var err error
+	if l.disk, bad, err = openDisk(p.o.Dir, p.o.Cluster, p.o.Keys); err != nil {
+		return nil, err
+	}
+	for _, b := range bad {
+		l.count.Damaged++
+		l.event(Event{Kind: Damaged, Text: b.Path + ": " + b.Err.Error()})
+	}
+	if l.state, err = readDurable(p.o.Dir); errors.Is(err, errState) {
+		l.count.Damaged++
+		l.event(Event{Kind: Damaged, Text: err.Error()})
+		err = l.disk.setAside()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return l, l.adopt()
+}
+
+// adopt takes what the kernel has for what is in force: nothing else knows better.
+func (l *loop) adopt() error {
+	all, err := l.kernel.State()
+	if err != nil {
+		return fmt.Errorf("policyplane: %w", err)
+	}
+	for i := range all {
+		switch {
+		case all[i].Awake && l.held == nil:
+			l.hold(offerOf(all[i], true), false)
+		case !all[i].Awake && l.held != nil && l.previous.None():
+			l.previous = offerOf(all[i], true)
+		}
+	}
+	if l.filter, err = l.kernel.HasBootFilter(); err != nil {
+		return fmt.Errorf("policyplane: %w", err)
+	}
+	if good, staged := l.disk.entries(); len(good)+len(staged) > 0 {
+		for _, e := range slices.Concat(good, staged) {
+			l.state.Highest = max(l.state.Highest, e.Generation)
+		}
+	}
+	l.state.Highest = max(l.state.Highest, l.inForce().Generation)
+	// An operator's order to have no policy ends with the boot, or with a policy that somebody put into force all the same.
+	l.unloaded = l.state.Unloaded == l.boot && l.held == nil
 	return nil
 }
 
@@ -72,7 +185,15 @@ func (p *Plane) Frame(from uint8, f ccp.Policy) {
 		}
 		own = append(own, part)
 	}
-	p.tell(frameIn{from, own})
+	p.mu.Lock()
+	full := p.frames >= maxFrames
+	if !full {
+		p.frames++
+	}
+	p.mu.Unlock()
+	if !full {
+		p.tell(frameIn{from, own})
+	}
 }
 
 // Describe gives what reports to management say of the member.
@@ -90,9 +211,27 @@ func (p *Plane) Resume(ctx context.Context) error { return p.order(ctx, orderRes
 // Fetch asks peers and management what they have, and takes what is newer than what is here.
 func (p *Plane) Fetch(ctx context.Context) error { return p.order(ctx, orderFetch) }
 
-// Bundle reads a policy from the disk.
+// Load puts a policy's file into force, by an operator's order, on a member that has no management: it must verify, and be newer than what is
+// here. Peers take it from this member then. The error wraps one of policy's, ErrInstalling or ErrDeclined if it is refused.
+func (p *Plane) Load(ctx context.Context, file []byte) (policy.Offer, error) {
+	o := loadOrder{file, make(chan loaded, 1)}
+	p.tell(o)
+	select {
+	case r := <-o.done:
+		return r.what, r.err
+	case <-ctx.Done():
+		return policy.Offer{}, ctx.Err()
+	}
+}
+
+// Bundle reads a policy of the snapshot's history from the disk. The error wraps store.ErrNone if it is not there.
 func (p *Plane) Bundle(generation uint64) (*policy.Sealed, error) {
-	return nil, fmt.Errorf("policyplane: generation %d is not here", generation)
+	for _, g := range p.Snapshot().History {
+		if g.Generation == generation {
+			return p.loop.disk.get(g.Offer)
+		}
+	}
+	return nil, fmt.Errorf("generation %d: %w; see `holdfast policy history`", generation, store.ErrNone)
 }
 
 type (
@@ -105,7 +244,7 @@ type (
 		from  uint8
 		parts ccp.Policy
 	}
-	order    struct {
+	order struct {
 		what orderKind
 		done chan error
 	}

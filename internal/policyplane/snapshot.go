@@ -37,6 +37,7 @@ type Generation struct {
 	Author  string
 	Comment string
 	Origin  uint64 // the generation whose content it is again; 0: none
+	Key     string // fingerprint of the key that signed it
 	// Since is when it came into force here, in ns since 1970; 0: it is not in force, or was before the daemon began.
 	Since int64
 	// Declined says that it was rolled back here: it is never taken again.

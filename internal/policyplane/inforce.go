@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package policyplane
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/holdfast-project/holdfast/policy"
+	"github.com/holdfast-project/holdfast/policy/install"
+	"github.com/holdfast-project/holdfast/policy/nft"
+	"github.com/holdfast-project/holdfast/policy/recovery"
+	"github.com/holdfast-project/holdfast/policy/ruleset"
+	"github.com/holdfast-project/holdfast/policy/store"
+)
+
+func isFull(err error) bool {
+	return errors.Is(err, store.ErrFull) || errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
+}
+
+// hold makes a policy that the kernel has the one in force, as far as it is on the disk.
+func (l *loop) hold(o policy.Offer, fresh bool) {
+	h := &held{offer: o, fresh: fresh}
+	var err error
+	if h.sealed, err = l.disk.get(o); err == nil {
+		h.policy, err = nft.Of(h.sealed, l.cfg.Definitions)
+	}
+	if err != nil {
+		l.log.Warn("the policy in force is not on the disk as it should be: it is fetched again", "generation", o.Generation, "error", err)
+		h.policy = nil
+	}
+	l.held = h
+}
+
+// nowInForce follows a change of the kernel. None: there is nothing in force any more.
+func (l *loop) nowInForce(o policy.Offer, defs []ruleset.Definition) {
+	l.drift, l.broken, l.restore, l.restoreFailed = "", "", pace{}, false
+	if was := l.inForce(); !was.None() && was.Digest != o.Digest {
+		l.previous = was
+	}
+	if o.None() {
+		l.held, l.filter = nil, l.cfg.BootFilter != nil
+		return
+	}
+	l.filter = false
+	l.hold(o, true)
+	l.held.since = time.Now().UnixNano()
+	l.loadedWith(o.Generation, defs)
+	if l.unloaded { // an install puts a policy into force, whatever was before
+		l.unloaded, l.state.Unloaded = false, ""
+		l.save()
+		l.recover(recovery.Resume{})
+	}
+	if l.held.sealed == nil {
+		l.mend()
+	}
+}
+
+// followRecovery tells recovery what an install brought.
+func (l *loop) followRecovery(o policy.Offer) {
+	if o.None() {
+		l.recover(recovery.InForce{})
+		return
+	}
+	l.recover(recovery.InForce{What: o})
+}
+
+// loadedWith keeps what definitions a generation was loaded with, for the next time that they change.
+func (l *loop) loadedWith(generation uint64, defs []ruleset.Definition) {
+	text := sum([]byte(ruleset.DefinitionsFile(defs)))
+	if l.state.Definitions[generation] == text {
+		return
+	}
+	next := map[uint64]string{generation: text}
+	for _, g := range []uint64{l.inForce().Generation, l.previous.Generation, l.state.Install.Previous.Generation} {
+		if d, known := l.state.Definitions[g]; known && g != generation {
+			next[g] = d
+		}
+	}
+	l.state.Definitions = next
+	l.save() // if it is lost, what the kernel has is compared with what it must have, and found to differ
+}
+
+// use puts a policy of the disk into force, as recovery wants it.
+func (l *loop) use(o policy.Offer) {
+	defs := l.cfg.Definitions
+	source := l.fetches.from[o.Digest]
+	if source == "" {
+		source = recovery.Local
+	}
+	l.hand(&task{
+		name: "use", stills: true,
+		run: func(ctx context.Context, k *nft.Kernel) error {
+			cur, ok, err := k.Current()
+			if err != nil {
+				return err
+			}
+			if ok && cur.Mark.Generation > o.Generation && !l.declined(cur.Mark.Digest) {
+				return errNewer
+			}
+			return l.wakeUp(ctx, k, o, defs)
+		},
+		done: func(err error, _ time.Duration) {
+			if err != nil {
+				if !errors.Is(err, errNewer) {
+					l.event(Event{Kind: Failed, Policy: o, Source: source, Text: err.Error()})
+				}
+				l.damaged(o, err)
+				l.recover(recovery.NotInForce{What: o, Why: err.Error()})
+				return
+			}
+			if !l.p.at("used") {
+				return
+			}
+			was := l.inForce()
+			l.nowInForce(o, defs)
+			l.recover(recovery.InForce{What: o})
+			l.install(install.Replaced{InForce: o})
+			if was.Digest != o.Digest {
+				l.count.Installed++
+				l.event(Event{Kind: Installed, Policy: o, Source: source})
+			}
+		},
+	})
+}
+
+var errNewer = errors.New("an install put a newer one into force meanwhile")
+
+// guardNothing loads the boot filter while no policy is in force, and takes it away while one is.
+func (l *loop) guardNothing() {
+	filter, none := l.cfg.BootFilter, l.held == nil || l.gone()
+	if none && filter == nil {
+		return
+	}
+	l.hand(&task{
+		name: "boot filter",
+		run: func(ctx context.Context, k *nft.Kernel) error {
+			if none {
+				return k.LoadBootFilter(ctx, filter)
+			}
+			return k.RemoveBootFilter(ctx)
+		},
+		done: func(err error, _ time.Duration) {
+			if err != nil {
+				l.event(Event{Kind: Failed, Text: err.Error()})
+				l.in("boot filter", l.o.Times.Retry, l.guardNothing)
+				return
+			}
+			l.filter = none
+		},
+	})
+}
+
+// pace is how often something is tried that somebody else undoes.
+type pace struct {
+	at   int64
+	wait time.Duration
+}
+
+const (
+	firstPace = 500 * time.Millisecond
+	lastPace  = 30 * time.Second
+)
+
+// drifted follows what somebody else did to the policy in force.
+func (l *loop) drifted(e drifted) {
+	if e.serial != l.look.serial || l.held == nil {
+		return
+	}
+	if len(e.drift.Changes) == 0 {
+		if l.drift != "" {
+			l.count.Restored++
+			l.event(Event{Kind: Restored, Policy: l.held.offer, Text: e.drift.String()})
+		}
+		was := l.broken
+		l.drift, l.broken = "", ""
+		if was != "" {
+			l.guardNothing()
+		}
+		return
+	}
+	l.drift = e.drift.String()
+	l.broken = asleep(e.drift.Changes)
+	l.count.Drifts++
+	l.event(Event{Kind: Drifted, Policy: l.held.offer, Source: e.drift.By, Text: l.drift})
+	if l.cfg.Enforce {
+		l.putBack()
+	} else if l.gone() {
+		l.guardNothing()
+	}
+}
+
+// asleep is what of the policy does not filter any more: tables that are gone, or dormant.
+func asleep(changes []ruleset.Change) string {
+	var all []string
+	for _, c := range changes {
+		if c.Kind == "table" && (c.Removed || c.Name == "" && len(c.Lines) > 0) {
+			all = append(all, c.Table)
+		}
+	}
+	return strings.Join(all, ", ")
+}
+
+// gone reports whether nothing of the policy in force filters.
+func (l *loop) gone() bool {
+	if l.broken == "" || l.held == nil || l.held.policy == nil {
+		return false
+	}
+	return len(strings.Split(l.broken, ", ")) >= len(tableNames(l.held.policy))
+}
+
+// putBack restores the policy in force, less and less often if somebody changes it again and again.
+func (l *loop) putBack() {
+	if wait := l.restore.at - l.now(); wait > 0 {
+		l.at("restore", l.restore.at, l.putBack)
+		return
+	}
+	if l.drift == "" || l.held == nil || l.held.policy == nil {
+		return
+	}
+	l.restore.wait = min(max(2*l.restore.wait, firstPace), lastPace)
+	l.restore.at = l.now() + int64(l.restore.wait)
+	pol := l.held.policy
+	l.hand(&task{
+		name: "restore",
+		run: func(ctx context.Context, k *nft.Kernel) error {
+			_, err := k.Restore(ctx, pol)
+			return err
+		},
+		done: func(err error, _ time.Duration) {
+			l.restoreFailed = err != nil
+			if err != nil {
+				l.event(Event{Kind: Failed, Policy: l.inForce(), Text: "put the policy back: " + err.Error()})
+				if l.gone() {
+					l.guardNothing()
+				}
+				l.at("restore", l.restore.at, l.putBack)
+				return
+			}
+			// What the watch says next is whether it is as it must be. Somebody who leaves it alone for a while is not fought with.
+			l.in("calm", calmAfter, func() { l.restore = pace{} })
+		},
+	})
+}
+
+const calmAfter = time.Minute
+
+// reload loads the policy in force with other definitions.
+func (l *loop) reload() {
+	if l.held == nil || l.held.sealed == nil {
+		return
+	}
+	defs, o := l.cfg.Definitions, l.held.offer
+	l.hand(&task{
+		name: "reload", stills: true,
+		run: func(ctx context.Context, k *nft.Kernel) error {
+			pol, err := l.read(o, defs)
+			if err == nil {
+				_, err = k.Restore(ctx, pol)
+			}
+			return err
+		},
+		done: func(err error, _ time.Duration) {
+			if err != nil {
+				l.event(Event{Kind: Failed, Policy: o, Text: "load it with what the configuration has now: " + err.Error() + "; it stays as it was"})
+				return
+			}
+			if o.Digest != l.inForce().Digest {
+				return
+			}
+			since := l.held.since
+			l.hold(o, true)
+			l.held.since = since
+			l.loadedWith(o.Generation, defs)
+			l.event(Event{Kind: Reloaded, Policy: o})
+		},
+	})
+}

@@ -1,0 +1,358 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package policyplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/holdfast-project/holdfast/ccp"
+	"github.com/holdfast-project/holdfast/policy"
+	"github.com/holdfast-project/holdfast/policy/install"
+	"github.com/holdfast-project/holdfast/policy/nft"
+	"github.com/holdfast-project/holdfast/policy/recovery"
+	"github.com/holdfast-project/holdfast/policy/ruleset"
+)
+
+// install gives the machine of installs an event, unless what an earlier one brought is still to be written down: then it waits.
+func (l *loop) install(e install.Event) {
+	if l.blocked != nil {
+		l.waiting = append(l.waiting, e)
+		return
+	}
+	l.perform(l.ins.Step(l.now(), e))
+}
+
+// perform does what the machine of installs wants, in order, until something cannot be written to the disk.
+func (l *loop) perform(effects []install.Effect) {
+	for i, e := range effects {
+		if s, is := e.(install.Save); is {
+			was := l.state.Install
+			l.state.Install = s.Durable
+			l.state.HighestAttempt = max(l.state.HighestAttempt, s.Durable.Ended, s.Durable.Prepared.Number)
+			if !l.p.at("save") || !l.save() {
+				l.blocked = effects[i:]
+				l.in("blocked", time.Second, l.unblock)
+				return
+			}
+			l.written(was)
+			continue
+		}
+		l.effect(e)
+	}
+}
+
+// unblock tries again to write down what could not be, and goes on from there.
+func (l *loop) unblock() {
+	effects, waiting := l.blocked, l.waiting
+	l.blocked, l.waiting = nil, nil
+	l.perform(effects)
+	for _, e := range waiting {
+		l.install(e)
+	}
+}
+
+// written follows what the disk says now.
+func (l *loop) written(was install.Durable) {
+	now := l.state.Install
+	if !slices.Equal(was.Declined, now.Declined) {
+		l.recover(recovery.Declined{All: now.Declined, Local: l.local(), InForce: l.inForce()})
+	}
+	l.promote()
+}
+
+// promote makes the policy in force one that stays, once it does.
+func (l *loop) promote() {
+	d := l.state.Install
+	if l.held == nil || l.held.sealed == nil || l.held.offer.Digest != d.InForce.Digest || d.Unconfirmed.Policy.Digest == d.InForce.Digest {
+		return
+	}
+	if _, good := l.disk.has(d.InForce); good {
+		return
+	}
+	if err := l.keep(l.held.sealed, false); err != nil {
+		l.in("promote", l.o.Times.Retry, l.promote)
+	}
+}
+
+// keep puts a policy on the disk.
+func (l *loop) keep(s *policy.Sealed, staged bool) error {
+	d := l.state.Install
+	err := l.disk.put(s, staged, d.InForce.Generation, d.Previous.Generation, d.Prepared.Policy.Generation, l.inForce().Generation)
+	if err != nil {
+		kind := Failed
+		if isFull(err) {
+			kind = DiskFull
+		}
+		l.event(Event{Kind: kind, Policy: s.Head().Offer(""), Text: err.Error()})
+		return err
+	}
+	l.saw(s.Head().Generation, 0)
+	return nil
+}
+
+func (l *loop) effect(e install.Effect) {
+	if !l.p.at(fmt.Sprintf("%T", e)) {
+		return
+	}
+	switch e := e.(type) {
+	case install.Load:
+		l.load(e.Attempt)
+	case install.Switch:
+		l.switchTo(e.Attempt)
+	case install.Revert:
+		l.revert(e.Attempt, e.To)
+	case install.Unload:
+		l.unloadAttempt(e.Attempt)
+	case install.Reply:
+		l.reply(e)
+	case install.AskPeers:
+		for id := range l.peers {
+			l.send(id, ccp.PolicyAsked{Attempt: wire(e.Attempt)})
+		}
+	case install.AskManagement:
+		l.decision(e.Attempt)
+	case install.Tell:
+		if id, known := l.ids[e.To]; known {
+			w := e.What
+			l.send(id, ccp.PolicyTold{Attempt: wire(w.Attempt), Decision: ccp.PolicyDecision(w.Decision), Generation: w.InForce.Generation, Digest: w.InForce.Digest})
+		}
+	case install.WakeAt:
+		l.at("install", e.Time, func() { l.install(install.Tick{}) })
+	}
+}
+
+func wire(a install.Attempt) ccp.PolicyAttempt {
+	return ccp.PolicyAttempt{Number: a.Number, Generation: a.Policy.Generation, Digest: a.Policy.Digest}
+}
+
+func unwire(a ccp.PolicyAttempt) install.Attempt {
+	return install.Attempt{Number: a.Number, Policy: policy.Offer{Generation: a.Generation, Digest: a.Digest}}
+}
+
+// load gets the policy and loads it asleep.
+func (l *loop) load(a install.Attempt) {
+	l.freeze()
+	if a.Number != l.attempt.Number || l.attempt.State != install.Loading {
+		l.attempt = Attempt{Number: a.Number, Policy: a.Policy, State: install.Loading}
+		l.event(Event{Kind: Preparing, Policy: a.Policy, Attempt: a.Number})
+	}
+	l.saw(a.Policy.Generation, a.Number)
+	began := l.now()
+	l.acquire(a.Policy, true, func(err error) {
+		l.last = Durations{Fetch: l.now() - began}
+		if err != nil {
+			l.install(install.NotLoaded{Attempt: a, Why: err.Error()})
+			return
+		}
+		defs := l.cfg.Definitions
+		l.hand(&task{
+			name: "prepare",
+			run: func(ctx context.Context, k *nft.Kernel) error {
+				pol, err := l.read(a.Policy, defs)
+				if err != nil {
+					return err
+				}
+				if _, err := k.Prepare(ctx, pol); err != nil && !errors.Is(err, nft.ErrInForce) {
+					return err
+				}
+				return nil
+			},
+			done: func(err error, took time.Duration) {
+				l.last.Prepare = int64(took)
+				if err != nil {
+					l.install(install.NotLoaded{Attempt: a, Why: err.Error()})
+					return
+				}
+				l.loadedWith(a.Policy.Generation, defs)
+				l.install(install.Loaded{Attempt: a})
+			},
+		})
+	})
+}
+
+// read reads a policy from the disk for the kernel. It may be called from any goroutine.
+func (l *loop) read(o policy.Offer, defs []ruleset.Definition) (*nft.Policy, error) {
+	s, err := l.disk.get(o)
+	if err != nil {
+		return nil, err
+	}
+	p, err := nft.Of(s, defs)
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range p.Keep {
+		if !p.Ruleset.Has(k.Family, k.Table, k.Name) {
+			return nil, fmt.Errorf("%s: set %v, which is to be kept, is not there", p.Ruleset.File, k)
+		}
+	}
+	return p, nil
+}
+
+// wakeUp puts a policy of the disk into force, whatever the kernel has of it, and takes the boot filter away.
+func (l *loop) wakeUp(ctx context.Context, k *nft.Kernel, o policy.Offer, defs []ruleset.Definition) error {
+	pol, err := l.read(o, defs)
+	if err != nil {
+		return err
+	}
+	_, err = k.Commit(ctx, pol)
+	if errors.Is(err, nft.ErrNotPrepared) {
+		if _, err = k.Prepare(ctx, pol); err == nil {
+			_, err = k.Commit(ctx, pol)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return k.RemoveBootFilter(ctx)
+}
+
+func (l *loop) switchTo(a install.Attempt) {
+	defs := l.cfg.Definitions
+	l.hand(&task{
+		name: "commit", stills: true,
+		run: func(ctx context.Context, k *nft.Kernel) error { return l.wakeUp(ctx, k, a.Policy, defs) },
+		done: func(err error, took time.Duration) {
+			l.last.Commit = int64(took)
+			if err != nil {
+				l.event(Event{Kind: Failed, Policy: a.Policy, Attempt: a.Number, Text: err.Error()})
+				l.install(install.NotSwitched{Attempt: a, Why: err.Error()})
+				return
+			}
+			if !l.p.at("switched") {
+				return
+			}
+			l.nowInForce(a.Policy, defs)
+			l.install(install.Switched{Attempt: a})
+			l.followRecovery(a.Policy)
+			l.count.Installed++
+			l.event(Event{Kind: Installed, Policy: a.Policy, Attempt: a.Number, Source: "management"})
+		},
+	})
+}
+
+// revert goes back to the policy before the attempt's, if that is in force.
+func (l *loop) revert(a install.Attempt, to policy.Offer) {
+	defs, filter := l.cfg.Definitions, l.cfg.BootFilter
+	var now policy.Offer
+	l.hand(&task{
+		name: "rollback", stills: true,
+		run: func(ctx context.Context, k *nft.Kernel) error {
+			cur, ok, err := k.Current()
+			if err != nil {
+				return err
+			}
+			if !ok || cur.Mark.Digest != a.Policy.Digest {
+				now = offerOf(cur, ok)
+				return nil
+			}
+			if to.None() {
+				if filter != nil {
+					if err := k.LoadBootFilter(ctx, filter); err != nil {
+						return err
+					}
+				}
+				return k.Unload(ctx)
+			}
+			now = to
+			return l.wakeUp(ctx, k, to, defs)
+		},
+		done: func(err error, _ time.Duration) {
+			if err != nil {
+				l.event(Event{Kind: Failed, Policy: a.Policy, Attempt: a.Number, Text: "rollback: " + err.Error()})
+				l.install(install.NotReverted{Attempt: a, Why: err.Error()})
+				return
+			}
+			if !l.p.at("reverted") {
+				return
+			}
+			if now.Digest != l.inForce().Digest || now.None() {
+				l.nowInForce(now, defs)
+			}
+			l.install(install.Reverted{Attempt: a, InForce: now})
+			l.followRecovery(now)
+		},
+	})
+}
+
+func offerOf(c nft.Loaded, ok bool) policy.Offer {
+	if !ok {
+		return policy.Offer{}
+	}
+	return policy.Offer{Source: recovery.Local, Generation: c.Mark.Generation, Digest: c.Mark.Digest}
+}
+
+// unloadAttempt removes what was loaded asleep.
+func (l *loop) unloadAttempt(a install.Attempt) {
+	mark := ruleset.Mark{Cluster: l.o.Cluster, Generation: a.Policy.Generation, Digest: a.Policy.Digest}
+	l.hand(&task{
+		name: "abort",
+		run: func(ctx context.Context, k *nft.Kernel) error {
+			if err := k.Abort(ctx, mark); err != nil && !errors.Is(err, nft.ErrInForce) {
+				return err
+			}
+			return nil
+		},
+		done: func(err error, _ time.Duration) {
+			if err != nil { // it is removed at the next prepare
+				l.log.Warn("what an install had loaded stays in the kernel, asleep", "generation", a.Policy.Generation, "error", err)
+			}
+		},
+	})
+}
+
+// reply keeps what management is to hear, and tells operators what is new of it.
+func (l *loop) reply(r install.Reply) {
+	was := l.attempt
+	if r.Attempt.Number < was.Number {
+		return // management asks of the newest
+	}
+	l.attempt = Attempt{Number: r.Attempt.Number, Policy: r.Attempt.Policy, State: r.State, Why: r.Why}
+	if was.Number == r.Attempt.Number {
+		l.attempt.Committed = was.Committed
+	}
+	l.attempt.Confirmed = r.State == install.Confirmed
+	l.attempt.RolledBack = r.State == install.RolledBack
+	if was.Number == r.Attempt.Number && was.State == r.State {
+		return
+	}
+	e := Event{Policy: r.Attempt.Policy, Attempt: r.Attempt.Number, Source: "management", Text: r.Why}
+	switch r.State {
+	case install.Committed:
+		l.attempt.Committed = time.Now().UnixNano()
+	case install.Confirmed:
+		if l.attempt.Committed == 0 {
+			l.attempt.Committed = time.Now().UnixNano()
+		}
+		e.Kind = Confirmed
+	case install.Refused:
+		l.count.Refused++
+		e.Kind = Refused
+	case install.Aborted:
+		l.count.Aborted++
+		e.Kind = Aborted
+	case install.RolledBack:
+		l.count.RolledBack++
+		e.Kind = RolledBack
+	}
+	if e.Kind != 0 {
+		l.event(e)
+	}
+	if r.State != install.Prepared && r.State != install.Committing && r.State != install.RollingBack {
+		l.thaw()
+	}
+}
+
+// freeze asks for voluntary moves to wait until the install is over, and no longer than it may take.
+func (l *loop) freeze() {
+	l.frozen = l.now() + int64(l.o.Times.Freeze)
+	l.at("freeze", l.frozen, l.thaw)
+}
+
+func (l *loop) thaw() {
+	l.frozen = 0
+	l.at("freeze", 0, nil)
+}

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package policyplane
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/holdfast-project/holdfast/ccp"
+	"github.com/holdfast-project/holdfast/policy"
+	"github.com/holdfast-project/holdfast/policy/nft"
+)
+
+// publish shows what the plane is now, and reports it to management.
+func (l *loop) publish() {
+	l.settle()
+	s := l.snapshot()
+	was := l.p.shown.Load()
+	l.p.shown.Store(s)
+	calm := *was
+	// Frames that come and go are no news.
+	calm.Counters.FramesIn, calm.Counters.FramesOut = s.Counters.FramesIn, s.Counters.FramesOut
+	if equal(&calm, s) {
+		return
+	}
+	select {
+	case l.p.changed <- struct{}{}:
+	default:
+	}
+	l.report(s)
+}
+
+func (l *loop) snapshot() *Snapshot {
+	d := l.state.Install
+	s := &Snapshot{
+		Attempt: l.attempt, Unloaded: l.unloaded, Highest: l.state.Highest, HighestAttempt: l.state.HighestAttempt,
+		Drift: l.drift, Frozen: l.frozen, BootFilter: l.filter, Last: l.last, Counters: l.count,
+	}
+	if l.ins != nil {
+		s.InDoubt, _ = l.ins.InDoubt()
+	}
+	good, staged := l.disk.entries()
+	for _, e := range slices.Concat(good, staged) {
+		if slices.ContainsFunc(s.History, func(g Generation) bool { return g.Digest == e.Digest }) {
+			continue
+		}
+		g := l.disk.describe(e)
+		g.Declined = l.declined(g.Digest)
+		if l.held != nil && l.held.offer.Digest == g.Digest {
+			g.Since = l.held.since
+		}
+		s.History = append(s.History, g)
+	}
+	slices.SortStableFunc(s.History, func(a, b Generation) int { return cmp.Compare(b.Generation, a.Generation) })
+	find := func(o policy.Offer) *Generation {
+		if o.None() {
+			return nil
+		}
+		for _, g := range s.History {
+			if g.Digest == o.Digest {
+				return &g
+			}
+		}
+		return &Generation{Offer: o}
+	}
+	s.InForce = find(l.inForce())
+	s.Previous = find(l.previous)
+	if !d.Prepared.None() {
+		s.Prepared = find(d.Prepared.Policy)
+	}
+	if l.held != nil && l.held.sealed != nil {
+		b := l.held.sealed.Bundle()
+		s.Services, s.Keep = b.Sync, b.Keep
+		if l.held.policy != nil {
+			s.Tables = tableNames(l.held.policy)
+		}
+	}
+	s.Status, s.Reason = l.status()
+	if l.o.Management != nil {
+		s.Management, s.ManagementWhy = l.o.Management.Reachable()
+	}
+	s.View = l.view()
+	return s
+}
+
+// status is that of the critical device.
+func (l *loop) status() (Status, string) {
+	switch {
+	case l.unloaded:
+		return StatusProblem, "the policy was unloaded by an operator: holdfast policy load"
+	case l.held == nil && !l.settled, l.held == nil && strings.Contains(l.problem, "waiting for"):
+		return StatusInit, l.problem
+	case l.held == nil:
+		return StatusProblem, l.problem
+	case l.broken != "" && (!l.cfg.Enforce || l.restoreFailed):
+		return StatusProblem, "somebody took " + l.broken + " of the policy out of force: holdfast policy load puts it back"
+	}
+	return StatusOK, ""
+}
+
+// view is what HELLO says.
+func (l *loop) view() ccp.PolicyView {
+	v := ccp.PolicyView{Digest: l.inForce().Digest, Highest: l.state.Highest}
+	if l.ins != nil {
+		a, state, decision := l.ins.Said()
+		v.Attempt, v.State, v.Decision = wire(a), ccp.PolicyState(state), ccp.PolicyDecision(decision)
+	}
+	return v
+}
+
+// tableNames are the policy's tables, "FAMILY NAME", each once.
+func tableNames(p *nft.Policy) (all []string) {
+	for _, t := range p.Ruleset.Tables {
+		if n := t.Family + " " + t.Name; !slices.Contains(all, n) {
+			all = append(all, n)
+		}
+	}
+	return all
+}
+
+// report tells management.
+func (l *loop) report(s *Snapshot) {
+	if l.o.Management == nil {
+		return
+	}
+	r := Report{
+		Member: l.described, InForce: l.inForce(), Previous: l.previous, Highest: s.Highest, HighestAttempt: s.HighestAttempt,
+		Attempt: s.Attempt, Status: s.Status, Reason: s.Reason, Drift: s.Drift,
+	}
+	for _, m := range l.cfg.Members {
+		if m.ID == l.o.Self {
+			continue
+		}
+		p, heard := l.peers[m.ID]
+		r.Peers = append(r.Peers, PeerReport{Name: m.Name, Heard: heard, Generation: p.Generation})
+	}
+	if !equal(r, l.reported) {
+		l.reported = r
+		l.o.Management.Report(r)
+	}
+}

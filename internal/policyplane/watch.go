@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package policyplane
+
+import (
+	"context"
+	"errors"
+
+	"github.com/holdfast-project/holdfast/policy/nft"
+)
+
+// look is the watch over the policy in force.
+type look struct {
+	serial uint64 // of the watch that runs; what earlier ones say does not count
+	cancel context.CancelFunc
+	ended  chan struct{}
+}
+
+// stop ends the watch and returns what is closed when it has ended.
+func (w *look) stop() <-chan struct{} {
+	w.serial++
+	if w.cancel == nil {
+		closed := make(chan struct{})
+		close(closed)
+		return closed
+	}
+	w.cancel()
+	w.cancel = nil
+	return w.ended
+}
+
+type (
+	drifted struct {
+		serial uint64
+		drift  nft.Drift
+	}
+	watchEnded struct {
+		serial uint64
+		err    error
+	}
+)
+
+// watch begins to watch the policy in force, if there is one and its text is known.
+func (l *loop) watch() {
+	<-l.look.stop()
+	h := l.held
+	if h == nil || h.policy == nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(l.ctx)
+	l.look.cancel, l.look.ended = cancel, make(chan struct{})
+	serial, ended, p := l.look.serial, l.look.ended, l.p
+	options, links, fresh := nft.Options{Cluster: l.o.Cluster, Namespace: l.o.Namespace, Command: l.o.Command}, l.cfg.Links, h.fresh
+	base := h.base
+	l.group.Go(func() error {
+		defer close(ended)
+		defer cancel()
+		k := nft.New(options)
+		err := func() (err error) {
+			if base == nil && !fresh {
+				// Somebody may have changed it while nobody looked: what it must be is found out elsewhere.
+				if base, err = nft.Check(ctx, options.Command, h.policy, links); err != nil && ctx.Err() == nil {
+					l.log.Warn("cannot find out in a scratch namespace what the policy in force must be: what the kernel has now is taken for right", "error", err)
+				}
+			}
+			if base == nil {
+				if base, err = k.Baseline(ctx, h.policy); err != nil {
+					return err
+				}
+			}
+			p.tell(baseline{serial, base})
+			return k.Watch(ctx, base, func(d nft.Drift) { p.tell(drifted{serial, d}) })
+		}()
+		if ctx.Err() == nil {
+			p.tell(watchEnded{serial, errors.Join(err, errWatch)})
+		}
+		return nil
+	})
+}
+
+// baseline is what the kernel must have of the policy in force.
+type baseline struct {
+	serial uint64
+	base   *nft.Baseline
+}
+
+var errWatch = errors.New("the watch over the policy in force has ended")
