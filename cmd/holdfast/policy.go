@@ -23,9 +23,10 @@ import (
 )
 
 func (a *app) policyCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "policy", Short: "Make, look at and check policy files", Args: arguments(cobra.NoArgs),
+	cmd := &cobra.Command{Use: "policy", Short: "Policies: what is in force, and files to make, look at and check", Args: arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
 	cmd.AddCommand(a.policyKeygen(), a.policyPack(), a.policyInspect(), a.policyVerify(), a.policyDiff(), a.policyDefines(), a.policyCheck())
+	cmd.AddCommand(a.onlineCommands()...)
 	return cmd
 }
 

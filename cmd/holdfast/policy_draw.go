@@ -16,7 +16,7 @@ import (
 
 // policyTold is what a policy file says, as JSON.
 type policyTold struct {
-	File        string   `json:"file"`
+	File        string   `json:"file,omitempty"`
 	Cluster     uint16   `json:"cluster"`
 	Generation  uint64   `json:"generation"`
 	Digest      string   `json:"digest"`
@@ -100,13 +100,16 @@ type policyChange struct {
 }
 
 func (a *app) policyDiff() *cobra.Command {
-	return &cobra.Command{Use: "diff OLD NEW", Short: "Tell two policies apart, object by object; exit code 1 if they differ", Args: arguments(cobra.ExactArgs(2)),
-		RunE: func(_ *cobra.Command, args []string) error {
+	return &cobra.Command{Use: "diff OLD NEW", Short: "Tell two policies apart, object by object; exit code 1 if they differ",
+		Long:    "OLD and NEW are policy files, or numbers of generations that this member has.",
+		Example: "  holdfast policy diff 41 42\n  holdfast policy diff 42 next.policy",
+		Args:    arguments(cobra.ExactArgs(2)),
+		RunE: func(cmd *cobra.Command, args []string) error {
 			var sealed [2]*policy.Sealed
 			var rules [2]*ruleset.Ruleset
 			for i, path := range args {
 				var err error
-				if sealed[i], err = readPolicy(path); err != nil {
+				if sealed[i], err = a.eitherPolicy(cmd.Context(), path); err != nil {
 					return err
 				}
 				if rules[i], err = ruleset.Parse(sealed[i].Bundle().File, sealed[i].Bundle().Ruleset); err != nil {

@@ -40,11 +40,12 @@ func drawState(p *page, s control.State) {
 			load = strconv.FormatFloat(m.LoadPercent, 'f', 0, 64) + "%"
 		}
 		rows = append(rows, []cell{text(id), text(m.Name), text(m.Address), stateCell(m.State), text(share), text(serves(m)),
-			text(number(uint64(m.Term))), text(p.ago(m.Since)), text(age), text(load)})
+			text(number(uint64(m.Term))), generationCell(s, m), text(p.ago(m.Since)), text(age), text(load)})
 	}
-	p.table([]string{"ID", "NAME", "ADDRESS", "STATE", "SHARE", "SERVES", "TERM", "FOR", "HEARD", "LOAD"}, rows)
+	p.table([]string{"ID", "NAME", "ADDRESS", "STATE", "SHARE", "SERVES", "TERM", "POLICY", "FOR", "HEARD", "LOAD"}, rows)
 	p.line("")
 	drawReasons(p, s.Members)
+	drawPolicyLine(p, s.Policy)
 	drawOrders(p, s)
 	const indent = "                   "
 	if e := s.LastChange; e != nil {
@@ -86,6 +87,41 @@ func drawReasons(p *page, all []control.MemberState) {
 	}
 	if some {
 		p.line("")
+	}
+}
+
+// generationCell is the policy that a member has in force, coloured if it is another one than here.
+func generationCell(s control.State, m control.MemberState) cell {
+	c := text(number(m.Generation))
+	if m.Generation != 0 && s.Policy != nil && m.Generation != s.Policy.Generation {
+		c.style = yellow
+	}
+	return c
+}
+
+// drawPolicyLine tells what there is to tell of the policy; holdfast policy status says more.
+func drawPolicyLine(p *page, v *control.PolicyState) {
+	if v == nil {
+		return
+	}
+	line := "none"
+	if v.Generation != 0 {
+		line = fmt.Sprintf("generation %d%s", v.Generation, since(p, v.Since))
+		if first, _, _ := strings.Cut(v.Comment, "\n"); first != "" {
+			line += ": " + first
+		}
+	} else if v.Reason != "" {
+		line += ": " + v.Reason
+	}
+	if v.Attempt != 0 {
+		line += fmt.Sprintf("; install %d: %s", v.Attempt, v.Phase)
+	}
+	p.wrapped("Policy:            ", "                   ", line)
+	if v.Drift > 0 {
+		p.line("%s", p.paint(cell{fmt.Sprintf("                   the kernel differs from it (%d): holdfast policy status", v.Drift), yellow}))
+	}
+	if v.BootFilter {
+		p.line("%s", p.paint(cell{"                   the boot filter holds: nothing is forwarded", yellow}))
 	}
 }
 

@@ -23,18 +23,13 @@ func (b *builder) policy() {
 	if r.Line == 0 {
 		return
 	}
-	p := &Policy{KeysFile: defaultPolicyKeys, Enforce: b.flag(r.Enforce, false), Guard: defaultGuard}
+	p := &Policy{KeysFile: defaultPolicyKeys, Enforce: b.flag(r.Enforce, false)}
 	switch s := r.Keys; {
 	case !s.set:
 	case s.text == "" || strings.ContainsRune(s.text, 0):
 		b.add(s, "name the file of management's public keys", "not a path")
 	default:
 		p.KeysFile = s.text
-	}
-	before := len(b.all)
-	p.Guard = b.duration(r.Guard, 0, maxGuard, defaultGuard)
-	if p.Guard != 0 && p.Guard < minGuard && len(b.all) == before {
-		b.add(r.Guard, "choose "+short(minGuard)+" to "+short(maxGuard)+", or 0s for none", "out of range")
 	}
 	p.Management = b.managementURLs(r.Management)
 	p.SSHFrom = b.sshFrom(r.SSHFrom)

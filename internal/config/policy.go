@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/holdfast-project/holdfast/policy"
 )
@@ -19,8 +18,7 @@ type Policy struct {
 	// Management are the URLs of the management servers, in the order in which they are tried; none: policies come by hand and from other
 	// members. Member-local.
 	Management []string
-	Enforce    bool          // what somebody else changes in the ruleset in force is put back
-	Guard      time.Duration // an installed policy that is not confirmed within this time is taken back; 0: it stays
+	Enforce    bool // what somebody else changes in the ruleset in force is put back
 	// SSHFrom are networks from which SSH is possible while no policy is in force. Member-local.
 	SSHFrom []netip.Prefix
 }
@@ -28,9 +26,6 @@ type Policy struct {
 // Defaults and bounds of the section.
 const (
 	defaultPolicyKeys = "policy.pub"
-	defaultGuard      = 30 * time.Second
-	minGuard          = 5 * time.Second
-	maxGuard          = 10 * time.Minute
 	maxManagement     = 8
 	maxSSHFrom        = 64
 	maxPolicyKeyFile  = 64 << 10
@@ -40,14 +35,13 @@ const (
 type sharedPolicy struct {
 	Keys    []string
 	Enforce bool
-	Guard   time.Duration
 }
 
 func (p *Policy) shared() *sharedPolicy {
 	if p == nil {
 		return nil
 	}
-	return &sharedPolicy{p.Fingerprints(), p.Enforce, p.Guard}
+	return &sharedPolicy{p.Fingerprints(), p.Enforce}
 }
 
 // Fingerprints are those of the trusted keys, sorted; none before Load has read them.
@@ -73,7 +67,6 @@ func (d *differ) policy(a, b *Policy) {
 	d.live("policy.keys", a.keysText(), b.keysText())
 	d.refuse("policy.management", strings.Join(a.Management, ", "), strings.Join(b.Management, ", "), whyLocal)
 	d.live("policy.enforce", a.Enforce, b.Enforce)
-	d.live("policy.guard", a.Guard, b.Guard)
 	d.live("policy.ssh-from", prefixes(a.SSHFrom), prefixes(b.SSHFrom))
 }
 

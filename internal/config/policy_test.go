@@ -9,20 +9,19 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/holdfast-project/holdfast/policy"
 )
 
 func TestPolicy(t *testing.T) {
 	c := edit(t, "id: 7", `id: 7
-policy: {keys: keys.pem, management: ["https://mgmt-a:8443", "https://[2001:db8::9]/"], enforce: true, guard: 0s, ssh-from: [192.0.2.0/24, 10.0.0.0/8, 10.0.0.0/8]}`)
+policy: {keys: keys.pem, management: ["https://mgmt-a:8443", "https://[2001:db8::9]/"], enforce: true, ssh-from: [192.0.2.0/24, 10.0.0.0/8, 10.0.0.0/8]}`)
 	p := c.Policy
-	if p.KeysFile != "keys.pem" || !slices.Equal(p.Management, []string{"https://mgmt-a:8443", "https://[2001:db8::9]"}) || !p.Enforce || p.Guard != 0 ||
+	if p.KeysFile != "keys.pem" || !slices.Equal(p.Management, []string{"https://mgmt-a:8443", "https://[2001:db8::9]"}) || !p.Enforce ||
 		prefixes(p.SSHFrom) != "10.0.0.0/8, 192.0.2.0/24" {
 		t.Errorf("%+v", p)
 	}
-	if d := edit(t, "id: 7", "id: 7\npolicy:").Policy; d == nil || d.KeysFile != "policy.pub" || d.Enforce || d.Guard != 30*time.Second {
+	if d := edit(t, "id: 7", "id: 7\npolicy:").Policy; d == nil || d.KeysFile != "policy.pub" || d.Enforce {
 		t.Errorf("defaults: %+v", d)
 	}
 	if mustParse(t, sound).Policy != nil {
@@ -84,8 +83,8 @@ func TestPolicyKeys(t *testing.T) {
 	if len(refused) > 0 || len(live) != 1 || live[0].Path != "policy.keys" || !strings.Contains(live[0].To, live[0].From) {
 		t.Errorf("one key to two: %s, refused %s", text(live), text(refused))
 	}
-	live, refused = Diff(two, both("policy: {keys: turned.pub, enforce: true, guard: 1m}"))
-	if got := text(live); got != "policy.enforce: false -> true; policy.guard: 30s -> 1m0s; policy.ssh-from: 10.0.0.0/8 -> " {
+	live, refused = Diff(two, both("policy: {keys: turned.pub, enforce: true}"))
+	if got := text(live); got != "policy.enforce: false -> true; policy.ssh-from: 10.0.0.0/8 -> " {
 		t.Error(got)
 	}
 	if got := text(refused); got != "policy.management: https://a:1 -> " {

@@ -144,7 +144,6 @@ type rawPolicy struct {
 	Keys       scalar   `yaml:"keys"`
 	Management []scalar `yaml:"management"`
 	Enforce    scalar   `yaml:"enforce"`
-	Guard      scalar   `yaml:"guard"`
 	SSHFrom    []scalar `yaml:"ssh-from"`
 }
 

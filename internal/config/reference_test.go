@@ -80,7 +80,7 @@ func TestReferenceShowsDefaultsOfSections(t *testing.T) {
 		least               int
 	}{
 		{"load-sharing", "mode: ha", "mode: load-sharing", 5},
-		{"policy", "mode: ha", "mode: ha\npolicy: {}", 3},
+		{"policy", "mode: ha", "mode: ha\npolicy: {}", 2},
 	} {
 		t.Run(section.name, func(t *testing.T) {
 			text := strings.Replace(reference(t), "\n"+section.without+"\n", "\n"+section.with+"\n", 1)

@@ -84,8 +84,6 @@ var refusals = []struct {
 	{"management with a path", "id: 7", "id: 7\npolicy: {management: [\"https://mgmt:8443/v1\"]}", nil},
 	{"management twice", "id: 7", "id: 7\npolicy: {management: [\"https://mgmt:8443\", \"https://mgmt:8443/\"]}", nil},
 	{"management as a word", "id: 7", "id: 7\npolicy: {management: \"https://mgmt:8443\"}", nil},
-	{"guard too short", "id: 7", "id: 7\npolicy: {guard: 1s}", nil},
-	{"guard too long", "id: 7", "id: 7\npolicy: {guard: 1h}", nil},
 	{"enforce in words", "id: 7", "id: 7\npolicy: {enforce: yes}", nil},
 	{"ssh from a host bit", "id: 7", "id: 7\npolicy: {ssh-from: [10.0.0.1/8]}", nil},
 	{"ssh from a name", "id: 7", "id: 7\npolicy: {ssh-from: [office]}", nil},

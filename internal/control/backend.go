@@ -25,6 +25,12 @@ type Backend interface {
 	LoadDefines(context.Context) (LoadDefines, error)
 	Which(context.Context, WhichRequest) (Which, error)
 
+	// Policy says which policy is in force, here and on the others; PolicyHistory what this member has; PolicyFile gives one of them. Without a
+	// section policy they are refused, as everything about policies is.
+	Policy(context.Context) (Policy, error)
+	PolicyHistory(context.Context) (PolicyHistory, error)
+	PolicyFile(ctx context.Context, generation uint64) ([]byte, error)
+
 	// Failover starts a forced hand-over and returns when it is done or has been refused.
 	Failover(context.Context, FailoverRequest) (Result, error)
 	// ResetFailovers clears counter and/or history.
@@ -43,6 +49,12 @@ type Backend interface {
 	VerifySync(context.Context, SyncVerifyRequest) (SyncVerify, error)
 	// LoadWeight changes a weight of load sharing until the next reload.
 	LoadWeight(context.Context, LoadWeightRequest) (Result, error)
+	// PolicyFetch asks the others and management for what is newer, and returns when it is in force, or there is nothing newer. PolicyUnload takes the
+	// policy out of force until PolicyResume; PolicyLoad puts a signed policy into force here, from where the others take it.
+	PolicyFetch(context.Context) (Result, error)
+	PolicyUnload(context.Context) (Result, error)
+	PolicyResume(context.Context) (Result, error)
+	PolicyLoad(ctx context.Context, file []byte) (Result, error)
 	// Reload reads cluster.yaml again and applies it if everything in it can change live.
 	Reload(context.Context) (ReloadResult, error)
 	// Stop leaves the cluster gracefully, removes the gate and ends the daemon.

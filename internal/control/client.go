@@ -32,7 +32,8 @@ const (
 )
 
 // waits are the paths of orders that are answered when they have been carried out.
-var waits = map[string]bool{"failover": true, "failover/reset": true, "admin": true, "reload": true, "sync/verify": true, "load/weight": true, "stop": true, "restart": true}
+var waits = map[string]bool{"failover": true, "failover/reset": true, "admin": true, "reload": true, "sync/verify": true, "load/weight": true,
+	"policy/fetch": true, "policy/unload": true, "policy/resume": true, "policy/load": true, "stop": true, "restart": true}
 
 // Client asks one member. It is a Backend itself. Safe for concurrent use. A call fails when the daemon takes no connection within 3 s,
 // or does not begin to answer within 10 s; within 65 s if it is an order that waits.

@@ -7,6 +7,7 @@
 // the node translates.
 //
 //	GET  /v1/state  interfaces  devices  vips  failovers  history  timers  why  counters  sync  sync/stats  load  load/defines
+//	GET  /v1/policy  policy/history  policy/file?generation=N
 //	GET  /v1/events[?since=SEQ][&run=ID][&follow=1]  newline-delimited JSON, one Event a line
 //	POST /v1/failover            FailoverRequest   move the gateway
 //	POST /v1/failover/reset      ResetRequest      forget counter and history
@@ -17,6 +18,8 @@
 //	POST /v1/sync/verify         SyncVerifyRequest compare connection tables for real
 //	POST /v1/load/weight         LoadWeightRequest change a member's weight until the next reload
 //	POST /v1/load/which          WhichRequest      where would a packet go
+//	POST /v1/policy/load         a policy file     put it into force
+//	POST /v1/policy/fetch, /v1/policy/unload, /v1/policy/resume
 //	POST /v1/sync/reset, /v1/reload, /v1/stop, /v1/restart
 //
 // docs/API.md is the reference for programs in other languages.

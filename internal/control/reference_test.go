@@ -44,7 +44,7 @@ func TestReferenceHasEveryPathAndField(t *testing.T) {
 	}
 	seen := map[reflect.Type]bool{}
 	for _, v := range []any{control.State{}, control.Interfaces{}, control.Devices{}, control.VIPs{}, control.Failovers{}, control.History{},
-		control.Timers{}, control.Why{}, control.Counters{}, control.Sync{}, control.SyncStats{}, control.SyncVerify{}, control.SyncVerifyRequest{}, control.Load{}, control.LoadDefines{}, control.LoadWeightRequest{}, control.Which{}, control.WhichRequest{},
+		control.Timers{}, control.Why{}, control.Counters{}, control.Sync{}, control.SyncStats{}, control.SyncVerify{}, control.SyncVerifyRequest{}, control.Load{}, control.LoadDefines{}, control.LoadWeightRequest{}, control.Policy{}, control.PolicyHistory{}, control.Which{}, control.WhichRequest{},
 		control.Event{}, control.Error{}, control.Result{}, control.ReloadResult{},
 		control.FailoverRequest{}, control.ResetRequest{}, control.AdminRequest{}, control.DevicesRequest{}, control.FreezeRequest{}} {
 		for field, of := range fields(reflect.TypeOf(v), seen) {

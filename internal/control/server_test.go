@@ -127,6 +127,10 @@ func TestRequestsArrive(t *testing.T) {
 		func() (control.Result, error) {
 			return c.Freeze(ctx, control.FreezeRequest{Frozen: true, For: control.Duration(time.Minute)})
 		},
+		func() (control.Result, error) { return c.PolicyFetch(ctx) },
+		func() (control.Result, error) { return c.PolicyUnload(ctx) },
+		func() (control.Result, error) { return c.PolicyResume(ctx) },
+		func() (control.Result, error) { return c.PolicyLoad(ctx, make([]byte, 1<<20)) },
 		func() (control.Result, error) { return c.Stop(ctx) },
 		func() (control.Result, error) { return c.Restart(ctx) },
 	} {
@@ -136,7 +140,7 @@ func TestRequestsArrive(t *testing.T) {
 	}
 	want := []string{"failover to gw-b for 10m0s", "reset counter true history false", "admin up false permanent true",
 		"device register db init timeout 1s persistent true: ", "device unregister a  timeout 0s persistent false: ",
-		"device report b ok timeout 0s persistent false: ", "freeze true for 1m0s", "stop", "restart"}
+		"device report b ok timeout 0s persistent false: ", "freeze true for 1m0s", "policy fetch", "policy unload", "policy resume", "policy load 1048576 bytes", "stop", "restart"}
 	if got := b.Requests(); !reflect.DeepEqual(got, want) {
 		t.Errorf("backend was asked\n%q, want\n%q", got, want)
 	}
@@ -191,6 +195,10 @@ func TestBadRequests(t *testing.T) {
 		{"endless freeze", "POST", "/v1/freeze", `{"frozen":true,"for":"1h"}`, 400, control.CodeInvalid},
 		{"unfreeze for a time", "POST", "/v1/freeze", `{"frozen":false,"for":"1m"}`, 400, control.CodeInvalid},
 		{"endless body", "POST", "/v1/failover", `{"to":"` + strings.Repeat("a", 1<<20) + `"}`, 400, control.CodeInvalid},
+		{"no policy", "POST", "/v1/policy/load", "", 400, control.CodeInvalid},
+		{"endless policy", "POST", "/v1/policy/load", strings.Repeat("a", control.MaxPolicyFile+1), 400, control.CodeInvalid},
+		{"no generation", "GET", "/v1/policy/file?generation=0", "", 400, control.CodeInvalid},
+		{"unknown generation", "GET", "/v1/policy/file?generation=9", "", 404, control.CodeNotFound},
 		{"bad sequence", "GET", "/v1/events?since=x", "", 400, control.CodeInvalid},
 	} {
 		req, err := http.NewRequestWithContext(t.Context(), k.method, "http://holdfast"+k.path, strings.NewReader(k.body))

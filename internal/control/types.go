@@ -23,8 +23,9 @@ type State struct {
 	Flap           *Flap         `json:"flap,omitempty"`     // nil: damping is off
 	Warnings       []string      `json:"warnings,omitempty"` // thin margins, rotation held open, ...
 	Version        string        `json:"version"`
-	Protocol       uint32        `json:"protocol"`      // version of the protocol that this member speaks
-	ConfigDigest   string        `json:"config_digest"` // first 16 hex digits
+	Protocol       uint32        `json:"protocol"`         // version of the protocol that this member speaks
+	ConfigDigest   string        `json:"config_digest"`    // first 16 hex digits
+	Policy         *PolicyState  `json:"policy,omitempty"` // nil: the cluster has no section policy
 }
 
 // Freeze is a freeze of voluntary moves, ordered at one member and heeded by all.
@@ -65,6 +66,7 @@ type MemberState struct {
 	Protocol     uint32    `json:"protocol,omitempty"`     // 0: not heard yet
 	Capabilities []string  `json:"capabilities,omitempty"` // what its build offers beyond the protocol's first version
 	ConfigDigest string    `json:"config_digest,omitempty"`
+	Generation   uint64    `json:"generation,omitempty"` // of the policy in force there
 }
 
 // NotOK is a critical device of a member that is not ok.

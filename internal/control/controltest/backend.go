@@ -31,7 +31,10 @@ type Backend struct {
 	LoadV       control.Load
 	DefinesV    control.LoadDefines
 	WhichV      control.Which
-	Err         error // if set, the answer to everything
+	PolicyV     control.Policy
+	GensV       control.PolicyHistory
+	PolicyFiles map[uint64][]byte // by generation
+	Err         error             // if set, the answer to everything
 
 	mu       sync.Mutex
 	requests []string
@@ -105,6 +108,40 @@ func (b *Backend) LoadWeight(_ context.Context, r control.LoadWeightRequest) (co
 func (b *Backend) Which(_ context.Context, r control.WhichRequest) (control.Which, error) {
 	_, err := b.did("which %s %s %d -> %s %d spi %d", r.Protocol, r.Source, r.SourcePort, r.Destination, r.DestinationPort, r.SPI)
 	return b.WhichV, err
+}
+
+// Policy implements control.Backend.
+func (b *Backend) Policy(context.Context) (control.Policy, error) { return b.PolicyV, b.Err }
+
+// PolicyHistory implements control.Backend.
+func (b *Backend) PolicyHistory(context.Context) (control.PolicyHistory, error) {
+	return b.GensV, b.Err
+}
+
+// PolicyFile implements control.Backend.
+func (b *Backend) PolicyFile(_ context.Context, generation uint64) ([]byte, error) {
+	if f, ok := b.PolicyFiles[generation]; ok || b.Err != nil {
+		return f, b.Err
+	}
+	return nil, control.NotFound(fmt.Sprintf("there is no generation %d here", generation), "holdfast policy history lists those that are")
+}
+
+// PolicyFetch implements control.Backend.
+func (b *Backend) PolicyFetch(context.Context) (control.Result, error) { return b.did("policy fetch") }
+
+// PolicyUnload implements control.Backend.
+func (b *Backend) PolicyUnload(context.Context) (control.Result, error) {
+	return b.did("policy unload")
+}
+
+// PolicyResume implements control.Backend.
+func (b *Backend) PolicyResume(context.Context) (control.Result, error) {
+	return b.did("policy resume")
+}
+
+// PolicyLoad implements control.Backend.
+func (b *Backend) PolicyLoad(_ context.Context, file []byte) (control.Result, error) {
+	return b.did("policy load %d bytes", len(file))
 }
 
 // ResetSync implements control.Backend.
