@@ -163,6 +163,39 @@ const (
 	CodeDefinesFailed
 )
 
+// Codes of policies, which the machine knows nothing of.
+const (
+	_ Code = 1000 + iota
+	// CodePolicyInstalled: a policy came into force here.
+	CodePolicyInstalled
+	// CodePolicyPreparing, CodePolicyRefused and CodePolicyAborted: an install began, asks for what cannot be loaded here, ended without a change.
+	CodePolicyPreparing
+	CodePolicyRefused
+	CodePolicyAborted
+	// CodePolicyConfirmed and CodePolicyRolledBack: what was installed stays, or was taken back.
+	CodePolicyConfirmed
+	CodePolicyRolledBack
+	// CodePolicyInDoubt: this member gave its word in an install and hears nothing.
+	CodePolicyInDoubt
+	// CodePolicyFetched and CodePolicyForged: a policy came from elsewhere, or something that was not what was offered.
+	CodePolicyFetched
+	CodePolicyForged
+	// CodePolicyDrift and CodePolicyRestored: somebody changed the ruleset in force, and it is as installed again.
+	CodePolicyDrift
+	CodePolicyRestored
+	// CodePolicyDamaged, CodePolicyConflict and CodePolicyDiskFull: a file is damaged, two policies have one number, there is no room for one.
+	CodePolicyDamaged
+	CodePolicyConflict
+	CodePolicyDiskFull
+	// CodePolicyUnloaded and CodePolicyResumed: an operator took the policy out of force, and ended that.
+	CodePolicyUnloaded
+	CodePolicyResumed
+	// CodePolicyMissing, CodePolicyReloaded and CodePolicyFailed: none is in force; it was loaded anew for other addresses; the kernel refused.
+	CodePolicyMissing
+	CodePolicyReloaded
+	CodePolicyFailed
+)
+
 var codeNames = map[Code]string{
 	CodeState: "state", CodeActive: "active", CodeAdopted: "adopted", CodeYielded: "yielded",
 	CodeAttention: "attention", CodeAttentionEnded: "attention-ended", CodeDown: "down",
@@ -187,6 +220,11 @@ var codeNames = map[Code]string{
 	CodeShareOpen: "share-open", CodeShareLeft: "share-left", CodeShareLost: "share-lost", CodeMemberExcluded: "member-excluded",
 	CodeSlotsAssigned: "slots-assigned", CodeSlotsUnassigned: "slots-unassigned", CodeWeightsChanged: "weights-changed",
 	CodeNewBlocked: "new-blocked", CodeNewAllowed: "new-allowed", CodeDefinesWritten: "defines-written", CodeDefinesFailed: "defines-failed",
+	CodePolicyInstalled: "policy-installed", CodePolicyPreparing: "policy-preparing", CodePolicyRefused: "policy-refused",
+	CodePolicyAborted: "policy-aborted", CodePolicyConfirmed: "policy-confirmed", CodePolicyRolledBack: "policy-rolled-back",
+	CodePolicyInDoubt: "policy-in-doubt", CodePolicyFetched: "policy-fetched", CodePolicyForged: "policy-forged", CodePolicyDrift: "policy-drift", CodePolicyRestored: "policy-restored", CodePolicyDamaged: "policy-damaged", CodePolicyConflict: "policy-conflict",
+	CodePolicyDiskFull: "policy-disk-full", CodePolicyUnloaded: "policy-unloaded", CodePolicyResumed: "policy-resumed",
+	CodePolicyMissing: "policy-missing", CodePolicyReloaded: "policy-reloaded", CodePolicyFailed: "policy-failed",
 }
 
 // String returns the code's stable name.
@@ -200,7 +238,7 @@ func (c Code) String() string {
 // Codes returns all codes in ascending order.
 func Codes() []Code {
 	var all []Code
-	for c := Code(100); c < 1000; c++ {
+	for c := Code(100); c < 1100; c++ {
 		if _, ok := codeNames[c]; ok {
 			all = append(all, c)
 		}

@@ -31,12 +31,14 @@ func (s Severity) String() string {
 // Severity returns how bad events of this code are. It belongs to the code: docs/EVENTS.md lists it, and filters rely on it.
 func (c Code) Severity() Severity {
 	switch c {
-	case CodeConflict, CodeIsolated, CodeVIPStranger, CodeVIPAnswered, CodeAttention, CodeLeaseLost, CodeSlotsUnassigned:
+	case CodeConflict, CodeIsolated, CodeVIPStranger, CodeVIPAnswered, CodeAttention, CodeLeaseLost, CodeSlotsUnassigned,
+		CodePolicyRolledBack, CodePolicyForged, CodePolicyConflict, CodePolicyDiskFull, CodePolicyMissing, CodePolicyFailed:
 		return SeverityError
 	case CodePeerLost, CodeDown, CodeDeviceProblem, CodeLinkDown, CodePeerInterface, CodeUndecided, CodeDamped, CodeClaimRefused,
 		CodeMarginThin, CodeSinkFailed, CodeHistoryFailed, CodeOverrun, CodeCommandFailed,
 		CodeSyncAtRisk, CodeSyncOff, CodeSyncEventsLost, CodeSyncEvicted,
-		CodeShareLost, CodeMemberExcluded, CodeNewBlocked, CodeDefinesFailed:
+		CodeShareLost, CodeMemberExcluded, CodeNewBlocked, CodeDefinesFailed,
+		CodePolicyRefused, CodePolicyAborted, CodePolicyInDoubt, CodePolicyDrift, CodePolicyDamaged, CodePolicyUnloaded:
 		return SeverityWarning
 	}
 	return SeverityInfo

@@ -70,7 +70,7 @@ func TestEventsAreDocumented(t *testing.T) {
 			t.Errorf("code %s is in docs/EVENTS.md twice", number)
 		}
 		rows[number] = true
-		if number <= last {
+		if len(number) < len(last) || len(number) == len(last) && number <= last {
 			t.Errorf("docs/EVENTS.md: %s comes after %s", number, last)
 		}
 		last = number
