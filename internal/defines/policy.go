@@ -4,8 +4,11 @@ package defines
 
 import (
 	"net/netip"
+	"net/url"
+	"strconv"
 
 	"github.com/holdfast-project/holdfast/internal/config"
+	"github.com/holdfast-project/holdfast/policy/bootfilter"
 	"github.com/holdfast-project/holdfast/policy/ruleset"
 )
 
@@ -45,4 +48,36 @@ func Links(m *ruleset.Member) map[string][]netip.Prefix {
 		}
 	}
 	return all
+}
+
+// BootFilter is what a member of the cluster lets pass while it has no policy; nil without a section policy. Management is reached through
+// another member where its address is written, not its name: at boot there may be nobody to ask.
+func BootFilter(c *config.Cluster) *bootfilter.Filter {
+	if c.Policy == nil {
+		return nil
+	}
+	f := &bootfilter.Filter{SSH: c.Policy.SSHFrom}
+	for _, m := range c.Members {
+		for _, i := range c.Interfaces {
+			for _, a := range m.Interfaces[i.Name].Addresses {
+				f.Members = append(f.Members, a.Addr())
+			}
+		}
+	}
+	for _, text := range c.Policy.Management {
+		u, err := url.Parse(text)
+		if err != nil {
+			continue // config has checked it
+		}
+		addr, err := netip.ParseAddr(u.Hostname())
+		if err != nil {
+			continue
+		}
+		port := uint64(443)
+		if text := u.Port(); text != "" {
+			port, _ = strconv.ParseUint(text, 10, 16)
+		}
+		f.Management = append(f.Management, netip.AddrPortFrom(addr, uint16(port)))
+	}
+	return f
 }

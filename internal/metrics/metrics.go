@@ -47,6 +47,7 @@ type Metrics struct {
 
 	sync    syncSeries
 	sharing sharingSeries
+	policy  policySeries
 }
 
 // New returns the metrics of s in a registry of their own, every fixed series already there with value 0, so that a first failover
@@ -70,6 +71,7 @@ func New(s Source) *Metrics {
 	m.wire(reg)
 	m.synchronisation(gauge, reg)
 	m.loadSharing(gauge, reg)
+	m.policies(gauge, reg)
 	reg.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),

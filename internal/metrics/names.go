@@ -89,6 +89,19 @@ const (
 	NameLoadBlocking   = "holdfast_load_new_connections_blocked"
 	NameLoadPackets    = "holdfast_load_packets_total"
 	NameLoadBytes      = "holdfast_load_bytes_total"
+
+	NamePolicyGeneration = "holdfast_policy_generation"
+	NamePolicyHighest    = "holdfast_policy_highest_generation"
+	NamePolicyDiffering  = "holdfast_policy_differing_members"
+	NamePolicyCreated    = "holdfast_policy_created_timestamp_seconds"
+	NamePolicySince      = "holdfast_policy_in_force_timestamp_seconds"
+	NamePolicyUnloaded   = "holdfast_policy_unloaded"
+	NamePolicyBootFilter = "holdfast_policy_boot_filter"
+	NamePolicyDrift      = "holdfast_policy_drift"
+	NamePolicyManagement = "holdfast_policy_management_reachable"
+	NamePolicyInstall    = "holdfast_policy_install_duration_seconds"
+	NamePolicyEvents     = "holdfast_policy_events_total"
+	NamePolicyFetched    = "holdfast_policy_fetched_total"
 )
 
 // States are the values of the label "state"; SetState exports all of them for each member, exactly one being 1. That a member is the pivot

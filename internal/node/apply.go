@@ -232,7 +232,7 @@ func (n *node) machineConfig() members.Config {
 		},
 		Digest: n.cfg.Digest(), Mode: n.cfg.ModeText(), Version: build.ProtocolVersion(), Capabilities: n.capabilities(),
 		MinVersion: build.OldestProtocolVersion(),
-		WaitSync:   n.cfg.Sync.Enabled, FlapBudget: n.cfg.Flap.Budget, FlapWindow: n.cfg.Flap.Window, Weights: n.cfg.Devices.Weights,
+		WaitPolicy: n.cfg.Policy != nil, WaitSync: n.cfg.Sync.Enabled, FlapBudget: n.cfg.Flap.Budget, FlapWindow: n.cfg.Flap.Window, Weights: n.cfg.Devices.Weights,
 	}
 	if c.FlapBudget == 0 { // damping is off
 		c.FlapBudget = math.MaxInt32

@@ -33,6 +33,7 @@ func (w *wire) toWire(m members.Hello) ccp.Hello {
 		Sync: w.n.syncView(), FlushAsk: m.FlushAsk, Flushed: m.Flushed,
 	}
 	h.Mode = wireModes[m.Mode]
+	w.n.policyTell(&h)
 	h.Share, h.Traffic = w.n.shareView(), w.n.share.traffic
 	for i, v := range m.View {
 		h.View[i] = ccp.MemberView{State: ccp.State(v.State), AgeMs: ageMs(v.Age), HelloAgeMs: ageMs(v.HelloAge)}
@@ -82,6 +83,7 @@ func fromWire(incarnation uint64, h *ccp.Hello) members.Hello {
 		ForcedTo: h.Forced.To, ForcedFor: time.Duration(h.Forced.ForMs) * time.Millisecond, ForcedID: h.Forced.ID, ForcedDone: h.Forced.Done,
 		Weight: int(h.Weight), Omitted: h.Omitted,
 		Frozen: time.Duration(h.FrozenMs) * time.Millisecond, Restarting: h.Restarting, Stopping: h.Stopping,
+		Policy:   members.Generation{Number: h.PolicyGeneration, Digest: h.Policy.Digest},
 		FlushAsk: h.FlushAsk, Flushed: h.Flushed, Flushes: h.Sync.Role == ccp.SyncOwner,
 		Budget: members.Budget{Left: h.Budget.Left, Limit: h.Budget.Limit, Damped: time.Duration(h.Budget.DampedMs) * time.Millisecond},
 	}

@@ -52,6 +52,7 @@ func (n *node) loop(ctx context.Context) error {
 	}
 	n.writeDefines()
 	n.followMonitors(n.specs())
+	n.policyChanged()
 	n.step(members.Tick{})
 	n.publishConfig()
 	if err := n.systemd.Ready("member " + n.local.Self.Name + " of " + n.cfg.Name); err != nil {
@@ -138,6 +139,18 @@ func (n *node) loop(ctx context.Context) error {
 			what = "state synchronisation"
 			woke = bpf.Boottime()
 			n.tableReady(false)
+		case <-n.policyChanges():
+			what = "policy"
+			woke = bpf.Boottime()
+			n.policyChanged()
+		case ev := <-n.policyEvents():
+			what = "policy"
+			woke = bpf.Boottime()
+			n.policyRecord(woke, ev)
+		case f := <-n.policy.out:
+			what = "policy"
+			woke = bpf.Boottime()
+			n.policySend(woke, f)
 		case e := <-n.commands.ended:
 			what = "command"
 			woke = bpf.Boottime()
@@ -196,6 +209,7 @@ func (n *node) tick() {
 			n.gateOpened(gateway) // an event that came while the gate was closed for a moment did not show it
 		}
 		n.followSync(now)
+		n.followPolicy(now)
 		n.step(n.syncReady([]members.Event{n.gateState(gateway)})...)
 		for _, p := range n.ports {
 			if p.Monitored && !p.carrier {

@@ -100,6 +100,7 @@ type node struct {
 	cpu       cpuLoad
 	sync      syncing
 	share     sharing
+	policy    policies
 }
 
 // port is one interface of this member.
@@ -283,6 +284,9 @@ func (n *node) open() error {
 	if err := n.openShare(); err != nil {
 		return err
 	}
+	if err := n.openPolicy(); err != nil {
+		return err
+	}
 	n.forgetQuiet()
 	for _, p := range n.ports {
 		n.findDevice(p)
@@ -367,6 +371,12 @@ func (n *node) start() (stop context.CancelFunc) {
 	in("monitors", n.monitors.Serve)
 	in("routing commands", n.commands.serve)
 	in("state synchronisation", n.serveSync)
+	if n.policy.plane != nil {
+		in("policies", n.servePolicy)
+	}
+	if n.policy.manager != nil {
+		in("management", n.serveManager)
+	}
 	n.wire.start(in)
 	return stop
 }

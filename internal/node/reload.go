@@ -98,6 +98,7 @@ func (n *node) applyReload(keys []ccp.Key) error {
 	err = errors.Join(err, n.reloadShare())
 	n.machine.Reconfigure(n.machineConfig())
 	n.reloadMonitors()
+	n.reloadPolicy()
 	for _, p := range n.ports {
 		n.linkStep(p) // attaching may have set or cleared a fault
 	}

@@ -32,7 +32,7 @@ func (b *backend) Sync(ctx context.Context) (control.Sync, error) {
 			}
 			v.Members = append(v.Members, n.syncPeer(s, m.ID))
 		}
-		for _, r := range n.cfg.Sync.Services {
+		for _, r := range n.services() {
 			v.Services = append(v.Services, r.String())
 		}
 		for _, set := range n.cfg.Sync.Sets {

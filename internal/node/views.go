@@ -31,6 +31,7 @@ func (b *backend) State(ctx context.Context) (control.State, error) {
 			Profile: string(n.cfg.Profile), Self: v.Self, LastChange: n.trace.last, Failovers: counted.Count,
 			FailoversSince: counted.Since, Warnings: n.warnings(), Version: build.Version, ConfigDigest: hex.EncodeToString(digest[:8]),
 			Protocol: build.ProtocolVersion(), Frozen: n.freezes(now), Flap: n.flapState(v),
+			Policy: n.policyState(),
 		}
 		s.LastFailover = n.trace.LastFailover()
 		if v.ForcedTo != members.Nobody {
@@ -60,6 +61,9 @@ func (n *node) memberState(now int64, v members.View, m members.PeerView) contro
 		s.NotOK = append(s.NotOK, control.NotOK{Device: d.Name, Status: d.Status.String(), Reason: d.Reason})
 	}
 	n.shareOf(&s, &v)
+	if n.policy.plane != nil {
+		s.Generation = n.generationOf(m.ID).Number
+	}
 	if s.Local {
 		bits := n.words.Serving(gateway, now)
 		s.Answer, s.Forward = bits&gate.Answer != 0, bits&gate.Forward != 0

@@ -239,6 +239,8 @@ func (w *wire) received(f frame) {
 			return
 		}
 		w.n.slotsHeard(now, from, &s)
+	case ccp.TypePolicy:
+		w.policyFrameIn(from, opened.Body)
 	}
 }
 
@@ -258,6 +260,7 @@ func (w *wire) hello(now int64, slot uint8, opened *ccp.Opened) {
 	old := w.told[from]
 	w.told[from] = &h
 	w.n.heardKeys(from, opened.Header.Key, h.Keys)
+	w.n.policyHeard(from, &h)
 	w.n.step(members.HelloReceived{From: from, Iface: slot, Hello: fromWire(opened.Header.Incarnation, &h)})
 	if old == nil || old.Sync.Incarnation != h.Sync.Incarnation || old.Sync.Role != h.Sync.Role || old.Sync.Current != h.Sync.Current || old.Term != h.Term {
 		w.n.followSync(now)
