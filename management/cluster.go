@@ -97,8 +97,9 @@ func checkName(what, s string) error {
 
 // Member is one member of a cluster as management knows it apart from what it reports, which is never stored.
 type Member struct {
-	Cluster     string `json:"cluster"`
-	Name        string `json:"name"`
-	Enrolled    int64  `json:"enrolled"`    // the last time; 0: never
-	Certificate string `json:"certificate"` // serial of its newest; "": none, or revoked
+	Cluster      string   `json:"cluster"`
+	Name         string   `json:"name"`
+	Enrolled     int64    `json:"enrolled"`               // the last time; 0: never
+	Token        string   `json:"token,omitempty"`        // identifier of the newest that was made for it
+	Certificates []string `json:"certificates,omitempty"` // serials of those that are not revoked, the newest last: two while one renews the other
 }

@@ -78,9 +78,17 @@ func (n Numbers) Reported(member string, members []string, generation, attempt u
 		slices.Sort(after.Heard)
 		changed = true
 	}
-	if after.Unsure && len(after.Missing(members)) == 0 {
-		after.Unsure, after.Heard = false, nil
-		changed = true
+	if settled, yes := after.Settled(members); yes {
+		return settled, true
 	}
 	return after, changed
+}
+
+// Settled is n, sure if all of members have reported.
+func (n Numbers) Settled(members []string) (after Numbers, changed bool) {
+	if !n.Unsure || len(n.Missing(members)) > 0 {
+		return n, false
+	}
+	n.Unsure, n.Heard = false, nil
+	return n, true
 }

@@ -66,6 +66,7 @@ type Token struct {
 	Expires int64         `json:"expires"`
 	Used    int64         `json:"used,omitempty"`    // of one that is used once
 	For     string        `json:"for,omitempty"`     // serial of the certificate that it was used for
+	Epoch   uint64        `json:"epoch,omitempty"`   // how often the store had been restored when it was made
 	Revoked int64         `json:"revoked,omitempty"` // by an operator, or because the user, the member or the cluster is gone
 }
 

@@ -37,10 +37,12 @@ func (r Role) Includes(needed Role) bool { return needed != 0 && r >= needed }
 
 // User is a person.
 type User struct {
-	Name  string `json:"name"`
-	Role  Role   `json:"role"`
-	Added int64  `json:"added"`
-	By    string `json:"by"`
+	Name         string   `json:"name"`
+	Role         Role     `json:"role"`
+	Added        int64    `json:"added"`
+	By           string   `json:"by"`
+	Tokens       []string `json:"tokens,omitempty"`       // identifiers of those that are not revoked
+	Certificates []string `json:"certificates,omitempty"` // serials of those that are not revoked
 }
 
 // Validate checks what an admin gives.

@@ -110,6 +110,8 @@ var forbidden = []struct{ from, to, why string }{
 	{"policy", "bpf", "adapters do not know each other: they meet in the node"},
 	{"policy", "dataplane", "adapters do not know each other: they meet in the node"},
 	{"policy", "lab", "the laboratory sees everything and is seen by nothing"},
+	{"management/store", "management/records", "the store knows nothing of what it keeps"},
+	{"management/records", "internal", "what a cluster.yaml says comes in as an argument: the server translates"},
 	{"management/store", "policy", "the store knows nothing of what it keeps"},
 	{"bpf", "lab", "the laboratory sees everything and is seen by nothing"},
 	{"ccp", "lab", "the laboratory sees everything and is seen by nothing"},

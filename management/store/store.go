@@ -43,8 +43,6 @@ var (
 	ErrUnknown = errors.New("the store stopped answering: the change is made, or it is not")
 	// ErrHeld: somebody else has the lease.
 	ErrHeld = errors.New("the lease is held")
-	// ErrLost: the lease ended, and somebody else may have it. Nothing changed.
-	ErrLost = errors.New("the lease is lost")
 	// ErrRestoring: a restore was begun and not ended; only a restore can follow.
 	ErrRestoring = errors.New("a restore was not finished")
 	// ErrNotEmpty: a restore needs an empty store.
@@ -65,8 +63,6 @@ type Reader interface {
 	Get(key string) ([]byte, error)
 	// Scan reads all keys that begin with prefix and are greater than after, in order. An error is the last that it yields, with an empty key.
 	Scan(prefix, after string) iter.Seq2[Item, error]
-	// Last reads the greatest key that begins with prefix; the error wraps ErrNone if there is none.
-	Last(prefix string) (Item, error)
 }
 
 // Item is a key with its value.
@@ -81,8 +77,6 @@ type Tx interface {
 	Put(key string, value []byte) error
 	// Delete removes a key; one that is not there is no error.
 	Delete(key string) error
-	// Fence lets the transaction succeed only if the lease is still held when it does; otherwise Update returns ErrLost.
-	Fence(l Lease)
 }
 
 // Store is a store that is open. All of it is safe for concurrent use.
@@ -112,7 +106,8 @@ type Changes struct {
 	Lost bool     // some may be missing: read everything again
 }
 
-// Lease is a right that one holder has at a time.
+// Lease says who is to do something that two had better not do at once. It is no lock: a holder that was asleep may act after its end, so what
+// must not happen twice is decided by an Update that looks first.
 type Lease interface {
 	// Done is closed when the holder can no longer be sure to have it.
 	Done() <-chan struct{}
