@@ -37,6 +37,9 @@ var pure = map[string][]string{
 	"policy":            nil,
 	"policy/ruleset":    nil,
 	"policy/bootfilter": nil,
+	"policy/transfer":   {"policy"},
+	"policy/install":    {"policy"},
+	"policy/recovery":   {"policy"},
 
 	"management":       {"policy"},
 	"management/audit": {"policy"},
