@@ -181,7 +181,7 @@ func (m *Machine) wantRelieve(p *peer, self, theirs candidate, better int64) wan
 		if m.betterAt = better; better == 0 {
 			m.betterAt = m.now
 		}
-		w.at = m.betterAt + m.t.settle // both are broken: no hurry, and no flapping
+		w.at = m.betterAt + m.t.settle + behind*m.t.dead // both are broken: no hurry, and no flapping
 	case self.class() == classBroken:
 		w.at = p.weightAt + (behind+3)*m.t.dead
 	case self.class() == classReady, self.class() == classWaits, self.class() == classStale:
