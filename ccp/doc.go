@@ -62,7 +62,7 @@
 //	 3 YIELD        gate    grant me this term
 //	 4 YIELD-REPLY  gate    the answer
 //	16 HELLO        sealed  a daemon's report of itself and of its view: at once on any change, on all interfaces;
-//	                        else every 100 ms, on one interface in turn while all peers are heard on all of them
+//	                        else every 100 ms (33 ms, if it serves and hears nobody), on one interface in turn while all peers are heard on all of them
 //	17 KEY          sealed  set aside for key rotation; not sent in version 1, whose confirmations travel in HELLO
 //	18 SYNC         sealed  state synchronisation, between the members' sync planes, on the interfaces for it
 //	19 SLOTS        sealed  who takes which part of the traffic, from the leader of a cluster that shares load: at once on any change, on
@@ -146,7 +146,8 @@
 // an age of 2^32-1 is "never".
 //
 //	 1 state         state [1]byte, lease term [4]byte, priority [1]byte, flags [1]byte: 1 restarting, 2 admin down, 4 stopping
-//	 2 view          entry length [1]byte; for each member from 0: state [1]byte, ms since its gate answered, ms since its HELLO
+//	 2 view          entry length [1]byte; for each member from 0: state [1]byte, ms since its gate answered, ms since its HELLO;
+//	                 the state of one that is silent to probes, while its HELLOs say that it serves, is what those say
 //	 3 interfaces    entry length [1]byte; for each, at most 16: slot [1]byte, flags [1]byte: 1 carrier, 2 problem, 4 proven,
 //	                 8 undecided; members heard [1]byte, a bit each; ms since: the carrier changed, CCP came in, CCP was proved to
 //	                 go out, a station that is no member was heard

@@ -84,7 +84,7 @@ type Timers struct {
 	Probe time.Duration
 	// Dead is how long a peer is silent before it counts as dead; at least 2 x Probe. Default 30 ms.
 	Dead time.Duration
-	// Hello is the interval of HELLOs. Default 100 ms.
+	// Hello is the interval of HELLOs, three times that of a member that serves and hears nobody. Default 100 ms.
 	Hello time.Duration
 	// HelloLost is how old the last HELLO of a peer whose gate answers may grow before its daemon counts as
 	// silent: it is then no candidate for serving. Default 10 x Hello.

@@ -58,6 +58,7 @@ type Hello struct {
 
 // MemberView is one member as another sees it.
 type MemberView struct {
+	// State is how it is; of one that is silent to probes while its HELLOs say that it serves, what those say.
 	State State
 	// Age is how long ago its gate answered last, HelloAge how long ago its last HELLO came; 1<<63-1 for never.
 	Age, HelloAge time.Duration

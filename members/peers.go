@@ -20,6 +20,8 @@ type peer struct {
 	deadAt    int64 // since when it is dead
 	answered  int64 // when the last answered probe was sent
 
+	oneWay bool // silent, and its HELLOs say that it serves
+
 	reply   Heard // its gate's last answer
 	replyAt int64 // when that answer's probe was sent
 
@@ -148,6 +150,12 @@ func (m *Machine) judgePeers() {
 	for i := range m.peers {
 		p := &m.peers[i]
 		m.judgePath(p)
+		if told := m.oneWay(p); told != p.oneWay {
+			p.oneWay, m.helloSoon = told, true
+		}
+		if p.oneWay {
+			m.servedAt = max(m.servedAt, p.helloAt)
+		}
 		state := m.peerState(p)
 		if state == p.state {
 			continue

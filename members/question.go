@@ -192,6 +192,9 @@ func (m *Machine) passOver(p *peer) string {
 			return waitAnswers
 		}
 		if m.saysServing(q, p) {
+			if p.id == m.claim.from {
+				m.servedAt = max(m.servedAt, q.helloAt-int64(q.hello.View[p.id].HelloAge))
+			}
 			return fmt.Sprintf("%s still hears %s", q.name, p.name)
 		}
 		if int64(q.reply.Heard[p.id])*1e6 >= 2*m.t.probe {
@@ -211,7 +214,7 @@ func (m *Machine) passOver(p *peer) string {
 }
 
 // saysServing reports whether q's HELLO says that p's gate serves: it answers q's probes, though p's daemon
-// may send none. The HELLO counts if it is from so long after the silence of p began that q would have
+// may send none, or p's HELLOs say so to q, though they may not reach this member. The HELLO counts if it is from so long after the silence of p began that q would have
 // noticed it too; a member that falls silent is told of at once.
 func (m *Machine) saysServing(q, p *peer) bool {
 	return m.helloFresh(q) && q.helloAt >= p.deadAt+m.t.dead && q.hello.View[p.id].State.Serves()

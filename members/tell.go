@@ -34,7 +34,11 @@ func (m *Machine) Hello(now int64) Hello {
 	h.View[m.self] = MemberView{State: m.state}
 	for i := range m.peers {
 		p := &m.peers[i]
-		h.View[p.id] = MemberView{State: p.state, Age: age(now, p.answered), HelloAge: age(now, p.helloAt)}
+		state := p.state
+		if p.oneWay { // others, whom its HELLOs may not reach, must not pass it over
+			state = p.hello.State
+		}
+		h.View[p.id] = MemberView{State: state, Age: age(now, p.answered), HelloAge: age(now, p.helloAt)}
 	}
 	h.Devices = m.problems()
 	h.Interfaces = make([]InterfaceView, 0, len(m.ifaces))

@@ -56,7 +56,7 @@ func (w *World) drop(n *node) {
 
 // endDaemon ends the daemon's processes; the gate stays.
 func (n *node) endDaemon(w *World) {
-	n.daemon, n.epoch = false, n.epoch+1
+	n.daemon, n.epoch, n.asleep = false, n.epoch+1, w.now
 	n.unfrozen, n.failbacks = 0, nil
 	w.free = append(w.free, n.pulse.queue...)
 	n.pulse.queue, n.pulse.orders = n.pulse.queue[:0], n.pulse.orders[:0]
@@ -115,6 +115,9 @@ func (w *World) SetMain(id uint8, stopped bool) {
 	}
 	w.disturb(w.text("%s's main process stopped: %v", n.name, stopped), false)
 	n.stopped = stopped
+	if stopped {
+		n.asleep = w.now
+	}
 	if !stopped {
 		n.resumed = w.now
 		n.runMain(w)
@@ -130,7 +133,7 @@ func (w *World) SetPulse(id uint8, stalled bool) {
 	w.disturb(w.text("%s's pulse stalled: %v", n.name, stalled), false)
 	n.pulse.stalled = stalled
 	if stalled {
-		n.stalled = w.now
+		n.stalled, n.asleep = w.now, w.now
 	}
 	if !stalled && !n.paused {
 		n.resumed = w.now

@@ -26,6 +26,7 @@ type node struct {
 	resumed    int64 // when a stall or pause ended, global
 	stopping   bool  // told to end for good
 	stalled    int64 // when its pulse stalled last, global
+	asleep     int64 // when it last ceased to be awake, global
 	inc        uint64
 	machine    *members.Machine
 	events     []members.Event
