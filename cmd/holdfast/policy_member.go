@@ -25,6 +25,7 @@ func (a *app) onlineCommands() []*cobra.Command {
 		a.policyShow(), history, a.policyLoad(),
 		a.orderCommand("fetch", "Ask the other members and management for what is newer, and put it into force", (*control.Client).PolicyFetch),
 		a.orderCommand("unload", "Take the policy out of force: the boot filter holds, the member stands aside", (*control.Client).PolicyUnload),
+		a.policyBootFilter(),
 	}
 }
 

@@ -35,6 +35,9 @@ func drawPolicyStatus(p *page, v control.Policy) {
 		if m.Why != "" {
 			line += ": " + m.Why
 		}
+		if m.NotAfter != nil {
+			line += fmt.Sprintf("; certificate %s until %s", shortDigest(m.Certificate), p.stamp(*m.NotAfter)[:len("2006-01-02")])
+		}
 		p.line("%s", line)
 	}
 	if len(v.Drift) > 0 {

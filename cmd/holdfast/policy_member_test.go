@@ -23,7 +23,7 @@ const (
 // installing is a member amid an install, with a drift, management away, and another member that has stayed behind.
 func installing() *controltest.Backend {
 	b := edge()
-	since, old := before(time.Hour), before(50*time.Hour)
+	since, old, expiry := before(time.Hour), before(50*time.Hour), noon.Add(40*24*time.Hour)
 	g41 := control.PolicyGeneration{Generation: 41, Digest: digest41, Content: digest41, Created: before(60 * time.Hour), Author: "anna", Comment: "let the office in", Since: &old, State: "previous"}
 	g42 := control.PolicyGeneration{Generation: 42, Digest: digest42, Content: digest42, Created: before(2 * time.Hour), Author: "ben", Comment: "servers for the lab\nand what they need", Since: &since,
 		State: "in-force"}
@@ -35,7 +35,7 @@ func installing() *controltest.Backend {
 		Attempt:  &control.PolicyAttempt{Number: 7, Generation: 43, Digest: digest43, State: "prepared", InDoubt: true},
 		Drift:    []string{"inet filter chain forward: + tcp dport 23 accept, by nft (4711)"},
 		Services: []string{"dns=never", "http=3s"}, Keep: []string{"inet filter blocked"}, Tables: []string{"inet filter", "inet nat"},
-		Management: &control.PolicyManagement{URLs: []string{"https://mgmt-a:8443", "https://mgmt-b:8443"}, Why: "mgmt-b:8443: connection refused"},
+		Management: &control.PolicyManagement{URLs: []string{"https://mgmt-a:8443", "https://mgmt-b:8443"}, Why: "mgmt-b:8443: connection refused", Certificate: "5f3a", NotAfter: &expiry},
 		Members: []control.PolicyMember{
 			{ID: 0, Name: "gw-a", State: "LOST"},
 			{ID: 1, Name: "gw-b", Local: true, State: "ACTIVE(!)", Generation: 42, Digest: digest42, Highest: 43, Attempt: 7, Install: "prepared", Heard: true},

@@ -54,7 +54,7 @@ func newRoot(env environment) *cobra.Command {
 		a.reloadCommand(), a.stopCommand(), a.restartCommand(), a.eventsCommand(), a.timersCommand(), a.whyCommand(),
 		a.countersCommand(), a.keyCommand(), a.configCommand(), a.versionCommand(), a.freezeCommand(), a.unfreezeCommand(), a.syncCommand(),
 		a.loadCommand(), a.whichCommand(),
-		a.policyCommand(), a.cphaprobCommand(), a.cphaconfCommand(),
+		a.policyCommand(), a.enrollCommand(), a.cphaprobCommand(), a.cphaconfCommand(),
 	)
 	return root
 }

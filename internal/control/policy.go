@@ -72,6 +72,9 @@ type PolicyManagement struct {
 	URLs      []string `json:"urls"`
 	Reachable bool     `json:"reachable"`
 	Why       string   `json:"why,omitempty"` // it is not
+	// Certificate is the serial number of this member's, NotAfter its end; "": it is not enrolled.
+	Certificate string     `json:"certificate,omitempty"`
+	NotAfter    *time.Time `json:"not_after,omitempty"`
 }
 
 // PolicyMember is what a member says of its policy.

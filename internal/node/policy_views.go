@@ -57,6 +57,9 @@ func (b *backend) Policy(ctx context.Context) (control.Policy, error) {
 		}
 		if urls := n.cfg.Policy.Management; len(urls) > 0 {
 			v.Management = &control.PolicyManagement{URLs: urls, Reachable: s.Management, Why: s.ManagementWhy}
+			if id, ok := n.policy.manager.Identity(); ok {
+				v.Management.Certificate, v.Management.NotAfter = id.Serial, &id.NotAfter
+			}
 		}
 		v.Members = n.policyMembers(now, s)
 		return v, nil
