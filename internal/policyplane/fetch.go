@@ -11,6 +11,7 @@ import (
 
 	"github.com/holdfast-project/holdfast/policy"
 	"github.com/holdfast-project/holdfast/policy/recovery"
+	"github.com/holdfast-project/holdfast/policy/transfer"
 )
 
 // fetches are the policies that are on their way.
@@ -27,7 +28,7 @@ type job struct {
 	source  string   // that is asked
 	errs    []error
 	forged  bool
-	cancel  context.CancelFunc // of a fetch from management
+	asker   *transfer.Asker // what peers gave of it
 	done    []func(error)
 }
 
@@ -126,6 +127,7 @@ func (l *loop) nextSource(j *job) {
 
 func (l *loop) endJob(j *job, err error) {
 	delete(l.fetches.jobs, j.what.Digest)
+	l.at(transferAlarm(j.what.Digest), 0, nil)
 	for _, done := range j.done {
 		done(err)
 	}
@@ -138,7 +140,6 @@ func (l *loop) fromManagement(j *job) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(l.ctx, managementTime)
-	j.cancel = cancel
 	p, what, trust := l.p, j.what, l.trust()
 	l.group.Go(func() error {
 		defer cancel()

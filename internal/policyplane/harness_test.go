@@ -195,16 +195,16 @@ func (m *member) running() *Plane {
 }
 
 // up starts the member's daemon.
-func (m *member) up(more ...func(*Options)) *member {
+func (m *member) up() *member {
 	m.w.t.Helper()
-	if err := m.start(more...); err != nil {
+	if err := m.start(nil); err != nil {
 		m.w.t.Fatal(err)
 	}
 	return m
 }
 
-func (m *member) start(more ...func(*Options)) error {
-	m.line = &line{m: m, orders: make(chan Orders, 1)}
+// options are what the member's daemon is started with.
+func (m *member) options() Options {
 	o := Options{
 		Cluster: cluster, Self: m.id, Dir: filepath.Join(m.dir, "policies"), Namespace: int(m.ns.Fd()), Management: m.line, Send: m.send,
 		Times: Times{PeerWait: 300 * time.Millisecond, ManagementWait: 300 * time.Millisecond, Retry: 100 * time.Millisecond,
@@ -221,19 +221,21 @@ func (m *member) start(more ...func(*Options)) error {
 	if m.cfg != nil {
 		m.cfg(&o)
 	}
-	var crash func(string) bool
-	for _, f := range more {
-		f(&o)
-	}
-	p, err := New(o)
+	return o
+}
+
+func (m *member) start(crash func(string) bool) error {
+	m.line = &line{m: m, orders: make(chan Orders, 1)}
+	p, err := New(m.options())
 	if err != nil {
 		return err
 	}
 	p.crash = crash
-	return m.launch(p)
+	m.launch(p)
+	return nil
 }
 
-func (m *member) launch(p *Plane) error {
+func (m *member) launch(p *Plane) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	m.mu.Lock()
@@ -255,7 +257,6 @@ func (m *member) launch(p *Plane) error {
 			}
 		}
 	}()
-	return nil
 }
 
 func (m *member) drain(p *Plane) {
@@ -369,7 +370,8 @@ func (m *member) tables() string {
 			continue
 		}
 		word := "awake"
-		if strings.Contains(m.nft("list", "table", w[1], w[2]), "flags dormant") {
+		// It may be gone between the two.
+		if text, _ := nftIn(m.ns, "list", "table", w[1], w[2]); strings.Contains(text, "flags dormant") {
 			word = "asleep"
 		}
 		all = append(all, w[2]+" "+word)

@@ -5,6 +5,7 @@ package policyplane
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -50,11 +51,6 @@ func (l *loop) nowInForce(o policy.Offer, defs []ruleset.Definition) {
 	l.hold(o, true)
 	l.held.since = time.Now().UnixNano()
 	l.loadedWith(o.Generation, defs)
-	if l.unloaded { // an install puts a policy into force, whatever was before
-		l.unloaded, l.state.Unloaded = false, ""
-		l.save()
-		l.recover(recovery.Resume{})
-	}
 	if l.held.sealed == nil {
 		l.mend()
 	}
@@ -67,6 +63,17 @@ func (l *loop) followRecovery(o policy.Offer) {
 		return
 	}
 	l.recover(recovery.InForce{What: o})
+	if l.unloaded { // an install puts a policy into force, whatever an operator did before
+		l.unloaded, l.state.Unloaded = false, ""
+		l.save()
+		l.recover(recovery.Resume{})
+	}
+}
+
+// loadedOtherwise reports whether the policy in force was loaded with other definitions than those of now.
+func (l *loop) loadedOtherwise() bool {
+	was, known := l.state.Definitions[l.inForce().Generation]
+	return known && was != sum([]byte(ruleset.DefinitionsFile(l.cfg.Definitions)))
 }
 
 // loadedWith keeps what definitions a generation was loaded with, for the next time that they change.
@@ -87,7 +94,7 @@ func (l *loop) loadedWith(generation uint64, defs []ruleset.Definition) {
 
 // use puts a policy of the disk into force, as recovery wants it.
 func (l *loop) use(o policy.Offer) {
-	defs := l.cfg.Definitions
+	defs, declined := l.cfg.Definitions, l.state.Install.Declined
 	source := l.fetches.from[o.Digest]
 	if source == "" {
 		source = recovery.Local
@@ -99,7 +106,7 @@ func (l *loop) use(o policy.Offer) {
 			if err != nil {
 				return err
 			}
-			if ok && cur.Mark.Generation > o.Generation && !l.declined(cur.Mark.Digest) {
+			if ok && cur.Mark.Generation > o.Generation && !slices.Contains(declined, policy.Digest(cur.Mark.Digest)) {
 				return errNewer
 			}
 			return l.wakeUp(ctx, k, o, defs)
@@ -120,6 +127,7 @@ func (l *loop) use(o policy.Offer) {
 			l.nowInForce(o, defs)
 			l.recover(recovery.InForce{What: o})
 			l.install(install.Replaced{InForce: o})
+			l.offered()
 			if was.Digest != o.Digest {
 				l.count.Installed++
 				l.event(Event{Kind: Installed, Policy: o, Source: source})
@@ -266,6 +274,8 @@ func (l *loop) reload() {
 		},
 		done: func(err error, _ time.Duration) {
 			if err != nil {
+				// What it was loaded with before is not there any more, to compare the kernel with.
+				l.held.fresh = true
 				l.event(Event{Kind: Failed, Policy: o, Text: "load it with what the configuration has now: " + err.Error() + "; it stays as it was"})
 				return
 			}

@@ -57,8 +57,115 @@ func TestOneRefuses(t *testing.T) {
 	w.server.order(1, b, PhaseAbort, 0)
 	w.replied(1, install.Aborted)
 	for _, m := range w.members {
-		if got := m.tables(); got != "holdfast_boot awake" || m.in() != 0 {
+		w.within(time.Second, "nothing is left of it", func() bool { return m.tables() == "holdfast_boot awake" && m.in() == 0 })
+	}
+}
+
+// TestCutAfterPrepare: all gave their word, management is gone; nobody does anything by itself, until one hears the decision: then all follow it.
+func TestCutAfterPrepare(t *testing.T) {
+	w := newWorld(t, 3)
+	w.upAll()
+	w.install(1, bundle(t, 1))
+	b := bundle(t, 2)
+	w.server.order(2, b, PhasePrepare, time.Minute)
+	w.replied(2, install.Prepared)
+	w.server.set(func() { w.server.away = true })
+	w.within(5*time.Second, "doubt", func() bool {
+		return w.members[0].snap().InDoubt && w.members[1].snap().InDoubt && w.members[2].snap().InDoubt && w.members[0].saw(InDoubt)
+	})
+	for _, m := range w.members {
+		if m.in() != 1 {
+			t.Errorf("%s has %d", m.name, m.in())
+		}
+	}
+	for _, m := range w.members[1:] {
+		w.sever(m.name, "management", true)
+	}
+	w.server.set(func() { w.server.away = false })
+	w.server.order(2, b, PhaseCommit, time.Minute)
+	w.all(2)
+	w.server.order(2, b, PhaseConfirmed, time.Minute)
+	w.within(5*time.Second, "all know that it is confirmed", func() bool {
+		for _, m := range w.members {
+			if !m.snap().Attempt.Confirmed {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// TestAbortReachesOne: the others learn of it by asking.
+func TestAbortReachesOne(t *testing.T) {
+	w := newWorld(t, 3)
+	w.upAll()
+	w.install(1, bundle(t, 1))
+	b := bundle(t, 2)
+	w.server.order(2, b, PhasePrepare, time.Minute)
+	w.replied(2, install.Prepared)
+	for _, m := range w.members[1:] {
+		w.sever(m.name, "management", true)
+	}
+	w.server.order(2, b, PhaseAbort, 0)
+	w.within(5*time.Second, "aborted everywhere", func() bool {
+		for _, m := range w.members {
+			if m.snap().Attempt.State != install.Aborted || m.tables() != "filter.g1 awake" {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// TestRollback: nobody confirms, so all go back by themselves, and take that policy no more, unless it is confirmed after all.
+func TestRollback(t *testing.T) {
+	w := newWorld(t, 3)
+	w.upAll()
+	w.install(1, bundle(t, 1))
+	b := bundle(t, 2)
+	w.server.order(2, b, PhasePrepare, 700*time.Millisecond)
+	w.replied(2, install.Prepared)
+	w.server.order(2, b, PhaseCommit, 700*time.Millisecond)
+	w.all(2)
+	w.server.set(func() { w.server.away = true })
+	w.replied(2, install.RolledBack)
+	w.all(1)
+	for _, m := range w.members {
+		if got := m.tables(); got != "filter.g1 awake, filter.g2 asleep" && got != "filter.g1 awake" {
 			t.Errorf("%s has %s", m.name, got)
 		}
+		s := m.snap()
+		if !m.saw(RolledBack) || !s.Attempt.RolledBack || s.Status != StatusOK {
+			t.Errorf("%s: %+v", m.name, s)
+		}
+		for _, g := range s.History {
+			if g.Declined != (g.Generation == 2) {
+				t.Errorf("%s: generation %d declined: %v", m.name, g.Generation, g.Declined)
+			}
+		}
+	}
+	// Still so after all machines were booted anew.
+	for _, m := range w.members {
+		m.reboot()
+	}
+	w.upAll()
+	w.all(1)
+	w.server.set(func() { w.server.away = false })
+	w.server.order(2, b, PhaseConfirmed, 0)
+	w.all(2)
+}
+
+// TestRollbackToNothing: the first policy ever is not confirmed; then the boot filter holds again.
+func TestRollbackToNothing(t *testing.T) {
+	w := newWorld(t, 1)
+	m := w.members[0].up()
+	b := bundle(t, 1)
+	w.server.order(1, b, PhasePrepare, 300*time.Millisecond)
+	w.replied(1, install.Prepared)
+	w.server.order(1, b, PhaseCommit, 300*time.Millisecond)
+	w.replied(1, install.RolledBack)
+	w.within(5*time.Second, "nothing in force", func() bool { return m.snap().Status == StatusProblem && m.snap().BootFilter })
+	if got := m.tables(); got != "holdfast_boot awake" {
+		t.Errorf("the kernel has %s", got)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/holdfast-project/holdfast/policy/install"
 	"github.com/holdfast-project/holdfast/policy/nft"
 	"github.com/holdfast-project/holdfast/policy/recovery"
+	"github.com/holdfast-project/holdfast/policy/transfer"
 )
 
 // loop is all that decides. It belongs to one goroutine: New's caller's first, then Run's.
@@ -58,13 +59,16 @@ type loop struct {
 	ordered   bool // there are any
 	asked     bool // recovery waits for management
 	fetches   fetches
+	answers   *transfer.Answerer
+	given     *policy.Sealed // to a peer, last
 	described Description
 	reported  Report
 
 	attempt       Attempt
 	frozen        int64
 	problem       string
-	settled       bool // recovery has said anything
+	pending       bool // something goes on that may end the problem
+	verdict       bool // nobody has one, as far as can be known: until then it is not known whether there is a policy
 	drift         string
 	broken        string // some of the policy in force filters no more, and what it is
 	restore       pace
@@ -224,7 +228,14 @@ func (l *loop) begin() {
 		l.recover(recovery.Unloaded{})
 	}
 	l.guardNothing()
-	l.watch()
+	if l.held != nil && l.loadedOtherwise() {
+		l.reload() // the configuration was changed while nobody looked
+	} else {
+		l.watch()
+	}
+	if l.held != nil && l.held.sealed == nil {
+		l.mend()
+	}
 	l.in("verify", verifyEach, l.verify)
 }
 

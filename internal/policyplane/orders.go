@@ -104,7 +104,13 @@ type settling struct {
 
 // settle answers orders that wait.
 func (l *loop) settle() {
-	if len(l.settling) == 0 || l.asked || l.busy || len(l.tasks) > 0 || len(l.fetches.jobs) > 0 {
+	if len(l.settling) == 0 || l.asked || l.pending || l.busy || len(l.tasks) > 0 || len(l.fetches.jobs) > 0 {
+		return
+	}
+	l.p.mu.Lock()
+	more := len(l.p.queue)
+	l.p.mu.Unlock()
+	if more > 0 {
 		return
 	}
 	l.settling = slices.DeleteFunc(l.settling, func(s settling) bool {

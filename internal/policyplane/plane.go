@@ -18,6 +18,7 @@ import (
 	"github.com/holdfast-project/holdfast/policy"
 	"github.com/holdfast-project/holdfast/policy/nft"
 	"github.com/holdfast-project/holdfast/policy/store"
+	"github.com/holdfast-project/holdfast/policy/transfer"
 )
 
 // Plane is the policy plane of one member. All methods may be called from any goroutine.
@@ -109,6 +110,7 @@ func open(p *Plane) (*loop, error) {
 		p: p, o: &p.o, cfg: p.o.Config, log: p.o.Log, boot: bootID(),
 		kernel: nft.New(nft.Options{Cluster: p.o.Cluster, Namespace: p.o.Namespace, Command: p.o.Command}),
 		peers:  map[uint8]PeerState{}, alarms: map[string]alarm{}, told: map[policy.Digest]bool{},
+		answers: transfer.NewAnswerer(transfer.Config{}),
 		fetches: fetches{jobs: map[policy.Digest]*job{}, from: map[policy.Digest]string{}},
 	}
 	l.setMembers()

@@ -26,11 +26,8 @@ func (l *loop) followed(effects []recovery.Effect) {
 		case recovery.Use:
 			l.use(e.What)
 		case recovery.Problem:
-			l.settled = true
-			if e.Reason != l.problem && e.Reason != "" && l.held == nil {
-				l.event(Event{Kind: NoPolicy, Text: e.Reason})
-			}
-			l.problem = e.Reason
+			l.problem, l.pending = e.Reason, e.Pending
+			l.verdict = e.Reason != "" && (l.verdict || !e.Pending)
 		case recovery.WakeAt:
 			l.at("recovery", e.Time, func() { l.recover(recovery.Tick{}) })
 		}
@@ -149,7 +146,7 @@ func (l *loop) peerGone(id uint8) {
 	}
 	delete(l.peers, id)
 	l.recover(recovery.PeerGone{Name: l.names[id]})
-	l.fetches.gone(l.names[id])
+	l.peerLost(l.names[id])
 }
 
 // conflict tells of two policies of one generation, once each.
@@ -195,8 +192,7 @@ func (l *loop) frame(from uint8, parts ccp.Policy) {
 		case ccp.PolicyTold:
 			in := policy.Offer{Source: name, Generation: part.Generation, Digest: part.Digest}
 			l.install(install.Told{From: name, Attempt: unwire(part.Attempt), InForce: in, Decision: install.Decision(part.Decision)})
-		default:
-			l.transfer(from, name, part)
 		}
 	}
+	l.transfer(from, name, parts)
 }

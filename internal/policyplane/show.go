@@ -5,7 +5,6 @@ package policyplane
 import (
 	"cmp"
 	"slices"
-	"strings"
 
 	"github.com/holdfast-project/holdfast/ccp"
 	"github.com/holdfast-project/holdfast/policy"
@@ -14,10 +13,16 @@ import (
 
 // publish shows what the plane is now, and reports it to management.
 func (l *loop) publish() {
-	l.settle()
+	defer l.settle() // whoever waits for an order reads the snapshot then
 	s := l.snapshot()
 	was := l.p.shown.Load()
 	l.p.shown.Store(s)
+	if s.Status == StatusProblem && was.Status != StatusProblem && !s.Unloaded {
+		l.event(Event{Kind: NoPolicy, Policy: l.inForce(), Text: s.Reason})
+	}
+	if s.InDoubt && !was.InDoubt {
+		l.event(Event{Kind: InDoubt, Policy: s.Attempt.Policy, Attempt: s.Attempt.Number, Text: "nothing is heard of the decision: peers and management are asked"})
+	}
 	calm := *was
 	// Frames that come and go are no news.
 	calm.Counters.FramesIn, calm.Counters.FramesOut = s.Counters.FramesIn, s.Counters.FramesOut
@@ -89,7 +94,7 @@ func (l *loop) status() (Status, string) {
 	switch {
 	case l.unloaded:
 		return StatusProblem, "the policy was unloaded by an operator: holdfast policy load"
-	case l.held == nil && !l.settled, l.held == nil && strings.Contains(l.problem, "waiting for"):
+	case l.held == nil && !l.verdict:
 		return StatusInit, l.problem
 	case l.held == nil:
 		return StatusProblem, l.problem

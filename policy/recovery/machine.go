@@ -95,8 +95,11 @@ type (
 	Fetch struct{ What policy.Offer }
 	// Use puts a policy of the local disk into force; answer with InForce or NotInForce.
 	Use struct{ What policy.Offer }
-	// Problem is the state of the critical device "policy"; "" is ok.
-	Problem struct{ Reason string }
+	// Problem is the state of the critical device "policy"; "" is ok. Pending: what will be known soon, or is being done, ends it perhaps.
+	Problem struct {
+		Reason  string
+		Pending bool
+	}
 	// WakeAt asks for a Tick at a time, in place of an earlier one.
 	WakeAt struct{ Time int64 }
 )
@@ -132,7 +135,8 @@ type Machine struct {
 	failed   map[source]int64
 	declined map[policy.Digest]bool
 	unloaded bool
-	problem  string
+	problem  Problem
+	pending  bool
 	wake     int64
 }
 
@@ -148,7 +152,7 @@ const never = int64(1<<63 - 1)
 // that is prepared only is the install's, and unknown here. inForce is what the kernel has: after a restart of the daemon, not of the
 // machine, that still is in force.
 func New(cfg Config, local, inForce policy.Offer, now int64) (*Machine, []Effect) {
-	m := &Machine{cfg: cfg, now: now, start: now, local: local, inForce: inForce, peers: map[string]*peer{}, failed: map[source]int64{}, problem: "-"}
+	m := &Machine{cfg: cfg, now: now, start: now, local: local, inForce: inForce, peers: map[string]*peer{}, failed: map[source]int64{}, problem: Problem{Reason: "-"}}
 	m.local.Source = Local
 	m.decline(cfg.Declined)
 	for _, p := range cfg.Peers {
@@ -266,11 +270,12 @@ func (m *Machine) settled() bool {
 }
 
 func (m *Machine) decide() {
-	m.wake = never
-	reason := m.next()
-	if reason != m.problem {
-		m.problem = reason
-		m.out = append(m.out, Problem{reason})
+	m.wake, m.pending = never, false
+	p := Problem{m.next(), false}
+	p.Pending = m.pending && p.Reason != ""
+	if p != m.problem {
+		m.problem = p
+		m.out = append(m.out, p)
 	}
 	if m.wake != never {
 		m.out = append(m.out, WakeAt{m.wake})
@@ -284,7 +289,7 @@ func (m *Machine) next() (reason string) {
 	}
 	if !m.settled() {
 		m.at(m.start + int64(m.cfg.PeerWait))
-		return m.none("waiting for peers")
+		return m.soon("waiting for peers")
 	}
 	offers := m.offers()
 	peers, err := policy.Newest(offers)
@@ -299,7 +304,7 @@ func (m *Machine) next() (reason string) {
 			if m.answered {
 				all = append(all, m.willing(m.management))
 			} else if wait := m.ask(); wait {
-				return m.none("waiting for management")
+				return m.soon("waiting for management")
 			}
 		}
 	case stale: // what is in force stays: a member that runs asks nobody
@@ -321,11 +326,17 @@ func (m *Machine) next() (reason string) {
 	case best.Digest == m.inForce.Digest:
 		return ""
 	case m.doing != nil:
-		return m.none("generation " + text(best.Generation) + " is on its way")
+		return m.soon("generation " + text(best.Generation) + " is on its way")
 	case best.Digest == m.local.Digest:
 		return m.use()
 	}
 	return m.fetch(best, all)
+}
+
+// soon is none while something goes on.
+func (m *Machine) soon(what string) string {
+	m.pending = true
+	return m.none(what)
 }
 
 // none is the problem of having no policy in force; with an older one in force there is none.
@@ -380,7 +391,7 @@ func (m *Machine) use() string {
 	}
 	m.doing = Use{m.local}
 	m.out = append(m.out, m.doing)
-	return m.none("generation " + text(m.local.Generation) + " is put into force")
+	return m.soon("generation " + text(m.local.Generation) + " is put into force")
 }
 
 // fetch asks the first of those who offer it and have not failed.
@@ -396,7 +407,7 @@ func (m *Machine) fetch(best policy.Offer, all []policy.Offer) string {
 		}
 		m.doing = Fetch{o}
 		m.out = append(m.out, m.doing)
-		return m.none("generation " + text(best.Generation) + " is fetched from " + o.Source)
+		return m.soon("generation " + text(best.Generation) + " is fetched from " + o.Source)
 	}
 	m.at(next)
 	// Until then: an older one, if that is all there is.

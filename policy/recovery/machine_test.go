@@ -61,7 +61,11 @@ func tell(effects []Effect) string {
 		case Use:
 			all = append(all, "use "+show(e.What))
 		case Problem:
-			all = append(all, fmt.Sprintf("problem %q", e.Reason))
+			s := fmt.Sprintf("problem %q", e.Reason)
+			if e.Pending {
+				s += ", pending"
+			}
+			all = append(all, s)
 		case WakeAt:
 			all = append(all, "wake "+time.Duration(e.Time).String())
 		}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package policyplane
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func one(t *testing.T, cfg ...func(*Options)) (*world, *member) {
+	w := newWorld(t, 1, cfg...)
+	m := w.members[0].up()
+	w.install(1, bundle(t, 1))
+	w.install(2, bundle(t, 2))
+	return w, m
+}
+
+func TestDriftIsTold(t *testing.T) {
+	w, m := one(t)
+	m.nft("add table inet others") // not ours
+	m.nft("add rule inet filter.g2 input tcp dport 23 accept")
+	w.within(time.Second, "told", func() bool { return m.snap().Drift != "" })
+	if d := m.snap().Drift; !strings.Contains(d, "inet filter chain input: + tcp dport 23 accept") || !strings.Contains(d, "nft (") {
+		t.Errorf("drift %q", d)
+	}
+	if s := m.snap(); s.Status != StatusOK {
+		t.Errorf("a rule more is no problem: %v %s", s.Status, s.Reason)
+	}
+	m.nft("flush chain inet filter.g2 input")
+	m.nft("add rule inet filter.g2 input tcp dport 2 accept")
+	m.nft("add rule inet filter.g2 input ip saddr 10.0.0.1 counter")
+	w.within(time.Second, "as it was", func() bool { return m.snap().Drift == "" && m.saw(Restored) })
+}
+
+// TestFlushed: somebody flushes everything. Without enforcement that is a problem, and the boot filter holds until an operator acts.
+func TestFlushed(t *testing.T) {
+	w, m := one(t)
+	m.nft("flush ruleset")
+	w.within(2*time.Second, "a problem", func() bool { s := m.snap(); return s.Status == StatusProblem && s.BootFilter })
+	if got := m.tables(); got != "holdfast_boot awake" || !strings.Contains(m.snap().Reason, "inet filter") {
+		t.Errorf("the kernel has %s, reason %q", got, m.snap().Reason)
+	}
+	if err := m.plane.Resume(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.within(2*time.Second, "in force again", func() bool { s := m.snap(); return s.Status == StatusOK && !s.BootFilter })
+	if got := m.tables(); got != "filter.g2 awake" {
+		t.Errorf("the kernel has %s", got)
+	}
+}
+
+func TestEnforced(t *testing.T) {
+	w, m := one(t, func(o *Options) { o.Enforce = true })
+	m.nft("add table inet others")
+	m.nft("add chain inet others own")
+	before := m.nft("list", "table", "inet", "filter.g2")
+	m.nft("add rule inet filter.g2 input tcp dport 23 accept")
+	w.within(time.Second, "put back", func() bool { return m.snap().Counters.Restored == 1 })
+	if after := m.nft("list", "table", "inet", "filter.g2"); after != before {
+		t.Errorf("now\n%s\nwas\n%s", after, before)
+	}
+	m.nft("delete table inet filter.g2")
+	w.within(2*time.Second, "put back", func() bool { return m.snap().Counters.Restored == 2 })
+	if got := m.tables(); got != "filter.g1 asleep, others awake, filter.g2 awake" {
+		t.Errorf("the kernel has %s", got)
+	}
+	if m.snap().Status != StatusOK {
+		t.Errorf("status %v %s", m.snap().Status, m.snap().Reason)
+	}
+}
+
+// TestRestart: the daemon finds what it left; what somebody changed meanwhile is told, since what the kernel has is not taken for right.
+func TestRestart(t *testing.T) {
+	w, m := one(t)
+	m.down()
+	m.nft("add rule inet filter.g2 input tcp dport 23 accept")
+	m.forget()
+	p, err := New(m.options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := p.Snapshot(); s.InForce == nil || s.InForce.Generation != 2 || s.Status != StatusOK || s.Previous.Generation != 1 {
+		t.Errorf("before it runs: %+v", s)
+	}
+	m.up()
+	w.within(2*time.Second, "told", func() bool { return strings.Contains(m.snap().Drift, "dport 23") })
+	if m.saw(Installed) {
+		t.Error("nothing was installed")
+	}
+}
+
+// TestDefinitions: the policy in force is loaded again when what it refers to changes.
+func TestDefinitions(t *testing.T) {
+	w, m := one(t)
+	o := m.options()
+	o.Definitions[0].Value = "10.0.0.9"
+	m.plane.Reconfigure(o.Config)
+	w.within(2*time.Second, "loaded again", func() bool { return m.saw(Reloaded) })
+	if got := m.nft("list", "table", "inet", "filter.g2"); !strings.Contains(got, "10.0.0.9") {
+		t.Errorf("in force\n%s", got)
+	}
+	// The same while the daemon is down.
+	m.down()
+	m.own = "10.0.0.10"
+	m.forget()
+	m.up()
+	w.within(2*time.Second, "loaded again", func() bool { return m.saw(Reloaded) })
+	if m.saw(Drifted) {
+		t.Error("nobody changed anything")
+	}
+	if got := m.nft("list", "table", "inet", "filter.g2"); !strings.Contains(got, "10.0.0.10") {
+		t.Errorf("in force\n%s", got)
+	}
+}

@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package policyplane
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/holdfast-project/holdfast/policy"
+	"github.com/holdfast-project/holdfast/policy/bootfilter"
+	"github.com/holdfast-project/holdfast/policy/install"
+)
+
+// cameFrom waits until a policy came into force from a source.
+func (w *world) cameFrom(m *member, generation uint64, source string) {
+	w.t.Helper()
+	w.within(time.Second, fmt.Sprintf("%s has %d from %s", m.name, generation, source), func() bool { return m.source(generation) == source })
+}
+
+// source is where the policy in force came from, by the event.
+func (m *member) source(generation uint64) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := len(m.events) - 1; i >= 0; i-- {
+		if e := m.events[i]; e.Kind == Installed && e.Policy.Generation == generation {
+			return e.Source
+		}
+	}
+	return ""
+}
+
+// TestAbsentTakesFromPeer: a member was away for two installs; management is down when it comes back.
+func TestAbsentTakesFromPeer(t *testing.T) {
+	w := newWorld(t, 3)
+	w.upAll()
+	w.install(1, bundle(t, 1))
+	a, c := w.members[0], w.members[2]
+	c.reboot()
+	// Not to be compressed away: the transfer takes some frames, of which some are lost.
+	w.install(2, bundle(t, 2))
+	w.install(3, bundle(t, 3, noise(200<<10)))
+	w.server.set(func() { w.server.away = true })
+	w.mu.Lock()
+	w.loss = 0.05
+	w.mu.Unlock()
+	c.forget()
+	c.up()
+	w.all(3)
+	w.cameFrom(c, 3, a.name)
+	if got := c.tables(); got != "filter.g3 awake" {
+		t.Errorf("the kernel has %s", got)
+	}
+	if n := c.snap().Counters.Fetched[a.name]; n != 1 {
+		t.Errorf("fetched %v", c.snap().Counters.Fetched)
+	}
+}
+
+// noise makes the bundle longer by a comment that does not compress.
+func noise(n int) func(*policy.Bundle) {
+	return func(b *policy.Bundle) {
+		var s strings.Builder
+		for x := uint64(1); s.Len() < n; x = x*6364136223846793005 + 1442695040888963407 {
+			s.WriteString("# " + policy.Digest{byte(x >> 56), byte(x >> 48), byte(x >> 40), byte(x >> 32), byte(x >> 24)}.Short() + "\n")
+		}
+		b.Ruleset += s.String()
+	}
+}
+
+// TestAbsentTakesFromManagement: peers are not there, or have an older one.
+func TestAbsentTakesFromManagement(t *testing.T) {
+	for _, peers := range []string{"away", "older"} {
+		t.Run(peers, func(t *testing.T) {
+			w := newWorld(t, 2)
+			w.upAll()
+			w.install(1, bundle(t, 1))
+			a, b := w.members[0], w.members[1]
+			b.reboot()
+			if peers == "away" {
+				a.down()
+			} else {
+				w.sever("a", "management", true)
+			}
+			w.server.order(1, bundle(t, 1), PhaseConfirmed, 0)
+			w.server.has(bundle(t, 2))
+			b.up()
+			w.within(5*time.Second, "the newest", func() bool { return b.in() == 2 && b.source(2) == "management" })
+			if peers == "older" { // then it is taken from there
+				w.all(2)
+				w.cameFrom(a, 2, "b")
+			}
+		})
+	}
+}
+
+// TestOwnIsNewest: it offers it to the others.
+func TestOwnIsNewest(t *testing.T) {
+	w := newWorld(t, 2)
+	w.upAll()
+	w.install(1, bundle(t, 1))
+	a, b := w.members[0], w.members[1]
+	a.down()
+	w.install(2, bundle(t, 2))
+	b.reboot()
+	w.server.set(func() { w.server.away = true })
+	b.forget()
+	a.up()
+	b.up()
+	w.all(2)
+	w.cameFrom(b, 2, "local")
+	w.cameFrom(a, 2, "b")
+}
+
+// TestNoneAnywhere: init while it is not known, then a problem that says why, and the boot filter.
+func TestNoneAnywhere(t *testing.T) {
+	w := newWorld(t, 2)
+	w.server.set(func() { w.server.away = true })
+	m := w.members[0].up()
+	if s := m.snap(); s.Status != StatusInit {
+		t.Errorf("at first %v", s.Status)
+	}
+	w.within(3*time.Second, "a problem", func() bool {
+		s := m.snap()
+		return s.Status == StatusProblem && strings.Contains(s.Reason, "connection refused") && s.BootFilter
+	})
+	for range 50 { // it stays one while it asks again
+		w.within(time.Second, "a problem", func() bool { return m.snap().Status == StatusProblem })
+	}
+	w.server.set(func() { w.server.away = false })
+	w.server.has(bundle(t, 5))
+	w.within(3*time.Second, "it has it", func() bool { return m.in() == 5 && m.snap().Status == StatusOK && !m.snap().BootFilter })
+}
+
+// TestForged: management gives what it did not offer; a peer has the right one.
+func TestForged(t *testing.T) {
+	w := newWorld(t, 2)
+	w.server.set(func() { w.server.forged = true })
+	w.upAll()
+	a := w.members[0]
+	b := bundle(t, 1)
+	w.server.order(1, b, PhasePrepare, time.Minute)
+	w.replied(1, install.Refused)
+	if !a.saw(Forged) || a.snap().Counters.Forged == 0 || !strings.Contains(a.snap().Attempt.Why, "not what was offered") {
+		t.Errorf("refused for %q, events %v", a.snap().Attempt.Why, a.events)
+	}
+	if good, staged := a.plane.loop.disk.entries(); len(good)+len(staged) > 0 {
+		t.Error("it was kept")
+	}
+}
+
+// TestTampered: somebody changes files while the daemon is down: they are set aside and fetched again.
+func TestTampered(t *testing.T) {
+	w := newWorld(t, 2)
+	w.upAll()
+	w.install(1, bundle(t, 1))
+	w.install(2, bundle(t, 2))
+	w.server.set(func() { w.server.away = true })
+	b := w.members[1]
+	b.down()
+	files, _ := filepath.Glob(filepath.Join(b.dir, "policies", "*.policy"))
+	more, _ := filepath.Glob(filepath.Join(b.dir, "policies", "staged", "*.policy"))
+	for _, f := range append(files, more...) {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text[len(text)/2] ^= 1
+		if err := os.WriteFile(f, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(b.dir, "policies", ".new-half"), []byte("half"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	state := filepath.Join(b.dir, "policies", stateFile)
+	text, err := os.ReadFile(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(state, []byte(strings.Replace(string(text), `"highest": 2`, `"highest": 1`, 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.forget()
+	b.up()
+	w.within(5*time.Second, "it has the policy in force on its disk again", func() bool {
+		g := b.snap().InForce
+		return b.saw(Damaged) && b.saw(Fetched) && g != nil && g.Generation == 2 && g.Author == "anna"
+	})
+	if n := b.snap().Counters.Damaged; n < 3 {
+		t.Errorf("%d files damaged, want those of both policies and the state", n)
+	}
+	// The same with an empty kernel.
+	b.reboot()
+	for _, f := range files {
+		_ = os.WriteFile(f, []byte("nothing"), 0o600)
+	}
+	b.up()
+	w.all(2)
+}
+
+func TestUnload(t *testing.T) {
+	w := newWorld(t, 2, func(o *Options) {
+		o.BootFilter = &bootfilter.Filter{SSHPort: 2222}
+	})
+	w.upAll()
+	w.install(1, bundle(t, 1))
+	m := w.members[0]
+	if err := m.plane.Unload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	unloaded := func() bool {
+		s := m.snap()
+		return s.Status == StatusProblem && s.Unloaded && strings.Contains(s.Reason, "unloaded by an operator") && s.BootFilter && m.tables() == "holdfast_boot awake"
+	}
+	w.within(time.Second, "unloaded", unloaded)
+	m.down()
+	m.up()
+	w.within(time.Second, "still unloaded after the daemon's restart", unloaded)
+	if err := m.plane.Resume(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if s := m.snap(); m.in() != 1 || s.Status != StatusOK || m.tables() != "filter.g1 awake" {
+		t.Errorf("after that: %+v, %s", s, m.tables())
+	}
+	// An install brings one, whatever was before; and none is interrupted.
+	if err := m.plane.Unload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.server.order(2, bundle(t, 2), PhasePrepare, time.Minute)
+	w.replied(2, install.Prepared)
+	if err := m.plane.Unload(t.Context()); !errors.Is(err, ErrInstalling) {
+		t.Errorf("during an install: %v", err)
+	}
+	w.server.order(2, bundle(t, 2), PhaseCommit, time.Minute)
+	w.server.order(2, bundle(t, 2), PhaseConfirmed, time.Minute)
+	w.all(2)
+	if m.snap().Unloaded {
+		t.Error("still unloaded")
+	}
+}
+
+func TestLoadFile(t *testing.T) {
+	w := newWorld(t, 2, func(o *Options) { o.Management = nil })
+	w.upAll()
+	m := w.members[0]
+	o, err := m.plane.Load(t.Context(), bundle(t, 3).Encode())
+	if err != nil || o.Generation != 3 {
+		t.Fatal(o, err)
+	}
+	w.all(3) // the other one takes it from this one
+	other, err := policy.Seal(&policy.Bundle{Cluster: 8, Generation: 9, Ruleset: "table ip t {\n}\n"}, signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		what string
+		file []byte
+		want error
+	}{
+		{"older", bundle(t, 2).Encode(), policy.ErrOlder},
+		{"of another cluster", other.Encode(), policy.ErrCluster},
+		{"the same generation with other content", bundle(t, 3, noise(100)).Encode(), policy.ErrConflict},
+		{"no policy", []byte("nothing"), policy.ErrMagic},
+	} {
+		if _, err := m.plane.Load(t.Context(), c.file); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v", c.what, err)
+		}
+	}
+	if m.in() != 3 {
+		t.Errorf("in force %d", m.in())
+	}
+}
+
+// TestConflict: two of the same generation are told, and nobody gives way.
+func TestConflict(t *testing.T) {
+	w := newWorld(t, 2, func(o *Options) { o.Management = nil })
+	w.sever("a", "b", true)
+	w.upAll()
+	a, b := w.members[0], w.members[1]
+	if _, err := a.plane.Load(t.Context(), bundle(t, 3).Encode()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.plane.Load(t.Context(), bundle(t, 3, noise(100)).Encode()); err != nil {
+		t.Fatal(err)
+	}
+	w.sever("a", "b", false)
+	w.within(3*time.Second, "told", func() bool { return a.saw(Conflict) && b.saw(Conflict) })
+	if _, err := a.plane.Load(t.Context(), bundle(t, 4).Encode()); err != nil {
+		t.Fatal(err)
+	}
+	w.all(4)
+}
