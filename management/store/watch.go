@@ -110,10 +110,18 @@ func (h *hub) tell(keys ...string) {
 	for m, prefix := range h.watchers {
 		var mine []string
 		for _, k := range keys {
-			if strings.HasPrefix(k, prefix) {
+			if told(prefix, k) {
 				mine = append(mine, k)
 			}
 		}
 		m.add(false, mine...)
 	}
+}
+
+// told reports whether a watcher of prefix is told of key: of the store's own ones leases only, and those only who asks for them.
+func told(prefix, key string) bool {
+	if strings.HasPrefix(key, "!") && (!strings.HasPrefix(key, leases) || !strings.HasPrefix(prefix, "!")) {
+		return false
+	}
+	return strings.HasPrefix(key, prefix)
 }

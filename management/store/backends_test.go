@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/goleak"
+
+	"github.com/holdfast-project/holdfast/internal/labtest"
+)
+
+// shared is one etcd for all tests that do not hurt it; each has a prefix of its own.
+var (
+	shared     *etcdServer
+	sharedOnce sync.Once
+	prefixes   atomic.Int64
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv(crashChild) != "" {
+		writeUntilKilled()
+	}
+	code := m.Run()
+	if shared != nil {
+		shared.stop()
+		os.RemoveAll(shared.dir)
+	}
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// etcdServer is a real one, in a directory of its own.
+type etcdServer struct {
+	dir          string
+	client, peer string // HOST:PORT
+	cmd          *exec.Cmd
+}
+
+func freePort(tb testing.TB) string {
+	tb.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func newEtcd(tb testing.TB) *etcdServer {
+	tb.Helper()
+	if _, err := exec.LookPath("etcd"); err != nil {
+		labtest.Missing(tb, "etcd")
+	}
+	dir, err := os.MkdirTemp("", "hf-etcd-")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	s := &etcdServer{dir: dir, client: freePort(tb), peer: freePort(tb)}
+	s.start(tb)
+	return s
+}
+
+func (s *etcdServer) start(tb testing.TB) {
+	tb.Helper()
+	s.cmd = exec.Command("etcd", "--name", "one", "--data-dir", filepath.Join(s.dir, "data"), "--logger", "zap", "--log-level", "error",
+		"--listen-client-urls", "http://"+s.client, "--advertise-client-urls", "http://"+s.client,
+		"--listen-peer-urls", "http://"+s.peer, "--initial-advertise-peer-urls", "http://"+s.peer, "--initial-cluster", "one=http://"+s.peer,
+		"--heartbeat-interval", "50", "--election-timeout", "500")
+	s.cmd.Stderr = os.Stderr
+	s.cmd.Env = append(os.Environ(), "ETCD_UNSUPPORTED_ARCH="+runtime.GOARCH)
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := s.cmd.Start(); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+func (s *etcdServer) stop() {
+	_ = s.cmd.Process.Kill()
+	_ = s.cmd.Wait()
+}
+
+func (s *etcdServer) target(host, prefix string) string { return "etcd://" + host + "/" + prefix }
+
+func (s *etcdServer) raw(tb testing.TB) *clientv3.Client {
+	tb.Helper()
+	c, err := clientv3.New(clientv3.Config{Endpoints: []string{"http://" + s.client}})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { c.Close() })
+	return c
+}
+
+// own is an etcd that a test may hurt.
+func ownEtcd(t *testing.T) *etcdServer {
+	t.Helper()
+	s := newEtcd(t)
+	t.Cleanup(func() { s.stop(); os.RemoveAll(s.dir) })
+	return s
+}
+
+// world opens stores, and more handles of the same one, as several servers would.
+type world struct {
+	name   string
+	target func(t *testing.T) string
+	shared bool // several processes, and so several handles, may have it open
+}
+
+func worlds() []world {
+	return []world{
+		{"file", func(t *testing.T) string { return filepath.Join(t.TempDir(), "store") }, false},
+		{"etcd", func(t *testing.T) string {
+			t.Helper()
+			sharedOnce.Do(func() { shared = newEtcd(t) })
+			if shared == nil {
+				labtest.Missing(t, "etcd")
+			}
+			return shared.target(shared.client, fmt.Sprintf("t%d", prefixes.Add(1)))
+		}, true},
+	}
+}
+
+func mustOpen(t testing.TB, target string) Store {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	s, err := Open(ctx, target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// onBoth runs a test on each store, with two handles, which are one where only one process may have the store.
+func onBoth(t *testing.T, fn func(t *testing.T, a, b Store)) {
+	t.Helper()
+	for _, w := range worlds() {
+		t.Run(w.name, func(t *testing.T) {
+			target := w.target(t)
+			a := mustOpen(t, target)
+			b := a
+			if w.shared {
+				b = mustOpen(t, target)
+			}
+			fn(t, a, b)
+		})
+	}
+}
+
+// fresh opens an empty store of the same kind as the test's.
+func fresh(t *testing.T) Store {
+	t.Helper()
+	for _, w := range worlds() {
+		if strings.HasSuffix(t.Name(), "/"+w.name) || strings.Contains(t.Name(), "/"+w.name+"/") {
+			return mustOpen(t, w.target(t))
+		}
+	}
+	t.Fatal("no store has the name of this test")
+	return nil
+}
+
+func set(t testing.TB, s Store, pairs ...string) {
+	t.Helper()
+	err := s.Update(t.Context(), func(tx Tx) error {
+		for i := 0; i < len(pairs); i += 2 {
+			if err := tx.Put(pairs[i], []byte(pairs[i+1])); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func value(t testing.TB, s Store, key string) (v string, err error) {
+	t.Helper()
+	err = s.View(t.Context(), func(r Reader) error {
+		b, err := r.Get(key)
+		v = string(b)
+		return err
+	})
+	return v, err
+}
+
+// contents are all keys with their values.
+func contents(t testing.TB, s Store) (all []string) {
+	t.Helper()
+	err := s.View(t.Context(), func(r Reader) error {
+		all = nil
+		for item, err := range r.Scan("", "") {
+			if err != nil {
+				return err
+			}
+			all = append(all, item.Key+"="+string(item.Value))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func TestParseEtcd(t *testing.T) {
+	password := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(password, []byte("secret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ target, want, fault string }{
+		{"etcd://a:2379", "http://a:2379 holdfast/", ""},
+		{"etcd://a:2379,[::1]:2379/x/", "http://a:2379 http://[::1]:2379 x/", ""},
+		{"etcd://hf@a:1/?password-file=" + url.QueryEscape(password), "http://a:1 holdfast/ hf:secret", ""},
+		{"etcd://hf:secret@a:1", "", "seen by everybody"},
+		{"etcd://hf@a:1", "", "go together"},
+		{"etcd://a", "", "HOST:PORT"},
+		{"etcd:///x", "", "HOST:PORT"},
+		{"etcd://a:1?colour=red", "", `option "colour"`},
+		{"etcd://a:1?ca=/nowhere", "", "/nowhere"},
+		{"etcd://a:1?cert=/nowhere&key=/nowhere", "", "/nowhere"},
+	} {
+		got, err := parseEtcd(c.target)
+		if c.fault != "" {
+			if err == nil || !strings.Contains(err.Error(), c.fault) {
+				t.Errorf("%s: the error is %v; it is to say %q", c.target, err, c.fault)
+			}
+			continue
+		}
+		text := strings.Join(got.endpoints, " ") + " " + got.prefix
+		if got.user != "" {
+			text += " " + got.user + ":" + got.password
+		}
+		if err != nil || text != c.want {
+			t.Errorf("%s: %s, %v; it is to be %s", c.target, text, err, c.want)
+		}
+	}
+}

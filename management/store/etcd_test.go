@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// wire is a way to a server that a test can cut: in pass everything goes, in deaf what the server answers is lost, in cut nothing goes.
+type wire struct {
+	listener net.Listener
+	to       string
+
+	mu    sync.Mutex
+	mode  string
+	conns map[net.Conn]bool
+	wg    sync.WaitGroup
+}
+
+func newWire(t *testing.T, to string) *wire {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &wire{listener: l, to: to, mode: "pass", conns: map[net.Conn]bool{}}
+	w.wg.Go(w.accept)
+	t.Cleanup(func() {
+		l.Close()
+		w.drop()
+		w.wg.Wait()
+	})
+	return w
+}
+
+func (w *wire) accept() {
+	for {
+		from, err := w.listener.Accept()
+		if err != nil {
+			return
+		}
+		to, err := net.Dial("tcp", w.to)
+		if err != nil {
+			from.Close()
+			continue
+		}
+		w.mu.Lock()
+		w.conns[from], w.conns[to] = true, true
+		w.mu.Unlock()
+		w.wg.Go(func() { w.carry(from, to, "deaf") })
+		w.wg.Go(func() { w.carry(to, from, "") })
+	}
+}
+
+// carry copies to dst what comes from src, but for what is lost in the mode named, and in cut.
+func (w *wire) carry(dst, src net.Conn, lost string) {
+	defer dst.Close()
+	defer src.Close()
+	b := make([]byte, 64<<10)
+	for {
+		n, err := src.Read(b)
+		w.mu.Lock()
+		mode := w.mode
+		w.mu.Unlock()
+		if mode != "cut" && mode != lost && n > 0 {
+			if _, err := dst.Write(b[:n]); err != nil {
+				return
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (w *wire) set(mode string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.mode = mode
+}
+
+// drop ends all connections: what was on the way is lost.
+func (w *wire) drop() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for c := range w.conns {
+		c.Close()
+		delete(w.conns, c)
+	}
+}
+
+// through is a store behind a wire, and one beside it.
+func through(t *testing.T) (far, near Store, w *wire, raw *clientv3.Client, prefix string) {
+	t.Helper()
+	sharedOnce.Do(func() { shared = newEtcd(t) })
+	if shared == nil {
+		t.Skip("no etcd")
+	}
+	prefix = fmt.Sprintf("t%d", prefixes.Add(1))
+	w = newWire(t, shared.client)
+	near = mustOpen(t, shared.target(shared.client, prefix))
+	far = mustOpen(t, shared.target(w.listener.Addr().String(), prefix))
+	return far, near, w, shared.raw(t), prefix + "/"
+}
+
+func TestLostAnswer(t *testing.T) {
+	far, near, w, _, _ := through(t)
+	set(t, far, "n", "0")
+	changes, err := near.Watch(t.Context(), "n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 {
+		calls := 0
+		done := make(chan error, 1)
+		go func() {
+			done <- far.Update(t.Context(), func(tx Tx) error {
+				if calls++; calls == 1 {
+					w.set("deaf") // its reads are over, and the answer to its commit is lost
+				}
+				return tx.Put("n", strconv.AppendInt(nil, int64(i+1), 10))
+			})
+		}()
+		expect(t, changes, "n")
+		if i == 2 { // others write meanwhile, so that the request that is made again comes too late
+			set(t, near, "other", strconv.Itoa(i))
+		}
+		w.set("pass")
+		w.drop()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		if v, err := value(t, near, "n"); v != strconv.Itoa(i+1) || err != nil {
+			t.Fatalf("one change made it %s, %v", v, err)
+		}
+		if calls != 1 {
+			t.Errorf("what was done was begun again: %d times", calls)
+		}
+	}
+}
+
+func TestUnknownOutcome(t *testing.T) {
+	far, near, w, _, _ := through(t)
+	set(t, far, "n", "0")
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	err := far.Update(ctx, func(tx Tx) error {
+		w.set("deaf")
+		return tx.Put("n", []byte("1"))
+	})
+	if !errors.Is(err, ErrUnknown) {
+		t.Errorf("a commit without an answer: %v", err)
+	}
+	if v, _ := value(t, near, "n"); v != "1" {
+		t.Errorf("the change reached etcd, and n is %s", v)
+	}
+	if _, err := valueWithin(far, 300*time.Millisecond, "n"); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("a read without an answer: %v", err)
+	}
+	if err := updateWithin(far, 300*time.Millisecond); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("a change whose first read has no answer: %v", err)
+	}
+	w.set("pass")
+	w.drop()
+	if v, err := value(t, far, "n"); v != "1" || err != nil {
+		t.Errorf("after the connection is back: %s, %v", v, err)
+	}
+}
+
+func valueWithin(s Store, d time.Duration, key string) (v string, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	defer cancel()
+	err = s.View(ctx, func(r Reader) error {
+		b, err := r.Get(key)
+		v = string(b)
+		return err
+	})
+	return v, err
+}
+
+func updateWithin(s Store, d time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	defer cancel()
+	return s.Update(ctx, func(tx Tx) error { return tx.Put("n", []byte("never")) })
+}
+
+func TestLeaseLost(t *testing.T) {
+	far, near, w, _, _ := through(t)
+	l, err := far.Acquire(t.Context(), "x", "far", time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changes, err := near.Watch(t.Context(), "!lease/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.set("cut")
+	w.drop()
+	select {
+	case <-l.Done():
+	case <-time.After(20 * time.Second):
+		t.Fatal("its holder does not know that it may be another's")
+	}
+	expect(t, changes, "!lease/x")
+	other, err := near.Acquire(t.Context(), "x", "near", time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Release(t.Context()); err != nil {
+		t.Error(err)
+	}
+	w.set("pass")
+}
+
+func TestCompaction(t *testing.T) {
+	far, near, w, raw, prefix := through(t)
+	set(t, near, "a", "1", "b", "1")
+	calls := 0
+	err := far.View(t.Context(), func(r Reader) error {
+		calls++
+		a, err := r.Get("a")
+		if err != nil {
+			return err
+		}
+		if calls == 1 {
+			set(t, near, "a", "2", "b", "2")
+			compact(t, raw, prefix)
+		}
+		b, err := r.Get("b")
+		if err != nil {
+			return errors.New("a mistake of the caller, who hides the cause")
+		}
+		if string(a) != string(b) {
+			t.Errorf("one state has a=%s and b=%s", a, b)
+		}
+		return nil
+	})
+	if err != nil || calls != 2 {
+		t.Errorf("%d calls, %v", calls, err)
+	}
+	// A watcher that was away while what it missed was forgotten reads everything again.
+	changes, err := far.Watch(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.set("cut")
+	w.drop()
+	set(t, near, "a", "3")
+	set(t, near, "a", "4")
+	compact(t, raw, prefix)
+	w.set("pass")
+	w.drop()
+	expect(t, changes, "a")
+}
+
+func compact(t *testing.T, raw *clientv3.Client, prefix string) {
+	t.Helper()
+	resp, err := raw.Get(t.Context(), prefix+turnKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := raw.Compact(t.Context(), resp.Header.Revision, clientv3.WithCompactPhysical()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestEtcdKilled(t *testing.T) {
+	server := ownEtcd(t)
+	s := mustOpen(t, server.target(server.client, "x"))
+	acknowledged := 0
+	for range 3 {
+		for range 5 {
+			if err := s.Update(t.Context(), func(tx Tx) error { return increment(tx, "n") }); err != nil {
+				t.Fatal(err)
+			}
+			acknowledged++
+		}
+		done := make(chan error, 1)
+		begun := make(chan struct{})
+		var once sync.Once
+		go func() {
+			done <- s.Update(t.Context(), func(tx Tx) error {
+				once.Do(func() { close(begun) })
+				return increment(tx, "n")
+			})
+		}()
+		<-begun
+		server.stop()
+		server.start(t)
+		if err := <-done; err != nil {
+			t.Fatalf("a change while etcd was killed and came back: %v", err)
+		}
+		acknowledged++
+		if v, err := value(t, s, "n"); v != strconv.Itoa(acknowledged) || err != nil {
+			t.Fatalf("%d changes were acknowledged, and %s are there, %v", acknowledged, v, err)
+		}
+	}
+}
+
+func TestEtcdNotThere(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if _, err := Open(ctx, "etcd://"+freePort(t)); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("nobody is there: %v", err)
+	}
+}
