@@ -40,7 +40,7 @@ func (x *member) reported(e Reported, now int64) {
 
 // judge decides what can be decided now.
 func (m *Machine) judge() {
-	if m.done || m.writing || m.failed != 0 && m.now < m.failed+int64(m.cfg.Retry) {
+	if m.done || m.writing || m.now < m.retry {
 		return
 	}
 	switch {
@@ -178,7 +178,7 @@ func (m *Machine) judgeEnd() {
 			}
 		}
 	}
-	m.writing, m.failed = true, 0
+	m.writing = true
 	m.out = append(m.out, End{m.replies(m.a.Phase)})
 }
 

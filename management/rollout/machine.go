@@ -92,7 +92,7 @@ type Machine struct {
 	members map[string]*member
 	taken   bool // over from another server, undecided
 	writing bool
-	failed  int64 // when a write failed last; 0: it did not
+	retry   int64 // not before this time, since a write failed
 	done    bool
 	out     []Effect
 	now     int64
@@ -133,7 +133,7 @@ func (m *Machine) Step(now int64, e Event) []Effect {
 	case Stored:
 		m.stored(e.Attempt)
 	case NotStored:
-		m.writing, m.failed = false, m.now
+		m.writing, m.retry = false, m.now+int64(m.cfg.Retry)
 	case Confirm:
 		if m.Confirmable() == nil {
 			m.decide(management.Confirmed, "")
@@ -163,7 +163,7 @@ func (m *Machine) decide(to management.Phase, why string) {
 	if m.writing || !m.a.Phase.Next(to) {
 		return
 	}
-	m.writing, m.failed = true, 0
+	m.writing = true
 	m.out = append(m.out, Persist{To: to, Why: why, Replies: m.replies(to)})
 }
 
@@ -216,8 +216,8 @@ func (m *Machine) wake() int64 {
 	switch {
 	case m.done || m.writing: // its answer comes first
 		return 0
-	case m.failed != 0 && m.now < m.failed+int64(m.cfg.Retry):
-		return m.failed + int64(m.cfg.Retry)
+	case m.now < m.retry:
+		return m.retry
 	case m.a.Phase == management.Preparing:
 		return m.a.Begun + m.a.PrepareWithin
 	case m.a.Phase == management.Committed:

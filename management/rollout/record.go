@@ -84,7 +84,7 @@ type Order struct {
 	Number uint64
 	Policy policy.Offer
 	Phase  Phase
-	Within time.Duration // with PhaseCommit: it goes back by itself if it hears no confirmation for so long
+	Within time.Duration // after its commit it goes back by itself if it hears no confirmation for so long
 }
 
 // OrderOf is what a member is to do about an attempt, by what is stored of it; nothing if the member has no part in it. It is the same for
@@ -94,12 +94,12 @@ func OrderOf(a management.Attempt, member string, grace time.Duration) Order {
 		if r.Member != member {
 			continue
 		}
-		o := Order{Number: a.Number, Policy: a.Policy.Offer("management")}
+		o := Order{Number: a.Number, Policy: a.Policy.Offer("management"), Within: time.Duration(a.ConfirmWithin) + grace}
 		switch a.Phase {
 		case management.Preparing:
 			o.Phase = PhasePrepare
 		case management.Committed:
-			o.Phase, o.Within = PhaseCommit, time.Duration(a.ConfirmWithin)+grace
+			o.Phase = PhaseCommit
 		case management.Confirmed:
 			o.Phase = PhaseConfirmed
 		case management.Aborted:

@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rollout
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/holdfast-project/holdfast/management"
+	"github.com/holdfast-project/holdfast/policy"
+)
+
+const (
+	second = int64(time.Second)
+	base   = 1000 * second // when scripts begin
+)
+
+func attempt(members ...string) management.Attempt {
+	a := management.Attempt{
+		Cluster: "edge", Number: 3, Policy: management.Ref{Generation: 7, Digest: policy.Digest{7}}, By: "anna",
+		PrepareWithin: 60 * second, ConfirmWithin: 30 * second, Phase: management.Preparing, Begun: base,
+	}
+	for _, m := range members {
+		a.Replies = append(a.Replies, management.Reply{Member: m})
+	}
+	return a
+}
+
+// script plays events against a machine and a store that always works, and tells what it did.
+type script struct {
+	t       *testing.T
+	m       *Machine
+	stored  management.Attempt
+	broken  bool // the store does not answer
+	wake    int64
+	now     int64
+	reports map[string]Reported
+}
+
+func begin(t *testing.T, a management.Attempt, takeOver bool) *script {
+	s := &script{t: t, stored: a, reports: map[string]Reported{}, now: base}
+	m, effects := New(Default(), a, takeOver, base)
+	s.m = m
+	s.perform(effects)
+	return s
+}
+
+// perform returns what was decided: "aborted: why", "end", "done".
+func (s *script) perform(effects []Effect) []string {
+	var out []string
+	for _, e := range effects {
+		switch e := e.(type) {
+		case Persist:
+			if s.broken {
+				out = append(out, s.perform(s.m.Step(s.now, NotStored{}))...)
+				continue
+			}
+			after, _, err := s.stored.Move(e.To, e.Why, e.Replies, s.now)
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			s.stored = after
+			out = append(out, strings.TrimSuffix(fmt.Sprintf("%s: %s", e.To, e.Why), ": "))
+			out = append(out, s.perform(s.m.Step(s.now, Stored{s.stored}))...)
+		case End:
+			s.stored.Ended, s.stored.Replies = s.now, e.Replies
+			out = append(out, "end")
+			out = append(out, s.perform(s.m.Step(s.now, Stored{s.stored}))...)
+		case Done:
+			out = append(out, "done")
+		case WakeAt:
+			if e.Time <= s.now {
+				s.t.Fatalf("wake at %d, and it is %d", e.Time, s.now)
+			}
+			s.wake = e.Time
+		}
+	}
+	return out
+}
+
+// at lets time pass in steps of half a second in which all that report do, then says something.
+func (s *script) at(now time.Duration, events ...Event) string {
+	var out []string
+	until := base + int64(now)
+	for s.now < until {
+		s.now = min(s.now+second/2, until)
+		for _, r := range s.reports {
+			out = append(out, s.perform(s.m.Step(s.now, r))...)
+		}
+		if s.wake != 0 && s.wake <= s.now {
+			s.wake = 0
+			out = append(out, s.perform(s.m.Step(s.now, Tick{}))...)
+		}
+	}
+	for _, e := range events {
+		if r, ok := e.(Reported); ok {
+			s.reports[r.Member] = r
+		}
+		out = append(out, s.perform(s.m.Step(s.now, e))...)
+	}
+	return strings.Join(out, ", ")
+}
+
+func says(member string, state State, heard ...string) Reported {
+	return Reported{Member: member, State: state, Heard: heard}
+}
+
+func want(t *testing.T, got, want string) {
+	t.Helper()
+	if got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+func TestAllWell(t *testing.T) {
+	s := begin(t, attempt("a", "b"), false)
+	want(t, s.at(0, says("a", Idle, "b"), says("b", Idle, "a"), says("a", Loading, "b"), says("b", Loading, "a")), "")
+	want(t, s.at(time.Second, says("a", Prepared, "b"), says("b", Prepared, "a")), "committed")
+	if o := OrderOf(s.stored, "b", 3*time.Second); o.Phase != PhaseCommit || o.Within != 33*time.Second || o.Number != 3 || o.Policy.Generation != 7 {
+		t.Error(o)
+	}
+	want(t, s.at(1200*time.Millisecond, says("a", Committed, "b"), says("b", Committed, "a")), "")
+	want(t, s.at(4*time.Second), "confirmed")
+	if took := time.Duration(s.stored.Settled - s.stored.Decided); took > 2*time.Second {
+		t.Error("confirmed after", took)
+	}
+	want(t, s.at(5*time.Second, says("a", Confirmed, "b")), "")
+	want(t, s.at(5*time.Second, says("b", Confirmed, "a")), "end, done")
+	if s.stored.Phase != management.Confirmed || s.stored.Replies[0].State != management.MemberConfirmed || !s.m.Done() {
+		t.Error(s.stored)
+	}
+	if o := OrderOf(s.stored, "c", 0); o != (Order{}) {
+		t.Error("somebody else's member is ordered", o)
+	}
+}
+
+// Every way in which an attempt does not come to its end, and what is said of it.
+func TestNotWell(t *testing.T) {
+	prepared := func(s *script) {
+		s.at(0, says("a", Prepared, "b", "c"), says("b", Prepared, "a", "c"), says("c", Prepared, "a", "b"))
+	}
+	committed := func(s *script) {
+		prepared(s)
+		s.at(100*time.Millisecond, says("a", Committed, "b", "c"), says("b", Committed, "a", "c"))
+	}
+	for name, c := range map[string]struct {
+		edit func(*management.Attempt)
+		play func(*script)
+		want string
+		left string // "MEMBER STATE" of the replies that are not confirmed
+	}{
+		"one refuses": {play: func(s *script) {
+			s.at(0, says("a", Prepared), says("b", Loading), Reported{Member: "c", State: Refused, Why: "no device wan"})
+		}, want: "aborted: c refused (no device wan)"},
+		"one is not heard": {play: func(s *script) { s.at(0, says("a", Prepared), says("b", Prepared)) }, want: "aborted: c was not heard"},
+		"one is slow": {play: func(s *script) { s.at(0, says("a", Prepared), says("b", Prepared), says("c", Loading)) },
+			want: "aborted: c is still loading"},
+		"one goes silent when it had prepared": {play: func(s *script) {
+			s.at(0, says("a", Prepared), says("b", Prepared))
+			delete(s.reports, "b")
+			s.at(20*time.Second, says("c", Prepared))
+		}, want: "aborted: b is silent (prepared)"},
+		"one does not commit": {play: committed, want: "committed, rolled-back: c has not committed"},
+		"one is silent after its commit": {play: func(s *script) {
+			committed(s)
+			delete(s.reports, "c")
+			s.at(200*time.Millisecond, says("c", Committed, "a", "b"))
+			delete(s.reports, "c")
+		}, want: "committed, rolled-back: c has not reported since it committed"},
+		"one does not hear another any more": {play: func(s *script) {
+			committed(s)
+			s.at(200*time.Millisecond, says("c", Committed, "b"))
+		}, want: "committed, rolled-back: c does not hear a"},
+		"one goes back": {play: func(s *script) {
+			committed(s)
+			s.at(2*time.Second, Reported{Member: "b", State: RolledBack, Why: "not confirmed"})
+		}, want: "committed, rolled-back: b rolled-back (not confirmed)"},
+		"nobody confirms": {edit: func(a *management.Attempt) { a.Manual = true }, play: func(s *script) {
+			committed(s)
+			s.at(time.Second, says("c", Committed, "a", "b"))
+		}, want: "committed, rolled-back: nobody confirmed within 30s"},
+		"cancelled while it is prepared": {play: func(s *script) { s.at(0, says("a", Prepared), Cancel{"cancelled by anna"}) }, want: "aborted: cancelled by anna"},
+		"cancelled after the commit": {play: func(s *script) {
+			committed(s)
+			s.at(time.Second, Cancel{"cancelled by anna"})
+		}, want: "committed, rolled-back: cancelled by anna"},
+		"best effort, nobody prepares": {edit: func(a *management.Attempt) { a.BestEffort = true },
+			play: func(s *script) {
+				s.at(0, says("a", Refused), says("b", Refused))
+			}, want: "aborted: a refused; b refused; c was not heard"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := attempt("a", "b", "c")
+			if c.edit != nil {
+				c.edit(&a)
+			}
+			s := begin(t, a, false)
+			c.play(s)
+			s.at(2 * time.Minute)
+			got := strings.TrimSuffix(fmt.Sprintf("%s: %s", s.stored.Phase, s.stored.Why), ": ")
+			if strings.HasPrefix(c.want, "committed, ") {
+				got = "committed, " + got
+				if s.stored.Decided == s.stored.Settled {
+					t.Error("it was never committed")
+				}
+			}
+			want(t, got, c.want)
+			if !s.m.Done() {
+				t.Error("it does not end")
+			}
+		})
+	}
+}
+
+func TestBestEffort(t *testing.T) {
+	a := attempt("a", "b", "c")
+	a.BestEffort = true
+	s := begin(t, a, false)
+	want(t, s.at(0, says("a", Prepared), Reported{Member: "b", State: Refused, Why: "no device"}), "")
+	want(t, s.at(59*time.Second), "")
+	want(t, s.at(61*time.Second), "committed")
+	want(t, s.at(62*time.Second, says("a", Committed)), "")
+	want(t, s.at(64*time.Second), "confirmed")
+	s.at(65*time.Second, says("a", Confirmed), says("c", Prepared)) // it turns up, and follows
+	if o := OrderOf(s.stored, "c", 0); o.Phase != PhaseConfirmed {
+		t.Error(o)
+	}
+	want(t, s.at(66*time.Second, says("c", Confirmed)), "end, done")
+	var got []string
+	for _, r := range s.stored.Replies {
+		got = append(got, fmt.Sprintf("%s %s %s", r.Member, r.State, r.Why))
+	}
+	want(t, strings.Join(got, ", "), "a confirmed , b refused no device, c confirmed ")
+}
+
+func TestConfirm(t *testing.T) {
+	a := attempt("a", "b")
+	a.Manual = true
+	s := begin(t, a, false)
+	var over *OverError
+	var unwell *NotWellError
+	if err := s.m.Confirmable(); !errors.As(err, &over) || !strings.Contains(err.Error(), "being prepared") {
+		t.Error(err)
+	}
+	s.at(0, says("a", Prepared, "b"), says("b", Prepared, "a"))
+	s.at(time.Second, says("a", Committed, "b"))
+	if err := s.m.Confirmable(); !errors.As(err, &unwell) || unwell.Members["b"] != "has not committed" {
+		t.Error(err)
+	}
+	want(t, s.at(2*time.Second, says("b", Committed, "a"), Confirm{}), "")
+	want(t, s.at(4*time.Second), "") // a person has to
+	want(t, s.at(4*time.Second, Confirm{}), "confirmed")
+	if err := s.m.Confirmable(); !errors.As(err, &over) || !strings.Contains(err.Error(), "already") {
+		t.Error(err)
+	}
+	want(t, s.at(4*time.Second, Cancel{"cancelled"}), "")
+}
+
+// What a server that takes over does, by what is stored.
+func TestTakeOver(t *testing.T) {
+	s := begin(t, attempt("a", "b"), true)
+	want(t, fmt.Sprint(s.stored.Phase, ": ", s.stored.Why), "aborted: the management server that ran it stopped before it was decided")
+
+	a := attempt("a", "b")
+	a, _, _ = a.Move(management.Committed, "", []management.Reply{
+		{Member: "a", State: management.MemberPrepared, Heard: []string{"b"}}, {Member: "b", State: management.MemberPrepared, Heard: []string{"a"}},
+	}, base)
+	s = begin(t, a, true)
+	want(t, s.at(time.Second, says("a", Committed, "b"), says("b", Committed)), "")
+	want(t, s.at(10*time.Second), "") // whom b heard before is stored
+	want(t, s.at(10*time.Second, says("b", Committed, "a")), "confirmed")
+
+	// The store does not answer when the take-over is to be decided: it is tried again, and nobody prepares meanwhile.
+	s = &script{t: t, stored: attempt("a"), reports: map[string]Reported{}, broken: true, now: base}
+	m, effects := New(Default(), s.stored, true, base)
+	s.m = m
+	s.perform(effects)
+	want(t, s.at(time.Second, says("a", Prepared)), "")
+	s.broken = false
+	if got := s.at(2 * time.Second); !strings.HasPrefix(got, "aborted") {
+		t.Error(got)
+	}
+	// Another one has ended it.
+	a.Ended = 5
+	if s := begin(t, a, true); !s.m.Done() {
+		t.Error("goes on with an attempt that is over")
+	}
+}
+
+// The store says that another server decided otherwise: that holds.
+func TestOtherDecided(t *testing.T) {
+	m, _ := New(Default(), attempt("a"), false, base)
+	effects := m.Step(base+second, says("a", Prepared))
+	if p, ok := effects[0].(Persist); !ok || p.To != management.Committed {
+		t.Fatal(effects)
+	}
+	if effects := m.Step(base+2*second, Cancel{"no"}); effects != nil {
+		t.Error("two decisions at once", effects)
+	}
+	other, _, _ := attempt("a").Move(management.Aborted, "cancelled", nil, base+second)
+	effects = m.Step(base+3*second, Stored{other})
+	if _, ok := effects[0].(Tell); !ok || m.Attempt().Phase != management.Aborted {
+		t.Error(effects)
+	}
+}
