@@ -3,6 +3,7 @@
 package manager
 
 import (
+	"strings"
 	"time"
 
 	"github.com/holdfast-project/holdfast/internal/policyplane"
@@ -19,7 +20,7 @@ func wire(r policyplane.Report) api.Report {
 	}
 	if a := r.Attempt; a.Number != 0 {
 		out.Attempt = api.AttemptState{
-			Number: a.Number, Policy: api.OfferOf(a.Policy), State: a.State.String(), Why: cut(a.Why), Confirmed: a.Confirmed,
+			Number: a.Number, Policy: api.OfferOf(a.Policy), State: strings.ReplaceAll(a.State.String(), " ", "-"), Why: cut(a.Why), Confirmed: a.Confirmed,
 		}
 		switch {
 		case a.RolledBack:

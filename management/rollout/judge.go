@@ -26,6 +26,9 @@ func (x *member) reported(e Reported, now int64) {
 	if e.State == Idle || e.State == Silent {
 		return // what it said of this attempt still holds: a member forgets none that it gave its word for
 	}
+	if x.state == Refused && e.State == Aborted {
+		return // it is over there; why is of more use
+	}
 	if x.state != e.State {
 		x.at = now
 	}

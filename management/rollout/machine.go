@@ -102,7 +102,7 @@ type Machine struct {
 func New(cfg Config, a management.Attempt, takeOver bool, now int64) (*Machine, []Effect) {
 	m := &Machine{cfg: cfg, a: a, members: map[string]*member{}, taken: takeOver, now: now}
 	for _, r := range a.Replies {
-		m.members[r.Member] = &member{state: stateOf(r.State), why: r.Why, at: r.At}
+		m.members[r.Member] = &member{state: StateOf(r.State), why: r.Why, at: r.At}
 	}
 	m.out = append(m.out, Tell{})
 	if a.Ended != 0 {

@@ -47,8 +47,8 @@ func (s State) reply() management.ReplyState {
 	}
 }
 
-// stateOf is the state of a member about which only the store knows something.
-func stateOf(r management.ReplyState) State {
+// StateOf is the state of a member about which only the store knows something.
+func StateOf(r management.ReplyState) State {
 	switch r {
 	case management.MemberPrepared:
 		return Prepared
