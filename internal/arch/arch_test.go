@@ -95,6 +95,7 @@ var forbidden = []struct{ from, to, why string }{
 	{"internal/policyplane", "bpf", "serving is the gate's business, policies are the policy plane's"},
 	{"internal/manager", "internal/node", "the way to management serves the plane and does not know the node"},
 	{"internal/manager", "internal/config", "addresses and names come in as arguments: the node and the commands translate"},
+	{"management/coordinator", "internal", "management knows of members what they report"},
 	{"internal/defines", "internal/node", "the node says when they are written, the package what they are"},
 	{"internal/metrics", "internal/node", "the node sets the metrics, not the other way round"},
 	{"internal/history", "internal/node", "the node translates; the history only keeps"},
