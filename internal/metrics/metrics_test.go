@@ -98,6 +98,10 @@ func busy() *Metrics {
 		Members: map[string]SharingMember{"gw-a": {Weight: 70, Configured: 70, Share: .5, Measured: -1},
 			"gw-b": {Leader: true, Open: true, Weight: 10, Configured: 30, Share: .25, Measured: .2}},
 		Packets: map[string]uint64{"taken": 64, "passed": 7, "foreign": 0}})
+	reachable := true
+	m.SetPolicy(Policy{Highest: 43, Members: map[string]uint64{"gw-a": 41, "gw-b": 42}, Differing: 1, Created: time.Unix(1_772_582_400, 0), Since: time.Unix(1_772_582_460, 0),
+		Drift: 2, BootFilter: false, Management: &reachable, Last: map[string]time.Duration{"prepare": 611 * time.Millisecond, "commit": 1250 * time.Microsecond},
+		Counters: map[string]uint64{"installed": 3, "forged": 0}, Fetched: map[string]uint64{"gw-a": 1, "management": 2}})
 	return m
 }
 
@@ -188,6 +192,7 @@ func TestNilDiscards(t *testing.T) {
 	m.SetConfig([32]byte{})
 	m.Failover("x")
 	m.SetSharing(Sharing{})
+	m.SetPolicy(Policy{})
 }
 
 func TestWorstForgetsAfterAMinute(t *testing.T) {
