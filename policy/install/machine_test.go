@@ -33,6 +33,8 @@ func tell(effects []Effect) string {
 			all = append(all, fmt.Sprint("load ", e.Attempt.Policy.Generation))
 		case Switch:
 			all = append(all, fmt.Sprint("switch ", e.Attempt.Policy.Generation))
+		case Revert:
+			all = append(all, fmt.Sprintf("revert %d to %d", e.Attempt.Policy.Generation, e.To.Generation))
 		case Unload:
 			all = append(all, fmt.Sprint("unload ", e.Attempt.Policy.Generation))
 		case Tell:
