@@ -10,25 +10,20 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
+	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/goleak"
 
 	"github.com/holdfast-project/holdfast/internal/labtest"
+	"github.com/holdfast-project/holdfast/management/store/etcdtest"
 )
 
-// shared is one etcd for all tests that do not hurt it; each has a prefix of its own.
 var (
-	shared     *etcdServer
-	sharedOnce sync.Once
-	prefixes   atomic.Int64
+	shared *etcdtest.Server
+	atEnd  []func()
 )
 
 func TestMain(m *testing.M) {
@@ -36,9 +31,8 @@ func TestMain(m *testing.M) {
 		writeUntilKilled()
 	}
 	code := m.Run()
-	if shared != nil {
-		shared.stop()
-		os.RemoveAll(shared.dir)
+	for _, fn := range slices.Backward(atEnd) {
+		fn()
 	}
 	if code == 0 {
 		if err := goleak.Find(); err != nil {
@@ -49,11 +43,41 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// etcdServer is a real one, in a directory of its own.
-type etcdServer struct {
-	dir          string
-	client, peer string // HOST:PORT
-	cmd          *exec.Cmd
+func newEtcd(tb testing.TB) *etcdtest.Server {
+	tb.Helper()
+	if _, err := exec.LookPath("etcd"); err != nil {
+		labtest.Missing(tb, "etcd")
+	}
+	dir, err := os.MkdirTemp("", "hf-etcd-")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	atEnd = append(atEnd, func() { os.RemoveAll(dir) })
+	s, err := etcdtest.New(dir)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	run(tb, s)
+	atEnd = append(atEnd, s.Stop)
+	return s
+}
+
+func run(tb testing.TB, s *etcdtest.Server) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if err := s.Run(ctx); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// sharedEtcd is one for all tests that do not hurt it.
+func sharedEtcd(tb testing.TB) *etcdtest.Server {
+	tb.Helper()
+	if shared == nil {
+		shared = newEtcd(tb)
+	}
+	return shared
 }
 
 func freePort(tb testing.TB) string {
@@ -64,59 +88,6 @@ func freePort(tb testing.TB) string {
 	}
 	defer l.Close()
 	return l.Addr().String()
-}
-
-func newEtcd(tb testing.TB) *etcdServer {
-	tb.Helper()
-	if _, err := exec.LookPath("etcd"); err != nil {
-		labtest.Missing(tb, "etcd")
-	}
-	dir, err := os.MkdirTemp("", "hf-etcd-")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	s := &etcdServer{dir: dir, client: freePort(tb), peer: freePort(tb)}
-	s.start(tb)
-	return s
-}
-
-func (s *etcdServer) start(tb testing.TB) {
-	tb.Helper()
-	s.cmd = exec.Command("etcd", "--name", "one", "--data-dir", filepath.Join(s.dir, "data"), "--logger", "zap", "--log-level", "error",
-		"--listen-client-urls", "http://"+s.client, "--advertise-client-urls", "http://"+s.client,
-		"--listen-peer-urls", "http://"+s.peer, "--initial-advertise-peer-urls", "http://"+s.peer, "--initial-cluster", "one=http://"+s.peer,
-		"--heartbeat-interval", "50", "--election-timeout", "500")
-	s.cmd.Stderr = os.Stderr
-	s.cmd.Env = append(os.Environ(), "ETCD_UNSUPPORTED_ARCH="+runtime.GOARCH)
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := s.cmd.Start(); err != nil {
-		tb.Fatal(err)
-	}
-}
-
-func (s *etcdServer) stop() {
-	_ = s.cmd.Process.Kill()
-	_ = s.cmd.Wait()
-}
-
-func (s *etcdServer) target(host, prefix string) string { return "etcd://" + host + "/" + prefix }
-
-func (s *etcdServer) raw(tb testing.TB) *clientv3.Client {
-	tb.Helper()
-	c, err := clientv3.New(clientv3.Config{Endpoints: []string{"http://" + s.client}})
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() { c.Close() })
-	return c
-}
-
-// own is an etcd that a test may hurt.
-func ownEtcd(t *testing.T) *etcdServer {
-	t.Helper()
-	s := newEtcd(t)
-	t.Cleanup(func() { s.stop(); os.RemoveAll(s.dir) })
-	return s
 }
 
 // world opens stores, and more handles of the same one, as several servers would.
@@ -131,11 +102,7 @@ func worlds() []world {
 		{"file", func(t *testing.T) string { return filepath.Join(t.TempDir(), "store") }, false},
 		{"etcd", func(t *testing.T) string {
 			t.Helper()
-			sharedOnce.Do(func() { shared = newEtcd(t) })
-			if shared == nil {
-				labtest.Missing(t, "etcd")
-			}
-			return shared.target(shared.client, fmt.Sprintf("t%d", prefixes.Add(1)))
+			return sharedEtcd(t).Target()
 		}, true},
 	}
 }

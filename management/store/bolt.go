@@ -18,7 +18,7 @@ import (
 var bucket = []byte("holdfast")
 
 // lockWait is how long OpenFile waits for another process to let go of the file.
-const lockWait = 2 * time.Second
+const lockWait = time.Second
 
 // file is the backend in one file, for one process.
 type file struct {

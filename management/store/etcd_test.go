@@ -5,9 +5,9 @@ package store
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -101,15 +101,17 @@ func (w *wire) drop() {
 // through is a store behind a wire, and one beside it.
 func through(t *testing.T) (far, near Store, w *wire, raw *clientv3.Client, prefix string) {
 	t.Helper()
-	sharedOnce.Do(func() { shared = newEtcd(t) })
-	if shared == nil {
-		t.Skip("no etcd")
+	server := sharedEtcd(t)
+	w = newWire(t, server.Endpoint)
+	target := server.Target()
+	near = mustOpen(t, target)
+	far = mustOpen(t, strings.Replace(target, server.Endpoint, w.listener.Addr().String(), 1))
+	raw, err := clientv3.New(clientv3.Config{Endpoints: []string{"http://" + server.Endpoint}})
+	if err != nil {
+		t.Fatal(err)
 	}
-	prefix = fmt.Sprintf("t%d", prefixes.Add(1))
-	w = newWire(t, shared.client)
-	near = mustOpen(t, shared.target(shared.client, prefix))
-	far = mustOpen(t, shared.target(w.listener.Addr().String(), prefix))
-	return far, near, w, shared.raw(t), prefix + "/"
+	t.Cleanup(func() { raw.Close() })
+	return far, near, w, raw, near.(base).backend.(*etcd).prefix
 }
 
 func TestLostAnswer(t *testing.T) {
@@ -274,10 +276,10 @@ func compact(t *testing.T, raw *clientv3.Client, prefix string) {
 }
 
 func TestEtcdKilled(t *testing.T) {
-	server := ownEtcd(t)
-	s := mustOpen(t, server.target(server.client, "x"))
+	server := newEtcd(t)
+	s := mustOpen(t, server.Target())
 	acknowledged := 0
-	for range 3 {
+	for range 2 {
 		for range 5 {
 			if err := s.Update(t.Context(), func(tx Tx) error { return increment(tx, "n") }); err != nil {
 				t.Fatal(err)
@@ -294,8 +296,8 @@ func TestEtcdKilled(t *testing.T) {
 			})
 		}()
 		<-begun
-		server.stop()
-		server.start(t)
+		server.Stop()
+		run(t, server)
 		if err := <-done; err != nil {
 			t.Fatalf("a change while etcd was killed and came back: %v", err)
 		}
