@@ -198,9 +198,10 @@ func (co *Coordinator) sweep(ctx context.Context, before map[string]bool) map[st
 			continue
 		}
 		c.mu.Lock()
-		here := c.running[a.Number] != nil
+		// While numbers are unsure the store may be older than a decision: members have to report first.
+		wait := c.running[a.Number] != nil || a.Phase == management.Preparing && c.c.Numbers.Unsure
 		c.mu.Unlock()
-		if here {
+		if wait {
 			continue
 		}
 		key := a.Cluster + "/" + strconv.FormatUint(a.Number, 10)

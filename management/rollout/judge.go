@@ -47,14 +47,26 @@ func (m *Machine) judge() {
 		return
 	}
 	switch {
-	case m.a.Phase == management.Preparing && m.taken:
-		m.decide(management.Aborted, "the management server that ran it stopped before it was decided")
+	case m.a.Phase == management.Preparing && m.taken != 0:
+		m.judgeTaken()
 	case m.a.Phase == management.Preparing:
 		m.judgePrepare()
 	case m.a.Phase == management.Committed:
 		m.judgeCommit()
 	default:
 		m.judgeEnd()
+	}
+}
+
+func (m *Machine) judgeTaken() {
+	for _, x := range m.members {
+		if x.state == Committed || x.state == Confirmed {
+			m.decide(management.Committed, "")
+			return
+		}
+	}
+	if m.now >= m.taken+int64(m.cfg.Silence) {
+		m.decide(management.Aborted, "the management server that ran it stopped before it was decided")
 	}
 }
 

@@ -90,7 +90,7 @@ type Machine struct {
 	cfg     Config
 	a       management.Attempt // as it is stored
 	members map[string]*member
-	taken   bool // over from another server, undecided
+	taken   int64 // when it was taken over; 0: it was not
 	writing bool
 	retry   int64 // not before this time, since a write failed
 	done    bool
@@ -98,9 +98,13 @@ type Machine struct {
 	now     int64
 }
 
-// New begins an attempt that is stored, or takes over one that another server began: one that is not decided is then aborted.
+// New begins an attempt that is stored, or takes over one that another server began: one that is not decided is then aborted after Config.Silence,
+// unless a member says that it has committed (the store was restored from a backup, and has forgotten the decision).
 func New(cfg Config, a management.Attempt, takeOver bool, now int64) (*Machine, []Effect) {
-	m := &Machine{cfg: cfg, a: a, members: map[string]*member{}, taken: takeOver, now: now}
+	m := &Machine{cfg: cfg, a: a, members: map[string]*member{}, now: now}
+	if takeOver {
+		m.taken = now
+	}
 	for _, r := range a.Replies {
 		m.members[r.Member] = &member{state: StateOf(r.State), why: r.Why, at: r.At}
 	}
@@ -188,7 +192,8 @@ func (m *Machine) replies(to management.Phase) []management.Reply {
 		r := management.Reply{Member: old.Member, State: x.state.reply(), Why: x.why, At: x.at, Heard: old.Heard}
 		switch {
 		case m.a.Phase != management.Preparing:
-			if left(r.State) { // it was left behind, and why is of more use than that it is
+			// Of one that was left behind, or never said anything, why is of more use than that.
+			if r.State == management.Waiting || m.a.Phase != management.Aborted && left(r.State) {
 				r = old
 			}
 		case to == management.Committed && m.ready(x):
@@ -218,6 +223,8 @@ func (m *Machine) wake() int64 {
 		return 0
 	case m.now < m.retry:
 		return m.retry
+	case m.a.Phase == management.Preparing && m.taken != 0:
+		return m.taken + int64(m.cfg.Silence)
 	case m.a.Phase == management.Preparing:
 		return m.a.Begun + m.a.PrepareWithin
 	case m.a.Phase == management.Committed:

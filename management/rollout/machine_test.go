@@ -262,7 +262,13 @@ func TestConfirm(t *testing.T) {
 // What a server that takes over does, by what is stored.
 func TestTakeOver(t *testing.T) {
 	s := begin(t, attempt("a", "b"), true)
+	want(t, s.at(2*time.Second, says("a", Prepared), says("b", Prepared)), "")
+	s.at(3 * time.Second)
 	want(t, fmt.Sprint(s.stored.Phase, ": ", s.stored.Why), "aborted: the management server that ran it stopped before it was decided")
+
+	// The store is older than the decision.
+	s = begin(t, attempt("a", "b"), true)
+	want(t, s.at(time.Second, says("a", Prepared), says("b", Committed)), "committed")
 
 	a := attempt("a", "b")
 	a, _, _ = a.Move(management.Committed, "", []management.Reply{
@@ -278,9 +284,9 @@ func TestTakeOver(t *testing.T) {
 	m, effects := New(Default(), s.stored, true, base)
 	s.m = m
 	s.perform(effects)
-	want(t, s.at(time.Second, says("a", Prepared)), "")
+	want(t, s.at(4*time.Second, says("a", Prepared)), "")
 	s.broken = false
-	if got := s.at(2 * time.Second); !strings.HasPrefix(got, "aborted") {
+	if got := s.at(5 * time.Second); !strings.HasPrefix(got, "aborted") {
 		t.Error(got)
 	}
 	// Another one has ended it.
