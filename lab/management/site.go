@@ -129,6 +129,12 @@ func (s *Site) Token(ctx context.Context, member string) (string, error) {
 	return strings.TrimSpace(out), err
 }
 
+// Enrol lets a member ask for its certificate with a token, as its operator does.
+func (s *Site) Enrol(ctx context.Context, m *machine.Machine, config, member, token string) error {
+	_, err := command(ctx, m, filepath.Join(s.opts.Binaries, "holdfast"), "enroll", "--config", config, "--member", member, token)
+	return err
+}
+
 func (s *Site) startEtcd(ctx context.Context, address string) error {
 	first := s.servers[0]
 	etcd, err := exec.LookPath("etcd")
@@ -159,12 +165,17 @@ func (s *Site) Close() error {
 	return errors.Join(errs...)
 }
 
-// command runs a program on the server's machine until it ends.
+// command runs a program of ours on the server's machine until it ends.
 func (v *Server) command(ctx context.Context, program string, args ...string) (string, error) {
-	cmd := exec.Command(filepath.Join(v.binaries, program), args...)
+	return command(ctx, v.machine, filepath.Join(v.binaries, program), args...)
+}
+
+func command(ctx context.Context, m *machine.Machine, program string, args ...string) (string, error) {
+	cmd := exec.Command(program, args...)
+	program = filepath.Base(program)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
-	run, err := v.machine.Start(cmd)
+	run, err := m.Start(cmd)
 	if err != nil {
 		return "", err
 	}

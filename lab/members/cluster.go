@@ -36,7 +36,7 @@ func New(lab *topology.Lab, o Options) (*Cluster, error) {
 	if len(o.Dir) > 60 {
 		return nil, fmt.Errorf("directory %s: too long a path for sockets in it", o.Dir)
 	}
-	binary, err := findBinary(o.Binary)
+	binary, err := FindBinary(o.Binary)
 	if err != nil {
 		return nil, err
 	}

@@ -44,6 +44,10 @@ type Options struct {
 	Ruleset string
 	// Sysctls are set when a member boots, below /proc/sys/net: "netfilter/nf_conntrack_udp_timeout".
 	Sysctls map[string]string
+	// Policy has YAML of the section policy, a line each: "enforce: true"; nil is no section.
+	Policy []string
+	// BeforeStart is called for a member whose machine is on, each time before its daemon starts; may be nil.
+	BeforeStart func(m *Member) error
 	// Builds names the members that are not of ThisBuild at first.
 	Builds map[string]Build
 }
@@ -119,6 +123,12 @@ func YAML(lab *topology.Lab, o Options) string {
 		line("timers:")
 		for _, name := range sorted(o.Timers) {
 			line("  %s: %s", name, o.Timers[name])
+		}
+	}
+	if o.Policy != nil {
+		line("policy:")
+		for _, extra := range o.Policy {
+			line("  %s", o.Expand(extra))
 		}
 	}
 	line("members:")

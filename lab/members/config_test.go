@@ -80,12 +80,12 @@ func TestYAMLIsAccepted(t *testing.T) {
 func TestFindBinarySaysWayOut(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	t.Chdir(t.TempDir())
-	_, err := findBinary("")
+	_, err := FindBinary("")
 	if err == nil || !strings.Contains(err.Error(), "make build") {
 		t.Errorf("got %v, want the way out", err)
 	}
 	want := filepath.Join(t.TempDir(), "holdfastd")
-	if got, err := findBinary(want); err != nil || got != want {
+	if got, err := FindBinary(want); err != nil || got != want {
 		t.Errorf("got %q, %v, want %q", got, err, want)
 	}
 }

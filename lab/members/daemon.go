@@ -42,6 +42,16 @@ type Member struct {
 // Name returns the member's name.
 func (m *Member) Name() string { return m.name }
 
+// StateDir returns the path of what the member keeps over restarts.
+func (m *Member) StateDir() string { return filepath.Join(m.opts.memberDir(m.name), "state") }
+
+// Config returns the path of the configuration that the member's daemon starts with.
+func (m *Member) Config() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.config
+}
+
 // Machine returns the member's machine.
 func (m *Member) Machine() *machine.Machine { return m.machine }
 
@@ -110,6 +120,11 @@ func (m *Member) boot() error {
 	if err := m.prepare(); err != nil {
 		return fmt.Errorf("member %s: %w", m.name, err)
 	}
+	if m.opts.BeforeStart != nil {
+		if err := m.opts.BeforeStart(m); err != nil {
+			return fmt.Errorf("member %s: %w", m.name, err)
+		}
+	}
 	return m.start()
 }
 
@@ -137,9 +152,7 @@ func (m *Member) rules() (string, error) {
 	if !strings.Contains(m.opts.Ruleset, definesWord) {
 		return m.opts.Expand(m.opts.Ruleset), nil
 	}
-	m.mu.Lock()
-	file := m.config
-	m.mu.Unlock()
+	file := m.Config()
 	c, err := config.Load(file)
 	if err != nil {
 		return "", err
@@ -241,8 +254,8 @@ func (m *Member) signal(sig unix.Signal, part machine.Part) error {
 	return err
 }
 
-// findBinary finds holdfastd where a build leaves it.
-func findBinary(path string) (string, error) {
+// FindBinary finds holdfastd at path or, if that is "", where a build leaves it.
+func FindBinary(path string) (string, error) {
 	if path != "" {
 		return filepath.Abs(path)
 	}

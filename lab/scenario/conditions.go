@@ -128,6 +128,7 @@ var conditions = map[string]func(*parser, *words) condition{
 		return i
 	},
 	"history": func(p *parser, w *words) condition { return history{p.member(w), w.compare(false)} },
+	"policy":  func(p *parser, w *words) condition { return p.policyCondition(w) },
 
 	"conversations": func(p *parser, w *words) condition { return p.talksCondition(w) },
 	"ftp-holding":   func(*parser, *words) condition { return holding{} },

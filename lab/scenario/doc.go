@@ -42,6 +42,11 @@
 //	  ruleset                      # or nftables text of the scenario's own, indented further; both are added up
 //	    table inet more { ... }
 //	  sysctl netfilter/nf_conntrack_udp_timeout 4   # members set it at boot; below /proc/sys/net
+//	  management                   # holdfast-mgmt on the managers' segment, with the cluster in it; members are enrolled before they start
+//	  management etcd              # likewise, its store in an etcd on mgmt1: for several servers
+//	  policies enforce: true       # a line of YAML of the section policy
+//	  policy NAME                  # a ruleset that steps install: all lines that are indented further, as they are
+//	    table inet gateway { ... }
 //	  yaml                         # more of cluster.yaml: all lines that are indented further, as they are
 //	    devices: {weights: {disk: 3}}
 //
@@ -114,6 +119,13 @@
 //	serve-stop PORT on N
 //	run N COMMAND ARGS...                    a command that goes on until "end N", which kills all that runs so on N
 //
+//	management kill|stop|continue|start [N]  its server on a node, mgmt1 if not said
+//	management backup NAME, management restore NAME [N]   restore while the server does not run
+//	policy install NAME [best-effort] [confirm-within D] [prepare-within D] [keep FAMILY TABLE SET] [rematch] [refused] [TEXT]
+//	                                         as the operator does, until it has ended; TEXT occurs in what management says
+//	policy begin NAME [...], policy end [refused] [TEXT]   the same beside other steps
+//	policy rollback [GENERATION] [...], policy confirm [...], policy cancel [...]
+//
 // In exec and run, words in double quotes are one, and {dir} is the cluster's directory, as it is in a yaml paragraph.
 //
 // # Conditions
@@ -159,6 +171,11 @@
 //	device NAME on M == ok|init|problem|gone [TEXT]     TEXT occurs in the reason
 //	interface SEG on M == UP|DOWN|undecided|non-monitored [TEXT]
 //	why M ~ TEXT                             TEXT occurs in the first line of "holdfast why" on M
+//	policy M|all OP GENERATION               in force on a member, or on all that are on; 0: none
+//	policy M|all drift OP N                  differences between the kernel and what is in force
+//	policy M|all attempt STATE               where it is in the newest install
+//	policy M|all fetched-from M|management OP N   policies that it took from there since its daemon's start
+//	policy M|all boot-filter on|off
 //	history M OP N                           failovers that M remembers
 //
 // OP is one of == != <= >= < >. Durations are written 10ms, 3s, 2m.

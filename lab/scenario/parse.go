@@ -80,6 +80,9 @@ func (p *parser) paragraph(line string) bool {
 	}
 	if p.yaml == 0 {
 		into := map[string]*string{"yaml": &p.sc.Cluster.YAML, "ruleset": &p.sc.Cluster.Ruleset}[strings.TrimSpace(line)]
+		if words := strings.Fields(line); len(words) == 2 && words[0] == "policy" {
+			into = p.policy(words[1])
+		}
 		if p.block == "cluster" && into != nil {
 			p.yaml, p.below, p.open = indent+1, 0, into
 			return true
@@ -91,6 +94,16 @@ func (p *parser) paragraph(line string) bool {
 	}
 	*p.open += strings.TrimRight(line[min(indent, p.below):], " ") + "\n"
 	return true
+}
+
+// policy is where the text of a policy goes, nil outside the block for it.
+func (p *parser) policy(name string) *string {
+	if p.block != "cluster" {
+		return nil
+	}
+	all := &p.sc.Cluster.Policies
+	*all = append(*all, Policy{Name: name})
+	return &(*all)[len(*all)-1].Text // good until the next one begins: then this one is whole
 }
 
 var blocks = []string{"topology", "cluster", "traffic", "steps"}
@@ -230,13 +243,22 @@ func (p *parser) cluster(w *words) {
 			c.Sysctls = map[string]string{}
 		}
 		c.Sysctls[name] = w.next("value")
+	case "management":
+		c.Management = "file"
+		if w.more() {
+			c.Management = w.oneOf("store", "file", "etcd")
+		}
+	case "policies":
+		if c.PolicyYAML = append(c.PolicyYAML, w.all()); !strings.Contains(c.PolicyYAML[len(c.PolicyYAML)-1], ":") {
+			bad("policies: write a line of YAML, like enforce: true")
+		}
 	case "boot":
 		w.must("later")
 		for w.more() {
 			c.Later = append(c.Later, p.member(w))
 		}
 	default:
-		bad("cluster has no %q: mode, sharing, profile, recovery, transport, attach, timer, vmac, neighbours, interface, version, boot, ruleset, sysctl, yaml", word)
+		bad("cluster has no %q: mode, sharing, profile, recovery, transport, attach, timer, vmac, neighbours, interface, version, boot, ruleset, sysctl, management, policies, policy, yaml", word)
 	}
 	w.end()
 }
@@ -295,12 +317,18 @@ func (p *parser) finish() {
 	if p.sc.Cluster.Method == "" && (len(p.sc.Cluster.Sharing) > 0 || strings.Contains(p.sc.Cluster.Ruleset, ruleset.Sharing)) {
 		p.errs = append(p.errs, &Error{p.sc.File, p.line, "load sharing without its mode: write mode multicast or mode unicast"})
 	}
+	if hosts := func(g topology.Segment) bool { return g.Hosts == topology.Managers }; p.sc.Cluster.Management != "" && !slices.ContainsFunc(s.Segments, hosts) {
+		p.errs = append(p.errs, &Error{p.sc.File, p.line, "management without a host for it: write segment NAME private managers"})
+	}
 	if len(p.sc.Steps) == 0 {
 		p.errs = append(p.errs, &Error{p.sc.File, p.line, "no steps: a scenario does something"})
 	}
 	known := map[string][]string{"segment": {"all"}}
 	for _, g := range s.Segments {
 		known["segment"] = append(known["segment"], g.Name)
+	}
+	for _, n := range p.sc.Cluster.Policies {
+		known["policy"] = append(known["policy"], n.Name)
 	}
 	known["node"] = topology.Names(*s)
 	for i := range s.Members {

@@ -72,6 +72,7 @@ type runner struct {
 	tooBig    []pmtu.Report
 	stressing *fault.Stress
 	helpers   helpers
+	managing  managing
 	stepped   time.Duration // by how much the wall clock was moved
 	marked    time.Time
 	counters  map[string]counterSet // at the last mark, by member
@@ -98,10 +99,14 @@ func (r *runner) setUp(ctx context.Context) (err error) {
 		return err
 	}
 	o := ClusterOptions(r.sc, r.opts.Binary, dir)
+	r.policySection(&o)
 	if r.cluster, err = members.New(r.lab, o); err != nil {
 		return err
 	}
 	r.cluster.WatchEvents(context.Background(), r.told)
+	if err := r.openManagement(ctx); err != nil {
+		return err
+	}
 	if err := r.record(ctx); err != nil {
 		return err
 	}
@@ -195,6 +200,7 @@ func (r *runner) tearDown() error {
 	if r.cluster != nil {
 		errs = append(errs, r.cluster.Close())
 	}
+	errs = append(errs, r.managing.close())
 	errs = append(errs, r.stopRecording())
 	if r.faults != nil {
 		errs = append(errs, r.faults.Close())

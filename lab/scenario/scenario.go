@@ -36,7 +36,13 @@ type Cluster struct {
 	Ruleset                              string            // nftables text that members load at boot
 	Sysctls                              map[string]string // that members set at boot
 	Builds                               map[string]members.Build
+	Management                           string // "file" or "etcd": where management keeps what it knows; "": there is none
+	Policies                             []Policy
+	PolicyYAML                           []string // lines of the section policy
 }
+
+// Policy is a ruleset that steps install.
+type Policy struct{ Name, Text string }
 
 // Traffic is what runs beside the steps.
 type Traffic struct {

@@ -180,6 +180,8 @@ var verbs = map[string]func(*parser, *words) action{
 		s.node = p.node(w)
 		return s
 	},
+	"management": func(p *parser, w *words) action { return p.managementStep(w) },
+	"policy":     func(p *parser, w *words) action { return p.policyStep(w) },
 	"run": func(p *parser, w *words) action {
 		node := p.node(w)
 		return background{node, w.fields()}
