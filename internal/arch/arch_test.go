@@ -82,6 +82,7 @@ var forbidden = []struct{ from, to, why string }{
 	{"internal/monitor", "internal/config", "monitors are told what to watch, not where it is written: the node translates"},
 	{"internal/monitor", "members", "monitors do not know what follows from a problem: the node translates"},
 	{"internal/monitor", "bpf", "monitors watch from outside and touch no gate"},
+	{"internal/config", "policy/nft", "the configuration says whose policies are believed, and loads none"},
 	{"internal/config", "internal/monitor", "the configuration is not the monitors': the node translates"},
 	{"internal/statesync", "internal/node", "the sync plane is told what it must know, and read from: it never waits for the loop"},
 	{"internal/statesync", "internal/config", "the configuration comes in as an argument: the node translates"},

@@ -69,13 +69,7 @@ func (b *backend) PolicyLoad(ctx context.Context, file []byte) (control.Result, 
 	if err != nil {
 		return control.Result{}, err
 	}
-	loader, ok := any(plane).(interface {
-		Load(context.Context, []byte) (policy.Offer, error)
-	})
-	if !ok {
-		return control.Result{}, control.Refused("this build takes no policies by hand", "install it by management")
-	}
-	what, err := loader.Load(ctx, file)
+	what, err := plane.Load(ctx, file)
 	if err != nil {
 		return control.Result{}, policyError(err)
 	}
