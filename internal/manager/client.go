@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/holdfast-project/holdfast/management/api"
+	"github.com/holdfast-project/holdfast/management/pki"
 )
 
 // Times of one request.
@@ -33,13 +34,12 @@ type client struct {
 }
 
 // newClient makes one. The server must be certified by the authority of the identity, for the host name of its address.
-func newClient(c *credentials) *client {
-	return &client{creds: c, http: newHTTP(&tls.Config{
-		MinVersion: tls.VersionTLS13,
-		RootCAs:    c.authority,
-		// The server is shown the certificate whatever authorities it names: it says what is wrong with it.
-		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &c.certificate, nil },
-	})}
+func newClient(c *credentials) (*client, error) {
+	t, err := pki.ClientTLS(c.authority, &c.certificate)
+	if err != nil {
+		return nil, err
+	}
+	return &client{creds: c, http: newHTTP(t)}, nil
 }
 
 func newHTTP(t *tls.Config) *http.Client {

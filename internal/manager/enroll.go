@@ -4,15 +4,14 @@ package manager
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
 	"time"
 
 	"github.com/holdfast-project/holdfast/management/api"
+	"github.com/holdfast-project/holdfast/management/pki"
 )
 
 // EnrollOptions say how a member becomes known to management.
@@ -49,11 +48,12 @@ func Enroll(ctx context.Context, o EnrollOptions) (Enrolment, error) {
 	case err != nil && !errors.Is(err, fs.ErrNotExist) && !o.Replace:
 		return Enrolment{}, fmt.Errorf("enrol: %w, and have it replaced", err)
 	}
-	key, request, err := newKey()
+	key, request, err := pki.NewRequest(rand.Reader)
 	if err != nil {
 		return Enrolment{}, fmt.Errorf("enrol: %w", err)
 	}
-	c := &client{http: newHTTP(trustFingerprint(grant.Fingerprint))}
+	right := func(der []byte) bool { return api.Fingerprint(der) == grant.Fingerprint }
+	c := &client{http: newHTTP(pki.PinnedTLS(right, time.Now))}
 	defer c.close()
 	var all []error
 	for _, url := range o.URLs {
@@ -81,40 +81,15 @@ func (o EnrollOptions) accept(key []byte, answer api.Enrolment, fingerprint stri
 	if err != nil {
 		return nil, fmt.Errorf("what it answers cannot be used: %w", err)
 	}
-	if _, err := creds.certificate.Leaf.Verify(x509.VerifyOptions{
-		Roots: creds.authority, CurrentTime: creds.NotBefore, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	}); err != nil {
-		return nil, fmt.Errorf("its certificate is not by its authority: %w", err)
-	}
-	if b, _ := pem.Decode([]byte(answer.CA)); b == nil || api.Fingerprint(b.Bytes) != fingerprint {
+	ca, err := pki.ParseCertificate(creds.authority)
+	if err != nil || api.Fingerprint(ca.Raw) != fingerprint {
 		return nil, errors.New("its authority is not the one that the token names")
+	}
+	if err := creds.certificate.Leaf.CheckSignatureFrom(ca); err != nil {
+		return nil, fmt.Errorf("its certificate is not by its authority: %w", err)
 	}
 	if o.Cluster != "" && o.Cluster != creds.Cluster || o.Member != "" && o.Member != creds.Member {
 		return nil, fmt.Errorf("the token is for member %s of cluster %s, and this is %s of %s: ask for another one", creds.Member, creds.Cluster, o.Member, o.Cluster)
 	}
 	return creds, creds.save(o.Dir)
-}
-
-// trustFingerprint trusts a server whose chain ends in the certificate of this fingerprint, if it is for the name that was dialled.
-func trustFingerprint(fingerprint string) *tls.Config {
-	return &tls.Config{
-		MinVersion: tls.VersionTLS13,
-		// What the library would check is checked below, against the one authority that the token names.
-		InsecureSkipVerify: true, //nolint:gosec // see VerifyConnection
-		VerifyConnection: func(s tls.ConnectionState) error {
-			roots := x509.NewCertPool()
-			found := false
-			for _, c := range s.PeerCertificates {
-				if api.Fingerprint(c.Raw) == fingerprint {
-					roots.AddCert(c)
-					found = true
-				}
-			}
-			if !found {
-				return &Error{Kind: Untrusted, Err: errors.New("the server is not of the authority that the token names"), WayOut: "check the address and the token"}
-			}
-			_, err := s.PeerCertificates[0].Verify(x509.VerifyOptions{DNSName: s.ServerName, Roots: roots})
-			return err
-		},
-	}
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/holdfast-project/holdfast/management/api"
+	"github.com/holdfast-project/holdfast/management/pki"
 )
 
 // Kind says why management cannot be reached, or does not do what is asked.
@@ -89,6 +90,12 @@ func classify(url string, err error, now time.Time) *Error {
 			e.Err = fmt.Errorf("the server's certificate ended at %s, and here it is %s", stamp(invalid.Cert.NotAfter), stamp(now))
 			e.WayOut = "renew it, or set the clock"
 		}
+	case errors.Is(err, pki.ErrEarly): // while enrolling
+		e.Kind, e.WayOut = Clock, "set the clock"
+	case errors.Is(err, pki.ErrExpired):
+		e.Kind, e.WayOut = Expired, "renew the server's certificate, or set the clock"
+	case errors.Is(err, pki.ErrAuthority):
+		e.Kind, e.WayOut = Untrusted, "check the address and the token"
 	case errors.As(err, &verification):
 		e.Kind, e.WayOut = Untrusted, "check the address, or enrol again with a token of that server"
 	case errors.Is(err, context.DeadlineExceeded):

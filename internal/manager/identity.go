@@ -5,8 +5,6 @@ package manager
 import (
 	"bytes"
 	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -14,8 +12,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
+
+	"github.com/holdfast-project/holdfast/management"
+	"github.com/holdfast-project/holdfast/management/pki"
 )
 
 // identityFile is the file in the directory of Options.Dir.
@@ -46,7 +46,7 @@ func ReadIdentity(dir string) (Identity, error) {
 type credentials struct {
 	Identity
 	certificate tls.Certificate
-	authority   *x509.CertPool
+	authority   []byte // PEM
 	file        []byte
 }
 
@@ -88,64 +88,33 @@ func parseCredentials(file []byte) (*credentials, error) {
 			certs = append(certs, b.Bytes)
 		}
 	}
-	if key == nil || len(certs) < 2 {
+	if key == nil || len(certs) != 2 {
 		return nil, errors.New("key, certificate or authority is missing")
 	}
 	leaf, err := x509.ParseCertificate(certs[0])
 	if err != nil {
 		return nil, err
 	}
-	private, err := x509.ParsePKCS8PrivateKey(key.Bytes)
+	own, err := pki.ParseKey(pem.EncodeToMemory(key))
 	if err != nil {
-		return nil, errors.New("the key cannot be read")
-	}
-	own, ok := private.(*ecdsa.PrivateKey)
-	if public, is := leaf.PublicKey.(*ecdsa.PublicKey); !ok || !is || !own.PublicKey.Equal(public) {
-		return nil, errors.New("key and certificate do not belong together")
-	}
-	c := &credentials{certificate: tls.Certificate{Certificate: certs[:1], PrivateKey: own, Leaf: leaf}, authority: x509.NewCertPool(), file: file}
-	for _, der := range certs[1:] {
-		ca, err := x509.ParseCertificate(der)
-		if err != nil {
-			return nil, err
-		}
-		c.authority.AddCert(ca)
-	}
-	c.NotBefore, c.NotAfter, c.Serial = leaf.NotBefore, leaf.NotAfter, fmt.Sprintf("%x", leaf.SerialNumber)
-	c.RenewAt = c.NotBefore.Add(c.NotAfter.Sub(c.NotBefore) / 3 * 2)
-	if c.Cluster, c.Member, err = nameOf(leaf); err != nil {
 		return nil, err
 	}
+	if public, is := leaf.PublicKey.(*ecdsa.PublicKey); !is || !own.PublicKey.Equal(public) {
+		return nil, errors.New("key and certificate do not belong together")
+	}
+	whose, err := pki.Read(leaf)
+	if err != nil {
+		return nil, err
+	}
+	if whose.Kind != management.MemberCertificate {
+		return nil, fmt.Errorf("the certificate is that of %s, which is no member", whose.Name())
+	}
+	c := &credentials{certificate: tls.Certificate{Certificate: certs[:1], PrivateKey: own, Leaf: leaf}, file: file}
+	c.authority = pki.EncodeCertificate(certs[1])
+	c.Identity = Identity{
+		Cluster: whose.Cluster, Member: whose.Member, Serial: whose.Serial, NotBefore: whose.NotBefore, NotAfter: whose.NotAfter, RenewAt: whose.RenewAfter(),
+	}
 	return c, nil
-}
-
-// nameOf reads whose a member's certificate is.
-func nameOf(leaf *x509.Certificate) (cluster, member string, err error) {
-	for _, u := range leaf.URIs {
-		if kind, name, ok := strings.Cut(u.Opaque, "/"); ok && u.Scheme == "holdfast" && kind == "member" {
-			if cluster, member, ok = strings.Cut(name, "/"); ok {
-				return cluster, member, nil
-			}
-		}
-	}
-	return "", "", errors.New("the certificate is no member's")
-}
-
-// newKey makes a key and a request for a certificate of it.
-func newKey() (key, request []byte, err error) {
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, nil, err
-	}
-	der, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		return nil, nil, err
-	}
-	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, private)
-	if err != nil {
-		return nil, nil, err
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: csr}), nil
 }
 
 // join makes the file of what management answered, and reads it as it will be read.

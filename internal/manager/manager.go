@@ -59,8 +59,9 @@ type Manager struct {
 
 	mu     sync.Mutex
 	report *policyplane.Report
-	now    *client // nil: not enrolled
-	good   int     // index of the server that answered last
+	now    *client   // nil: not enrolled
+	file   time.Time // when the identity was written that was read last
+	good   int       // index of the server that answered last
 	ok     bool
 	why    string
 	fresh  bool // the next report is to go over a new connection
@@ -160,8 +161,18 @@ func (m *Manager) client() (*client, int) {
 	return m.now, m.good
 }
 
-// load reads the identity, if there is another one than before.
+// load reads the identity, if there is another one than before: somebody has enrolled this member again.
 func (m *Manager) load() {
+	info, err := os.Stat(filepath.Join(m.o.Dir, identityFile))
+	m.mu.Lock()
+	same := err == nil && m.now != nil && info.ModTime().Equal(m.file)
+	if err == nil {
+		m.file = info.ModTime()
+	}
+	m.mu.Unlock()
+	if same {
+		return
+	}
 	creds, err := readCredentials(m.o.Dir)
 	if err == nil && (m.o.Cluster != "" && m.o.Cluster != creds.Cluster || m.o.Member != "" && m.o.Member != creds.Member) {
 		err = fmt.Errorf("%s: it is for member %s of cluster %s, and this is %s of %s: enrol again", filepath.Join(m.o.Dir, identityFile), creds.Member, creds.Cluster, m.o.Member, m.o.Cluster)
@@ -179,10 +190,15 @@ func (m *Manager) load() {
 
 // use goes on with other credentials, over new connections. The caller holds mu.
 func (m *Manager) use(creds *credentials) {
+	c, err := newClient(creds)
+	if err != nil { // it was read as what it is
+		m.ok, m.why = false, err.Error()
+		return
+	}
 	if m.now != nil {
 		m.now.close()
 	}
-	m.now = newClient(creds)
+	m.now = c
 }
 
 // send is the report as it is to be sent now, and how.

@@ -4,12 +4,14 @@ package manager
 
 import (
 	"context"
+	cryptorand "crypto/rand"
 	"errors"
 	"math/rand/v2"
 	"time"
 
 	"github.com/holdfast-project/holdfast/internal/policyplane"
 	"github.com/holdfast-project/holdfast/management/api"
+	"github.com/holdfast-project/holdfast/management/pki"
 )
 
 // Run reports until ctx ends, and returns nil then.
@@ -41,11 +43,9 @@ func (l *loop) once(ctx context.Context) {
 	case <-m.changed: // that is in the report that follows
 	default:
 	}
+	m.load()
 	report, c, good, ok := m.send()
 	if !ok { // not enrolled, or nothing to say yet
-		if c == nil {
-			m.load()
-		}
 		wait(ctx, m.o.Times.Look, m.changed)
 		return
 	}
@@ -114,9 +114,6 @@ func (l *loop) lost(ctx context.Context, c *client, good int, err *Error) {
 	m.mu.Lock()
 	m.good = (good + 1) % len(m.o.URLs)
 	m.mu.Unlock()
-	if err.Kind == Revoked || err.Kind == Expired || err.Kind == Untrusted {
-		m.load() // perhaps somebody has enrolled it again
-	}
 	if l.failed%len(m.o.URLs) == 0 {
 		wait(ctx, pause(m.o.Times, l.failed/len(m.o.URLs), rand.Float64()), nil)
 	}
@@ -157,7 +154,7 @@ func (l *loop) renewal(ctx context.Context, c *client, good int) {
 }
 
 func (m *Manager) renew(ctx context.Context, c *client, url string) error {
-	key, request, err := newKey()
+	key, request, err := pki.NewRequest(cryptorand.Reader)
 	if err != nil {
 		return err
 	}

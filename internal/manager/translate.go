@@ -13,7 +13,7 @@ import (
 // wire is a report as it travels, but for run and serial.
 func wire(r policyplane.Report) api.Report {
 	out := api.Report{
-		State: r.Member.State, Version: r.Member.Version, ConfigDigest: r.Member.ConfigDigest,
+		State: word(r.Member.State), Version: word(r.Member.Version), ConfigDigest: word(r.Member.ConfigDigest),
 		InForce: api.OfferOf(r.InForce), Previous: api.OfferOf(r.Previous),
 		Highest: r.Highest, HighestAttempt: r.HighestAttempt,
 		PolicyStatus: r.Status.String(), PolicyReason: cut(r.Reason), Drift: cut(r.Drift),
@@ -37,17 +37,28 @@ func wire(r policyplane.Report) api.Report {
 		if i == api.MaxPeers {
 			break
 		}
-		out.Peers = append(out.Peers, api.PeerReport{Name: p.Name, Heard: p.Heard, Generation: p.Generation})
+		out.Peers = append(out.Peers, api.PeerReport{Name: word(p.Name), Heard: p.Heard, Generation: p.Generation})
 	}
 	return out
 }
 
-// cut shortens what is too long to be sent; texts are for people.
+// cut shortens what is too long to be sent, and makes of it what is sent as it is; texts are for people.
 func cut(text string) string {
 	if len(text) > api.MaxWhy {
-		return text[:api.MaxWhy-3] + "..."
+		text = text[:api.MaxWhy-3] + "..."
 	}
-	return text
+	return strings.ToValidUTF8(text, "?")
+}
+
+// word is a short text as the server takes it.
+func word(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '?'
+		}
+		return r
+	}, text)
+	return text[:min(len(text), api.MaxRunSize)]
 }
 
 // orders are what came, in the plane's terms.
