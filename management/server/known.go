@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package server
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/holdfast-project/holdfast/management"
+	"github.com/holdfast-project/holdfast/management/records"
+)
+
+// known remembers which certificates are good, so that thousands of reports a second do not ask the store. What changes there, by whichever server,
+// is forgotten here as soon as the store tells of it.
+type known struct {
+	records *records.Records
+
+	mu      sync.Mutex
+	good    map[string]management.Certificate
+	changes uint64 // how often something was forgotten: an answer that was asked for before is not remembered
+	watched bool   // the store tells of changes; if it does not, nothing is remembered
+}
+
+const maxKnown = 50000
+
+func newKnown(r *records.Records) *known {
+	return &known{records: r, good: map[string]management.Certificate{}}
+}
+
+// certificate says whether one is good, with records' errors if it is not.
+func (k *known) certificate(ctx context.Context, serial string) (management.Certificate, error) {
+	k.mu.Lock()
+	c, ok := k.good[serial]
+	before := k.changes
+	k.mu.Unlock()
+	if ok {
+		return c, nil
+	}
+	c, err := k.records.Identify(ctx, serial)
+	if err != nil {
+		return c, err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.watched && k.changes == before {
+		if len(k.good) >= maxKnown {
+			clear(k.good)
+		}
+		k.good[serial] = c
+	}
+	return c, nil
+}
+
+// run follows the store until ctx ends.
+func (k *known) run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		if err := k.follow(ctx); err != nil {
+			select { // the store does not answer; meanwhile each certificate is asked for
+			case <-ctx.Done():
+			case <-time.After(time.Second):
+			}
+		}
+	}
+	return nil
+}
+
+func (k *known) follow(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	certificates, err := k.records.Watch(ctx, records.Certificates)
+	if err != nil {
+		return err
+	}
+	clusters, err := k.records.Watch(ctx, records.Clusters)
+	if err != nil {
+		return err
+	}
+	k.forget(true)
+	defer k.forget(false)
+	for {
+		// Changes are rare: all is forgotten, rather than the few whom one concerns looked for.
+		select {
+		case _, ok := <-certificates:
+			if !ok {
+				return ctx.Err()
+			}
+		case _, ok := <-clusters:
+			if !ok {
+				return ctx.Err()
+			}
+		}
+		k.forget(true)
+	}
+}
+
+func (k *known) forget(watched bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	clear(k.good)
+	k.changes++
+	k.watched = watched
+}

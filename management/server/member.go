@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package server
+
+import (
+	"fmt"
+	"unicode/utf8"
+
+	"github.com/holdfast-project/holdfast/management"
+	"github.com/holdfast-project/holdfast/management/api"
+	"github.com/holdfast-project/holdfast/management/pki"
+)
+
+// report takes a member's report and answers with its orders, when there are new ones or its time is over.
+func (c *call) report() (any, error) {
+	var r api.Report
+	if err := c.body(&r); err != nil {
+		return nil, err
+	}
+	if err := checkReport(&r); err != nil {
+		return nil, err
+	}
+	return c.server.o.Coordinator.Report(c.context(), c.who.Cluster, c.who.Member, r)
+}
+
+// checkReport bounds what a member can make the server remember and show.
+func checkReport(r *api.Report) error {
+	texts := map[string]string{"run": r.Run, "state": r.State, "version": r.Version, "config_digest": r.ConfigDigest, "policy_status": r.PolicyStatus,
+		"attempt.state": r.Attempt.State}
+	for name, text := range texts {
+		if len(text) > api.MaxRunSize || !printable(text) {
+			return invalid(fmt.Sprintf("%s of %d bytes", name, len(text)), fmt.Sprintf("at most %d printable bytes", api.MaxRunSize))
+		}
+	}
+	long := []*string{&r.PolicyReason, &r.Drift, &r.Attempt.Why}
+	if len(r.Peers) > api.MaxPeers {
+		return invalid(fmt.Sprintf("%d peers", len(r.Peers)), fmt.Sprintf("at most %d", api.MaxPeers))
+	}
+	for _, p := range r.Peers {
+		if len(p.Name) > api.MaxRunSize || !printable(p.Name) {
+			return invalid("the name of a peer", fmt.Sprintf("at most %d printable bytes", api.MaxRunSize))
+		}
+	}
+	for _, text := range long {
+		if len(*text) > api.MaxWhy || !utf8.ValidString(*text) {
+			return invalid(fmt.Sprintf("a text of %d bytes", len(*text)), fmt.Sprintf("at most %d bytes of UTF-8", api.MaxWhy))
+		}
+	}
+	return nil
+}
+
+func printable(s string) bool {
+	for _, b := range []byte(s) {
+		if b < ' ' || b > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+// memberPolicy gives a member a file of its own cluster.
+func (c *call) memberPolicy() (any, error) {
+	generation, err := c.number("generation")
+	if err != nil {
+		return nil, err
+	}
+	digest, err := c.digest()
+	if err != nil {
+		return nil, err
+	}
+	p, data, err := c.server.o.Records.PolicyFile(c.context(), c.who.Cluster, generation)
+	if err != nil {
+		return nil, err
+	}
+	if p.Digest != digest {
+		return nil, &api.Error{Code: api.CodeNotFound, What: fmt.Sprintf("generation %d of cluster %s has the digest %s here, not %s", generation, c.who.Cluster, p.Digest.Short(), digest.Short()),
+			WayOut: "ask for what the orders name"}
+	}
+	return file{policyType, data}, nil
+}
+
+const policyType = "application/vnd.holdfast.policy"
+
+// enroll gives a certificate for a one-time token, to a member or a person: the token says which.
+func (c *call) enroll() (any, error) {
+	var q api.EnrollRequest
+	if err := c.body(&q); err != nil {
+		return nil, err
+	}
+	key, err := pki.ParseRequest([]byte(q.CSR)) // before the token is used: a bad request does not cost it
+	if err != nil {
+		return nil, err
+	}
+	o := c.server.o
+	var e api.Enrolment
+	issue := func(t management.Token) (management.Certificate, error) {
+		whose, life := pki.Identity{Kind: management.MemberCertificate, Cluster: t.Cluster, Member: t.Member}, o.Lives.Member
+		if t.Kind == management.PersonEnrolment {
+			whose, life = pki.Identity{Kind: management.PersonCertificate, User: t.User}, o.Lives.Person
+		}
+		der, shown, err := o.Authority.Issue(o.Random, key, whose, nil, o.Now(), life)
+		e = c.enrolment(der, shown)
+		return shown.Record(), err
+	}
+	kind := management.MemberToken
+	cert, err := o.Records.Enrol(c.context(), c.actor, q.Token, kind, issue)
+	if api.CodeOf(c.server.explain(err)) == api.CodeTokenUnknown {
+		kind = management.PersonEnrolment
+		cert, err = o.Records.Enrol(c.context(), c.actor, q.Token, kind, issue)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if kind == management.MemberToken {
+		return c.completeMember(e)
+	}
+	u, err := o.Records.User(c.context(), cert.User)
+	if err != nil {
+		return nil, err
+	}
+	e.Role = u.Role.String()
+	by := management.Actor{Kind: management.ByPerson, Name: cert.User, Address: c.actor.Address, Serial: cert.Serial}
+	e.Token, _, err = o.Records.NewToken(c.context(), by, management.Token{Kind: management.PersonToken, User: cert.User}, o.Lives.Person)
+	return e, err
+}
+
+func (c *call) enrolment(der []byte, s pki.Shown) api.Enrolment {
+	return api.Enrolment{
+		Certificate: string(pki.EncodeCertificate(der)), CA: string(pki.EncodeCertificate(c.server.o.Authority.Certificate())),
+		Serial: s.Serial, NotAfter: s.NotAfter.UTC(), RenewAfter: s.RenewAfter().UTC(), Cluster: s.Cluster, Member: s.Member, User: s.User,
+	}
+}
+
+// completeMember adds what a member has to know besides.
+func (c *call) completeMember(e api.Enrolment) (any, error) {
+	cluster, err := c.server.o.Records.Cluster(c.context(), e.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	e.ClusterID, e.PolicyKeys = cluster.ID, string(c.server.o.PolicyKeys)
+	return e, nil
+}
+
+// renew gives whoever has a good certificate another one for the same name. A person is given another token as well.
+func (c *call) renew() (any, error) {
+	var q api.RenewRequest
+	if err := c.body(&q); err != nil {
+		return nil, err
+	}
+	key, err := pki.ParseRequest([]byte(q.CSR))
+	if err != nil {
+		return nil, err
+	}
+	o := c.server.o
+	life := o.Lives.Member
+	if c.who.Kind == management.PersonCertificate {
+		life = o.Lives.Person
+	}
+	der, shown, err := o.Authority.Issue(o.Random, key, c.who.Identity, nil, o.Now(), life)
+	if err != nil {
+		return nil, err
+	}
+	record := shown.Record()
+	record.Renews = c.who.Serial
+	if err := o.Records.AddCertificate(c.context(), c.actor, record); err != nil {
+		return nil, err
+	}
+	e := c.enrolment(der, shown)
+	if c.who.Kind == management.MemberCertificate {
+		return c.completeMember(e)
+	}
+	e.Role = c.role.String()
+	e.Token, _, err = o.Records.NewToken(c.context(), c.actor, management.Token{Kind: management.PersonToken, User: c.who.User}, o.Lives.Person)
+	return e, err
+}
+
+// offer is a reference as the API shows it.
+func offer(r management.Ref) api.Offer {
+	return api.Offer{Generation: r.Generation, Digest: r.Digest}
+}
