@@ -3,10 +3,15 @@
 package records_test
 
 import (
+	"crypto/ed25519"
+	"errors"
+	"strings"
 	"testing"
 
 	"github.com/holdfast-project/holdfast/management"
 	"github.com/holdfast-project/holdfast/management/records"
+	"github.com/holdfast-project/holdfast/management/store"
+	"github.com/holdfast-project/holdfast/policy"
 )
 
 func TestAttemptConfirmedAndRolledBack(t *testing.T) {
@@ -44,5 +49,99 @@ func TestAttemptConfirmedAndRolledBack(t *testing.T) {
 	}
 	if _, err := r.VerifyAudit(t.Context()); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestAttemptRefused(t *testing.T) {
+	r, _, _ := with(t)
+	first, second := add(t, r), add(t, r)
+	decide(t, r, begin(t, r, second.Generation), management.Committed, management.Confirmed)
+	for name, c := range map[string]struct {
+		change func(*management.Attempt)
+		want   error
+	}{
+		"older":        {func(a *management.Attempt) { a.Policy.Generation = first.Generation }, policy.ErrOlder},
+		"none":         {func(a *management.Attempt) { a.Policy.Generation = 9 }, records.ErrNone},
+		"a stranger":   {func(a *management.Attempt) { a.Replies = []management.Reply{{Member: "gw-z"}} }, records.ErrMember},
+		"nobody":       {func(a *management.Attempt) { a.Replies = nil }, management.ErrValue},
+		"no time":      {func(a *management.Attempt) { a.PrepareWithin = 0 }, management.ErrValue},
+		"no guard":     {func(a *management.Attempt) { a.ConfirmWithin = -1 }, management.ErrValue},
+		"no cluster":   {func(a *management.Attempt) { a.Cluster = "rome" }, records.ErrNone},
+		"current once": {func(*management.Attempt) {}, nil},
+	} {
+		a := attempt(second.Generation)
+		c.change(&a)
+		begun, err := r.BeginAttempt(t.Context(), alice, a)
+		if !errors.Is(err, c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err != nil {
+			continue
+		}
+		// The generation that is current already, for members that were left out: a rollback takes nothing back.
+		_, err = r.EndAttempt(t.Context(), other, "paris", begun.Number, nil)
+		want(t, err, management.ErrValue)
+		decide(t, r, begun, management.Committed, management.RolledBack)
+		if cluster, err := r.Cluster(t.Context(), "paris"); err != nil || cluster.Current != second.Ref() {
+			t.Errorf("%+v, %v", cluster, err)
+		}
+		if p, err := r.Policy(t.Context(), "paris", second.Generation); err != nil || p.Declined != 0 {
+			t.Errorf("%+v, %v", p, err)
+		}
+		replies := []management.Reply{{Member: "gw-a", State: management.MemberRolledBack}}
+		ended, err := r.EndAttempt(t.Context(), other, "paris", begun.Number, replies)
+		if err != nil || ended.Ended == 0 || len(ended.Replies) != 1 {
+			t.Errorf("%+v, %v", ended, err)
+		}
+	}
+	_, err := r.Decide(t.Context(), other, "paris", 99, management.Aborted, "", nil)
+	want(t, err, records.ErrNone)
+	all, err := r.Attempts(t.Context(), "paris")
+	if err != nil || len(all) != 2 {
+		t.Errorf("%+v, %v", all, err)
+	}
+	_, err = r.Attempts(t.Context(), "rome")
+	want(t, err, records.ErrNone)
+}
+
+func TestPolicyRefused(t *testing.T) {
+	r, s, _ := with(t)
+	_, err := r.AddPolicy(t.Context(), alice, "paris", seal(8, "x\n"))
+	want(t, err, management.ErrValue)
+	_, err = r.AddPolicy(t.Context(), alice, "rome", seal(7, "x\n"))
+	want(t, err, records.ErrNone)
+	failed := errors.New("failed")
+	_, err = r.AddPolicy(t.Context(), alice, "paris", func(uint64) (*policy.Sealed, error) { return nil, failed })
+	want(t, err, failed)
+	replayed := func(uint64) (*policy.Sealed, error) { return seal(7, "x\n")(9) }
+	_, err = r.AddPolicy(t.Context(), alice, "paris", replayed)
+	want(t, err, management.ErrValue)
+	if all, err := r.Policies(t.Context(), "paris"); err != nil || len(all) != 0 {
+		t.Fatal(all, err)
+	}
+
+	p := add(t, r)
+	_, file, err := r.PolicyFile(t.Context(), "paris", p.Generation)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealed, err := policy.Open(file, policy.Trust{Cluster: 7, Keys: []ed25519.PublicKey{key.Public().(ed25519.PublicKey)}})
+	if err != nil || sealed.Head().Digest() != p.Digest || p.Author != "alice" || p.Comment != "because" {
+		t.Fatal(p, err)
+	}
+	// Somebody changes the record in the store: the file that it names is not there, or not that one.
+	err = s.Update(t.Context(), func(tx store.Tx) error {
+		key := "policy/paris/00000000000000000001"
+		b, err := tx.Get(key)
+		if err != nil {
+			return err
+		}
+		return tx.Put(key, []byte(strings.Replace(string(b), `"file":{"digest":"`, `"file":{"digest":"0`, 1)))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := r.PolicyFile(t.Context(), "paris", 1); !errors.Is(err, store.ErrNone) && !errors.Is(err, store.ErrDamaged) {
+		t.Error(err)
 	}
 }

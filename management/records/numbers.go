@@ -15,6 +15,9 @@ import (
 // member that would use up the numbers.
 const maxLeap = 1 << 20
 
+// maxNumber is the highest that an operator may name: beyond it too few would be left.
+const maxNumber = 1 << 62
+
 // Reported takes what the highest generation and attempt are that a member knows. It writes only when that is news, so that each report of each
 // member may be given to it; news are higher numbers than management's, and any report while numbers are unsure.
 func (r *Records) Reported(ctx context.Context, by management.Actor, cluster, member string, generation, attempt uint64) (n management.Numbers, err error) {
@@ -74,6 +77,9 @@ func (r *Records) NameNumbers(ctx context.Context, by management.Actor, cluster 
 		if generation < c.Numbers.Generation || attempt < c.Numbers.Attempt {
 			return management.Event{}, fmt.Errorf("cluster %s: generation %d and attempt %d: %w: at least %d and %d, which are known", cluster, generation, attempt,
 				management.ErrValue, c.Numbers.Generation, c.Numbers.Attempt)
+		}
+		if max(generation, attempt) > maxNumber {
+			return management.Event{}, fmt.Errorf("cluster %s: generation %d and attempt %d: %w: at most %d", cluster, generation, attempt, management.ErrValue, uint64(maxNumber))
 		}
 		n = management.Numbers{Generation: generation, Attempt: attempt, Epoch: c.Numbers.Epoch}
 		c.Numbers = n

@@ -49,7 +49,9 @@ func (s *Server) Run(ctx context.Context) error {
 		"--listen-peer-urls", "http://"+s.peer, "--initial-advertise-peer-urls", "http://"+s.peer, "--initial-cluster", "one=http://"+s.peer,
 		"--heartbeat-interval", "20", "--election-timeout", "300", "--auto-compaction-mode", "revision", "--auto-compaction-retention", "1000")
 	s.cmd.Stderr = os.Stderr
-	s.cmd.Env = append(os.Environ(), "ETCD_UNSUPPORTED_ARCH="+runtime.GOARCH)
+	if runtime.GOARCH != "amd64" {
+		s.cmd.Env = append(os.Environ(), "ETCD_UNSUPPORTED_ARCH="+runtime.GOARCH) // 3.4 asks for it
+	}
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := s.cmd.Start(); err != nil {
 		return fmt.Errorf("etcd: %w", err)
