@@ -35,6 +35,7 @@ type Applier struct {
 // target is one set as the owner wants it.
 type target struct {
 	set     Set
+	kernel  Set // as the kernel knows it
 	held    map[string]*held
 	problem error
 }
@@ -64,7 +65,7 @@ func NewApplier(sets []Set) (*Applier, error) {
 	}
 	a := &Applier{sock: sock, sets: map[Set]*target{}, order: sets}
 	for _, s := range sets {
-		a.sets[s] = &target{set: s, held: map[string]*held{}}
+		a.sets[s] = &target{set: s, kernel: s, held: map[string]*held{}}
 	}
 	return a, nil
 }
@@ -89,6 +90,45 @@ func (a *Applier) Statuses() []Status {
 		all = append(all, Status{s, n, t.problem})
 	}
 	return all
+}
+
+// SetTables says how tables are called from now on. What the owner has told is put into a set's new table where it is not there; what else
+// is there the next round judges. The error says that the kernel could not be asked; a set that is absent is not one.
+func (a *Applier) SetTables(now int64, tables Tables) error {
+	var failed error
+	for _, s := range a.order {
+		t := a.sets[s]
+		k := tables.kernel(t.set)
+		if k == t.kernel {
+			continue
+		}
+		before := t.kernel
+		t.kernel = k
+		if t.problem = a.fill(t, now); t.problem != nil && !errors.Is(t.problem, ErrAbsent) {
+			failed = errors.Join(failed, t.problem)
+			t.kernel = before // the next call tries again
+		}
+	}
+	return errors.Join(failed, a.commit())
+}
+
+// fill queues what the owner has told and the kernel's set does not have so.
+func (a *Applier) fill(t *target, now int64) error {
+	found := map[string]element{}
+	if err := read(a.sock, t.kernel, func(setInfo) { clear(found) }, func(e *element) { found[e.identity()] = e.clone() }); err != nil {
+		return err
+	}
+	for id, h := range t.held {
+		e, there := found[id]
+		if h.gone {
+			if there {
+				a.queue = append(a.queue, operation{target: t, elem: e.bareKey(), remove: true, heals: true})
+			}
+		} else if !there || !h.sameValue(&e) {
+			a.heal(t, h, now, there)
+		}
+	}
+	return nil
 }
 
 // Apply brings this member's sets in line with records of table 3, in their order. What is refused is counted. The error says that
@@ -161,7 +201,7 @@ func (a *Applier) endRound(t *target, now int64, i item) error {
 		}
 	}
 	var all []element
-	if err := read(a.sock, t.set, func(setInfo) { all = all[:0] }, func(e *element) { all = append(all, e.clone()) }); err != nil {
+	if err := read(a.sock, t.kernel, func(setInfo) { all = all[:0] }, func(e *element) { all = append(all, e.clone()) }); err != nil {
 		return err
 	}
 	found := make(map[string]bool, len(all))

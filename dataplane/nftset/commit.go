@@ -178,9 +178,9 @@ func ack(want bool) uint16 {
 
 // change appends a message that removes or adds the element of op.
 func (s *socket) change(op *operation, typ, flags uint16) {
-	at := s.begin(typ, flags, op.target.set.Family, 0)
-	s.out = appendString(s.out, listTable, op.target.set.Table)
-	s.out = appendString(s.out, listSet, op.target.set.Name)
+	at := s.begin(typ, flags, op.target.kernel.Family, 0)
+	s.out = appendString(s.out, listTable, op.target.kernel.Table)
+	s.out = appendString(s.out, listSet, op.target.kernel.Name)
 	var list int
 	s.out, list = beginAttr(s.out, listElements|nested)
 	e := op.elem

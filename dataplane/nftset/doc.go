@@ -31,6 +31,12 @@
 // or the two of an interval; with op 3 the element has only what finds it. Attribute 64 is the round, [4]byte big-endian, and in the
 // record that ends one, without a list, attribute 65 how many elements it has listed. The record's family is the table's.
 //
+// # Generations
+//
+// A policy's tables have its generation in their names. Records have the operator's names, and each member translates (Tables), so an install that
+// has reached some members and not yet others changes nothing for the lane. After a change of generations a copy puts what it was told into the
+// new table, and the owner tells what is different in its own.
+//
 // A record is checked whole before the kernel sees it, and changes only sets that this member's own configuration names.
 //
 // The package may import dataplane/conntrack/record, whose record it fills, and no other package of this module. It keeps no goroutine

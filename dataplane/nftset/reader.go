@@ -59,6 +59,7 @@ type Reader struct {
 // source is one set as the copies have been told of it.
 type source struct {
 	set     Set
+	kernel  Set // as the kernel knows it
 	told    map[string]*told
 	turn    uint64 // of reading
 	problem error
@@ -83,13 +84,20 @@ func NewReader(sets []Set, round uint32) (*Reader, error) {
 	}
 	r := &Reader{sock: sock, round: round, seed: maphash.MakeSeed()}
 	for _, s := range sets {
-		r.sets = append(r.sets, &source{set: s, told: map[string]*told{}})
+		r.sets = append(r.sets, &source{set: s, kernel: s, told: map[string]*told{}})
 	}
 	return r, nil
 }
 
 // Close closes the Reader.
 func (r *Reader) Close() error { return r.sock.close() }
+
+// SetTables says how tables are called from now on. What is different in a set's new table is told by the next Poll, as any change is.
+func (r *Reader) SetTables(t Tables) {
+	for _, s := range r.sets {
+		s.kernel = t.kernel(s.set)
+	}
+}
 
 // Poll reads all sets and calls emit with what has changed since the last time, or with everything, as a round, if full. A Change's
 // record is good until emit returns. The error joins those of the sets that could not be read, of which nothing is said this time.
@@ -118,7 +126,7 @@ func (r *Reader) poll(s *source, now int64, full bool, emit func(Change)) error 
 	var info setInfo
 	var listed uint32
 	var intervals []element
-	err := read(r.sock, s.set, func(i setInfo) {
+	err := read(r.sock, s.kernel, func(i setInfo) {
 		info, listed, intervals = i, 0, nil
 		s.turn++
 	}, func(e *element) {

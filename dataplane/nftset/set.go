@@ -46,3 +46,31 @@ func (s Set) String() string {
 	}
 	return fmt.Sprintf("family-%d %s %s", s.Family, s.Table, s.Name)
 }
+
+// Table names a table of nftables.
+type Table struct {
+	Family uint8
+	Name   string
+}
+
+// ParseTable reads "FAMILY NAME", as in "inet filter".
+func ParseTable(text string) (Table, error) {
+	s, err := ParseSet(text + " x")
+	if err != nil {
+		return Table{}, fmt.Errorf("nftset: table %q: want FAMILY NAME, for example inet filter", text)
+	}
+	return Table{s.Family, s.Table}, nil
+}
+
+// Tables says how tables are called in this member's kernel that have another name there: a policy's tables carry its generation. A table that
+// is not in it has its own name. Sets are named, and told to others, as the operator calls them: each member translates for itself, so
+// members with different generations understand each other.
+type Tables map[Table]string
+
+// kernel is the set as the kernel knows it.
+func (t Tables) kernel(s Set) Set {
+	if name, ok := t[Table{s.Family, s.Table}]; ok {
+		s.Table = name
+	}
+	return s
+}

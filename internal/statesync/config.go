@@ -40,6 +40,9 @@ type Config struct {
 	Zones []uint16
 	// Sets are nftables sets and maps to synchronise, "FAMILY TABLE NAME", for example "inet filter blocked".
 	Sets []string
+	// Tables says how tables are called in this member's kernel that have another name there, "FAMILY TABLE" to the name: those of the policy
+	// in force, which carry its generation. Others, and everybody's Sets, are called as the operator calls them.
+	Tables map[string]string
 	// FullSyncRate is how many records a second a full sync or repair sends at most, 0 for DefaultFullSyncRate.
 	FullSyncRate int
 	// Buffer is the size in bytes of the event socket's buffer, 0 for DefaultBuffer.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -43,6 +44,7 @@ type sets struct {
 
 	// The goroutine's own.
 	names   []string
+	tables  map[string]string // as names were translated last
 	reader  *nftset.Reader
 	applier *nftset.Applier
 	counts  nftset.Counts
@@ -106,7 +108,7 @@ func (p *Plane) runSets(ctx context.Context) error {
 func (p *Plane) keepSets(now int64, due bool) int64 {
 	s := &p.sets
 	p.mu.Lock()
-	names, owner := p.cfg.Sets, p.ownsSets()
+	names, tables, owner := p.cfg.Sets, p.cfg.Tables, p.ownsSets()
 	if p.cfg.Disabled {
 		names = nil
 	}
@@ -120,10 +122,13 @@ func (p *Plane) keepSets(now int64, due bool) int64 {
 	}
 	var next int64
 	s.failed = nil
+	if !maps.Equal(tables, s.tables) {
+		s.failed = s.translate(now, tables)
+	}
 	if len(names) > 0 {
 		// What came before a takeover counts: it is applied first.
 		if len(records) > 0 {
-			s.failed = p.applyElements(now, records)
+			s.failed = errors.Join(s.failed, p.applyElements(now, records))
 		}
 		switch {
 		case owner && due && heard:
@@ -153,9 +158,11 @@ func (p *Plane) applyElements(now int64, data []byte) error {
 	s := &p.sets
 	if s.applier == nil {
 		if err := p.openSets(func(sets []nftset.Set) (err error) {
-			s.applier, err = nftset.NewApplier(sets)
+			if s.applier, err = nftset.NewApplier(sets); err != nil {
+				return err
+			}
 			s.counts = nftset.Counts{}
-			return err
+			return s.applier.SetTables(now, parseTables(s.tables))
 		}); err != nil {
 			return err
 		}
@@ -189,8 +196,11 @@ func (p *Plane) readElements(now int64) int64 {
 	if first {
 		s.closeApplier()
 		if s.failed = p.openSets(func(sets []nftset.Set) (err error) {
-			s.reader, err = nftset.NewReader(sets, uint32(random()))
-			return err
+			if s.reader, err = nftset.NewReader(sets, uint32(random())); err != nil {
+				return err
+			}
+			s.reader.SetTables(parseTables(s.tables))
+			return nil
 		}); s.failed != nil {
 			return now + setsRetry
 		}
@@ -256,6 +266,31 @@ func (p *Plane) openSets(open func([]nftset.Set) error) error {
 		list = append(list, s)
 	}
 	return p.within(func() error { return open(list) })
+}
+
+// translate goes over to other names of tables: another generation of the policy is in force.
+func (s *sets) translate(now int64, tables map[string]string) error {
+	if s.reader != nil {
+		s.reader.SetTables(parseTables(tables))
+	}
+	if s.applier != nil {
+		if err := s.applier.SetTables(now, parseTables(tables)); err != nil {
+			return err // tried again
+		}
+	}
+	s.tables = maps.Clone(tables)
+	return nil
+}
+
+// parseTables leaves out what is no name of a table.
+func parseTables(tables map[string]string) nftset.Tables {
+	all := nftset.Tables{}
+	for table, name := range tables {
+		if t, err := nftset.ParseTable(table); err == nil {
+			all[t] = name
+		}
+	}
+	return all
 }
 
 // showSets says how the sets are.

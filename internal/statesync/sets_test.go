@@ -23,9 +23,11 @@ func (m *member) nft(script string) string {
 }
 
 // blocked are the elements of the set of the tests, as nft lists them.
-func (m *member) blocked() string {
+func (m *member) blocked() string { return m.blockedIn("filter") }
+
+func (m *member) blockedIn(table string) string {
 	var all []string
-	for _, word := range strings.FieldsFunc(m.nft("list set inet filter blocked"), func(r rune) bool { return strings.ContainsRune(" ,{}\n\t", r) }) {
+	for _, word := range strings.FieldsFunc(m.nft("list set inet "+table+" blocked"), func(r rune) bool { return strings.ContainsRune(" ,{}\n\t", r) }) {
 		if strings.HasPrefix(word, "192.0.2.") {
 			all = append(all, word)
 		}
@@ -79,4 +81,56 @@ func TestSets(t *testing.T) {
 	w.members[2].start()
 	w.hello()
 	everywhere("192.0.2.3")
+}
+
+// TestSetsOfGenerations: while an install changes the generation of one member after the other, and with it the names of its tables, elements go
+// on being the same everywhere, whoever is first.
+func TestSetsOfGenerations(t *testing.T) {
+	labtest.Require(t, "nft")
+	table := func(n int) string {
+		return fmt.Sprintf("table inet filter.g%d { set blocked { type ipv4_addr; flags timeout; }; }", n)
+	}
+	names := func(n int) map[string]string { return map[string]string{"inet filter": fmt.Sprintf("filter.g%d", n)} }
+	w := newWorld(t, 3, 1, func(c *Config) { c.Sets, c.Tables = []string{"inet filter blocked"}, names(1) })
+	for _, m := range w.members {
+		m.nft(table(1))
+	}
+	w.ready()
+	in := [3]int{1, 1, 1}
+	everywhere := func(want string) {
+		t.Helper()
+		w.eventually(fmt.Sprintf("everybody has %q", want), 6*time.Second, func() bool {
+			for i, m := range w.members {
+				if m.blockedIn(fmt.Sprintf("filter.g%d", in[i])) != want {
+					return false
+				}
+			}
+			return true
+		})
+	}
+	w.members[0].nft("add element inet filter.g1 blocked { 192.0.2.1 timeout 1h, 192.0.2.2 }")
+	everywhere("192.0.2.1 192.0.2.2")
+	for step, i := range []int{1, 0, 2} {
+		m := w.members[i]
+		m.nft(table(2))
+		if i == 0 { // as a kept set, whose elements are carried over
+			m.nft("add element inet filter.g2 blocked { 192.0.2.1 timeout 1h, 192.0.2.2, 192.0.2.3 }")
+		}
+		c := m.cfg
+		c.Tables = names(2)
+		if err := m.plane.Reconfigure(c); err != nil {
+			t.Fatal(err)
+		}
+		in[i] = 2
+		if step == 0 {
+			everywhere("192.0.2.1 192.0.2.2")
+			w.members[0].nft("add element inet filter.g1 blocked { 192.0.2.3 }")
+		}
+		everywhere("192.0.2.1 192.0.2.2 192.0.2.3")
+	}
+	w.members[0].nft("delete element inet filter.g2 blocked { 192.0.2.2 }")
+	everywhere("192.0.2.1 192.0.2.3")
+	if s := w.members[0].plane.State(); s.Status != StatusOK || s.SetElements != 2 {
+		t.Errorf("%v: %s, %d elements", s.Status, s.Reason, s.SetElements)
+	}
 }
