@@ -27,6 +27,7 @@ type call struct {
 	who    pki.Shown       // the zero value where no certificate is asked for
 	role   management.Role // of a person
 	actor  management.Actor
+	light  func() // gives the place of a heavy request back; nil with others
 }
 
 func (c *call) context() context.Context { return c.r.Context() }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/holdfast-project/holdfast/management"
@@ -137,10 +138,13 @@ func (s *Server) handle(rt *route, w http.ResponseWriter, r *http.Request) {
 			return err
 		}
 		if rt.heavy {
+			wait := time.NewTimer(heavyWait)
+			defer wait.Stop()
 			select {
 			case s.heavy <- struct{}{}:
-				defer func() { <-s.heavy }()
-			default:
+				c.light = sync.OnceFunc(func() { <-s.heavy })
+				defer c.light()
+			case <-wait.C:
 				return &api.Error{Code: api.CodeTooMany, What: fmt.Sprintf("%d large requests are under way", heavyAtOnce), WayOut: "wait for them"}
 			}
 		}

@@ -75,6 +75,7 @@ const (
 	maxHeader      = 16 << 10
 	maxStreams     = 32 // of one connection
 	heavyAtOnce    = 3
+	heavyWait      = 5 * time.Second // for a place
 )
 
 // New makes a server; Run or Handler use it.
