@@ -17,7 +17,7 @@ func drawPolicyStatus(p *page, v control.Policy) {
 	status := p.paint(statusCell(v.Status))
 	switch g := v.InForce; {
 	case g == nil:
-		p.line("Member %s: no policy, %s: %s", v.Member, status, v.Reason)
+		p.line("Member %s: no policy is in force, %s: %s", v.Member, status, strings.TrimPrefix(v.Reason, "no policy: "))
 	default:
 		p.line("Member %s: generation %d is in force%s, %s", v.Member, g.Generation, since(p, g.Since), status)
 		p.wrapped("  ", "  ", strings.Join(oneLine(g), ": "))
@@ -45,7 +45,11 @@ func drawPolicyStatus(p *page, v control.Policy) {
 		if v.Enforce {
 			what = "put back"
 		}
-		p.line("%s", p.paint(cell{fmt.Sprintf("The kernel differs from it, which is %s (enforce: %t):", what, v.Enforce), yellow}))
+		by := ""
+		if v.DriftBy != "" {
+			by = ", by " + v.DriftBy
+		}
+		p.line("%s", p.paint(cell{fmt.Sprintf("The ruleset was changed by hand%s, which is %s (enforce: %t):", by, what, v.Enforce), yellow}))
 		for _, l := range v.Drift {
 			p.line("  %s", l)
 		}
@@ -66,11 +70,11 @@ func drawPolicyStatus(p *page, v control.Policy) {
 	}
 	var counts []string
 	for _, name := range slices.Sorted(maps.Keys(v.Fetched)) {
-		counts = append(counts, fmt.Sprintf("%d fetched from %s", v.Fetched[name], name))
+		counts = append(counts, fmt.Sprintf("fetched from %s: %d", name, v.Fetched[name]))
 	}
 	for _, name := range slices.Sorted(maps.Keys(v.Counters)) {
 		if n := v.Counters[name]; n > 0 {
-			counts = append(counts, fmt.Sprintf("%d %s", n, name))
+			counts = append(counts, fmt.Sprintf("%s: %d", name, n))
 		}
 	}
 	list(p, "Since the daemon's start: ", counts)
@@ -137,7 +141,7 @@ func policyMemberRow(m control.PolicyMember) []cell {
 		name += " (local)"
 	}
 	generation, install := cell{number(m.Generation), plain}, ""
-	note := m.Reason
+	note := strings.TrimPrefix(m.Reason, "no policy: ")
 	switch {
 	case !m.Heard:
 		generation = cell{}

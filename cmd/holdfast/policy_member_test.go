@@ -32,8 +32,8 @@ func installing() *controltest.Backend {
 	kept := control.PolicyGeneration{Generation: 39, Digest: digest42, Content: digest42, Created: before(90 * time.Hour), Author: "ben", State: "kept"}
 	b.PolicyV = control.Policy{
 		Member: "gw-b", Status: "ok", InForce: &g42, Previous: &g41, Prepared: &g43, Highest: 43, Enforce: true, Keys: []string{"00112233aabbccdd"},
-		Attempt:  &control.PolicyAttempt{Number: 7, Generation: 43, Digest: digest43, State: "prepared", InDoubt: true},
-		Drift:    []string{"inet filter chain forward: + tcp dport 23 accept, by nft (4711)"},
+		Attempt: &control.PolicyAttempt{Number: 7, Generation: 43, Digest: digest43, State: "prepared", InDoubt: true},
+		Drift:   []string{"inet filter chain forward: + tcp dport 23 accept"}, DriftBy: "nft (4711)",
 		Services: []string{"dns=never", "http=3s"}, Keep: []string{"inet filter blocked"}, Tables: []string{"inet filter", "inet nat"},
 		Management: &control.PolicyManagement{URLs: []string{"https://mgmt-a:8443", "https://mgmt-b:8443"}, Why: "mgmt-b:8443: connection refused", Certificate: "5f3a", NotAfter: &expiry},
 		Members: []control.PolicyMember{

@@ -111,7 +111,7 @@ func drawPolicyLine(p *page, v *control.PolicyState) {
 			line += ": " + first
 		}
 	} else if v.Reason != "" {
-		line += ": " + v.Reason
+		line += ": " + strings.TrimPrefix(v.Reason, "no policy: ")
 	}
 	if v.Attempt != 0 {
 		line += fmt.Sprintf("; install %d: %s", v.Attempt, v.Phase)

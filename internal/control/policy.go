@@ -30,6 +30,7 @@ type Policy struct {
 	Enforce    bool              `json:"enforce"`
 	Keys       []string          `json:"keys"`               // fingerprints of the keys that are trusted
 	Drift      []string          `json:"drift,omitempty"`    // how the kernel differs from what is in force
+	DriftBy    string            `json:"drift_by,omitempty"` // who changed it last
 	Services   []string          `json:"services,omitempty"` // the policy's rules of synchronisation, which replace those of cluster.yaml
 	Keep       []string          `json:"keep,omitempty"`     // sets that outlive a change of generations
 	Tables     []string          `json:"tables,omitempty"`   // in force, by the names of the policy's file

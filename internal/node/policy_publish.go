@@ -3,7 +3,6 @@
 package node
 
 import (
-	"strings"
 	"time"
 
 	"github.com/holdfast-project/holdfast/internal/metrics"
@@ -21,9 +20,8 @@ func (n *node) publishPolicy(now int64, v *members.View) {
 		Fetched: s.Counters.Fetched,
 		Last:    map[string]time.Duration{"fetch": time.Duration(s.Last.Fetch), "prepare": time.Duration(s.Last.Prepare), "commit": time.Duration(s.Last.Commit)},
 	}
-	if s.Drift != "" {
-		m.Drift = strings.Count(strings.TrimRight(s.Drift, "\n"), "\n") + 1
-	}
+	_, drift := driftLines(s.Drift)
+	m.Drift = len(drift)
 	if g := s.InForce; g != nil {
 		m.Created = time.Unix(g.Created, 0)
 		if g.Since != 0 {

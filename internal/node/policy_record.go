@@ -4,6 +4,7 @@ package node
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/holdfast-project/holdfast/internal/policyplane"
 	"github.com/holdfast-project/holdfast/members"
@@ -61,14 +62,21 @@ func policyReason(what string, ev policyplane.Event) string {
 	if what != "" && what[0] >= 'A' && what[0] <= 'Z' {
 		text = string(what[0]+'a'-'A') + what[1:]
 	}
-	if ev.Source != "" && ev.Source != "local" {
+	more := strings.TrimPrefix(ev.Text, "no policy: ")
+	switch {
+	case ev.Kind == policyplane.Drifted:
+		_, lines := driftLines(ev.Text)
+		text, more = text+", by "+ev.Source, strings.Join(lines, "; ")
+	case ev.Source == "operator":
+		text += ", by an operator"
+	case ev.Source != "" && ev.Source != "local":
 		text += ", from " + ev.Source
 	}
 	if ev.Attempt != 0 {
 		text += fmt.Sprintf(" (install %d)", ev.Attempt)
 	}
-	if ev.Text != "" {
-		text += ": " + ev.Text
+	if more != "" {
+		text += ": " + strings.ReplaceAll(more, "\n", "; ")
 	}
 	return text
 }

@@ -18,6 +18,8 @@ import (
 	"github.com/holdfast-project/holdfast/members"
 	"github.com/holdfast-project/holdfast/policy"
 	"github.com/holdfast-project/holdfast/policy/install"
+	"github.com/holdfast-project/holdfast/policy/nft"
+	"github.com/holdfast-project/holdfast/policy/ruleset"
 )
 
 func generation(n uint64) *policyplane.Generation {
@@ -153,7 +155,10 @@ func TestPolicyEvents(t *testing.T) {
 		{policyplane.Event{Kind: policyplane.Installed, Policy: offer, Attempt: 7}, "generation 42 is in force (install 7)"},
 		{policyplane.Event{Kind: policyplane.Installed, Policy: offer, Source: "local"}, "generation 42 is in force"},
 		{policyplane.Event{Kind: policyplane.Fetched, Policy: offer, Source: "gw-b"}, "generation 42 was fetched, from gw-b"},
-		{policyplane.Event{Kind: policyplane.NoPolicy, Text: "nobody has one"}, "no policy is in force: nobody has one"},
+		{policyplane.Event{Kind: policyplane.NoPolicy, Text: "no policy: nobody has one"}, "no policy is in force: nobody has one"},
+		{policyplane.Event{Kind: policyplane.Installed, Policy: offer, Source: "operator"}, "generation 42 is in force, by an operator"},
+		{policyplane.Event{Kind: policyplane.Drifted, Policy: offer, Source: "nft (7)", Text: "the ruleset was changed by nft (7):\na: + b\nc is gone"},
+			"generation 42 was changed by hand, by nft (7): a: + b; c is gone"},
 	} {
 		if got := policyReason(policyWords[tc.ev.Kind].text, tc.ev); got != tc.want {
 			t.Errorf("%q, want %q", got, tc.want)
@@ -183,7 +188,7 @@ func TestPolicyErrors(t *testing.T) {
 
 // TestPolicyViews: what operators see of a generation and of an install.
 func TestPolicyViews(t *testing.T) {
-	s := &policyplane.Snapshot{InForce: generation(42), Previous: generation(41), Prepared: generation(43), Drift: "a\nb\n", Status: policyplane.StatusOK,
+	s := &policyplane.Snapshot{InForce: generation(42), Previous: generation(41), Prepared: generation(43), Drift: nft.Drift{By: "nft (7)", Changes: []ruleset.Change{{Table: "inet filter", Removed: true}, {Table: "inet nat", Added: true}}}.String(), Status: policyplane.StatusOK,
 		Attempt: policyplane.Attempt{Number: 7, Policy: generation(43).Offer, State: install.Prepared}}
 	declined := generation(40)
 	declined.Declined = true

@@ -52,9 +52,7 @@ func (b *backend) Policy(ctx context.Context) (control.Policy, error) {
 		for _, k := range s.Keep {
 			v.Keep = append(v.Keep, k.String())
 		}
-		if s.Drift != "" {
-			v.Drift = strings.Split(strings.TrimRight(s.Drift, "\n"), "\n")
-		}
+		v.DriftBy, v.Drift = driftLines(s.Drift)
 		if urls := n.cfg.Policy.Management; len(urls) > 0 {
 			v.Management = &control.PolicyManagement{URLs: urls, Reachable: s.Management, Why: s.ManagementWhy}
 			if id, ok := n.policy.manager.Identity(); ok {
@@ -206,9 +204,8 @@ func (n *node) policyState() *control.PolicyState {
 	if a := &s.Attempt; a.Number != 0 && underWay(a.State) {
 		v.Attempt, v.Phase = a.Number, a.State.String()
 	}
-	if s.Drift != "" {
-		v.Drift = strings.Count(strings.TrimRight(s.Drift, "\n"), "\n") + 1
-	}
+	_, drift := driftLines(s.Drift)
+	v.Drift = len(drift)
 	return v
 }
 
@@ -219,4 +216,17 @@ func underWay(s install.State) bool {
 		return true
 	}
 	return false
+}
+
+// driftLines takes the plane's account of a drift apart: who did it, and a line for each difference.
+func driftLines(text string) (by string, all []string) {
+	if text == "" {
+		return "", nil
+	}
+	const head = "the ruleset was changed by "
+	all = strings.Split(strings.TrimRight(text, "\n"), "\n")
+	if first, is := strings.CutPrefix(all[0], head); is {
+		by, all = strings.TrimSuffix(first, ":"), all[1:]
+	}
+	return by, all
 }
