@@ -4,6 +4,7 @@ package server
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"github.com/holdfast-project/holdfast/management"
 	"github.com/holdfast-project/holdfast/management/api"
 	"github.com/holdfast-project/holdfast/management/coordinator"
+	"github.com/holdfast-project/holdfast/management/rollout"
 	"github.com/holdfast-project/holdfast/policy"
 )
 
@@ -248,9 +250,26 @@ func (c *call) oneInstall() (any, error) {
 	return streamed{}, nil
 }
 
+// settling is how long a confirmation that comes right after the commit waits for the members to have been heard through the new policy.
+const settling = 5 * time.Second
+
 func (c *call) confirm() (any, error) {
-	if _, err := c.server.o.Coordinator.Confirm(c.context(), c.path("cluster"), c.actor); err != nil {
-		return nil, err
+	give := time.After(settling)
+	for {
+		_, err := c.server.o.Coordinator.Confirm(c.context(), c.path("cluster"), c.actor)
+		if err == nil {
+			break
+		}
+		if e := (*rollout.NotWellError)(nil); !errors.As(err, &e) {
+			return nil, err
+		}
+		select {
+		case <-time.After(settling / 20):
+		case <-give:
+			return nil, err
+		case <-c.context().Done():
+			return nil, c.context().Err()
+		}
 	}
 	return api.Done{Done: "the policy of " + c.path("cluster") + " is confirmed"}, nil
 }

@@ -101,13 +101,13 @@ func (s *Server) routes() *http.ServeMux {
 	for path, allowed := range methods {
 		mux.HandleFunc(path, func(w http.ResponseWriter, q *http.Request) {
 			w.Header().Set("Allow", strings.Join(allowed, ", "))
-			s.handle(&route{path: path, access: anybody, serve: func(*call) (any, error) {
+			s.handle(&route{path: path, access: anybody, role: management.Viewer, serve: func(*call) (any, error) {
 				return nil, &api.Error{Code: api.CodeMethod, What: fmt.Sprintf("%.20s is nothing that %s does", q.Method, path), WayOut: "use " + strings.Join(allowed, " or ")}
 			}}, w, q)
 		})
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, q *http.Request) {
-		s.handle(&route{path: "other", access: anybody, serve: func(*call) (any, error) {
+		s.handle(&route{path: "other", access: anybody, role: management.Viewer, serve: func(*call) (any, error) {
 			return nil, &api.Error{Code: api.CodeNotFound, What: fmt.Sprintf("there is no %.100q", q.URL.Path), WayOut: "see /v1/openapi.yaml"}
 		}}, w, q)
 	})
