@@ -31,16 +31,16 @@ type enrolled struct {
 }
 
 func (a *app) enrollCommand() *cobra.Command {
-	file, member, token := "", "", ""
+	file, member := "", ""
 	var urls []string
 	replace := false
 	cmd := &cobra.Command{
-		Use: "enroll", Short: "Make this member known to management, with the one-time token that holdfast-mgmt printed",
+		Use: "enroll TOKEN", Short: "Make this member known to management, with the one-time token that holdfast-mgmt printed; -: read from the terminal",
 		Long: "Makes a key on this machine, has management certify it, and puts both below state-dir. A running daemon finds them by itself.\n" +
 			"Where the file policy.keys is missing, management's public keys are written to it.",
-		Example: "  holdfast enroll --token -           # reads it from the terminal, so that it is in no history",
-		Args:    arguments(cobra.NoArgs), ValidArgsFunction: cobra.NoFileCompletions,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		Example: "  holdfast enroll -           # reads the token from the terminal, so that it is in no history",
+		Args:    arguments(cobra.ExactArgs(1)), ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := loadConfig(file, true)
 			if err != nil {
 				return err
@@ -52,14 +52,14 @@ func (a *app) enrollCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			o := manager.EnrollOptions{URLs: c.Policy.Management, Token: token, Dir: filepath.Join(local.StateDir, "management"), Cluster: c.Name, Member: member, Replace: replace}
+			o := manager.EnrollOptions{URLs: c.Policy.Management, Token: args[0], Dir: filepath.Join(local.StateDir, "management"), Cluster: c.Name, Member: member, Replace: replace}
 			if len(urls) > 0 {
 				o.URLs = urls
 			}
 			if len(o.URLs) == 0 {
 				return fmt.Errorf("%s names no management server; add policy.management, or give --url", file)
 			}
-			if token == "-" {
+			if args[0] == "-" {
 				if o.Token, err = a.readToken(); err != nil {
 					return err
 				}
@@ -88,8 +88,6 @@ func (a *app) enrollCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&file, "config", "/etc/holdfast/cluster.yaml", "cluster.yaml of this member")
 	f.StringVar(&member, "member", host, "its name (environment: HOLDFAST_MEMBER; default this host's)")
-	f.StringVar(&token, "token", "", "the one-time token; -: read from the standard input")
-	_ = cmd.MarkFlagRequired("token")
 	f.StringArrayVar(&urls, "url", nil, "management server, https://HOST:PORT (default policy.management); repeat it for more")
 	f.BoolVar(&replace, "replace", false, "also if this member is enrolled already")
 	return cmd
@@ -98,11 +96,11 @@ func (a *app) enrollCommand() *cobra.Command {
 // readToken reads a line.
 func (a *app) readToken() (string, error) {
 	if a.in == nil {
-		return "", errors.New("--token -: there is no standard input")
+		return "", errors.New("-: there is no standard input")
 	}
 	line, err := bufio.NewReader(a.in).ReadString('\n')
 	if line = strings.TrimSpace(line); line == "" {
-		return "", fmt.Errorf("--token -: no token on the standard input: %w", err)
+		return "", fmt.Errorf("-: no token on the standard input: %w", err)
 	}
 	return line, nil
 }

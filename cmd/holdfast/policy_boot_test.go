@@ -65,12 +65,12 @@ func TestEnrollRefusals(t *testing.T) {
 		name, section, line, errs string
 		code                      int
 	}{
-		{"no token", "", "holdfast enroll --config ./cluster.yaml --member gw-a", `"token" not set`, 2},
-		{"no section", "", "holdfast enroll --config ./cluster.yaml --member gw-a --token x", "has no section policy", 1},
-		{"no server", "policy:", "holdfast enroll --config ./cluster.yaml --member gw-a --token x", "names no management server", 1},
-		{"no such member", "policy:", "holdfast enroll --config ./cluster.yaml --member gw-x --token x --url https://192.0.2.1:1", `member "gw-x" is not in`, 1},
-		{"no input", "policy:", "holdfast enroll --config ./cluster.yaml --member gw-a --token - --url https://192.0.2.1:1", "there is no standard input", 1},
-		{"no grant", "policy:", "holdfast enroll --config ./cluster.yaml --member gw-a --token x --url https://192.0.2.1:1", "token", 1},
+		{"no token", "", "holdfast enroll --config ./cluster.yaml --member gw-a", `accepts 1 arg`, 2},
+		{"no section", "", "holdfast enroll --config ./cluster.yaml --member gw-a x", "has no section policy", 1},
+		{"no server", "policy:", "holdfast enroll --config ./cluster.yaml --member gw-a x", "names no management server", 1},
+		{"no such member", "policy:", "holdfast enroll --config ./cluster.yaml --member gw-x --url https://192.0.2.1:1 x", `member "gw-x" is not in`, 1},
+		{"no input", "policy:", "holdfast enroll --config ./cluster.yaml --member gw-a --url https://192.0.2.1:1 -", "there is no standard input", 1},
+		{"no grant", "policy:", "holdfast enroll --config ./cluster.yaml --member gw-a --url https://192.0.2.1:1 x", "token", 1},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, errs, code := inDir(t, withPolicy(t, tc.section), strings.Fields(tc.line)...)

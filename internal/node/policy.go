@@ -21,6 +21,7 @@ import (
 	"github.com/holdfast-project/holdfast/internal/policyplane"
 	"github.com/holdfast-project/holdfast/members"
 	"github.com/holdfast-project/holdfast/policy/nft"
+	"github.com/holdfast-project/holdfast/policy/ruleset"
 )
 
 // policies is the node's end of the policy plane: the plane itself runs beside the loop, which tells it what it hears and reads what it
@@ -168,7 +169,7 @@ func (n *node) policyChanged() {
 			n.log.Debug("tell of policies", "error", err)
 		}
 	}
-	n.followSync(now) // the rules of synchronisation may be others
+	n.followSync(now) // rules of synchronisation and names of tables may be others
 }
 
 // policyReady is what the machine is to know of it.
@@ -230,6 +231,20 @@ func (n *node) services() []config.SyncService {
 		}
 	}
 	return n.policy.services.all
+}
+
+// syncTables are the names in the kernel of the tables that sets are in, by the operator's names; nil without a policy in force: they are the same.
+func syncTables(s *policyplane.Snapshot) map[string]string {
+	if s == nil || s.InForce == nil {
+		return nil
+	}
+	all := make(map[string]string, len(s.Tables))
+	for _, t := range s.Tables {
+		if _, name, ok := strings.Cut(t, " "); ok {
+			all[t] = ruleset.TableName(name, s.InForce.Generation)
+		}
+	}
+	return all
 }
 
 // errNoPolicies is what everything about policies answers without the section.

@@ -100,6 +100,28 @@ func TestPolicyServices(t *testing.T) {
 	}
 }
 
+// TestSyncTables: sets are looked for in the tables of the generation in force, and in none of those that sleep.
+func TestSyncTables(t *testing.T) {
+	for _, tc := range []struct {
+		s    *policyplane.Snapshot
+		want map[string]string
+	}{
+		{nil, nil},
+		{&policyplane.Snapshot{Prepared: generation(42), Tables: []string{"inet filter"}}, nil},
+		{&policyplane.Snapshot{InForce: generation(41), Prepared: generation(42), Tables: []string{"inet filter", "ip nat"}},
+			map[string]string{"inet filter": "filter.g41", "ip nat": "nat.g41"}},
+	} {
+		if got := syncTables(tc.s); !reflect.DeepEqual(got, tc.want) {
+			t.Errorf("%v, want %v", got, tc.want)
+		}
+	}
+	n := referenceNode(t, "gw-a")
+	n.policy.state = &policyplane.Snapshot{InForce: generation(41), Tables: []string{"inet filter"}}
+	if c := n.syncConfig(); c.Tables["inet filter"] != "filter.g41" {
+		t.Errorf("the plane is told %v", c.Tables)
+	}
+}
+
 // TestPolicyFreeze: an install freezes moves and lets go of them; an operator's longer freeze is left alone.
 func TestPolicyFreeze(t *testing.T) {
 	n := referenceNode(t, "gw-a")

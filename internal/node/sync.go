@@ -81,7 +81,7 @@ func (n *node) syncConfig() statesync.Config {
 	c := statesync.Config{
 		Cluster: n.cfg.ID, Self: n.local.Self.ID, EtherType: n.cfg.CCP.EtherType, Members: uint8(len(n.cfg.Members)),
 		Disabled: !n.cfg.Sync.Enabled, FullSyncRate: n.cfg.Sync.FullSyncRate, Buffer: n.cfg.Sync.Buffer,
-		Services: syncServices(n.services()), Zones: n.cfg.Sync.Zones,
+		Services: syncServices(n.services()), Zones: n.cfg.Sync.Zones, Tables: syncTables(n.policy.state),
 	}
 	for _, s := range n.cfg.Sync.Sets {
 		c.Sets = append(c.Sets, s.String())
