@@ -69,7 +69,7 @@ func (c *clock) move(d time.Duration) {
 
 // stand is a server with a store, on loopback.
 type stand struct {
-	t         *testing.T
+	t         testing.TB
 	server    *Server
 	records   *records.Records
 	authority *pki.Authority
@@ -80,7 +80,7 @@ type stand struct {
 	keys      ed25519.PublicKey
 }
 
-func newStand(t *testing.T) *stand {
+func newStand(t testing.TB) *stand {
 	t.Helper()
 	s := &stand{t: t, clock: &clock{}, poison: "poison"}
 	ca, key, err := pki.NewAuthority(rand.Reader, "test", time.Now())
@@ -125,7 +125,7 @@ func newStand(t *testing.T) *stand {
 	return s
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
