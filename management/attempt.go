@@ -7,7 +7,7 @@ import (
 	"fmt"
 )
 
-// ErrDecided: the attempt went another way already; nothing has changed.
+// ErrDecided says that the attempt went another way already; nothing has changed.
 var ErrDecided = errors.New("the attempt is decided otherwise")
 
 // Phase is how far an attempt is. It only ever moves along Next, and each move is written down before anybody is told.

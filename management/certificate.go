@@ -8,7 +8,7 @@ import (
 	"regexp"
 )
 
-// ErrRevoked: the certificate was taken back.
+// ErrRevoked says that the certificate was taken back.
 var ErrRevoked = errors.New("the certificate is revoked")
 
 // CertificateKind is whose a certificate is.

@@ -11,7 +11,7 @@ import (
 	"github.com/holdfast-project/holdfast/policy"
 )
 
-// ErrValue: a name, a number or a list that cannot be. Errors that wrap it name the value and what is allowed.
+// ErrValue says that a name, a number or a list cannot be. Errors that wrap it name the value and what is allowed.
 var ErrValue = errors.New("value not allowed")
 
 // MaxConfig is the longest cluster.yaml, in bytes: it rests in the cluster's record, which must fit a transaction of the store.

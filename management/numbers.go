@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// ErrNumbersUnsure: no number may be given before management knows the highest that it ever gave.
+// ErrNumbersUnsure says that no number may be given before management knows the highest that it ever gave.
 var ErrNumbersUnsure = errors.New("management may have forgotten numbers that it gave")
 
 // UnsureError says which members are still to report. It wraps ErrNumbersUnsure.

@@ -10,7 +10,7 @@
 // policy, and no other package of this module.
 //
 // Keys of the store, values in JSON: cluster/NAME, cluster-id/ID, policy/CLUSTER/GENERATION, attempt/CLUSTER/NUMBER, open/CLUSTER (the
-// attempt that has not ended), member/CLUSTER/NAME, token/ID, user/NAME, certificate/SERIAL, audit/NUMBER, audit-head, epoch.
+// attempt that has not ended), member/CLUSTER/NAME, token/ID, user/NAME, certificate/SERIAL, audit/NUMBER, audit-head, epoch, live/NAME.
 // Numbers in keys have 20 digits.
 package records
 

@@ -87,7 +87,8 @@ func own(tx store.Tx, t management.Token, now int64) error {
 	if len(live) >= maxPerUser {
 		return fmt.Errorf("user %s: %w: %d tokens already, the most there may be: revoke one", t.User, management.ErrValue, len(live))
 	}
-	u.Tokens = append(live, t.ID)
+	live = append(live, t.ID)
+	u.Tokens = live
 	return write(tx, userKey(u.Name), u)
 }
 

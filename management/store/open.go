@@ -22,7 +22,7 @@ import (
 func Open(ctx context.Context, target string) (Store, error) {
 	if !strings.HasPrefix(target, "etcd://") {
 		if scheme, _, ok := strings.Cut(target, "://"); ok {
-			return nil, fmt.Errorf("store: %q: %w: a path, or etcd://HOST:PORT,...", scheme+"://", ErrFormat)
+			return nil, fmt.Errorf("store: %q: %w: a path, or etcd://HOST:PORT", scheme+"://", ErrFormat)
 		}
 		return OpenFile(target)
 	}

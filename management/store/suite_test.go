@@ -37,7 +37,7 @@ func TestTransactions(t *testing.T) {
 			}
 			return refused
 		})
-		if err != refused {
+		if !errors.Is(err, refused) {
 			t.Fatalf("the function's error came as %v", err)
 		}
 		if got, want := contents(t, b), []string{"a=no", "a/1=one", "a/2=two", "b="}; !slices.Equal(got, want) {
