@@ -105,6 +105,19 @@ func TestVerify(t *testing.T) {
 	}
 }
 
+// A number that is left out is a missing entry, however right the hashes are.
+func TestNumbersHaveNoGaps(t *testing.T) {
+	all := chain(t, 3)
+	e, err := Append(Anchor{Number: 4, Hash: all[2].Hash}, []byte("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var broken *BrokenError
+	if err := verify(append(all, e), e.Anchor()); !errors.As(err, &broken) || broken.Number != 4 {
+		t.Errorf("entry 5 follows 3: %v", err)
+	}
+}
+
 func TestVerifyFromTheMiddle(t *testing.T) {
 	good := chain(t, 5)
 	v := NewVerifier(good[1].Anchor())

@@ -160,7 +160,8 @@ func checkToken(s store.Reader, text string, kind management.TokenKind, now int6
 }
 
 // Enrol uses a token that is used once, for the certificate that issue makes for whom the token names: both happen or none does. Certificates
-// that a member had before are revoked with it: the machine may be another. issue may be called again, and then what it made first is void.
+// that a member had before are revoked with it: the machine may be another. issue may be called again, and then what it made first is void; it is
+// within the transaction, and must not use the Records.
 func (r *Records) Enrol(ctx context.Context, by management.Actor, text string, kind management.TokenKind, issue func(management.Token) (management.Certificate, error)) (cert management.Certificate, err error) {
 	if !kind.Once() {
 		return cert, fmt.Errorf("enrol: %s: %w", kind, management.ErrTokenUnknown)

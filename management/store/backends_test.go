@@ -93,16 +93,16 @@ func freePort(tb testing.TB) string {
 // world opens stores, and more handles of the same one, as several servers would.
 type world struct {
 	name   string
-	target func(t *testing.T) string
+	target func(tb testing.TB) string
 	shared bool // several processes, and so several handles, may have it open
 }
 
 func worlds() []world {
 	return []world{
-		{"file", func(t *testing.T) string { return filepath.Join(t.TempDir(), "store") }, false},
-		{"etcd", func(t *testing.T) string {
-			t.Helper()
-			return sharedEtcd(t).Target()
+		{"file", func(tb testing.TB) string { return filepath.Join(tb.TempDir(), "store") }, false},
+		{"etcd", func(tb testing.TB) string {
+			tb.Helper()
+			return sharedEtcd(tb).Target()
 		}, true},
 	}
 }

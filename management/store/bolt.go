@@ -20,6 +20,9 @@ var bucket = []byte("holdfast")
 // lockWait is how long OpenFile waits for another process to let go of the file.
 const lockWait = time.Second
 
+// mapped is how much of the address space the file may fill before it has to be mapped anew, which waits for all who read.
+const mapped = 1 << 30
+
 // file is the backend in one file, for one process.
 type file struct {
 	db     *bolt.DB
@@ -35,7 +38,7 @@ type file struct {
 // OpenFile opens a store in a file, which is made if it is not there, readable for its owner only. The error wraps ErrInUse if another process has
 // it open.
 func OpenFile(path string) (Store, error) {
-	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: lockWait, FreelistType: bolt.FreelistMapType})
+	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: lockWait, FreelistType: bolt.FreelistMapType, InitialMmapSize: mapped})
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
 		return nil, fmt.Errorf("store: %s: %w: a server that runs has it; ask that one, or stop it first", path, ErrInUse)
