@@ -103,6 +103,7 @@ type member struct {
 
 	mu     sync.Mutex
 	events []Event
+	coming bool // it is waited for, though it is down
 }
 
 func newWorld(t testing.TB, n int, cfg ...func(*Options)) *world {
@@ -225,11 +226,18 @@ func (m *member) options() Options {
 }
 
 func (m *member) start(crash func(string) bool) error {
-	m.line = &line{m: m, orders: make(chan Orders, 1)}
-	p, err := New(m.options())
+	line := &line{m: m, orders: make(chan Orders, 1)}
+	o := m.options()
+	if o.Management != nil {
+		o.Management = line
+	}
+	p, err := New(o)
 	if err != nil {
 		return err
 	}
+	m.mu.Lock()
+	m.line = line
+	m.mu.Unlock()
 	p.crash = crash
 	m.launch(p)
 	return nil
@@ -409,6 +417,7 @@ func (w *world) within(d time.Duration, what string, is func() bool) {
 			for _, m := range w.members {
 				s := m.snap()
 				w.t.Logf("%s: in force %d, %v %q, attempt %+v, doubt %v, drift %q, filter %v", m.name, m.in(), s.Status, s.Reason, s.Attempt, s.InDoubt, s.Drift, s.BootFilter)
+				w.t.Logf("   kernel: %s", m.tables())
 				for _, e := range m.events {
 					w.t.Logf("   %v %d attempt %d from %q: %s", e.Kind, e.Policy.Generation, e.Attempt, e.Source, e.Text)
 				}
@@ -565,10 +574,13 @@ func (w *world) replied(number uint64, s install.State) {
 	w.t.Helper()
 	w.within(10*time.Second, fmt.Sprintf("attempt %d %v everywhere", number, s), func() bool {
 		for _, m := range w.members {
-			if m.running() == nil {
+			m.mu.Lock()
+			skip, line := m.plane == nil && !m.coming, m.line
+			m.mu.Unlock()
+			if skip {
 				continue
 			}
-			if a := m.line.last().Attempt; a.Number != number || a.State != s {
+			if a := line.last().Attempt; a.Number != number || a.State != s {
 				return false
 			}
 		}

@@ -37,12 +37,10 @@ func (l *loop) hold(o policy.Offer, fresh bool) {
 	l.held = h
 }
 
-// nowInForce follows a change of the kernel. None: there is nothing in force any more.
+// nowInForce follows a change of the kernel. None: there is nothing in force any more. defs are what it was loaded with just now; nil: it was
+// there already.
 func (l *loop) nowInForce(o policy.Offer, defs []ruleset.Definition) {
 	l.drift, l.broken, l.restore, l.restoreFailed = "", "", pace{}, false
-	if was := l.inForce(); !was.None() && was.Digest != o.Digest {
-		l.previous = was
-	}
 	if o.None() {
 		l.held, l.filter = nil, l.cfg.BootFilter != nil
 		return
@@ -50,7 +48,11 @@ func (l *loop) nowInForce(o policy.Offer, defs []ruleset.Definition) {
 	l.filter = false
 	l.hold(o, true)
 	l.held.since = time.Now().UnixNano()
-	l.loadedWith(o.Generation, defs)
+	if defs != nil {
+		l.loadedWith(o.Generation, defs)
+	} else if l.loadedOtherwise() {
+		l.reload()
+	}
 	if l.held.sealed == nil {
 		l.mend()
 	}
@@ -83,7 +85,7 @@ func (l *loop) loadedWith(generation uint64, defs []ruleset.Definition) {
 		return
 	}
 	next := map[uint64]string{generation: text}
-	for _, g := range []uint64{l.inForce().Generation, l.previous.Generation, l.state.Install.Previous.Generation} {
+	for _, g := range []uint64{l.inForce().Generation, l.state.Install.InForce.Generation, l.state.Install.Previous.Generation} {
 		if d, known := l.state.Definitions[g]; known && g != generation {
 			next[g] = d
 		}
@@ -101,6 +103,15 @@ func (l *loop) use(o policy.Offer) {
 	}
 	l.hand(&task{
 		name: "use", stills: true,
+		unless: func() bool {
+			// An install went back from it meanwhile, or is about to.
+			d := l.state.Install
+			gone := l.declined(o.Digest) || d.Reverting && d.Unconfirmed.Policy.Digest == o.Digest
+			if gone {
+				l.p.tell(recovery.Event(recovery.NotInForce{What: o, Why: errReverted.Error()}))
+			}
+			return gone
+		},
 		run: func(ctx context.Context, k *nft.Kernel) error {
 			cur, ok, err := k.Current()
 			if err != nil {
@@ -109,7 +120,11 @@ func (l *loop) use(o policy.Offer) {
 			if ok && cur.Mark.Generation > o.Generation && !slices.Contains(declined, policy.Digest(cur.Mark.Digest)) {
 				return errNewer
 			}
-			return l.wakeUp(ctx, k, o, defs)
+			loaded, err := l.wakeUp(ctx, k, o, defs)
+			if !loaded {
+				defs = nil
+			}
+			return err
 		},
 		done: func(err error, _ time.Duration) {
 			if err != nil {
@@ -136,16 +151,19 @@ func (l *loop) use(o policy.Offer) {
 	})
 }
 
+var errReverted = errors.New("an install went back from it meanwhile")
+
 var errNewer = errors.New("an install put a newer one into force meanwhile")
 
 // guardNothing loads the boot filter while no policy is in force, and takes it away while one is.
 func (l *loop) guardNothing() {
-	filter, none := l.cfg.BootFilter, l.held == nil || l.gone()
-	if none && filter == nil {
-		return
-	}
+	filter, none := l.cfg.BootFilter, false
 	l.hand(&task{
 		name: "boot filter",
+		unless: func() bool {
+			none = l.held == nil || l.gone()
+			return none && filter == nil
+		},
 		run: func(ctx context.Context, k *nft.Kernel) error {
 			if none {
 				return k.LoadBootFilter(ctx, filter)
@@ -234,7 +252,8 @@ func (l *loop) putBack() {
 	l.restore.at = l.now() + int64(l.restore.wait)
 	pol := l.held.policy
 	l.hand(&task{
-		name: "restore",
+		name:   "restore",
+		unless: func() bool { return l.held == nil || l.held.policy != pol || l.drift == "" },
 		run: func(ctx context.Context, k *nft.Kernel) error {
 			_, err := k.Restore(ctx, pol)
 			return err
@@ -265,6 +284,7 @@ func (l *loop) reload() {
 	defs, o := l.cfg.Definitions, l.held.offer
 	l.hand(&task{
 		name: "reload", stills: true,
+		unless: func() bool { return l.inForce().Digest != o.Digest },
 		run: func(ctx context.Context, k *nft.Kernel) error {
 			pol, err := l.read(o, defs)
 			if err == nil {
@@ -277,9 +297,6 @@ func (l *loop) reload() {
 				// What it was loaded with before is not there any more, to compare the kernel with.
 				l.held.fresh = true
 				l.event(Event{Kind: Failed, Policy: o, Text: "load it with what the configuration has now: " + err.Error() + "; it stays as it was"})
-				return
-			}
-			if o.Digest != l.inForce().Digest {
 				return
 			}
 			since := l.held.since

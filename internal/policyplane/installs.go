@@ -95,6 +95,10 @@ func (l *loop) keep(s *policy.Sealed, staged bool) error {
 }
 
 func (l *loop) effect(e install.Effect) {
+	if w, is := e.(install.WakeAt); is {
+		l.at("install", w.Time, func() { l.install(install.Tick{}) })
+		return
+	}
 	if !l.p.at(fmt.Sprintf("%T", e)) {
 		return
 	}
@@ -120,8 +124,6 @@ func (l *loop) effect(e install.Effect) {
 			w := e.What
 			l.send(id, ccp.PolicyTold{Attempt: wire(w.Attempt), Decision: ccp.PolicyDecision(w.Decision), Generation: w.InForce.Generation, Digest: w.InForce.Digest})
 		}
-	case install.WakeAt:
-		l.at("install", e.Time, func() { l.install(install.Tick{}) })
 	}
 }
 
@@ -192,29 +194,36 @@ func (l *loop) read(o policy.Offer, defs []ruleset.Definition) (*nft.Policy, err
 	return p, nil
 }
 
-// wakeUp puts a policy of the disk into force, whatever the kernel has of it, and takes the boot filter away.
-func (l *loop) wakeUp(ctx context.Context, k *nft.Kernel, o policy.Offer, defs []ruleset.Definition) error {
+// wakeUp puts a policy of the disk into force, whatever the kernel has of it, and takes the boot filter away. loaded says that it had to be loaded.
+func (l *loop) wakeUp(ctx context.Context, k *nft.Kernel, o policy.Offer, defs []ruleset.Definition) (loaded bool, err error) {
 	pol, err := l.read(o, defs)
 	if err != nil {
-		return err
+		return false, err
 	}
 	_, err = k.Commit(ctx, pol)
 	if errors.Is(err, nft.ErrNotPrepared) {
+		loaded = true
 		if _, err = k.Prepare(ctx, pol); err == nil {
 			_, err = k.Commit(ctx, pol)
 		}
 	}
 	if err != nil {
-		return err
+		return loaded, err
 	}
-	return k.RemoveBootFilter(ctx)
+	return loaded, k.RemoveBootFilter(ctx)
 }
 
 func (l *loop) switchTo(a install.Attempt) {
 	defs := l.cfg.Definitions
 	l.hand(&task{
-		name: "commit", stills: true,
-		run: func(ctx context.Context, k *nft.Kernel) error { return l.wakeUp(ctx, k, a.Policy, defs) },
+		name: "commit", stills: true, key: taskKey{"commit", a.Number, a.Policy.Digest},
+		run: func(ctx context.Context, k *nft.Kernel) error {
+			loaded, err := l.wakeUp(ctx, k, a.Policy, defs)
+			if !loaded {
+				defs = nil
+			}
+			return err
+		},
 		done: func(err error, took time.Duration) {
 			l.last.Commit = int64(took)
 			if err != nil {
@@ -239,7 +248,7 @@ func (l *loop) revert(a install.Attempt, to policy.Offer) {
 	defs, filter := l.cfg.Definitions, l.cfg.BootFilter
 	var now policy.Offer
 	l.hand(&task{
-		name: "rollback", stills: true,
+		name: "rollback", stills: true, key: taskKey{"rollback", a.Number, a.Policy.Digest},
 		run: func(ctx context.Context, k *nft.Kernel) error {
 			cur, ok, err := k.Current()
 			if err != nil {
@@ -258,7 +267,11 @@ func (l *loop) revert(a install.Attempt, to policy.Offer) {
 				return k.Unload(ctx)
 			}
 			now = to
-			return l.wakeUp(ctx, k, to, defs)
+			loaded, err := l.wakeUp(ctx, k, to, defs)
+			if !loaded {
+				defs = nil
+			}
+			return err
 		},
 		done: func(err error, _ time.Duration) {
 			if err != nil {
@@ -306,6 +319,9 @@ func (l *loop) unloadAttempt(a install.Attempt) {
 
 // reply keeps what management is to hear, and tells operators what is new of it.
 func (l *loop) reply(r install.Reply) {
+	if r.State == install.Prepared {
+		l.in("undecided", l.o.Times.Doubt/2, l.undecided)
+	}
 	was := l.attempt
 	if r.Attempt.Number < was.Number {
 		return // management asks of the newest
@@ -343,6 +359,18 @@ func (l *loop) reply(r install.Reply) {
 	}
 	if r.State != install.Prepared && r.State != install.Committing && r.State != install.RollingBack {
 		l.thaw()
+	}
+}
+
+// undecided tells a member that gave its word that management is there, and has not decided: it need not ask.
+func (l *loop) undecided() {
+	s, a := l.ins.State()
+	if s != install.Prepared || l.o.Management == nil {
+		return
+	}
+	l.in("undecided", l.o.Times.Doubt/2, l.undecided)
+	if ok, _ := l.o.Management.Reachable(); ok && l.orders.Attempt.Number == a.Number && l.orders.Attempt.Phase == PhasePrepare {
+		l.install(install.Decided{Attempt: a, Decision: install.Unknown})
 	}
 }
 

@@ -41,13 +41,14 @@ type loop struct {
 	ins *install.Machine
 
 	held     *held
-	previous policy.Offer // what a rollback goes to
 	unloaded bool
 	filter   bool // the boot filter is loaded
 
-	tasks []*task
-	busy  bool
-	look  look
+	tasks   []*task
+	busy    bool
+	running *task // while busy
+	watched bool  // the policy in force is, or there is nothing to watch
+	look    look
 
 	alarms map[string]alarm
 
@@ -67,8 +68,9 @@ type loop struct {
 	attempt       Attempt
 	frozen        int64
 	problem       string
-	pending       bool // something goes on that may end the problem
-	verdict       bool // nobody has one, as far as can be known: until then it is not known whether there is a policy
+	pending       bool   // something goes on that may end the problem
+	doubted       uint64 // the newest attempt that was told of as being in doubt
+	verdict       bool   // nobody has one, as far as can be known: until then it is not known whether there is a policy
 	drift         string
 	broken        string // some of the policy in force filters no more, and what it is
 	restore       pace
@@ -139,7 +141,7 @@ func (l *loop) run() error {
 	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for {
+	for !l.p.crashed.Load() {
 		for wait := l.due(); ; wait = l.due() {
 			if wait > 0 {
 				timer.Reset(wait)
@@ -164,6 +166,7 @@ func (l *loop) run() error {
 			}
 		}
 	}
+	return nil
 }
 
 // take takes in what others said.
@@ -230,7 +233,7 @@ func (l *loop) begin() {
 	l.guardNothing()
 	if l.held != nil && l.loadedOtherwise() {
 		l.reload() // the configuration was changed while nobody looked
-	} else {
+	} else if !l.busy {
 		l.watch()
 	}
 	if l.held != nil && l.held.sealed == nil {
@@ -273,6 +276,9 @@ func (l *loop) local() (best policy.Offer) {
 		}
 	}
 	for _, e := range staged {
+		if l.state.Install.Reverting && e.Digest == l.state.Install.Unconfirmed.Policy.Digest {
+			continue
+		}
 		if e.Digest == l.state.Install.InForce.Digest && !l.declined(e.Digest) && e.Generation > best.Generation {
 			best = e.Offer()
 		}

@@ -140,13 +140,8 @@ func (l *loop) adopt() error {
 	if err != nil {
 		return fmt.Errorf("policyplane: %w", err)
 	}
-	for i := range all {
-		switch {
-		case all[i].Awake && l.held == nil:
-			l.hold(offerOf(all[i], true), false)
-		case !all[i].Awake && l.held != nil && l.previous.None():
-			l.previous = offerOf(all[i], true)
-		}
+	if i := slices.IndexFunc(all, func(g nft.Loaded) bool { return g.Awake }); i >= 0 {
+		l.hold(offerOf(all[i], true), false)
 	}
 	if l.filter, err = l.kernel.HasBootFilter(); err != nil {
 		return fmt.Errorf("policyplane: %w", err)

@@ -5,6 +5,7 @@ package policyplane
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -64,8 +65,12 @@ func TestAbsentTakesFromPeer(t *testing.T) {
 func noise(n int) func(*policy.Bundle) {
 	return func(b *policy.Bundle) {
 		var s strings.Builder
-		for x := uint64(1); s.Len() < n; x = x*6364136223846793005 + 1442695040888963407 {
-			s.WriteString("# " + policy.Digest{byte(x >> 56), byte(x >> 48), byte(x >> 40), byte(x >> 32), byte(x >> 24)}.Short() + "\n")
+		for r := rand.New(rand.NewPCG(1, 1)); s.Len() < n; {
+			s.WriteString("# ")
+			for range 60 {
+				s.WriteByte(byte('0' + r.IntN(64)))
+			}
+			s.WriteString("\n")
 		}
 		b.Ruleset += s.String()
 	}

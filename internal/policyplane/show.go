@@ -8,11 +8,13 @@ import (
 
 	"github.com/holdfast-project/holdfast/ccp"
 	"github.com/holdfast-project/holdfast/policy"
+	"github.com/holdfast-project/holdfast/policy/install"
 	"github.com/holdfast-project/holdfast/policy/nft"
 )
 
 // publish shows what the plane is now, and reports it to management.
 func (l *loop) publish() {
+	l.standing()
 	defer l.settle() // whoever waits for an order reads the snapshot then
 	s := l.snapshot()
 	was := l.p.shown.Load()
@@ -20,7 +22,8 @@ func (l *loop) publish() {
 	if s.Status == StatusProblem && was.Status != StatusProblem && !s.Unloaded {
 		l.event(Event{Kind: NoPolicy, Policy: l.inForce(), Text: s.Reason})
 	}
-	if s.InDoubt && !was.InDoubt {
+	if s.InDoubt && l.doubted != s.Attempt.Number {
+		l.doubted = s.Attempt.Number
 		l.event(Event{Kind: InDoubt, Policy: s.Attempt.Policy, Attempt: s.Attempt.Number, Text: "nothing is heard of the decision: peers and management are asked"})
 	}
 	calm := *was
@@ -34,6 +37,19 @@ func (l *loop) publish() {
 	default:
 	}
 	l.report(s)
+}
+
+// standing makes the attempt that is shown the one under way, where it is: not all that a member does is a reply, after a crash for example.
+func (l *loop) standing() {
+	s, a := l.ins.State()
+	switch {
+	case l.blocked != nil: // what is not on the disk is not so
+	case s == install.Idle || a.Number < l.attempt.Number:
+	case a.Number > l.attempt.Number:
+		l.attempt = Attempt{Number: a.Number, Policy: a.Policy, State: s}
+	case s != l.attempt.State:
+		l.attempt.State, l.attempt.Why = s, ""
+	}
 }
 
 func (l *loop) snapshot() *Snapshot {
@@ -70,7 +86,7 @@ func (l *loop) snapshot() *Snapshot {
 		return &Generation{Offer: o}
 	}
 	s.InForce = find(l.inForce())
-	s.Previous = find(l.previous)
+	s.Previous = find(d.Previous)
 	if !d.Prepared.None() {
 		s.Prepared = find(d.Prepared.Policy)
 	}
@@ -130,7 +146,7 @@ func (l *loop) report(s *Snapshot) {
 		return
 	}
 	r := Report{
-		Member: l.described, InForce: l.inForce(), Previous: l.previous, Highest: s.Highest, HighestAttempt: s.HighestAttempt,
+		Member: l.described, InForce: l.inForce(), Previous: l.state.Install.Previous, Highest: s.Highest, HighestAttempt: s.HighestAttempt,
 		Attempt: s.Attempt, Status: s.Status, Reason: s.Reason, Drift: s.Drift,
 	}
 	for _, m := range l.cfg.Members {

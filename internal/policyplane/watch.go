@@ -42,7 +42,12 @@ type (
 
 // watch begins to watch the policy in force, if there is one and its text is known.
 func (l *loop) watch() {
+	if l.busy && l.running.stills {
+		l.watched = false // when that is done
+		return
+	}
 	<-l.look.stop()
+	l.watched = true
 	h := l.held
 	if h == nil || h.policy == nil {
 		return
