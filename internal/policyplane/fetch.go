@@ -27,7 +27,6 @@ type job struct {
 	sources []string // that are left to ask
 	source  string   // that is asked
 	errs    []error
-	forged  bool
 	asker   *transfer.Asker // what peers gave of it
 	done    []func(error)
 }
