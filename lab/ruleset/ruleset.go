@@ -25,6 +25,13 @@ var Stateful string
 //go:embed sharing.nft
 var Sharing string
 
+// Policy is the text of a policy for the laboratory's cluster: stateful, default drop, and a last statement in its chain forward that
+// says what connections may begin. It has a set inet gateway blocked of sources that are dropped.
+func Policy(allow string) string { return strings.ReplaceAll(policy, "{allow}", allow) }
+
+//go:embed policy.nft
+var policy string
+
 // CloseNew is what empties the chain of Stateful, or of Sharing, that lets connections begin.
 const CloseNew = "flush chain inet gateway new\n"
 

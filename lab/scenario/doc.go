@@ -45,7 +45,8 @@
 //	  management                   # holdfast-mgmt on the managers' segment, with the cluster in it; members are enrolled before they start
 //	  management etcd              # likewise, its store in an etcd on mgmt1: for several servers
 //	  policies enforce: true       # a line of YAML of the section policy
-//	  policy NAME                  # a ruleset that steps install: all lines that are indented further, as they are
+//	  policy NAME udp dport 9100 accept   # a ruleset that steps install: ruleset.Policy with that in its chain forward
+//	  policy NAME                  # likewise in full: all lines that are indented further, as they are
 //	    table inet gateway { ... }
 //	  yaml                         # more of cluster.yaml: all lines that are indented further, as they are
 //	    devices: {weights: {disk: 3}}

@@ -248,6 +248,13 @@ func (p *parser) cluster(w *words) {
 		if w.more() {
 			c.Management = w.oneOf("store", "file", "etcd")
 		}
+	case "policy":
+		n := Policy{Name: w.next("name")}
+		if n.Text = w.all(); n.Text == "" {
+			bad("policy: write what it allows, like udp dport 9100 accept, or its text below")
+		}
+		n.Text = ruleset.Policy(n.Text)
+		c.Policies = append(c.Policies, n)
 	case "policies":
 		if c.PolicyYAML = append(c.PolicyYAML, w.all()); !strings.Contains(c.PolicyYAML[len(c.PolicyYAML)-1], ":") {
 			bad("policies: write a line of YAML, like enforce: true")
