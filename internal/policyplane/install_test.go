@@ -169,3 +169,24 @@ func TestRollbackToNothing(t *testing.T) {
 		t.Errorf("the kernel has %s", got)
 	}
 }
+
+// TestReportsWhoIsHeard: management confirms by it, so it must hear of each change, though nothing else has changed.
+func TestReportsWhoIsHeard(t *testing.T) {
+	w := newWorld(t, 2)
+	w.upAll()
+	w.install(1, bundle(t, 1))
+	m := w.members[0]
+	hears := func(yes bool) func() bool {
+		return func() bool {
+			peers := m.line.last().Peers
+			return len(peers) == 1 && peers[0].Heard == yes
+		}
+	}
+	w.within(5*time.Second, "the other is reported as heard", hears(true))
+	for range 2 {
+		w.sever(m.name, w.members[1].name, true)
+		w.within(5*time.Second, "the other is reported as not heard", hears(false))
+		w.sever(m.name, w.members[1].name, false)
+		w.within(5*time.Second, "the other is reported as heard again", hears(true))
+	}
+}

@@ -26,6 +26,7 @@ func (l *loop) publish() {
 		l.doubted = s.Attempt.Number
 		l.event(Event{Kind: InDoubt, Policy: s.Attempt.Policy, Attempt: s.Attempt.Number, Text: "nothing is heard of the decision: peers and management are asked"})
 	}
+	l.report(s) // who is heard is in it, and is no part of the snapshot
 	calm := *was
 	// Frames that come and go are no news.
 	calm.Counters.FramesIn, calm.Counters.FramesOut = s.Counters.FramesIn, s.Counters.FramesOut
@@ -36,7 +37,6 @@ func (l *loop) publish() {
 	case l.p.changed <- struct{}{}:
 	default:
 	}
-	l.report(s)
 }
 
 // standing makes the attempt that is shown the one under way, where it is: not all that a member does is a reply, after a crash for example.

@@ -93,6 +93,12 @@ func (v *Server) Restore(ctx context.Context, file string) error {
 	if v.alive() {
 		return fmt.Errorf("%s: its server runs: a backup is restored while it does not", v.name)
 	}
+	if v.store == "" { // nothing is restored over what is there
+		path := filepath.Join(v.dir, "store.db")
+		if err := os.Rename(path, path+".before"); err != nil {
+			return err
+		}
+	}
 	_, err := v.command(ctx, "holdfast-mgmt", append([]string{"restore", "--data", v.dir}, append(v.storeFlags(), file)...)...)
 	return err
 }

@@ -74,7 +74,7 @@ func (c policyIs) of(v *control.Policy) (bool, string) {
 		if v.Attempt == nil {
 			return false, "no attempt"
 		}
-		return v.Attempt.State == c.word, strings.TrimSpace(v.Attempt.State + " " + v.Attempt.Why)
+		return strings.ReplaceAll(v.Attempt.State, " ", "-") == c.word, strings.TrimSpace(v.Attempt.State + " " + v.Attempt.Why)
 	case "fetched":
 		return c.want.holds(float64(v.Fetched[c.word])), fmt.Sprint(v.Fetched)
 	case "boot-filter":
