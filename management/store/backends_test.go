@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -22,16 +23,26 @@ import (
 )
 
 var (
-	shared *etcdtest.Server
-	atEnd  []func()
+	shared     *etcdtest.Server
+	sharedOnce sync.Once
+
+	endLock sync.Mutex
+	ends    []func()
 )
+
+// atEnd is for what outlives a test.
+func atEnd(fn func()) {
+	endLock.Lock()
+	defer endLock.Unlock()
+	ends = append(ends, fn)
+}
 
 func TestMain(m *testing.M) {
 	if os.Getenv(crashChild) != "" {
 		writeUntilKilled()
 	}
 	code := m.Run()
-	for _, fn := range slices.Backward(atEnd) {
+	for _, fn := range slices.Backward(ends) {
 		fn()
 	}
 	if code == 0 {
@@ -43,7 +54,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func newEtcd(tb testing.TB) *etcdtest.Server {
+// newEtcd is one that a test may hurt, or give other options before it runs.
+func newEtcd(tb testing.TB, members int) []*etcdtest.Server {
 	tb.Helper()
 	if _, err := exec.LookPath("etcd"); err != nil {
 		labtest.Missing(tb, "etcd")
@@ -52,14 +64,12 @@ func newEtcd(tb testing.TB) *etcdtest.Server {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	atEnd = append(atEnd, func() { os.RemoveAll(dir) })
-	s, err := etcdtest.New(dir)
+	atEnd(func() { os.RemoveAll(dir) })
+	all, err := etcdtest.NewCluster(dir, members)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	run(tb, s)
-	atEnd = append(atEnd, s.Stop)
-	return s
+	return all
 }
 
 func run(tb testing.TB, s *etcdtest.Server) {
@@ -67,15 +77,21 @@ func run(tb testing.TB, s *etcdtest.Server) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := s.Run(ctx); err != nil {
-		tb.Fatal(err)
+		tb.Error(err)
 	}
 }
 
 // sharedEtcd is one for all tests that do not hurt it.
 func sharedEtcd(tb testing.TB) *etcdtest.Server {
 	tb.Helper()
+	sharedOnce.Do(func() {
+		s := newEtcd(tb, 1)[0]
+		run(tb, s)
+		atEnd(s.Stop)
+		shared = s
+	})
 	if shared == nil {
-		shared = newEtcd(tb)
+		labtest.Missing(tb, "etcd")
 	}
 	return shared
 }

@@ -76,6 +76,7 @@ func TestFileSurvivesKill(t *testing.T) {
 }
 
 func TestFileInUse(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "store")
 	child := exec.Command(os.Args[0], "-test.run=^$")
 	child.Env = append(os.Environ(), crashChild+"="+path)

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/holdfast-project/holdfast/management/store/etcdtest"
 )
 
 // wire is a way to a server that a test can cut: in pass everything goes, in deaf what the server answers is lost, in cut nothing goes.
@@ -106,7 +108,7 @@ func through(t *testing.T) (far, near Store, w *wire, raw *clientv3.Client, pref
 	target := server.Target()
 	near = mustOpen(t, target)
 	far = mustOpen(t, strings.Replace(target, server.Endpoint, w.listener.Addr().String(), 1))
-	raw, err := clientv3.New(clientv3.Config{Endpoints: []string{"http://" + server.Endpoint}})
+	raw, err := server.Client()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,6 +153,7 @@ func TestLostAnswer(t *testing.T) {
 }
 
 func TestUnknownOutcome(t *testing.T) {
+	t.Parallel()
 	far, near, w, _, _ := through(t)
 	set(t, far, "n", "0")
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
@@ -196,6 +199,7 @@ func updateWithin(s Store, d time.Duration) error {
 }
 
 func TestLeaseLost(t *testing.T) {
+	t.Parallel()
 	far, near, w, _, _ := through(t)
 	l, err := far.Acquire(t.Context(), "x", "far", time.Second)
 	if err != nil {
@@ -276,8 +280,12 @@ func compact(t *testing.T, raw *clientv3.Client, prefix string) {
 }
 
 func TestEtcdKilled(t *testing.T) {
-	server := newEtcd(t)
+	t.Parallel()
+	server := newEtcd(t, 1)[0]
+	run(t, server)
+	defer server.Stop()
 	s := mustOpen(t, server.Target())
+	defer s.Close()
 	acknowledged := 0
 	for range 2 {
 		for range 5 {
@@ -309,9 +317,61 @@ func TestEtcdKilled(t *testing.T) {
 }
 
 func TestEtcdNotThere(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	if _, err := Open(ctx, "etcd://"+freePort(t)); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("nobody is there: %v", err)
+	}
+}
+
+// The leader of three dies under a writer, and comes back: every change is made once.
+func TestEtcdLeaderKilled(t *testing.T) {
+	t.Parallel()
+	all := newEtcd(t, 3)
+	var wg sync.WaitGroup
+	var hosts []string
+	for _, server := range all {
+		hosts = append(hosts, server.Endpoint)
+		wg.Go(func() { run(t, server) })
+	}
+	wg.Wait()
+	for _, server := range all {
+		defer server.Stop()
+	}
+	s := mustOpen(t, "etcd://"+strings.Join(hosts, ","))
+	defer s.Close()
+	n := 0
+	write := func() {
+		t.Helper()
+		if err := s.Update(t.Context(), func(tx Tx) error { return increment(tx, "n") }); err != nil {
+			t.Fatal(err)
+		}
+		n++
+	}
+	write()
+	var leader *etcdtest.Server
+	for _, server := range all {
+		c, err := server.Client()
+		if err != nil {
+			t.Fatal(err)
+		}
+		st, err := c.Status(t.Context(), server.Endpoint)
+		if err == nil && st.Leader == st.Header.MemberId {
+			leader = server
+		}
+		c.Close()
+	}
+	if leader == nil {
+		t.Fatal("three members, and none leads")
+	}
+	leader.Stop()
+	for range 20 {
+		write()
+	}
+	run(t, leader)
+	write()
+	if v, err := value(t, s, "n"); v != strconv.Itoa(n) || err != nil {
+		t.Errorf("%d changes were acknowledged, and %s are there, %v", n, v, err)
 	}
 }

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package etcdtest runs a real etcd, alone, on loopback, for tests and measurements. It is nothing to run a fleet on.
+// Package etcdtest runs a real etcd, of one member or of several, on loopback, for tests and measurements. It is nothing to run a fleet on.
 package etcdtest
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -19,35 +21,59 @@ import (
 	"go.uber.org/zap"
 )
 
-// Server is an etcd of one member. It dies with the process that started it.
+// Server is one member of an etcd. It dies with the process that started it.
 type Server struct {
-	Endpoint string // HOST:PORT for clients
+	Endpoint string      // HOST:PORT for clients
+	Args     []string    // of etcd, beside those that it needs; before Run
+	TLS      *tls.Config // that clients need, if Args say so; before Run
 
-	dir, peer string
-	cmd       *exec.Cmd
-	prefixes  atomic.Int64
+	name, dir, peer, cluster string
+	cmd                      *exec.Cmd
+	prefixes                 atomic.Int64
 }
 
-// New chooses the addresses of an etcd with its data below dir. Run starts it.
+// New chooses the addresses of an etcd of one member with its data below dir. Run starts it.
 func New(dir string) (*Server, error) {
-	s := &Server{dir: dir}
-	for _, place := range []*string{&s.Endpoint, &s.peer} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, fmt.Errorf("etcd: %w", err)
-		}
-		defer l.Close() // both are held until both are chosen
-		*place = l.Addr().String()
+	all, err := NewCluster(dir, 1)
+	if err != nil {
+		return nil, err
 	}
-	return s, nil
+	return all[0], nil
+}
+
+// NewCluster is New with n members. Run returns for each when a majority runs, so all but one are run at the same time.
+func NewCluster(dir string, n int) ([]*Server, error) {
+	var all []*Server
+	var peers []string
+	for i := range n {
+		s := &Server{name: fmt.Sprintf("etcd-%d", i), dir: dir}
+		for _, place := range []*string{&s.Endpoint, &s.peer} {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				return nil, fmt.Errorf("etcd: %w", err)
+			}
+			defer l.Close() // all are held until all are chosen
+			*place = l.Addr().String()
+		}
+		all = append(all, s)
+		peers = append(peers, s.name+"=http://"+s.peer)
+	}
+	for _, s := range all {
+		s.cluster = strings.Join(peers, ",")
+	}
+	return all, nil
 }
 
 // Run starts it, at first and again after Stop: with the same data, at the same address. It returns when etcd answers.
 func (s *Server) Run(ctx context.Context) error {
-	s.cmd = exec.Command("etcd", "--name", "one", "--data-dir", filepath.Join(s.dir, "data"), "--logger", "zap", "--log-level", "error",
-		"--listen-client-urls", "http://"+s.Endpoint, "--advertise-client-urls", "http://"+s.Endpoint,
-		"--listen-peer-urls", "http://"+s.peer, "--initial-advertise-peer-urls", "http://"+s.peer, "--initial-cluster", "one=http://"+s.peer,
-		"--heartbeat-interval", "20", "--election-timeout", "300", "--auto-compaction-mode", "revision", "--auto-compaction-retention", "1000")
+	client := "http://" + s.Endpoint
+	if s.TLS != nil {
+		client = "https://" + s.Endpoint
+	}
+	s.cmd = exec.Command("etcd", append([]string{"--name", s.name, "--data-dir", filepath.Join(s.dir, s.name), "--logger", "zap", "--log-level", "panic",
+		"--listen-client-urls", client, "--advertise-client-urls", client,
+		"--listen-peer-urls", "http://" + s.peer, "--initial-advertise-peer-urls", "http://" + s.peer, "--initial-cluster", s.cluster,
+		"--heartbeat-interval", "20", "--election-timeout", "300", "--auto-compaction-mode", "revision", "--auto-compaction-retention", "1000"}, s.Args...)...)
 	s.cmd.Stderr = os.Stderr
 	if runtime.GOARCH != "amd64" {
 		s.cmd.Env = append(os.Environ(), "ETCD_UNSUPPORTED_ARCH="+runtime.GOARCH) // 3.4 asks for it
@@ -56,16 +82,16 @@ func (s *Server) Run(ctx context.Context) error {
 	if err := s.cmd.Start(); err != nil {
 		return fmt.Errorf("etcd: %w", err)
 	}
-	client, err := clientv3.New(clientv3.Config{Endpoints: []string{"http://" + s.Endpoint}, Logger: zap.NewNop()})
+	c, err := s.Client()
 	if err != nil {
-		return fmt.Errorf("etcd: %w", err)
+		return err
 	}
-	defer client.Close()
+	defer c.Close()
 	retry := time.NewTicker(20 * time.Millisecond)
 	defer retry.Stop()
 	for {
 		call, cancel := context.WithTimeout(ctx, time.Second)
-		_, err := client.Get(call, "there?")
+		_, err := c.Get(call, "there?")
 		cancel()
 		if err == nil {
 			return nil
@@ -77,6 +103,15 @@ func (s *Server) Run(ctx context.Context) error {
 			return fmt.Errorf("etcd does not answer: %w", err)
 		}
 	}
+}
+
+// Client speaks to this member alone.
+func (s *Server) Client() (*clientv3.Client, error) {
+	c, err := clientv3.New(clientv3.Config{Endpoints: []string{s.Endpoint}, TLS: s.TLS, Logger: zap.NewNop()})
+	if err != nil {
+		return nil, fmt.Errorf("etcd: %w", err)
+	}
+	return c, nil
 }
 
 // Stop kills it, as a crash would.
