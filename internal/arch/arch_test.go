@@ -102,7 +102,6 @@ var forbidden = []struct{ from, to, why string }{
 	{"management/server", "internal/manager", "the members' side is met over the network only"},
 	{"management/server", "internal/policyplane", "the members' side is met over the network only"},
 	{"management/server", "internal/node", "the members' side is met over the network only"},
-	{"management/server", "management/store", "what rests, records alone read and write"},
 	{"internal/manager", "management/server", "members know what is said, not who answers"},
 	{"cmd/holdfast-mgmt", "internal/node", "the members' side is met over the network only"},
 	{"management", "lab", "the laboratory sees everything and is seen by nothing"},
