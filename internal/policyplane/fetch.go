@@ -226,7 +226,7 @@ func (l *loop) mend() {
 			return
 		}
 		since := l.held.since
-		l.hold(h.offer, false)
+		l.hold(h.offer, false, nil)
 		l.held.since = since
 		l.watch()
 	})

@@ -23,32 +23,35 @@ func isFull(err error) bool {
 	return errors.Is(err, store.ErrFull) || errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
 }
 
-// hold makes a policy that the kernel has the one in force, as far as it is on the disk.
-func (l *loop) hold(o policy.Offer, fresh bool) {
+// hold makes a policy that the kernel has the one in force, as far as it is on the disk; t is what was read of it, nil: nothing yet.
+func (l *loop) hold(o policy.Offer, fresh bool, t *text) {
 	h := &held{offer: o, fresh: fresh}
-	var err error
-	if h.sealed, err = l.disk.get(o); err == nil {
-		h.policy, err = nft.Of(h.sealed, l.cfg.Definitions)
+	if t == nil {
+		t = &text{}
+		var err error
+		if t.sealed, err = l.disk.get(o); err == nil {
+			t.policy, err = nft.Of(t.sealed, l.cfg.Definitions)
+		}
+		if err != nil {
+			l.log.Warn("the policy in force is not on the disk as it should be: it is fetched again", "generation", o.Generation, "error", err)
+			t.policy = nil
+		}
 	}
-	if err != nil {
-		l.log.Warn("the policy in force is not on the disk as it should be: it is fetched again", "generation", o.Generation, "error", err)
-		h.policy = nil
-	}
+	h.sealed, h.policy = t.sealed, t.policy
 	l.held = h
 }
 
-// nowInForce follows a change of the kernel. None: there is nothing in force any more. defs are what it was loaded with just now; nil: it was
-// there already.
-func (l *loop) nowInForce(o policy.Offer, defs []ruleset.Definition) {
-	l.drift, l.broken, l.restore, l.restoreFailed = "", "", pace{}, false
+// nowInForce follows a change of the kernel. None: there is nothing in force any more. defs are what it was loaded with, if it was just now.
+func (l *loop) nowInForce(o policy.Offer, defs []ruleset.Definition, w woken) {
+	l.drift, l.broken, l.restore, l.restoreFailed, l.ready = "", "", pace{}, false, nil
 	if o.None() {
 		l.held, l.filter = nil, l.cfg.BootFilter != nil
 		return
 	}
 	l.filter = false
-	l.hold(o, true)
+	l.hold(o, true, w.text)
 	l.held.since = time.Now().UnixNano()
-	if defs != nil {
+	if w.loaded {
 		l.loadedWith(o.Generation, defs)
 	} else if l.loadedOtherwise() {
 		l.reload()
@@ -101,6 +104,7 @@ func (l *loop) use(o policy.Offer) {
 	if source == "" {
 		source = recovery.Local
 	}
+	var w woken
 	l.hand(&task{
 		name: "use", stills: true,
 		unless: func() bool {
@@ -120,10 +124,7 @@ func (l *loop) use(o policy.Offer) {
 			if ok && cur.Mark.Generation > o.Generation && !slices.Contains(declined, policy.Digest(cur.Mark.Digest)) {
 				return errNewer
 			}
-			loaded, err := l.wakeUp(ctx, k, o, defs)
-			if !loaded {
-				defs = nil
-			}
+			w, err = l.wakeUp(ctx, k, o, defs, nil)
 			return err
 		},
 		done: func(err error, _ time.Duration) {
@@ -139,7 +140,7 @@ func (l *loop) use(o policy.Offer) {
 				return
 			}
 			was := l.inForce()
-			l.nowInForce(o, defs)
+			l.nowInForce(o, defs, w)
 			l.recover(recovery.InForce{What: o})
 			l.install(install.Replaced{InForce: o})
 			l.offered()
@@ -282,13 +283,13 @@ func (l *loop) reload() {
 		return
 	}
 	defs, o := l.cfg.Definitions, l.held.offer
+	var t *text
 	l.hand(&task{
 		name: "reload", stills: true,
 		unless: func() bool { return l.inForce().Digest != o.Digest },
-		run: func(ctx context.Context, k *nft.Kernel) error {
-			pol, err := l.read(o, defs)
-			if err == nil {
-				_, err = k.Restore(ctx, pol)
+		run: func(ctx context.Context, k *nft.Kernel) (err error) {
+			if t, err = l.read(o, defs); err == nil {
+				_, err = k.Restore(ctx, t.policy)
 			}
 			return err
 		},
@@ -300,7 +301,7 @@ func (l *loop) reload() {
 				return
 			}
 			since := l.held.since
-			l.hold(o, true)
+			l.hold(o, true, t)
 			l.held.since = since
 			l.loadedWith(o.Generation, defs)
 			l.event(Event{Kind: Reloaded, Policy: o})

@@ -151,14 +151,14 @@ func (l *loop) load(a install.Attempt) {
 			return
 		}
 		defs := l.cfg.Definitions
+		var t *text
 		l.hand(&task{
 			name: "prepare",
-			run: func(ctx context.Context, k *nft.Kernel) error {
-				pol, err := l.read(a.Policy, defs)
-				if err != nil {
+			run: func(ctx context.Context, k *nft.Kernel) (err error) {
+				if t, err = l.read(a.Policy, defs); err != nil {
 					return err
 				}
-				if _, err := k.Prepare(ctx, pol); err != nil && !errors.Is(err, nft.ErrInForce) {
+				if _, err := k.Prepare(ctx, t.policy); err != nil && !errors.Is(err, nft.ErrInForce) {
 					return err
 				}
 				return nil
@@ -170,14 +170,21 @@ func (l *loop) load(a install.Attempt) {
 					return
 				}
 				l.loadedWith(a.Policy.Generation, defs)
+				l.ready = t
 				l.install(install.Loaded{Attempt: a})
 			},
 		})
 	})
 }
 
+// text is a policy as the disk and as the kernel has it. A large one takes some tenths of a second to read.
+type text struct {
+	sealed *policy.Sealed
+	policy *nft.Policy
+}
+
 // read reads a policy from the disk for the kernel. It may be called from any goroutine.
-func (l *loop) read(o policy.Offer, defs []ruleset.Definition) (*nft.Policy, error) {
+func (l *loop) read(o policy.Offer, defs []ruleset.Definition) (*text, error) {
 	s, err := l.disk.get(o)
 	if err != nil {
 		return nil, err
@@ -191,37 +198,50 @@ func (l *loop) read(o policy.Offer, defs []ruleset.Definition) (*nft.Policy, err
 			return nil, fmt.Errorf("%s: set %v, which is to be kept, is not there", p.Ruleset.File, k)
 		}
 	}
-	return p, nil
+	return &text{s, p}, nil
 }
 
-// wakeUp puts a policy of the disk into force, whatever the kernel has of it, and takes the boot filter away. loaded says that it had to be loaded.
-func (l *loop) wakeUp(ctx context.Context, k *nft.Kernel, o policy.Offer, defs []ruleset.Definition) (loaded bool, err error) {
-	pol, err := l.read(o, defs)
-	if err != nil {
-		return false, err
+// prepared is what the latest prepare read, if it is that policy: its commit has no time to read it again.
+func (l *loop) prepared(o policy.Offer) *text {
+	if l.ready == nil || l.ready.sealed.Head().Digest() != o.Digest || !equal(l.ready.policy.Definitions, l.cfg.Definitions) {
+		return nil
 	}
-	_, err = k.Commit(ctx, pol)
+	return l.ready
+}
+
+// woken is what a change of generations did.
+type woken struct {
+	text   *text
+	loaded bool // it had to be loaded: nothing of it was asleep
+}
+
+// wakeUp puts a policy of the disk into force, whatever the kernel has of it, and takes the boot filter away.
+func (l *loop) wakeUp(ctx context.Context, k *nft.Kernel, o policy.Offer, defs []ruleset.Definition, t *text) (w woken, err error) {
+	if w.text = t; t == nil {
+		if w.text, err = l.read(o, defs); err != nil {
+			return w, err
+		}
+	}
+	_, err = k.Commit(ctx, w.text.policy)
 	if errors.Is(err, nft.ErrNotPrepared) {
-		loaded = true
-		if _, err = k.Prepare(ctx, pol); err == nil {
-			_, err = k.Commit(ctx, pol)
+		w.loaded = true
+		if _, err = k.Prepare(ctx, w.text.policy); err == nil {
+			_, err = k.Commit(ctx, w.text.policy)
 		}
 	}
 	if err != nil {
-		return loaded, err
+		return w, err
 	}
-	return loaded, k.RemoveBootFilter(ctx)
+	return w, k.RemoveBootFilter(ctx)
 }
 
 func (l *loop) switchTo(a install.Attempt) {
-	defs := l.cfg.Definitions
+	defs, ready := l.cfg.Definitions, l.prepared(a.Policy)
+	var w woken
 	l.hand(&task{
 		name: "commit", stills: true, key: taskKey{"commit", a.Number, a.Policy.Digest},
-		run: func(ctx context.Context, k *nft.Kernel) error {
-			loaded, err := l.wakeUp(ctx, k, a.Policy, defs)
-			if !loaded {
-				defs = nil
-			}
+		run: func(ctx context.Context, k *nft.Kernel) (err error) {
+			w, err = l.wakeUp(ctx, k, a.Policy, defs, ready)
 			return err
 		},
 		done: func(err error, took time.Duration) {
@@ -234,7 +254,7 @@ func (l *loop) switchTo(a install.Attempt) {
 			if !l.p.at("switched") {
 				return
 			}
-			l.nowInForce(a.Policy, defs)
+			l.nowInForce(a.Policy, defs, w)
 			l.install(install.Switched{Attempt: a})
 			l.followRecovery(a.Policy)
 			l.count.Installed++
@@ -247,6 +267,7 @@ func (l *loop) switchTo(a install.Attempt) {
 func (l *loop) revert(a install.Attempt, to policy.Offer) {
 	defs, filter := l.cfg.Definitions, l.cfg.BootFilter
 	var now policy.Offer
+	var w woken
 	l.hand(&task{
 		name: "rollback", stills: true, key: taskKey{"rollback", a.Number, a.Policy.Digest},
 		run: func(ctx context.Context, k *nft.Kernel) error {
@@ -267,10 +288,7 @@ func (l *loop) revert(a install.Attempt, to policy.Offer) {
 				return k.Unload(ctx)
 			}
 			now = to
-			loaded, err := l.wakeUp(ctx, k, to, defs)
-			if !loaded {
-				defs = nil
-			}
+			w, err = l.wakeUp(ctx, k, to, defs, nil)
 			return err
 		},
 		done: func(err error, _ time.Duration) {
@@ -283,7 +301,7 @@ func (l *loop) revert(a install.Attempt, to policy.Offer) {
 				return
 			}
 			if now.Digest != l.inForce().Digest || now.None() {
-				l.nowInForce(now, defs)
+				l.nowInForce(now, defs, w)
 			}
 			l.install(install.Reverted{Attempt: a, InForce: now})
 			l.followRecovery(now)

@@ -47,6 +47,7 @@ type loop struct {
 	tasks   []*task
 	busy    bool
 	running *task // while busy
+	ready   *text // what the latest prepare read
 	watched bool  // the policy in force is, or there is nothing to watch
 	look    look
 

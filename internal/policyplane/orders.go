@@ -84,7 +84,7 @@ func (l *loop) unload(done chan error) {
 				done <- err
 				return
 			}
-			l.nowInForce(policy.Offer{}, nil)
+			l.nowInForce(policy.Offer{}, nil, woken{})
 			l.install(install.Replaced{})
 			l.event(Event{Kind: Unloaded, Policy: was})
 			done <- nil

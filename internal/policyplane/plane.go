@@ -141,7 +141,7 @@ func (l *loop) adopt() error {
 		return fmt.Errorf("policyplane: %w", err)
 	}
 	if i := slices.IndexFunc(all, func(g nft.Loaded) bool { return g.Awake }); i >= 0 {
-		l.hold(offerOf(all[i], true), false)
+		l.hold(offerOf(all[i], true), false, nil)
 	}
 	if l.filter, err = l.kernel.HasBootFilter(); err != nil {
 		return fmt.Errorf("policyplane: %w", err)
