@@ -15,10 +15,9 @@ import (
 
 func drawPolicyStatus(p *page, v control.Policy) {
 	status := p.paint(statusCell(v.Status))
-	switch g := v.InForce; {
-	case g == nil:
+	if g := v.InForce; g == nil {
 		p.line("Member %s: no policy is in force, %s: %s", v.Member, status, strings.TrimPrefix(v.Reason, "no policy: "))
-	default:
+	} else {
 		p.line("Member %s: generation %d is in force%s, %s", v.Member, g.Generation, since(p, g.Since), status)
 		p.wrapped("  ", "  ", strings.Join(oneLine(g), ": "))
 	}
@@ -77,7 +76,9 @@ func drawPolicyStatus(p *page, v control.Policy) {
 			counts = append(counts, fmt.Sprintf("%s: %d", name, n))
 		}
 	}
-	list(p, "Since the daemon's start: ", counts)
+	if len(counts) > 0 {
+		p.line("Since the daemon's start: %s", strings.Join(counts, ", "))
+	}
 }
 
 func list(p *page, what string, all []string) {
@@ -123,9 +124,8 @@ func drawAttempt(p *page, v control.Policy) {
 	case t.InDoubt:
 		line, style = line+", in doubt: it hears nothing of the decision and asks", yellow
 	case t.RolledBack:
-		line, style = line+", taken back", yellow
+		style = yellow
 	case t.Confirmed:
-		line += ", confirmed"
 	case t.State == "committed":
 		line, style = line+", not confirmed yet", yellow
 	}

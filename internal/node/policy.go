@@ -192,7 +192,7 @@ func (n *node) policyFreeze(batch []members.Event, now int64) []members.Event {
 	case until > now && until-until0 > same:
 		s.frozen = until
 		if here < until-same {
-			batch = append(batch, members.Admin{Kind: members.AdminFreeze, For: time.Duration(until - now)})
+			batch = append(batch, members.Admin{Kind: members.AdminFreeze, For: time.Duration(until - now).Round(100 * time.Millisecond)})
 		}
 	case until <= now && until0 != 0:
 		s.frozen = 0

@@ -10,7 +10,7 @@ import (
 )
 
 // publishPolicy brings the metrics up to what is in force.
-func (n *node) publishPolicy(now int64, v *members.View) {
+func (n *node) publishPolicy(v *members.View) {
 	s := n.policy.state
 	if s == nil {
 		return

@@ -69,6 +69,10 @@ func policyReason(what string, ev policyplane.Event) string {
 		text, more = text+", by "+ev.Source, strings.Join(lines, "; ")
 	case ev.Source == "operator":
 		text += ", by an operator"
+	case ev.Kind == policyplane.Confirmed, ev.Kind == policyplane.RolledBack, ev.Kind == policyplane.Aborted, ev.Kind == policyplane.Preparing:
+		if ev.Source != "" && ev.Source != "local" && more != ev.Source+" says so" {
+			text += ", by word of " + ev.Source
+		}
 	case ev.Source != "" && ev.Source != "local":
 		text += ", from " + ev.Source
 	}

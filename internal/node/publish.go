@@ -33,7 +33,7 @@ func (n *node) publish(now int64) {
 	n.publishMonitors()
 	n.publishSync(now)
 	n.publishShare(now, &v)
-	n.publishPolicy(now, &v)
+	n.publishPolicy(&v)
 	n.publishCounters()
 	n.judgeMargins(now)
 }
