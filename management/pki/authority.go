@@ -121,6 +121,15 @@ func (a *Authority) Issue(random io.Reader, key *ecdsa.PublicKey, whose Identity
 // Verify says whose a client's certificate is. Its time is judged last, so that one who is told "expired" is the one it was issued to. The error
 // wraps ErrNone, ErrAuthority, ErrIdentity, ErrExpired or ErrEarly; Shown is filled in the last two cases.
 func (a *Authority) Verify(chain []*x509.Certificate, now time.Time) (Shown, error) {
+	s, err := a.Whose(chain)
+	if err != nil {
+		return Shown{}, err
+	}
+	return s, s.At(now)
+}
+
+// Whose is Verify without time: its answer for a certificate never changes. The error wraps ErrNone, ErrAuthority or ErrIdentity.
+func (a *Authority) Whose(chain []*x509.Certificate) (Shown, error) {
 	if len(chain) == 0 {
 		return Shown{}, ErrNone
 	}
@@ -135,12 +144,6 @@ func (a *Authority) Verify(chain []*x509.Certificate, now time.Time) (Shown, err
 	}
 	if s.Kind == management.ServerCertificate || len(c.ExtKeyUsage) != 1 || c.ExtKeyUsage[0] != x509.ExtKeyUsageClientAuth {
 		return Shown{}, fmt.Errorf("certificate %s: %w: it is a server's", s.Serial, ErrIdentity)
-	}
-	switch {
-	case now.After(c.NotAfter):
-		return s, &TimeError{Serial: s.Serial, Bound: c.NotAfter, Now: now, Err: ErrExpired}
-	case now.Before(c.NotBefore):
-		return s, &TimeError{Serial: s.Serial, Bound: c.NotBefore, Now: now, Err: ErrEarly}
 	}
 	return s, nil
 }

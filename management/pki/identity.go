@@ -54,6 +54,17 @@ func (s Shown) Record() management.Certificate {
 	}
 }
 
+// At says whether the certificate is good at a time. The error is a *TimeError.
+func (s Shown) At(now time.Time) error {
+	switch {
+	case now.After(s.NotAfter):
+		return &TimeError{Serial: s.Serial, Bound: s.NotAfter, Now: now, Err: ErrExpired}
+	case now.Before(s.NotBefore):
+		return &TimeError{Serial: s.Serial, Bound: s.NotBefore, Now: now, Err: ErrEarly}
+	}
+	return nil
+}
+
 // RenewAfter is when two thirds of the certificate's life are over.
 func (s Shown) RenewAfter() time.Time { return s.NotBefore.Add(s.NotAfter.Sub(s.NotBefore) * 2 / 3) }
 

@@ -4,19 +4,24 @@ package server
 
 import (
 	"context"
+	"crypto/sha256"
+	"crypto/x509"
 	"sync"
 	"time"
 
 	"github.com/holdfast-project/holdfast/management"
+	"github.com/holdfast-project/holdfast/management/pki"
 	"github.com/holdfast-project/holdfast/management/records"
 )
 
 // known remembers which certificates are good, so that thousands of reports a second do not ask the store. What changes there, by whichever server,
 // is forgotten here as soon as the store tells of it.
 type known struct {
-	records *records.Records
+	records   *records.Records
+	authority *pki.Authority
 
 	mu      sync.Mutex
+	shown   map[[sha256.Size]byte]pki.Shown // whose certificates are, by their digests: a signature is checked once
 	good    map[string]management.Certificate
 	changes uint64 // how often something was forgotten: an answer that was asked for before is not remembered
 	watched bool   // the store tells of changes; if it does not, nothing is remembered
@@ -24,8 +29,33 @@ type known struct {
 
 const maxKnown = 50000
 
-func newKnown(r *records.Records) *known {
-	return &known{records: r, good: map[string]management.Certificate{}}
+func newKnown(r *records.Records, a *pki.Authority) *known {
+	return &known{records: r, authority: a, good: map[string]management.Certificate{}, shown: map[[sha256.Size]byte]pki.Shown{}}
+}
+
+// whose says whose a certificate is, as pki.Authority.Whose does.
+func (k *known) whose(chain []*x509.Certificate) (pki.Shown, error) {
+	if len(chain) == 0 {
+		return k.authority.Whose(nil)
+	}
+	key := sha256.Sum256(chain[0].Raw)
+	k.mu.Lock()
+	s, ok := k.shown[key]
+	k.mu.Unlock()
+	if ok {
+		return s, nil
+	}
+	s, err := k.authority.Whose(chain)
+	if err != nil {
+		return s, err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.shown) >= maxKnown {
+		clear(k.shown)
+	}
+	k.shown[key] = s
+	return s, nil
 }
 
 // certificate says whether one is good, with records' errors if it is not.

@@ -90,7 +90,7 @@ func New(o Options) *Server {
 		o.Random = rand.Reader
 	}
 	o.Lives = o.Lives.orDefaults()
-	s := &Server{o: o, known: newKnown(o.Records), heavy: make(chan struct{}, heavyAtOnce), measured: newMeasured(o.Version)}
+	s := &Server{o: o, known: newKnown(o.Records, o.Authority), heavy: make(chan struct{}, heavyAtOnce), measured: newMeasured(o.Version)}
 	s.limits = newLimits(o.Now)
 	s.own = &certificate{server: s}
 	s.mux = s.routes()

@@ -43,11 +43,14 @@ func (c *call) identify() error {
 	if c.r.TLS != nil {
 		chain = c.r.TLS.PeerCertificates
 	}
-	shown, err := c.server.o.Authority.Verify(chain, c.server.o.Now())
+	shown, err := c.server.known.whose(chain)
 	if err != nil {
 		return err
 	}
 	c.actor.Name, c.actor.Serial = shown.Name(), shown.Serial
+	if err := shown.At(c.server.o.Now()); err != nil {
+		return err
+	}
 	if _, err := c.server.known.certificate(c.context(), shown.Serial); err != nil {
 		return certificateError(shown, err)
 	}
