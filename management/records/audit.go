@@ -15,6 +15,9 @@ import (
 // maxText is the longest text of an event that somebody outside may have chosen, in bytes.
 const maxText = 512
 
+// maxDetails is how many details an event may have that the server makes of somebody's words; more are left out.
+const maxDetails = 16
+
 // Refuse writes down that something was refused. Changes are written down by themselves; what was refused before it came here, the server says.
 // Long texts are cut: they may be an attacker's.
 func (r *Records) Refuse(ctx context.Context, e management.Event) error {
@@ -22,12 +25,13 @@ func (r *Records) Refuse(ctx context.Context, e management.Event) error {
 	for _, s := range []*string{&e.Action, &e.Cluster, &e.Object, &e.Why, &e.Actor.Name, &e.Actor.Address, &e.Actor.Serial} {
 		*s = cut(*s)
 	}
-	if len(e.Detail) > 16 {
-		e.Detail = nil
-	}
+	detail := map[string]string{}
 	for k, v := range e.Detail {
-		e.Detail[k] = cut(v)
+		if len(e.Detail) <= maxDetails {
+			detail[cut(k)] = cut(v)
+		}
 	}
+	e.Detail = detail
 	return r.store.Update(ctx, func(tx store.Tx) error { return appendEvent(tx, e) })
 }
 

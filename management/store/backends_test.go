@@ -41,6 +41,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv(crashChild) != "" {
 		writeUntilKilled()
 	}
+	if dir := os.Getenv(fullChild); dir != "" {
+		fillDisk(dir)
+	}
 	code := m.Run()
 	for _, fn := range slices.Backward(ends) {
 		fn()

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -55,7 +57,21 @@ func OpenFile(path string) (Store, error) {
 		_ = db.Close()
 		return nil, fmt.Errorf("store: %s: %w", path, err)
 	}
+	if err := syncDir(filepath.Dir(path)); err != nil {
+		_ = db.Close()
+		return nil, fmt.Errorf("store: %w", err)
+	}
 	return base{&file{db: db, closed: make(chan struct{}), leases: map[string]*fileLease{}}}, nil
+}
+
+// syncDir makes a file that was made outlive a crash.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
 }
 
 // boltSnapshot reads within one transaction of bbolt; what it returns are copies, since the memory is the database's.

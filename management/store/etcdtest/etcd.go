@@ -29,6 +29,7 @@ type Server struct {
 
 	name, dir, peer, cluster string
 	cmd                      *exec.Cmd
+	ended                    chan struct{}
 	prefixes                 atomic.Int64
 }
 
@@ -79,7 +80,19 @@ func (s *Server) Run(ctx context.Context) error {
 		s.cmd.Env = append(os.Environ(), "ETCD_UNSUPPORTED_ARCH="+runtime.GOARCH) // 3.4 asks for it
 	}
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := s.cmd.Start(); err != nil {
+	started := make(chan error, 1)
+	s.ended = make(chan struct{})
+	go func() {
+		// The kernel kills it when the thread that started it ends, which is nobody else's.
+		runtime.LockOSThread()
+		defer close(s.ended)
+		err := s.cmd.Start()
+		started <- err
+		if err == nil {
+			_ = s.cmd.Wait()
+		}
+	}()
+	if err := <-started; err != nil {
 		return fmt.Errorf("etcd: %w", err)
 	}
 	c, err := s.Client()
@@ -117,7 +130,7 @@ func (s *Server) Client() (*clientv3.Client, error) {
 // Stop kills it, as a crash would.
 func (s *Server) Stop() {
 	_ = s.cmd.Process.Kill()
-	_ = s.cmd.Wait()
+	<-s.ended
 }
 
 // PID is its process, for who measures it.
