@@ -18,6 +18,7 @@ import (
 // TestCrashes: one member's daemon, or the whole machine, ends before each step that an install takes there, and comes back; everybody has the
 // new policy in the end, or the old one if it is rolled back.
 func TestCrashes(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name   string
 		ends   Phase
@@ -28,6 +29,7 @@ func TestCrashes(t *testing.T) {
 		{"rolled back", PhaseRolledBack, 1, 6},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			seen := map[string]bool{}
 			for n := 1; ; n++ {
 				point := crashAt(t, n, c.ends, c.want)
@@ -115,6 +117,7 @@ func crashAt(t *testing.T, n int, ends Phase, want uint64) string {
 
 // TestFullDisk: a policy that has no room is refused; a state that has none is written as soon as there is some, and nothing happens before.
 func TestFullDisk(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1)
 	m := w.members[0]
 	dir := filepath.Join(m.dir, "policies")
@@ -151,7 +154,7 @@ func TestFullDisk(t *testing.T) {
 	}
 	f.Close()
 	w.server.order(3, b, PhaseCommit, time.Minute)
-	w.within(3*time.Second, "in force, and not written down", func() bool { return m.in() == 3 && len(m.line.last().Reason) == 0 && m.saw(Installed) })
+	w.within(5*time.Second, "in force, and not written down", func() bool { return m.in() == 3 && len(m.line.last().Reason) == 0 && m.saw(Installed) })
 	if s := m.line.last().Attempt.State; s == install.Committed {
 		t.Error("it says that it has committed, and would not know it after a crash")
 	}

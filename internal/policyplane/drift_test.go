@@ -17,10 +17,11 @@ func one(t *testing.T, cfg ...func(*Options)) (*world, *member) {
 }
 
 func TestDriftIsTold(t *testing.T) {
+	t.Parallel()
 	w, m := one(t)
 	m.nft("add table inet others") // not ours
 	m.nft("add rule inet filter.g2 input tcp dport 23 accept")
-	w.within(time.Second, "told", func() bool { return m.snap().Drift != "" })
+	w.within(5*time.Second, "told", func() bool { return m.snap().Drift != "" })
 	if d := m.snap().Drift; !strings.Contains(d, "inet filter chain input: + tcp dport 23 accept") || !strings.Contains(d, "nft (") {
 		t.Errorf("drift %q", d)
 	}
@@ -30,38 +31,40 @@ func TestDriftIsTold(t *testing.T) {
 	m.nft("flush chain inet filter.g2 input")
 	m.nft("add rule inet filter.g2 input tcp dport 2 accept")
 	m.nft("add rule inet filter.g2 input ip saddr 10.0.0.1 counter")
-	w.within(time.Second, "as it was", func() bool { return m.snap().Drift == "" && m.saw(Restored) })
+	w.within(5*time.Second, "as it was", func() bool { return m.snap().Drift == "" && m.saw(Restored) })
 }
 
 // TestFlushed: somebody flushes everything. Without enforcement that is a problem, and the boot filter holds until an operator acts.
 func TestFlushed(t *testing.T) {
+	t.Parallel()
 	w, m := one(t)
 	m.nft("flush ruleset")
-	w.within(2*time.Second, "a problem", func() bool { s := m.snap(); return s.Status == StatusProblem && s.BootFilter })
+	w.within(5*time.Second, "a problem", func() bool { s := m.snap(); return s.Status == StatusProblem && s.BootFilter })
 	if got := m.tables(); got != "holdfast_boot awake" || !strings.Contains(m.snap().Reason, "inet filter") {
 		t.Errorf("the kernel has %s, reason %q", got, m.snap().Reason)
 	}
 	if err := m.plane.Resume(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	w.within(2*time.Second, "in force again", func() bool { s := m.snap(); return s.Status == StatusOK && !s.BootFilter })
+	w.within(5*time.Second, "in force again", func() bool { s := m.snap(); return s.Status == StatusOK && !s.BootFilter })
 	if got := m.tables(); got != "filter.g2 awake" {
 		t.Errorf("the kernel has %s", got)
 	}
 }
 
 func TestEnforced(t *testing.T) {
+	t.Parallel()
 	w, m := one(t, func(o *Options) { o.Enforce = true })
 	m.nft("add table inet others")
 	m.nft("add chain inet others own")
 	before := m.nft("list", "table", "inet", "filter.g2")
 	m.nft("add rule inet filter.g2 input tcp dport 23 accept")
-	w.within(time.Second, "put back", func() bool { return m.snap().Counters.Restored == 1 })
+	w.within(5*time.Second, "put back", func() bool { return m.snap().Counters.Restored == 1 })
 	if after := m.nft("list", "table", "inet", "filter.g2"); after != before {
 		t.Errorf("now\n%s\nwas\n%s", after, before)
 	}
 	m.nft("delete table inet filter.g2")
-	w.within(2*time.Second, "put back", func() bool { return m.snap().Counters.Restored == 2 })
+	w.within(5*time.Second, "put back", func() bool { return m.snap().Counters.Restored == 2 })
 	if got := m.tables(); got != "filter.g1 asleep, others awake, filter.g2 awake" {
 		t.Errorf("the kernel has %s", got)
 	}
@@ -72,6 +75,7 @@ func TestEnforced(t *testing.T) {
 
 // TestRestart: the daemon finds what it left; what somebody changed meanwhile is told, since what the kernel has is not taken for right.
 func TestRestart(t *testing.T) {
+	t.Parallel()
 	w, m := one(t)
 	m.down()
 	m.nft("add rule inet filter.g2 input tcp dport 23 accept")
@@ -84,7 +88,7 @@ func TestRestart(t *testing.T) {
 		t.Errorf("before it runs: %+v", s)
 	}
 	m.up()
-	w.within(2*time.Second, "told", func() bool { return strings.Contains(m.snap().Drift, "dport 23") })
+	w.within(5*time.Second, "told", func() bool { return strings.Contains(m.snap().Drift, "dport 23") })
 	if m.saw(Installed) {
 		t.Error("nothing was installed")
 	}
@@ -92,11 +96,12 @@ func TestRestart(t *testing.T) {
 
 // TestDefinitions: the policy in force is loaded again when what it refers to changes.
 func TestDefinitions(t *testing.T) {
+	t.Parallel()
 	w, m := one(t)
 	o := m.options()
 	o.Definitions[0].Value = "10.0.0.9"
 	m.plane.Reconfigure(o.Config)
-	w.within(2*time.Second, "loaded again", func() bool { return m.saw(Reloaded) })
+	w.within(5*time.Second, "loaded again", func() bool { return m.saw(Reloaded) })
 	if got := m.nft("list", "table", "inet", "filter.g2"); !strings.Contains(got, "10.0.0.9") {
 		t.Errorf("in force\n%s", got)
 	}
@@ -105,7 +110,7 @@ func TestDefinitions(t *testing.T) {
 	m.own = "10.0.0.10"
 	m.forget()
 	m.up()
-	w.within(2*time.Second, "loaded again", func() bool { return m.saw(Reloaded) })
+	w.within(5*time.Second, "loaded again", func() bool { return m.saw(Reloaded) })
 	if m.saw(Drifted) {
 		t.Error("nobody changed anything")
 	}

@@ -18,6 +18,7 @@ func (w *world) upAll() {
 }
 
 func TestInstallOnThree(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 3)
 	w.upAll()
 	w.within(5*time.Second, "a problem without a policy", func() bool { return w.members[0].snap().Status == StatusProblem })
@@ -42,6 +43,7 @@ func TestInstallOnThree(t *testing.T) {
 }
 
 func TestOneRefuses(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 3)
 	w.members[2].own = "not-an-address"
 	w.upAll()
@@ -57,12 +59,13 @@ func TestOneRefuses(t *testing.T) {
 	w.server.order(1, b, PhaseAbort, 0)
 	w.replied(1, install.Aborted)
 	for _, m := range w.members {
-		w.within(time.Second, "nothing is left of it", func() bool { return m.tables() == "holdfast_boot awake" && m.in() == 0 })
+		w.within(5*time.Second, "nothing is left of it", func() bool { return m.tables() == "holdfast_boot awake" && m.in() == 0 })
 	}
 }
 
 // TestCutAfterPrepare: all gave their word, management is gone; nobody does anything by itself, until one hears the decision: then all follow it.
 func TestCutAfterPrepare(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 3)
 	w.upAll()
 	w.install(1, bundle(t, 1))
@@ -97,6 +100,7 @@ func TestCutAfterPrepare(t *testing.T) {
 
 // TestAbortReachesOne: the others learn of it by asking.
 func TestAbortReachesOne(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 3)
 	w.upAll()
 	w.install(1, bundle(t, 1))
@@ -119,6 +123,7 @@ func TestAbortReachesOne(t *testing.T) {
 
 // TestRollback: nobody confirms, so all go back by themselves, and take that policy no more, unless it is confirmed after all.
 func TestRollback(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 3)
 	w.upAll()
 	w.install(1, bundle(t, 1))
@@ -157,6 +162,7 @@ func TestRollback(t *testing.T) {
 
 // TestRollbackToNothing: the first policy ever is not confirmed; then the boot filter holds again.
 func TestRollbackToNothing(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1)
 	m := w.members[0].up()
 	b := bundle(t, 1)
@@ -172,6 +178,7 @@ func TestRollbackToNothing(t *testing.T) {
 
 // TestReportsWhoIsHeard: management confirms by it, so it must hear of each change, though nothing else has changed.
 func TestReportsWhoIsHeard(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2)
 	w.upAll()
 	w.install(1, bundle(t, 1))

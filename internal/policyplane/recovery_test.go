@@ -20,7 +20,7 @@ import (
 // cameFrom waits until a policy came into force from a source.
 func (w *world) cameFrom(m *member, generation uint64, source string) {
 	w.t.Helper()
-	w.within(time.Second, fmt.Sprintf("%s has %d from %s", m.name, generation, source), func() bool { return m.source(generation) == source })
+	w.within(5*time.Second, fmt.Sprintf("%s has %d from %s", m.name, generation, source), func() bool { return m.source(generation) == source })
 }
 
 // source is where the policy in force came from, by the event.
@@ -37,6 +37,7 @@ func (m *member) source(generation uint64) string {
 
 // TestAbsentTakesFromPeer: a member was away for two installs; management is down when it comes back.
 func TestAbsentTakesFromPeer(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 3)
 	w.upAll()
 	w.install(1, bundle(t, 1))
@@ -78,6 +79,7 @@ func noise(n int) func(*policy.Bundle) {
 
 // TestAbsentTakesFromManagement: peers are not there, or have an older one.
 func TestAbsentTakesFromManagement(t *testing.T) {
+	t.Parallel()
 	for _, peers := range []string{"away", "older"} {
 		t.Run(peers, func(t *testing.T) {
 			w := newWorld(t, 2)
@@ -104,6 +106,7 @@ func TestAbsentTakesFromManagement(t *testing.T) {
 
 // TestOwnIsNewest: it offers it to the others.
 func TestOwnIsNewest(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2)
 	w.upAll()
 	w.install(1, bundle(t, 1))
@@ -122,26 +125,28 @@ func TestOwnIsNewest(t *testing.T) {
 
 // TestNoneAnywhere: init while it is not known, then a problem that says why, and the boot filter.
 func TestNoneAnywhere(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2)
 	w.server.set(func() { w.server.away = true })
 	m := w.members[0].up()
 	if s := m.snap(); s.Status != StatusInit {
 		t.Errorf("at first %v", s.Status)
 	}
-	w.within(3*time.Second, "a problem", func() bool {
+	w.within(5*time.Second, "a problem", func() bool {
 		s := m.snap()
 		return s.Status == StatusProblem && strings.Contains(s.Reason, "connection refused") && s.BootFilter
 	})
 	for range 50 { // it stays one while it asks again
-		w.within(time.Second, "a problem", func() bool { return m.snap().Status == StatusProblem })
+		w.within(5*time.Second, "a problem", func() bool { return m.snap().Status == StatusProblem })
 	}
 	w.server.set(func() { w.server.away = false })
 	w.server.has(bundle(t, 5))
-	w.within(3*time.Second, "it has it", func() bool { return m.in() == 5 && m.snap().Status == StatusOK && !m.snap().BootFilter })
+	w.within(5*time.Second, "it has it", func() bool { return m.in() == 5 && m.snap().Status == StatusOK && !m.snap().BootFilter })
 }
 
 // TestForged: management gives what it did not offer; a peer has the right one.
 func TestForged(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2)
 	w.server.set(func() { w.server.forged = true })
 	w.upAll()
@@ -159,6 +164,7 @@ func TestForged(t *testing.T) {
 
 // TestTampered: somebody changes files while the daemon is down: they are set aside and fetched again.
 func TestTampered(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2)
 	w.upAll()
 	w.install(1, bundle(t, 1))
@@ -208,6 +214,7 @@ func TestTampered(t *testing.T) {
 }
 
 func TestUnload(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2, func(o *Options) {
 		o.BootFilter = &bootfilter.Filter{SSHPort: 2222}
 	})
@@ -221,10 +228,10 @@ func TestUnload(t *testing.T) {
 		s := m.snap()
 		return s.Status == StatusProblem && s.Unloaded && strings.Contains(s.Reason, "unloaded by an operator") && s.BootFilter && m.tables() == "holdfast_boot awake"
 	}
-	w.within(time.Second, "unloaded", unloaded)
+	w.within(5*time.Second, "unloaded", unloaded)
 	m.down()
 	m.up()
-	w.within(time.Second, "still unloaded after the daemon's restart", unloaded)
+	w.within(5*time.Second, "still unloaded after the daemon's restart", unloaded)
 	if err := m.plane.Resume(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -249,6 +256,7 @@ func TestUnload(t *testing.T) {
 }
 
 func TestLoadFile(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2, func(o *Options) { o.Management = nil })
 	w.upAll()
 	m := w.members[0]
@@ -282,6 +290,7 @@ func TestLoadFile(t *testing.T) {
 
 // TestConflict: two of the same generation are told, and nobody gives way.
 func TestConflict(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2, func(o *Options) { o.Management = nil })
 	w.sever("a", "b", true)
 	w.upAll()
@@ -293,7 +302,7 @@ func TestConflict(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.sever("a", "b", false)
-	w.within(3*time.Second, "told", func() bool { return a.saw(Conflict) && b.saw(Conflict) })
+	w.within(5*time.Second, "told", func() bool { return a.saw(Conflict) && b.saw(Conflict) })
 	if _, err := a.plane.Load(t.Context(), bundle(t, 4).Encode()); err != nil {
 		t.Fatal(err)
 	}
