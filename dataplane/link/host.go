@@ -25,8 +25,8 @@ type Desired struct {
 	NAPIDevices []string
 	// Sysctls are further settings of the network namespace, put back by Restore like all others.
 	Sysctls []Sysctl
-	// OwnStays has the member's own traffic to VIPs stay here at all times, as suits members that all serve: SetServing does nothing then,
-	// and the host is spared the rules that it needs otherwise, which every packet that it forwards would pay for (decision 005).
+	// OwnStays has the member's own traffic to VIPs stay here at all times: SetServing does nothing then, and the host is spared the
+	// rules that it needs otherwise, which every packet that it forwards would pay for (decision 016).
 	OwnStays bool
 }
 

@@ -46,6 +46,10 @@ func (b *builder) build() {
 	c.Devices = Devices{Weights: b.weights(r.Devices.Weights)}
 	c.VMAC = b.flag(r.VMAC, true)
 	c.Attach = choice(b, r.Attach, AttachAuto, AttachAuto, AttachXDP, AttachTCX)
+	c.OwnTraffic = choice(b, r.OwnTraffic, OwnStays, OwnStays, OwnToServer)
+	if c.OwnTraffic == OwnToServer && c.Mode != ModeHA {
+		b.add(r.OwnTraffic, "remove it, or write stays", "not in mode %s: all members serve", c.Mode)
+	}
 	c.CCP = CCP{
 		EtherType: b.etherType(r.CCP.EtherType),
 		Transport: choice(b, r.CCP.Transport, Unicast, Unicast, Multicast, Broadcast),

@@ -66,6 +66,17 @@ const (
 	AttachTCX Attach = "tcx"
 )
 
+// OwnTraffic is where packets that a member itself sends to a virtual address end. The zero value is OwnStays.
+type OwnTraffic string
+
+const (
+	// OwnStays keeps them on the member, whether it serves or not; the default, since it costs forwarded packets nothing.
+	OwnStays OwnTraffic = "stays"
+	// OwnToServer sends them to the member that serves. Every packet that the member forwards pays for the rule that this takes, see
+	// docs/decisions/016. Only with ModeHA.
+	OwnToServer OwnTraffic = "to-server"
+)
+
 // Transport is how CCP frames are addressed. The zero value is invalid.
 type Transport string
 
@@ -93,6 +104,8 @@ type Cluster struct {
 	VMAC     bool     // cluster-wide default: answer with a virtual MAC (true) or the member's own
 	Attach   Attach   // hook of the gate
 	CCP      CCP      // frames
+
+	OwnTraffic OwnTraffic // where a member's own packets to virtual addresses end
 
 	Members    []Member    // in priority order; Members[i].ID == i
 	Interfaces []Interface // in file order; Interfaces[i].Slot == i

@@ -51,6 +51,7 @@ func Diff(old, new *Cluster) (live, refused []Change) {
 	d.refuse("ccp.ethertype", fmt.Sprintf("%#04x", old.CCP.EtherType), fmt.Sprintf("%#04x", new.CCP.EtherType), whyCluster)
 	d.refuse("ccp.transport", old.CCP.Transport, new.CCP.Transport, whySockets)
 	d.refuse("ccp.priority", old.CCP.Priority, new.CCP.Priority, whySockets)
+	d.live("own-traffic", old.OwnTraffic, new.OwnTraffic)
 	d.members(old, new)
 	d.interfaces(old, new)
 	d.live("trunks", trunks(old.Trunks), trunks(new.Trunks)) // what they change of an interface is said there

@@ -56,6 +56,8 @@ func TestDiff(t *testing.T) {
 		{"recovery delay", "id: 7", "id: 7\ntimers: {recovery-delay: 1m}", "timers.recovery-delay: 0s -> 1m0s", "", false},
 		{"weights", "id: 7", "id: 7\ndevices: {weights: {routing: 3, db: 2, disk: 1}}", "devices.weights:  -> db: 2, routing: 3", "", false},
 		{"weights of one", "id: 7", "id: 7\ndevices: {weights: {db: 1}}", "", "", true},
+		{"own traffic", "id: 7", "id: 7\nown-traffic: to-server", "own-traffic: stays -> to-server", "", false},
+		{"own traffic by default", "id: 7", "id: 7\nown-traffic: stays", "", "", true},
 		{"vips", "- 10.0.0.1\n", "- 10.0.0.9\n      - {address: 203.0.113.9, prefix: 203.0.113.8/29}\n",
 			"interfaces[inside].vips: 10.0.0.1 -> 10.0.0.9, 203.0.113.9 in 203.0.113.8/29", "", false},
 		{"proxy", "- 10.0.0.1\n", "- 10.0.0.1\n    proxy-arp: [10.0.0.7]\n", "interfaces[inside].proxy-arp:  -> 10.0.0.7", "", false},

@@ -39,7 +39,8 @@ func (c *Cluster) Digest() [32]byte {
 
 		LoadSharing *LoadSharing  `json:",omitzero"`
 		Policy      *sharedPolicy `json:",omitzero"`
-	}{c.ID, c.Name, c.Mode, c.Recovery, c.Timers, c.Flap, c.Devices, c.Attach, c.CCP, nil, slices.Clone(c.Interfaces), c.Trunks, c.Groups, c.Monitors, c.Routing.used(), c.Sync.shared(len(c.SyncInterfaces()) > 0), c.LoadSharing, c.Policy.shared()}
+		OwnTraffic  OwnTraffic    `json:",omitzero"`
+	}{c.ID, c.Name, c.Mode, c.Recovery, c.Timers, c.Flap, c.Devices, c.Attach, c.CCP, nil, slices.Clone(c.Interfaces), c.Trunks, c.Groups, c.Monitors, c.Routing.used(), c.Sync.shared(len(c.SyncInterfaces()) > 0), c.LoadSharing, c.Policy.shared(), c.OwnTraffic.used()}
 	for _, m := range c.Members {
 		canonical.Members = append(canonical.Members, member{m.Name, m.Interfaces})
 	}
@@ -55,6 +56,14 @@ func (c *Cluster) Digest() [32]byte {
 		panic("config: " + err.Error())
 	}
 	return sha256.Sum256(text)
+}
+
+// used is what enters the digest: nothing while it is the default.
+func (o OwnTraffic) used() OwnTraffic {
+	if o == OwnStays {
+		return ""
+	}
+	return o
 }
 
 // sortedVIPs is for comparing sets of virtual addresses.

@@ -19,6 +19,7 @@ type rawFile struct {
 	Devices    rawDevices     `yaml:"devices"`
 	VMAC       scalar         `yaml:"vmac"`
 	Attach     scalar         `yaml:"attach"`
+	OwnTraffic scalar         `yaml:"own-traffic"`
 	CCP        rawCCP         `yaml:"ccp"`
 	Members    []rawMember    `yaml:"members"`
 	Interfaces []rawInterface `yaml:"interfaces"`

@@ -56,6 +56,8 @@ var refusals = []struct {
 	{"a list instead of keys", sound, "- id: 7\n", nil},
 	{"two documents", "id: 7", "id: 7\n---\nid: 8", nil},
 	{"anchor", "- name: gw-a", "- &a\n    name: gw-a", nil},
+	{"own traffic that goes nowhere", "id: 7", "id: 7\nown-traffic: leaves", nil},
+	{"own traffic where all serve", "id: 7", "id: 7\nmode: load-sharing\nown-traffic: to-server", nil},
 	{"unknown key", "id: 7", "id: 7\nvrrp: true", nil},
 	{"misspelt key", "id: 7", "id: 7\nrecovry: maintain-current", nil},
 	{"unknown key below", "role: cluster\n    vips:", "role: cluster\n    vip: 10.0.0.9\n    vips:", nil},

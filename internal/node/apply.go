@@ -142,7 +142,7 @@ func (n *node) gateVIPs() []bpf.VIP {
 func (n *node) desired() link.Desired {
 	// One above the pulse: what delivers the frames must not wait for what waits for them.
 	d := link.Desired{NAPIPriority: min(n.cfg.CCP.Priority+1, 99), NAPIDevices: []string{}, Sysctls: trackingSettings(n.cfg.Sync, n.sync.strict),
-		OwnStays: n.cfg.LoadSharing != nil}
+		OwnStays: n.cfg.OwnTraffic != config.OwnToServer}
 	for _, p := range n.ports {
 		if p.Monitored && p.index != 0 {
 			d.NAPIDevices = append(d.NAPIDevices, p.device)
