@@ -192,7 +192,8 @@ func (g *Gate) takeWords() error {
 	}
 	g.words.setIdentity(o.Self, o.Members, o.Cluster)
 	g.words.setTimers(o.Soft, o.Hard, o.Watch, o.Linger)
-	return nil
+	g.words.forgetCopies()
+	return g.copyMaps()
 }
 
 // updateLinks puts the programs behind every link that has others. Severed links are left to Attach.

@@ -74,7 +74,7 @@ func (g *Gate) putIface(i Iface) error {
 			value.Flags |= ifaceVMAC
 		}
 	}
-	return g.objects.Ifaces.Put(uint32(i.Index), value)
+	return g.putIfaceEntry(i.Index, value)
 }
 
 func (g *Gate) attachIngress(i Iface, kind string) error {

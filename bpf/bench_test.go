@@ -128,7 +128,7 @@ func benchmark(b *testing.B, e entry, k packetKind) {
 		b.Fatal(err)
 	}
 	if k.unknown {
-		if err := g.objects.Ifaces.Delete(uint32(testIface)); err != nil {
+		if err := g.deleteIfaceEntry(testIface); err != nil {
 			b.Fatal(err)
 		}
 	}

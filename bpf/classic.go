@@ -60,7 +60,7 @@ func (g *Gate) ensureClsact(index int) error {
 		return err
 	}
 	value.Flags |= ifaceClsact
-	return g.objects.Ifaces.Put(uint32(index), value)
+	return g.putIfaceEntry(index, value)
 }
 
 // findClassic returns our filter at one side of an interface, nil if there is none or no such interface.

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
 )
@@ -29,10 +28,7 @@ func (g *Gate) detach(index int) error {
 		failed = errors.Join(failed, g.detachAs(index, as))
 	}
 	failed = errors.Join(failed, g.detachClassic(index, netlink.HANDLE_MIN_EGRESS), removeClsact(g.objects.Ifaces, index))
-	if err := g.objects.Ifaces.Delete(uint32(index)); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-		failed = errors.Join(failed, err)
-	}
-	return failed
+	return errors.Join(failed, g.deleteIfaceEntry(index))
 }
 
 func (g *Gate) detachAs(index int, as string) error {

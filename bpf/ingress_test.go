@@ -276,7 +276,7 @@ func TestIngressOwnMAC(t *testing.T) {
 // TestIngressUnknownInterface: at an interface that it was not told of, the gate does nothing at all.
 func TestIngressUnknownInterface(t *testing.T) {
 	g := newTestGate(t, true)
-	if err := g.objects.Ifaces.Delete(uint32(testIface)); err != nil {
+	if err := g.deleteIfaceEntry(testIface); err != nil {
 		t.Fatal(err)
 	}
 	for _, e := range entries {

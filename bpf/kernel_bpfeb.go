@@ -117,6 +117,14 @@ type kernelKey struct {
 	Reserved uint32
 }
 
+type kernelLetIn struct {
+	_       structs.HostLayout
+	Tick    uint64
+	Lease   uint64
+	Fence   uint64
+	Packets uint64
+}
+
 type kernelMemberCount struct {
 	_         structs.HostLayout
 	To        uint64
@@ -228,7 +236,14 @@ type kernelWords struct {
 	Blind       uint32
 	Reserved2   uint32
 	Flood       uint64
-	Rest        [1208]uint8
+	Port        [32]struct {
+		_        structs.HostLayout
+		Ifindex  uint32
+		Reserved uint32
+		Iface    kernelIface
+	}
+	NoVip [8]uint64
+	Rest  [376]uint8
 }
 
 // Names of all BPF objects in the ELF.
@@ -239,6 +254,7 @@ const (
 	kernelMapFragments         = "fragments"
 	kernelMapIfaces            = "ifaces"
 	kernelMapKeys              = "keys"
+	kernelMapLetIn             = "let_in"
 	kernelMapMemberCounts      = "member_counts"
 	kernelMapNeighbours        = "neighbours"
 	kernelMapPublished         = "published"
@@ -314,6 +330,7 @@ type kernelMapSpecs struct {
 	Fragments    *ebpf.MapSpec `ebpf:"fragments"`
 	Ifaces       *ebpf.MapSpec `ebpf:"ifaces"`
 	Keys         *ebpf.MapSpec `ebpf:"keys"`
+	LetIn        *ebpf.MapSpec `ebpf:"let_in"`
 	MemberCounts *ebpf.MapSpec `ebpf:"member_counts"`
 	Neighbours   *ebpf.MapSpec `ebpf:"neighbours"`
 	Published    *ebpf.MapSpec `ebpf:"published"`
@@ -355,6 +372,7 @@ type kernelMaps struct {
 	Fragments    *ebpf.Map `ebpf:"fragments"`
 	Ifaces       *ebpf.Map `ebpf:"ifaces"`
 	Keys         *ebpf.Map `ebpf:"keys"`
+	LetIn        *ebpf.Map `ebpf:"let_in"`
 	MemberCounts *ebpf.Map `ebpf:"member_counts"`
 	Neighbours   *ebpf.Map `ebpf:"neighbours"`
 	Published    *ebpf.Map `ebpf:"published"`
@@ -372,6 +390,7 @@ func (m *kernelMaps) Close() error {
 		m.Fragments,
 		m.Ifaces,
 		m.Keys,
+		m.LetIn,
 		m.MemberCounts,
 		m.Neighbours,
 		m.Published,

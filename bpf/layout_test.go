@@ -62,6 +62,10 @@ func TestWordsLayout(t *testing.T) {
 		{"second half of the hash key", unsafe.Offsetof(w.HashK1), offHashKey + 8}, {"steer", unsafe.Offsetof(w.Steer), offSteer},
 		{"snat", unsafe.Offsetof(w.Snat), offSNAT}, {"blind", unsafe.Offsetof(w.Blind), offBlind},
 		{"flood", unsafe.Offsetof(w.Flood), offFlood},
+		{"port", unsafe.Offsetof(w.Port), offPort}, {"second port", unsafe.Offsetof(w.Port) + unsafe.Sizeof(w.Port[0]), offPort + portSize},
+		{"end of the ports", unsafe.Offsetof(w.Port) + unsafe.Sizeof(w.Port), offPort + ports*portSize},
+		{"interface of a port", unsafe.Offsetof(w.Port[0].Iface), 8}, {"no vip", unsafe.Offsetof(w.NoVip), offNoVIP},
+		{"end of no vip", unsafe.Offsetof(w.NoVip) + unsafe.Sizeof(w.NoVip), offNoVIP + 8*vipWords},
 		{"size", unsafe.Sizeof(w), wordsSize},
 	}
 	for _, tt := range tests {

@@ -39,6 +39,7 @@ func (g *Gate) SetVIPs(v []VIP) error {
 	if err != nil {
 		return fmt.Errorf("set VIPs: %w", err)
 	}
+	g.words.mayBeVIPs(want)
 	for key, value := range want {
 		if err := g.objects.Vips.Put(key, value); err != nil {
 			return fmt.Errorf("set VIP %v: %w", key.addr(), err)
@@ -49,6 +50,7 @@ func (g *Gate) SetVIPs(v []VIP) error {
 			return fmt.Errorf("remove VIP %v: %w", key.addr(), err)
 		}
 	}
+	g.words.setNoVIPs(want)
 	inUse.Store(groups)
 	return nil
 }

@@ -44,6 +44,10 @@ const (
 	offGroup  = 256 // the first group
 	groupSize = 128
 
+	ports    = 32
+	portSize = 24
+	vipWords = 8
+
 	offQuietLast = 2304 // u64 boot ns
 	offQuiet     = 2312 // u64[64] boot ns, by slot
 
@@ -55,6 +59,8 @@ const (
 	offSNAT        = 2868 // u32 first << 16 | last
 	offBlind       = 2872 // u32, how blind the pinned programs are (blind.go); user space only
 	offFlood       = 2880 // u64 boot ns: token bucket of fragments for everybody; the programs only
+	offPort        = 2888 // [32]{u32 ifindex, u32, kernelIface}: the loader's copy of what most hosts have in ifaces
+	offNoVIP       = 3656 // u64[8]: a set bit, no VIP has this hash (vipHash)
 
 	offLease     = 0 // offsets within a group
 	offFence     = 8

@@ -7,11 +7,23 @@
 #include "serving.h"
 #include "verdict.h"
 
+/* Can an address with this hash be no VIP's? Most are none, and then need no look into the map. ../vips.go has the hash in Go. */
+static __always_inline bool is_no_vip(__u32 hash)
+{
+	const struct words *w = the_words();
+
+	hash = hash * 0x9e3779b1 >> 23;
+	asm volatile("" : "+r"(hash)); /* as in group_at */
+	return w && READ_ONCE(w->no_vip[hash >> 6 & (VIP_WORDS - 1)]) >> (hash & 63) & 1;
+}
+
 static __always_inline const struct vip *vip4(const __be32 *addr)
 {
 	struct vip_key key = { .family = 4 };
 
 	PACKET_COPY(key.addr, addr, 4);
+	if (is_no_vip(*(const __u32 *)key.addr))
+		return 0;
 	return bpf_map_lookup_elem(&vips, &key);
 }
 
@@ -21,6 +33,8 @@ static __always_inline const struct vip *vip6(const __u8 *addr, __u32 ifindex)
 	struct vip_key key = { .family = 6 };
 
 	PACKET_COPY(key.addr, addr, 16);
+	if (is_no_vip(((const __u32 *)key.addr)[0] ^ ((const __u32 *)key.addr)[1] ^ ((const __u32 *)key.addr)[2] ^ ((const __u32 *)key.addr)[3]))
+		return 0;
 	if (key.addr[0] == 0xfe && (key.addr[1] & 0xc0) == 0x80)
 		key.ifindex = ifindex;
 	return bpf_map_lookup_elem(&vips, &key);

@@ -122,16 +122,59 @@ static __always_inline int gate_ip6(struct frame *f, const struct iface *ifc, st
 	return gate_local(f, ifc, w, vip, now);
 }
 
+/*
+ * What most packets are in mode ha: IP, while this member serves all that is served. None of their addresses can matter then, and the MAC says
+ * the rest. -1 for all others; IPv6 may be neighbour discovery.
+ */
+static __always_inline int gate_usual(struct frame *f, const struct iface *ifc, const struct words *w, __u64 now)
+{
+	bool own = mac_equal(f->dst, mac_own(ifc));
+
+	if (f->proto == bpf_htons(ETH_P_IPV6)) {
+		const __u8 *next = f->data + f->net + __builtin_offsetof(struct ipv6hdr, nexthdr);
+
+		barrier_var(next);
+		if ((void *)(next + 1) > f->end || *next == IPPROTO_ICMPV6 || is_extension(*next))
+			return -1;
+	} else if (f->proto != bpf_htons(ETH_P_IP)) {
+		return -1;
+	}
+	if (READ_ONCE(w->groups) != 1 || (!own && vmac_group(ifc, f->dst)) || !is_open(w, &w->group[0], now))
+		return -1;
+	note_let_in(w, now);
+	if (own)
+		return GATE_PASS;
+	count(VMAC_ADMITTED);
+	return GATE_ADMIT;
+}
+
+/* Copies what is known of an interface; false if it is none of the gate's. */
+static __always_inline bool iface_of(const struct words *w, __u32 ifindex, struct iface *ifc)
+{
+	const struct port *port = &w->port[ifindex & (PORTS - 1)];
+	const struct iface *known;
+
+	if (READ_ONCE(port->ifindex) == ifindex) {
+		*ifc = port->iface;
+		return true;
+	}
+	known = bpf_map_lookup_elem(&ifaces, &ifindex);
+	if (!known)
+		return false;
+	*ifc = *known;
+	return true;
+}
+
 /* Decides about a frame that came in. f is not parsed yet. */
 static __always_inline int gate_ingress(struct frame *f, __u32 ifindex)
 {
-	const struct iface *ifc = bpf_map_lookup_elem(&ifaces, &ifindex);
 	struct words *w = the_words();
+	struct iface here, *ifc = &here;
 	int v = -1, group;
 	bool serves;
 	__u64 now;
 
-	if (!ifc || !w || !frame_parse(f))
+	if (!w || !iface_of(w, ifindex, ifc) || !frame_parse(f))
 		return GATE_PASS;
 	now = bpf_ktime_get_boot_ns();
 	if (f->proto == ifc->ethertype)
@@ -144,6 +187,11 @@ static __always_inline int gate_ingress(struct frame *f, __u32 ifindex)
 				count(VMAC_ADMITTED);
 			return v;
 		}
+	}
+	if (!steer_mode(w) && !f->quiet) {
+		v = gate_usual(f, ifc, w, now);
+		if (v >= 0)
+			return v;
 	}
 	/* A member that serves everything lets everything in: no need to look addresses up. */
 	serves = !f->quiet && all_answer(now);
@@ -289,7 +337,7 @@ static __always_inline int gate_egress(struct frame *f, __u32 ifindex, __u32 cam
 	const struct iface *ifc;
 	__u64 now;
 
-	if (!w)
+	if (!w || (came_in && was_let_in(w)))
 		return GATE_PASS;
 	now = bpf_ktime_get_boot_ns();
 	if (now < READ_ONCE(w->quiet_last))

@@ -76,16 +76,6 @@ struct mac {
 	__be16 tail;
 };
 
-struct iface {
-	__u32 mac_head;
-	__be16 mac_tail;
-	__be16 ethertype; /* of CCP */
-	__u32 vmac_head;
-	__be16 vmac_tail; /* its low byte is the group's */
-	__u8 slot;
-	__u8 flags;
-};
-
 struct vip_key {
 	__u32 ifindex; /* 0 unless the address is link-local */
 	__u32 family; /* 4 or 6 */
@@ -127,6 +117,15 @@ struct source {
 struct stream {
 	__u64 arrival;
 	struct newest newest;
+};
+
+/*
+ * Packets that ingress has let in to be forwarded on this processor, and egress has not seen yet: they need not ask again. It holds for
+ * one tick of the kernel's clock, and while the words are as they were. Not pinned, like streams.
+ */
+struct let_in {
+	__u64 tick, lease, fence;
+	__u64 packets;
 };
 
 /*
@@ -274,6 +273,13 @@ struct {
 	__type(key, __u32);
 	__type(value, struct stream);
 } streams SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct let_in);
+} let_in SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

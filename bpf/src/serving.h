@@ -109,6 +109,51 @@ static __always_inline bool spend(__u64 *arrival, __u64 now)
 	return false;
 }
 
+static __always_inline struct let_in *the_let_in(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&let_in, &zero);
+}
+
+/* The word by whose time this member forwards. */
+static __always_inline __u64 forwards_by(const struct words *w)
+{
+	return steer_mode(w) ? READ_ONCE(w->share) : READ_ONCE(w->group[0].lease);
+}
+
+/* Notes that a packet was let in by an open gate, so that it may leave by one. Nowhere may an interface only listen. */
+static __always_inline void note_let_in(const struct words *w, __u64 now)
+{
+	struct let_in *l = the_let_in();
+	__u64 tick = bpf_jiffies64(), lease = forwards_by(w), fence = READ_ONCE(w->group[0].fence);
+
+	if (!l || now < READ_ONCE(w->quiet_last))
+		return;
+	if (l->tick != tick || l->lease != lease || l->fence != fence) {
+		l->tick = tick;
+		l->lease = lease;
+		l->fence = fence;
+		l->packets = 0;
+	}
+	l->packets++;
+}
+
+/*
+ * May a forwarded packet leave because it, or one before it, has just been let in? Then it need not read the clock, which costs more than all else
+ * at egress. What closes a gate otherwise changes a word. A gate that is closed by time alone lets out what it let in within a tick.
+ */
+static __always_inline bool was_let_in(const struct words *w)
+{
+	struct let_in *l = the_let_in();
+
+	if (!l || !l->packets || READ_ONCE(w->groups) != 1 || l->tick != bpf_jiffies64() || l->lease != forwards_by(w) ||
+	    l->fence != READ_ONCE(w->group[0].fence))
+		return false;
+	l->packets--;
+	return true;
+}
+
 /* All bits but HEARS_YOU, which only a prober can say. */
 __noinline __u32 serving(__u32 group, __u64 now)
 {

@@ -456,6 +456,8 @@ static __always_inline int gate_steer(struct frame *f, const struct iface *ifc, 
 			return GATE_DROP;
 		return GATE_ADMIT;
 	case STEER_TAKE:
+		if (is_share_open(w, now))
+			note_let_in(w, now);
 		return vmac ? GATE_ADMIT : GATE_PASS;
 	}
 	return -1;

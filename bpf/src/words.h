@@ -31,6 +31,25 @@ struct group {
 	__u64 reserved[10];
 };
 
+struct iface {
+	__u32 mac_head;
+	__be16 mac_tail;
+	__be16 ethertype; /* of CCP */
+	__u32 vmac_head;
+	__be16 vmac_tail; /* its low byte is the group's */
+	__u8 slot;
+	__u8 flags;
+};
+
+/* The loader's copy of an entry of ifaces, at its index modulo PORTS: most hosts need no other look. */
+#define PORTS 32
+struct port {
+	__u32 ifindex, reserved; /* 0: none */
+	struct iface iface;
+};
+
+#define VIP_WORDS 8
+
 struct words {
 	__u32 magic, version;
 	__u64 incarnation;
@@ -59,7 +78,9 @@ struct words {
 	__u32 blind; /* the pinned programs were loaded while there was no connection table to ask; user space only */
 	__u32 reserved2;
 	__u64 flood; /* token bucket of later fragments for everybody: theoretical arrival time of the next; the programs only */
-	__u8 rest[4096 - 256 - GROUPS * 128 - 8 - SLOTS * 8 - 64];
+	struct port port[PORTS];
+	__u64 no_vip[VIP_WORDS]; /* a set bit: no VIP has this hash (vip_hash) */
+	__u8 rest[4096 - 256 - GROUPS * 128 - 8 - SLOTS * 8 - 64 - PORTS * 24 - VIP_WORDS * 8];
 };
 
 #define STEER_MODE 3 /* mask */
@@ -79,6 +100,7 @@ _Static_assert(sizeof(struct group) == 128, "group");
 _Static_assert(__builtin_offsetof(struct words, group) == 256, "header");
 _Static_assert(__builtin_offsetof(struct words, quiet) == 2312, "quiet");
 _Static_assert(__builtin_offsetof(struct words, share) == 2824, "share");
+_Static_assert(__builtin_offsetof(struct words, port) == 2888, "port");
 _Static_assert(sizeof(struct words) == 4096, "words");
 
 /* The bits of a member for a group, as frames carry them. */
