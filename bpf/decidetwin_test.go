@@ -138,6 +138,9 @@ func TestSteerTwin(t *testing.T) {
 		s.Mode = []SteerMode{SteerMulticast, SteerUnicast}[round%2]
 		s.Key = []SteerKey{SteerByPorts, SteerByIPs, SteerByPortsAndSPI}[round%3]
 		s.BlockNew = round%7 == 6
+		if round%4 < 2 {
+			s.Published = nil // most packets then need no look at anything but their ends
+		}
 		g.clear()
 		g.share(t, s)
 		mac := manyMAC

@@ -80,6 +80,13 @@ const (
 	kernelCounterFRAGMENT_GUESSED  kernelCounter = 50
 )
 
+type kernelFlow struct {
+	_    structs.HostLayout
+	Tag  uint64
+	At   uint32
+	Slot uint32
+}
+
 type kernelFragment struct {
 	_        structs.HostLayout
 	At       uint64
@@ -251,6 +258,7 @@ type kernelWords struct {
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	kernelMapCounters          = "counters"
+	kernelMapFlows             = "flows"
 	kernelMapFragments         = "fragments"
 	kernelMapIfaces            = "ifaces"
 	kernelMapKeys              = "keys"
@@ -327,6 +335,7 @@ type kernelProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type kernelMapSpecs struct {
 	Counters     *ebpf.MapSpec `ebpf:"counters"`
+	Flows        *ebpf.MapSpec `ebpf:"flows"`
 	Fragments    *ebpf.MapSpec `ebpf:"fragments"`
 	Ifaces       *ebpf.MapSpec `ebpf:"ifaces"`
 	Keys         *ebpf.MapSpec `ebpf:"keys"`
@@ -369,6 +378,7 @@ func (o *kernelObjects) Close() error {
 // It can be passed to loadKernelObjects or ebpf.CollectionSpec.LoadAndAssign.
 type kernelMaps struct {
 	Counters     *ebpf.Map `ebpf:"counters"`
+	Flows        *ebpf.Map `ebpf:"flows"`
 	Fragments    *ebpf.Map `ebpf:"fragments"`
 	Ifaces       *ebpf.Map `ebpf:"ifaces"`
 	Keys         *ebpf.Map `ebpf:"keys"`
@@ -387,6 +397,7 @@ type kernelMaps struct {
 func (m *kernelMaps) Close() error {
 	return _KernelClose(
 		m.Counters,
+		m.Flows,
 		m.Fragments,
 		m.Ifaces,
 		m.Keys,

@@ -129,6 +129,18 @@ struct let_in {
 };
 
 /*
+ * What the connection table has said of a flow: the slot of the first packet of its connection, which is the same as long as that lives. A
+ * processor's own, and by the flow's keyed hash: two flows that share a place forget each other. Not pinned either.
+ */
+#define FLOWS 4096
+
+struct flow {
+	__u64 tag; /* packet.flow */
+	__u32 at; /* FLOW_UNIT */
+	__u32 slot;
+};
+
+/*
  * Load sharing. These maps are not pinned: an older build would not know how to remove them. A restarted daemon finds them by the
  * programs, which keep them.
  */
@@ -280,6 +292,13 @@ struct {
 	__type(key, __u32);
 	__type(value, struct let_in);
 } let_in SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, FLOWS);
+	__type(key, __u32);
+	__type(value, struct flow);
+} flows SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

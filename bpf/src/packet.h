@@ -41,9 +41,11 @@ struct packet {
 	__u8 flags, tcp;
 	__u8 hops; /* IPv6 */
 	__u8 reserved[2];
+	__u64 flow; /* place()'s: tells it from all other flows, and from its answers; 0 if nothing is to be remembered of it */
 };
 
 _Static_assert(__builtin_offsetof(struct packet, dst) == 16, "packet");
+_Static_assert(__builtin_offsetof(struct packet, flow) == 56, "packet");
 
 /* What became of reading it. */
 #define READ_MALFORMED 0

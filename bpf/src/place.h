@@ -74,6 +74,12 @@ static __always_inline __u64 place_hash(const struct words *w, bool six, struct 
 	return v0 ^ v1 ^ v2 ^ v3;
 }
 
+/* What tells a flow from others and from its answers, which have the same hash. */
+static __always_inline __u64 flow_of(__u64 hash, bool exchanged)
+{
+	return (hash ^ (exchanged ? 0x9e3779b97f4a7c15ULL : 0)) | 1;
+}
+
 static __always_inline bool is_published(const __be32 *addr, bool six)
 {
 	struct published_key key = { .prefix = 32 + (six ? 128 : 32), .family = bpf_htonl(six ? 6 : 4) };
@@ -92,15 +98,15 @@ static __always_inline __u32 part_of(__u32 snat, __u32 members, __u32 port)
 	return ((port - first + 1) * members - 1) / (last - first + 1);
 }
 
-__noinline __u32 place(const struct packet *p, __u32 ifindex)
+__noinline __u32 place(struct packet *p, __u32 ifindex)
 {
 	const struct words *w = the_words();
 	enum ends ends = ENDS_BOTH;
 	const struct vip *vip;
 	__u32 result = NOBODY << 16, steer, kind;
 	struct end a, b = {};
-	__u64 tail = 0;
-	bool six;
+	__u64 tail = 0, hash;
+	bool six, exchanged = false;
 
 	if (!p || !w)
 		return result;
@@ -138,13 +144,18 @@ __noinline __u32 place(const struct packet *p, __u32 ifindex)
 
 		a = b;
 		b = c;
+		exchanged = true;
 	}
 	/* What has an SPI has no ports. */
 	if (kind == STEER_SPI && !(p->flags & PACKET_LATER) && p->spi)
 		tail |= p->spi;
 	else
 		tail |= a.port | (__u32)b.port << 16;
-	return result | place_hash(w, six, a, b, tail) >> 54;
+	hash = place_hash(w, six, a, b, tail);
+	/* Both ends and ports are in it, and nothing else decides. */
+	if (ends == ENDS_BOTH && kind != STEER_IPS && !p->flags && (p->proto == IPPROTO_TCP || p->proto == IPPROTO_UDP))
+		p->flow = flow_of(hash, exchanged);
+	return result | hash >> 54;
 }
 
 #endif

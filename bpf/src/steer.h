@@ -23,6 +23,12 @@
 #define HOW_PASSED 0x10
 #define HOW_MEMBER(how) ((how) >> 8 & (MEMBERS - 1))
 
+#define STEER_ASK 0xff /* usual(): decide() must see it */
+
+#define FLOW_UNIT 20 /* bits of a ns */
+#define FLOW_FRESH 256 /* units, 0.27 s: so long a flow's connection is not asked for again */
+#define FLOW_NOT STEER_SLOTS
+
 #define FRAGMENT_NS 10000000000ULL /* how long it is remembered where a datagram went; its identifier comes again */
 
 static __always_inline const struct bank *the_bank(const struct words *w)
@@ -136,8 +142,31 @@ static __always_inline bool is_answer(const struct words *w, const struct bank *
 	return p->proto == IPPROTO_TCP && where & PLACE_VIP && p->tcp & (TCP_ACK | TCP_RST);
 }
 
+/* The slot of the first packet of a flow's connection, as the connection table has said a moment ago; FLOW_NOT if it has not. */
+static __always_inline __u32 flow_owner(__u64 flow, __u64 now)
+{
+	__u32 place = flow >> 1 & (FLOWS - 1);
+	const struct flow *known = bpf_map_lookup_elem(&flows, &place);
+
+	if (!flow || !known || known->tag != flow || (__u32)(now >> FLOW_UNIT) - known->at >= FLOW_FRESH)
+		return FLOW_NOT;
+	return known->slot;
+}
+
+static __always_inline void flow_note(__u64 flow, __u32 slot, __u64 now)
+{
+	__u32 place = flow >> 1 & (FLOWS - 1);
+	struct flow *known = bpf_map_lookup_elem(&flows, &place);
+
+	if (!flow || !known)
+		return;
+	known->tag = flow;
+	known->at = now >> FLOW_UNIT;
+	known->slot = slot;
+}
+
 /* A later fragment goes where its first went. */
-static __always_inline __u32 decide_later(void *ctx, bool xdp, const struct packet *p, __u32 ifindex, __u64 now)
+static __always_inline __u32 decide_later(void *ctx, bool xdp, struct packet *p, __u32 ifindex, __u64 now)
 {
 	struct words *w = the_words();
 	__u32 noted = fragment_noted(p, now), to = noted & 0xff, where;
@@ -178,12 +207,12 @@ static __always_inline __u32 decide_later(void *ctx, bool xdp, const struct pack
 	return given(w, to, where & PLACE_SLOT, packet_len(ctx, xdp));
 }
 
-__noinline __u32 later_xdp(struct xdp_md *ctx, const struct packet *p, __u32 ifindex, __u64 now)
+__noinline __u32 later_xdp(struct xdp_md *ctx, struct packet *p, __u32 ifindex, __u64 now)
 {
 	return decide_later(ctx, true, p, ifindex, now);
 }
 
-__noinline __u32 later_skb(struct __sk_buff *ctx, const struct packet *p, __u32 ifindex, __u64 now)
+__noinline __u32 later_skb(struct __sk_buff *ctx, struct packet *p, __u32 ifindex, __u64 now)
 {
 	return decide_later(ctx, false, p, ifindex, now);
 }
@@ -265,16 +294,113 @@ __noinline __u32 passed_skb(struct __sk_buff *ctx, struct packet *p, __u32 how, 
 	return decide_passed(ctx, false, p, how, ifindex);
 }
 
+/*
+ * Where most frames go that came by the VMAC of the gateway: whole packets of TCP and UDP without options, to no VIP, of which only both ends
+ * count. What is another's is dropped, and what belongs to a known connection is taken or given. All else, what begins among it, is STEER_ASK.
+ */
+static __always_inline __u32 usual(void *ctx, bool xdp, __u32 off, bool six, __u64 now)
+{
+	const struct words *w = the_words();
+	__u32 steer, mode, slot, owns, to;
+	const void *net, *ports, *end;
+	const struct bank *b;
+	struct end src, dst;
+	__u64 tail, hash;
+	bool exchanged;
+	__u8 proto;
+
+	if (!w)
+		return STEER_ASK;
+	steer = READ_ONCE(w->steer);
+	mode = steer & STEER_MODE;
+	b = the_bank(w);
+	if (xdp) {
+		net = (void *)(long)((struct xdp_md *)ctx)->data;
+		end = (void *)(long)((struct xdp_md *)ctx)->data_end;
+	} else {
+		net = (void *)(long)((struct __sk_buff *)ctx)->data;
+		end = (void *)(long)((struct __sk_buff *)ctx)->data_end;
+	}
+	off &= 0xff;
+	barrier_var(off);
+	net += off;
+	barrier_var(net);
+	if (steer & STEER_PUBLISHED || (steer & STEER_KEY) == STEER_IPS || !b || !b->phase)
+		return STEER_ASK;
+	if (six) {
+		const struct ipv6hdr *ip = net;
+		__be32 from[4], to[4];
+
+		ports = ip + 1;
+		if (ports + 4 > end || *(const __u8 *)net >> 4 != 6)
+			return STEER_ASK;
+		PACKET_COPY(from, &ip->saddr, 16);
+		PACKET_COPY(to, &ip->daddr, 16);
+		if (((__u8 *)to)[0] == 0xff || !is_no_vip(to[0] ^ to[1] ^ to[2] ^ to[3]))
+			return STEER_ASK;
+		src = end_of(from, 0, true);
+		dst = end_of(to, 0, true);
+		proto = ip->nexthdr;
+	} else {
+		const struct iphdr *ip = net;
+
+		ports = ip + 1;
+		if (ports + 4 > end || *(const __u8 *)net != 0x45 || ip->frag_off & bpf_htons(0x3fff) || bpf_ntohl(ip->daddr) >= 0xe0000000 ||
+		    !is_no_vip(ip->daddr))
+			return STEER_ASK;
+		src = end_of(&ip->saddr, 0, false);
+		dst = end_of(&ip->daddr, 0, false);
+		proto = ip->protocol;
+	}
+	if (proto != IPPROTO_TCP && proto != IPPROTO_UDP)
+		return STEER_ASK;
+	src.port = bpf_ntohs(((const __be16 *)ports)[0]);
+	dst.port = bpf_ntohs(((const __be16 *)ports)[1]);
+	tail = (__u64)proto << 32;
+	exchanged = end_above(&src, &dst);
+	if (exchanged) {
+		tail |= dst.port | (__u32)src.port << 16;
+		hash = place_hash(w, six, dst, src, tail);
+	} else {
+		tail |= src.port | (__u32)dst.port << 16;
+		hash = place_hash(w, six, src, dst, tail);
+	}
+	slot = hash >> 54;
+	if (mode == STEER_MULTICAST) {
+		to = taker_of(b->entry[slot & PLACE_SLOT]);
+		if (to != w->self)
+			return dropped(to == NOBODY ? STEER_NOBODY : STEER_FOREIGN);
+	}
+	owns = flow_owner(flow_of(hash, exchanged), now);
+	if (owns == FLOW_NOT)
+		return STEER_ASK;
+	to = goes_to(w, b->entry[owns & PLACE_SLOT]);
+	if (to == NOBODY || (to == w->self && mode != STEER_MULTICAST && !is_sharing(w, now)))
+		return STEER_ASK;
+	count(to == w->self ? STEER_TAKEN : mode == STEER_MULTICAST ? STEER_CORRECTED : STEER_PASSED);
+	return given(w, to, slot & PLACE_SLOT, packet_len(ctx, xdp));
+}
+
+__noinline __u32 usual_xdp(struct xdp_md *ctx, __u32 off, __u32 six, __u64 now)
+{
+	return usual(ctx, true, off, six, now);
+}
+
+__noinline __u32 usual_skb(struct __sk_buff *ctx, __u32 off, __u32 six, __u64 now)
+{
+	return usual(ctx, false, off, six, now);
+}
+
 /* Where a frame goes that came by the VMAC of the gateway, or from a member. */
 static __always_inline __u32 decide(void *ctx, bool xdp, __u32 off, __u32 how, __u32 ifindex, __u64 now)
 {
 	const struct words *w = the_words();
 	const struct bank *b;
 	struct packet p = {};
-	__u32 where, slot, to, part, decider, know, noted = NOTE_NONE;
+	__u32 where, slot, to, part, decider, know, owns, noted = NOTE_NONE;
 	bool multicast, first, answer;
 	enum counter reason;
-	__be32 ends[8];
+	__u64 flow;
 	__u8 entry;
 
 	if (!w)
@@ -312,12 +438,19 @@ static __always_inline __u32 decide(void *ctx, bool xdp, __u32 off, __u32 how, _
 	}
 	answer = is_answer(w, b, &p, where);
 
-	/* Notes are made of the packet as it came: what the kernel knows may take its place. */
-	__builtin_memcpy(ends, p.src, sizeof(ends));
-	know = xdp ? known_xdp(ctx, &p) : known_skb(ctx, &p);
+	flow = p.flow;
+	owns = flow_owner(flow, now);
+	if (owns != FLOW_NOT) {
+		know = KNOWN_SAME;
+	} else {
+		know = xdp ? known_xdp(ctx, &p) : known_skb(ctx, &p);
+		if (know >= KNOWN_SAME) {
+			owns = (know == KNOWN_NATED ? place(&p, ifindex) : slot) & PLACE_SLOT;
+			flow_note(flow, owns, now);
+		}
+	}
 	if (know >= KNOWN_SAME) {
-		entry = b->entry[(know == KNOWN_NATED ? place(&p, ifindex) : slot) & PLACE_SLOT];
-		to = goes_to(w, entry);
+		to = goes_to(w, b->entry[owns & PLACE_SLOT]);
 	} else if (part != NOBODY) {
 		to = part;
 	} else {
@@ -340,8 +473,9 @@ static __always_inline __u32 decide(void *ctx, bool xdp, __u32 off, __u32 how, _
 		to = NOBODY;
 	}
 	if (first) { /* what was guessed is so from now on */
-		__builtin_memcpy(p.src, ends, sizeof(ends));
-		fragment_note(&p, to, false, now);
+		__builtin_memset(&p, 0, sizeof(p)); /* as it came: what the kernel knows may have taken its place */
+		if (packet_read(ctx, xdp, off, how & HOW_FAMILY, &p) == READ_OK)
+			fragment_note(&p, to, false, now);
 	}
 	count(reason);
 	if (to == NOBODY)
@@ -427,7 +561,7 @@ static __always_inline bool is_decider(const struct words *w, __u32 mode, __u64 
 static __always_inline int gate_steer(struct frame *f, const struct iface *ifc, const struct words *w, __u32 ifindex,
 				      __u64 now)
 {
-	__u32 how = f->proto == bpf_htons(ETH_P_IP) ? 4 : 6, slot = ifc->slot, r;
+	__u32 how = f->proto == bpf_htons(ETH_P_IP) ? 4 : 6, slot = ifc->slot, mode = steer_mode(w), r = STEER_ASK;
 	bool vmac = !vmac_group(ifc, f->dst);
 	const struct neighbours *n = bpf_map_lookup_elem(&neighbours, &slot);
 
@@ -442,10 +576,13 @@ static __always_inline int gate_steer(struct frame *f, const struct iface *ifc, 
 		if (from < 0 || !is_sharing(w, now))
 			return -1;
 		how |= HOW_PASSED | from << 8;
-	} else if (!is_decider(w, steer_mode(w), now)) {
+	} else if (is_decider(w, mode, now)) {
+		r = f->xdp ? usual_xdp(f->ctx, f->net, how == 6, now) : usual_skb(f->ctx, f->net, how == 6, now);
+	} else {
 		return -1;
 	}
-	r = f->xdp ? decide_xdp(f->ctx, f->net, how, ifindex, now) : decide_skb(f->ctx, f->net, how, ifindex, now);
+	if (r == STEER_ASK)
+		r = f->xdp ? decide_xdp(f->ctx, f->net, how, ifindex, now) : decide_skb(f->ctx, f->net, how, ifindex, now);
 	switch (r & 0xff) {
 	case STEER_DROP:
 		return GATE_DROP;
