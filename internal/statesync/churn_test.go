@@ -152,9 +152,9 @@ func TestRest(t *testing.T) {
 		return n
 	}
 	f, k := frames(), ticks()
-	<-time.After(11 * time.Second)
-	if f, k = frames()-f, ticks()-k; f > 8 || k > 16 {
-		t.Errorf("%d frames, %d looks of the timer in eleven seconds", f, k)
+	<-time.After(6 * time.Second)
+	if f, k = frames()-f, ticks()-k; f > 6 || k > 11 {
+		t.Errorf("%d frames, %d looks of the timer in six seconds", f, k)
 	}
 	if w.members[1].plane.State().Owner == ccp.Nobody {
 		t.Error("no owner known")

@@ -56,6 +56,7 @@ func TestReplicate(t *testing.T) {
 
 // TestFullSync: what the owner had before gets to who joins, and what a joiner has that the owner has not goes.
 func TestFullSync(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2, 1)
 	w.ready()
 	w.members[1].halt()
@@ -74,6 +75,7 @@ func TestFullSync(t *testing.T) {
 
 // TestCopyFlushedHeals: what an operator does to a copy is undone; what he does to the owner is an order.
 func TestFlush(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2, 1)
 	w.ready()
 	w.members[0].flows(record.OpNew, 0, 3000)
@@ -91,6 +93,7 @@ func TestFlush(t *testing.T) {
 
 // TestOutage: two seconds without a frame cost nothing.
 func TestOutage(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2, 2)
 	w.ready()
 	w.members[0].flows(record.OpNew, 0, 500)
@@ -116,6 +119,7 @@ func TestOutage(t *testing.T) {
 
 // TestEviction: who is away for long is not waited for, and gets what it missed when it returns.
 func TestEviction(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 3, 1)
 	w.ready()
 	w.members[0].flows(record.OpNew, 0, 500)
@@ -138,6 +142,7 @@ func TestEviction(t *testing.T) {
 
 // TestTakeover: the copy becomes the owner, the former owner comes back as a copy; five times in a row.
 func TestTakeover(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2, 1)
 	w.ready()
 	n := 0
@@ -163,6 +168,7 @@ func TestTakeover(t *testing.T) {
 
 // TestRestart: the daemon of either side may be started again at any time.
 func TestRestart(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2, 2)
 	w.ready()
 	w.members[0].flows(record.OpNew, 0, 2000)
@@ -184,6 +190,7 @@ func TestRestart(t *testing.T) {
 
 // TestLostEvents: a buffer that is too small loses events, which is noticed, said, and mended.
 func TestLostEvents(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2, 1, func(c *Config) { c.Buffer = 16 << 10 })
 	w.ready()
 	w.members[0].flows(record.OpNew, 0, 20_000)
@@ -198,6 +205,7 @@ func TestLostEvents(t *testing.T) {
 
 // TestServices: what is never copied is not, and what is to wait waits.
 func TestServices(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2, 1, func(c *Config) {
 		c.Services = []Service{{Name: "dns", Protocol: 17, From: 53, To: 53, After: 700 * time.Millisecond}}
 	})
@@ -225,6 +233,7 @@ func TestServices(t *testing.T) {
 
 // TestSocketIsTriedAgain: an interface whose socket could not be opened carries frames as soon as it can.
 func TestSocketIsTriedAgain(t *testing.T) {
+	t.Parallel()
 	var calls atomic.Int32
 	w := newWorld(t, 2, 1, func(c *Config) {
 		within := c.Within

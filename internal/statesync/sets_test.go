@@ -38,6 +38,7 @@ func (m *member) blockedIn(table string) string {
 
 // TestSets: elements that rules or people add are on every member within seconds, whoever serves, and heal.
 func TestSets(t *testing.T) {
+	t.Parallel()
 	labtest.Require(t, "nft")
 	const table = "table inet filter { set blocked { type ipv4_addr; flags timeout; }; }"
 	w := newWorld(t, 3, 1, func(c *Config) { c.Sets = []string{"inet filter blocked"} })

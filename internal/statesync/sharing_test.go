@@ -170,6 +170,7 @@ func (w *sharedWorld) compared() {
 
 // TestShare: what begins and ends at any owner is so everywhere, and each compares itself with each.
 func TestShare(t *testing.T) {
+	t.Parallel()
 	w := newShared(t, 3, 3, 2)
 	w.ready()
 	w.compared()
@@ -249,6 +250,7 @@ func (m *member) short() (n int) {
 
 // TestShareTimeouts: what a member gains gets its protocol's time-out, what it loses the copies'.
 func TestShareTimeouts(t *testing.T) {
+	t.Parallel()
 	w := newShared(t, 2, 2, 1)
 	w.ready()
 	w.traffic(record.OpNew, 0, 1000)
@@ -272,6 +274,7 @@ func TestShareTimeouts(t *testing.T) {
 
 // TestShareDeath: the buckets of a member that dies go to the others, who have all that it had told.
 func TestShareDeath(t *testing.T) {
+	t.Parallel()
 	w := newShared(t, 3, 3, 1)
 	w.ready()
 	w.traffic(record.OpNew, 0, 5000)
@@ -319,6 +322,7 @@ func TestShareDeath(t *testing.T) {
 
 // TestShareJoin: who joins under churn copies from each owner what it owns, and has nothing that they have not.
 func TestShareJoin(t *testing.T) {
+	t.Parallel()
 	w := newShared(t, 3, 2, 1)
 	w.ready()
 	w.lose("1")
@@ -346,6 +350,7 @@ func TestShareJoin(t *testing.T) {
 
 // TestShareJoinOtherRules: a joiner that sorts otherwise at first, and learns of the others' hosts one by one, is current without a pause.
 func TestShareJoinOtherRules(t *testing.T) {
+	t.Parallel()
 	w := newShared(t, 3, 2, 1, func(c *Config) {
 		c.Local = []ccp.SyncAddress{{Addr: netip.AddrFrom4([4]byte{172, 17, 0, c.Self})}}
 	})
@@ -376,6 +381,7 @@ func TestShareJoinOtherRules(t *testing.T) {
 // TestShareOldTable: a member that hangs, with an old table, ends nothing that others own by now, and is one of them again once it has
 // the new one.
 func TestShareOldTable(t *testing.T) {
+	t.Parallel()
 	w := newShared(t, 3, 3, 1)
 	w.ready()
 	w.traffic(record.OpNew, 0, 3000)
@@ -402,6 +408,7 @@ func TestShareOldTable(t *testing.T) {
 
 // TestShareRestart: the daemon of an owner is started again while its gate goes on.
 func TestShareRestart(t *testing.T) {
+	t.Parallel()
 	w := newShared(t, 3, 3, 2)
 	w.ready()
 	w.traffic(record.OpNew, 0, 3000)
@@ -428,6 +435,7 @@ func TestShareRestart(t *testing.T) {
 
 // TestShareFlush: an operator's order on one member is one for what that owns; the rest heals.
 func TestShareFlush(t *testing.T) {
+	t.Parallel()
 	w := newShared(t, 2, 2, 1)
 	w.ready()
 	w.traffic(record.OpNew, 0, 2048)
@@ -442,6 +450,7 @@ func TestShareFlush(t *testing.T) {
 
 // TestShareRules: other rules sort connections into other buckets; nothing goes by that.
 func TestShareRules(t *testing.T) {
+	t.Parallel()
 	w := newShared(t, 3, 3, 1)
 	w.ready()
 	w.traffic(record.OpNew, 0, 3000)
@@ -471,6 +480,7 @@ func TestShareRules(t *testing.T) {
 
 // TestShareLostEvents: what an owner's kernel could not tell is found and mended, for what each owns.
 func TestShareLostEvents(t *testing.T) {
+	t.Parallel()
 	w := newShared(t, 2, 2, 1, func(c *Config) { c.Buffer = 16 << 10 })
 	w.ready()
 	w.traffic(record.OpNew, 0, 20_000)
@@ -482,6 +492,7 @@ func TestShareLostEvents(t *testing.T) {
 
 // TestShareHeld: what is held back of a bucket that moves is told before.
 func TestShareHeld(t *testing.T) {
+	t.Parallel()
 	w := newShared(t, 2, 2, 1, func(c *Config) {
 		c.Services = []Service{{Name: "dns", Protocol: 17, From: 53, To: 53, After: time.Hour}}
 	})
