@@ -123,10 +123,7 @@ func benchmark(b *testing.B, e entry, k packetKind) {
 	if err := g.SetKey(testSealedKeyNumber, testClusterKey.GateKey(testCluster), true); err != nil {
 		b.Fatal(err)
 	}
-	// Groups with VIPs: only the gateway's, as most clusters have.
-	if err := g.SetVIPs(slices.DeleteFunc(testVIPs(), func(v VIP) bool { return v.Group != 0 })); err != nil {
-		b.Fatal(err)
-	}
+	g.onlyTheGateway(b)
 	if k.unknown {
 		if err := g.deleteIfaceEntry(testIface); err != nil {
 			b.Fatal(err)

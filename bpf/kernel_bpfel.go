@@ -125,11 +125,12 @@ type kernelKey struct {
 }
 
 type kernelLetIn struct {
-	_       structs.HostLayout
-	Tick    uint64
-	Lease   uint64
-	Fence   uint64
-	Packets uint64
+	_         structs.HostLayout
+	Tick      uint64
+	Lease     uint64
+	Fence     uint64
+	QuietLast uint64
+	Packets   uint64
 }
 
 type kernelMemberCount struct {

@@ -150,8 +150,9 @@ func (g *Gate) loadObjects(spec *ebpf.CollectionSpec, pinned map[string]*ebpf.Ma
 	for name, slot := range g.programSlots() {
 		*slot = coll.DetachProgram(name)
 	}
-	// Only the programs need it, and they keep it: it is not pinned (see src/maps.h).
+	// Only the programs need them, and they keep them: they are not pinned (see src/maps.h).
 	g.objects.Streams = coll.DetachMap(kernelMapStreams)
+	g.objects.LetIn, g.objects.Flows = coll.DetachMap(kernelMapLetIn), coll.DetachMap(kernelMapFlows)
 	for name, slot := range g.keptSlots() {
 		*slot = coll.DetachMap(name)
 	}

@@ -124,7 +124,7 @@ struct stream {
  * one tick of the kernel's clock, and while the words are as they were. Not pinned, like streams.
  */
 struct let_in {
-	__u64 tick, lease, fence;
+	__u64 tick, lease, fence, quiet_last;
 	__u64 packets;
 };
 

@@ -126,14 +126,15 @@ static __always_inline __u64 forwards_by(const struct words *w)
 static __always_inline void note_let_in(const struct words *w, __u64 now)
 {
 	struct let_in *l = the_let_in();
-	__u64 tick = bpf_jiffies64(), lease = forwards_by(w), fence = READ_ONCE(w->group[0].fence);
+	__u64 tick = bpf_jiffies64(), lease = forwards_by(w), fence = READ_ONCE(w->group[0].fence), quiet = READ_ONCE(w->quiet_last);
 
-	if (!l || now < READ_ONCE(w->quiet_last))
+	if (!l || now < quiet)
 		return;
-	if (l->tick != tick || l->lease != lease || l->fence != fence) {
+	if (l->tick != tick || l->lease != lease || l->fence != fence || l->quiet_last != quiet) {
 		l->tick = tick;
 		l->lease = lease;
 		l->fence = fence;
+		l->quiet_last = quiet;
 		l->packets = 0;
 	}
 	l->packets++;
@@ -148,7 +149,7 @@ static __always_inline bool was_let_in(const struct words *w)
 	struct let_in *l = the_let_in();
 
 	if (!l || !l->packets || READ_ONCE(w->groups) != 1 || l->tick != bpf_jiffies64() || l->lease != forwards_by(w) ||
-	    l->fence != READ_ONCE(w->group[0].fence))
+	    l->fence != READ_ONCE(w->group[0].fence) || l->quiet_last != READ_ONCE(w->quiet_last))
 		return false;
 	l->packets--;
 	return true;

@@ -88,7 +88,7 @@ func (w *world) planned(steps int) {
 
 // TestPlannedChanges: without faults a slot is at no time nobody's, nor two members'.
 func TestPlannedChanges(t *testing.T) {
-	seeds(t, 40, func(seed uint64) *world {
+	seeds(t, 25, func(seed uint64) *world {
 		w := newWorld(seed, 2+uint8(seed%7), modeOf(seed))
 		w.flushSlow = 40 * ms
 		w.quiet = 1 << 62
@@ -105,7 +105,7 @@ func TestPlannedChanges(t *testing.T) {
 
 // TestPlannedChangesLossy: the same with loss, delay, duplicates and flushes that fail.
 func TestPlannedChangesLossy(t *testing.T) {
-	seeds(t, 40, func(seed uint64) *world {
+	seeds(t, 25, func(seed uint64) *world {
 		w := newWorld(seed, 2+uint8(seed%7), modeOf(seed))
 		w.flushSlow, w.flushFail, w.dup, w.slow = 70*ms, 20, 10, 4*ms
 		w.loss, w.dead = w.r.n(8), 150*ms
@@ -198,7 +198,7 @@ func (w *world) cutting(long int64, cut func(i, j int) bool) {
 
 // TestFaults plays everything that can go wrong, and looks whether all ends well, and soon.
 func TestFaults(t *testing.T) {
-	seeds(t, 40, func(seed uint64) *world {
+	seeds(t, 25, func(seed uint64) *world {
 		w := newWorld(seed, 2+uint8(seed%7), modeOf(seed))
 		w.flushSlow, w.flushFail, w.dup, w.slow = 70*ms, 10, 5, 3*ms
 		w.quiet = 1 << 62

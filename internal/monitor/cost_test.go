@@ -67,9 +67,9 @@ func BenchmarkFifty(b *testing.B) {
 // TestCostOfFifty: far below the 5 % of a core that a member with 200 devices and 50 monitors may use.
 func TestCostOfFifty(t *testing.T) {
 	if testing.Short() {
-		t.Skip("takes 6 s")
+		t.Skip("takes 4 s")
 	}
-	percent := cost(t, 5*time.Second)
+	percent := cost(t, 3*time.Second)
 	t.Logf("%.2f %% of a core", percent)
 	if percent > 4 {
 		t.Errorf("50 monitors take %.2f %% of a core", percent)

@@ -136,7 +136,7 @@ func TestInterface(t *testing.T) {
 	flood := make(chan struct{})
 	go func() {
 		defer close(flood)
-		_, _ = there.Try("ping", "-q", "-i", "0.002", "-w", "3", "10.21.0.1")
+		_, _ = there.Try("ping", "-q", "-i", "0.002", "-w", "2", "10.21.0.1")
 	}()
 	w.want(verdict.OK, "")
 	here.Run("ip", "link", "del", "hfi0")

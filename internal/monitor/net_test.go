@@ -71,7 +71,7 @@ func TestARP(t *testing.T) {
 	}
 	check := func(c ARP) verdict.Result {
 		t.Helper()
-		w := serve(t, Spec{Check: c, Timeout: 2 * time.Second, Fall: 1})
+		w := serve(t, Spec{Check: c, Timeout: 800 * time.Millisecond, Fall: 1})
 		r := w.next()
 		out := verdict.Fine()
 		if r.Status == verdict.Problem {
