@@ -4,6 +4,7 @@ package bpf
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -73,6 +74,16 @@ func (s *station) plug(t *testing.T) {
 	if s.link, err = s.h.LinkByName("eth0"); err != nil {
 		t.Fatal(err)
 	}
+	// Nobody waits a second: for an address of its own to be proved, or to ask anew for one that nobody answered for.
+	hasten := func(name string) error {
+		return errors.Join(os.WriteFile("/proc/sys/net/ipv6/conf/"+name+"/accept_dad", []byte("0"), 0),
+			os.WriteFile("/proc/sys/net/ipv4/neigh/"+name+"/retrans_time_ms", []byte("100"), 0),
+			os.WriteFile("/proc/sys/net/ipv6/neigh/"+name+"/retrans_time_ms", []byte("100"), 0))
+	}
+	if err := hasten(s.port); err != nil {
+		t.Fatal(err)
+	}
+	s.do(t, func() error { return hasten("eth0") })
 	if err := netlink.LinkSetUp(s.member); err != nil {
 		t.Fatal(err)
 	}

@@ -28,7 +28,7 @@ func TestDevices(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	cfg := DevicesConfig{Binary: binary, Devices: 20, Monitors: 10, Rounds: 1, Window: 2 * time.Second, Members: 2, Dir: dir}
+	cfg := DevicesConfig{Binary: binary, Devices: 20, Monitors: 10, Rounds: 1, Window: time.Second, Members: 2, Dir: dir}
 	res, err := Devices(context.Background(), cfg)
 	if err != nil {
 		t.Fatal(err)
