@@ -9,64 +9,14 @@
 #define HOLDFAST_STEER_H
 
 #include "known.h"
-#include "place.h"
-
-/* What decide() returns, with a member in the second byte. */
-#define STEER_GO_ON 0 /* none of steering's business */
-#define STEER_DROP 1
-#define STEER_TAKE 2
-#define STEER_GIVE 3 /* to the member */
-#define STEER_FLOOD 4
+#include "usual.h"
 
 /* How decide() is asked: the family, and for a frame that a member may have passed on, which one. */
 #define HOW_FAMILY 0xf
 #define HOW_PASSED 0x10
 #define HOW_MEMBER(how) ((how) >> 8 & (MEMBERS - 1))
 
-#define STEER_ASK 0xff /* usual(): decide() must see it */
-
-#define FLOW_UNIT 20 /* bits of a ns */
-#define FLOW_FRESH 256 /* units, 0.27 s: so long a flow's connection is not asked for again */
-#define FLOW_NOT STEER_SLOTS
-
 #define FRAGMENT_NS 10000000000ULL /* how long it is remembered where a datagram went; its identifier comes again */
-
-static __always_inline const struct bank *the_bank(const struct words *w)
-{
-	__u32 bank = READ_ONCE(w->table) & 1;
-
-	return bpf_map_lookup_elem(&slots, &bank);
-}
-
-/* Who takes a slot, and who if it is about to move. */
-static __always_inline __u32 taker_of(__u8 entry)
-{
-	return entry & ENTRY_NOBODY ? NOBODY : ENTRY_TAKER(entry);
-}
-
-static __always_inline __u32 next_of(__u8 entry)
-{
-	return !(entry & ENTRY_NOBODY) && entry & ENTRY_MOVING ? ENTRY_NEXT(entry) : taker_of(entry);
-}
-
-/* The same for what may belong to a connection: it moves when its taker has told the others all that he knows. */
-static __always_inline __u32 goes_to(const struct words *w, __u8 entry)
-{
-	__u32 to = taker_of(entry);
-
-	return to == w->self && READ_ONCE(w->steer) & STEER_DRAINED ? next_of(entry) : to;
-}
-
-static __always_inline __u32 packet_len(void *ctx, bool xdp)
-{
-	return xdp ? (__u32)bpf_xdp_get_buff_len(ctx) : ((struct __sk_buff *)ctx)->len;
-}
-
-static __always_inline __u32 dropped(enum counter reason)
-{
-	count(reason);
-	return STEER_DROP;
-}
 
 static __always_inline void fragment_key(struct fragment_key *key, const struct packet *p)
 {
@@ -107,31 +57,6 @@ __noinline __u32 fragment_noted(const struct packet *p, __u64 now)
 	return note->to | (note->guessed ? NOTE_GUESSED : 0);
 }
 
-/* What this member takes, and what it gives to another. */
-static __always_inline __u32 given(const struct words *w, __u32 to, __u32 slot, __u32 len)
-{
-	struct slot_count *s = bpf_map_lookup_elem(&slot_counts, &slot);
-	struct member_count *m;
-
-	if (to == w->self) {
-		if (s) {
-			s->taken++;
-			s->taken_bytes += len;
-		}
-		return STEER_TAKE;
-	}
-	if (s) {
-		s->passed++;
-		s->passed_bytes += len;
-	}
-	m = bpf_map_lookup_elem(&member_counts, &to);
-	if (m) {
-		m->to++;
-		m->to_bytes += len;
-	}
-	return STEER_GIVE | to << 8;
-}
-
 /* Is it an answer to what the cluster sent, or would have to have sent? A stack that knows nothing of it would refuse it aloud. */
 static __always_inline bool is_answer(const struct words *w, const struct bank *b, const struct packet *p, __u32 where)
 {
@@ -140,29 +65,6 @@ static __always_inline bool is_answer(const struct words *w, const struct bank *
 	if (part < MEMBERS && b->takers >> part & 1)
 		return true;
 	return p->proto == IPPROTO_TCP && where & PLACE_VIP && p->tcp & (TCP_ACK | TCP_RST);
-}
-
-/* The slot of the first packet of a flow's connection, as the connection table has said a moment ago; FLOW_NOT if it has not. */
-static __always_inline __u32 flow_owner(__u64 flow, __u64 now)
-{
-	__u32 place = flow >> 1 & (FLOWS - 1);
-	const struct flow *known = bpf_map_lookup_elem(&flows, &place);
-
-	if (!flow || !known || known->tag != flow || (__u32)(now >> FLOW_UNIT) - known->at >= FLOW_FRESH)
-		return FLOW_NOT;
-	return known->slot;
-}
-
-static __always_inline void flow_note(__u64 flow, __u32 slot, __u64 now)
-{
-	__u32 place = flow >> 1 & (FLOWS - 1);
-	struct flow *known = bpf_map_lookup_elem(&flows, &place);
-
-	if (!flow || !known)
-		return;
-	known->tag = flow;
-	known->at = now >> FLOW_UNIT;
-	known->slot = slot;
 }
 
 /* A later fragment goes where its first went. */
@@ -292,103 +194,6 @@ __noinline __u32 passed_xdp(struct xdp_md *ctx, struct packet *p, __u32 how, __u
 __noinline __u32 passed_skb(struct __sk_buff *ctx, struct packet *p, __u32 how, __u32 ifindex)
 {
 	return decide_passed(ctx, false, p, how, ifindex);
-}
-
-/*
- * Where most frames go that came by the VMAC of the gateway: whole packets of TCP and UDP without options, to no VIP, of which only both ends
- * count. What is another's is dropped, and what belongs to a known connection is taken or given. All else, what begins among it, is STEER_ASK.
- */
-static __always_inline __u32 usual(void *ctx, bool xdp, __u32 off, bool six, __u64 now)
-{
-	const struct words *w = the_words();
-	__u32 steer, mode, slot, owns, to;
-	const void *net, *ports, *end;
-	const struct bank *b;
-	struct end src, dst;
-	__u64 tail, hash;
-	bool exchanged;
-	__u8 proto;
-
-	if (!w)
-		return STEER_ASK;
-	steer = READ_ONCE(w->steer);
-	mode = steer & STEER_MODE;
-	b = the_bank(w);
-	if (xdp) {
-		net = (void *)(long)((struct xdp_md *)ctx)->data;
-		end = (void *)(long)((struct xdp_md *)ctx)->data_end;
-	} else {
-		net = (void *)(long)((struct __sk_buff *)ctx)->data;
-		end = (void *)(long)((struct __sk_buff *)ctx)->data_end;
-	}
-	off &= 0xff;
-	barrier_var(off);
-	net += off;
-	barrier_var(net);
-	if (steer & STEER_PUBLISHED || (steer & STEER_KEY) == STEER_IPS || !b || !b->phase)
-		return STEER_ASK;
-	if (six) {
-		const struct ipv6hdr *ip = net;
-		__be32 from[4], to[4];
-
-		ports = ip + 1;
-		if (ports + 4 > end || *(const __u8 *)net >> 4 != 6)
-			return STEER_ASK;
-		PACKET_COPY(from, &ip->saddr, 16);
-		PACKET_COPY(to, &ip->daddr, 16);
-		if (((__u8 *)to)[0] == 0xff || !is_no_vip(to[0] ^ to[1] ^ to[2] ^ to[3]))
-			return STEER_ASK;
-		src = end_of(from, 0, true);
-		dst = end_of(to, 0, true);
-		proto = ip->nexthdr;
-	} else {
-		const struct iphdr *ip = net;
-
-		ports = ip + 1;
-		if (ports + 4 > end || *(const __u8 *)net != 0x45 || ip->frag_off & bpf_htons(0x3fff) || bpf_ntohl(ip->daddr) >= 0xe0000000 ||
-		    !is_no_vip(ip->daddr))
-			return STEER_ASK;
-		src = end_of(&ip->saddr, 0, false);
-		dst = end_of(&ip->daddr, 0, false);
-		proto = ip->protocol;
-	}
-	if (proto != IPPROTO_TCP && proto != IPPROTO_UDP)
-		return STEER_ASK;
-	src.port = bpf_ntohs(((const __be16 *)ports)[0]);
-	dst.port = bpf_ntohs(((const __be16 *)ports)[1]);
-	tail = (__u64)proto << 32;
-	exchanged = end_above(&src, &dst);
-	if (exchanged) {
-		tail |= dst.port | (__u32)src.port << 16;
-		hash = place_hash(w, six, dst, src, tail);
-	} else {
-		tail |= src.port | (__u32)dst.port << 16;
-		hash = place_hash(w, six, src, dst, tail);
-	}
-	slot = hash >> 54;
-	if (mode == STEER_MULTICAST) {
-		to = taker_of(b->entry[slot & PLACE_SLOT]);
-		if (to != w->self)
-			return dropped(to == NOBODY ? STEER_NOBODY : STEER_FOREIGN);
-	}
-	owns = flow_owner(flow_of(hash, exchanged), now);
-	if (owns == FLOW_NOT)
-		return STEER_ASK;
-	to = goes_to(w, b->entry[owns & PLACE_SLOT]);
-	if (to == NOBODY || (to == w->self && mode != STEER_MULTICAST && !is_sharing(w, now)))
-		return STEER_ASK;
-	count(to == w->self ? STEER_TAKEN : mode == STEER_MULTICAST ? STEER_CORRECTED : STEER_PASSED);
-	return given(w, to, slot & PLACE_SLOT, packet_len(ctx, xdp));
-}
-
-__noinline __u32 usual_xdp(struct xdp_md *ctx, __u32 off, __u32 six, __u64 now)
-{
-	return usual(ctx, true, off, six, now);
-}
-
-__noinline __u32 usual_skb(struct __sk_buff *ctx, __u32 off, __u32 six, __u64 now)
-{
-	return usual(ctx, false, off, six, now);
 }
 
 /* Where a frame goes that came by the VMAC of the gateway, or from a member. */
