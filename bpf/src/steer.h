@@ -11,9 +11,8 @@
 #include "known.h"
 #include "usual.h"
 
-/* How decide() is asked: the family, and for a frame that a member may have passed on, which one. */
+/* How decide() and decide_passed() are asked: the family, and of a frame that a member may have passed on, which one. */
 #define HOW_FAMILY 0xf
-#define HOW_PASSED 0x10
 #define HOW_MEMBER(how) ((how) >> 8 & (MEMBERS - 1))
 
 #define FRAGMENT_NS 10000000000ULL /* how long it is remembered where a datagram went; its identifier comes again */
@@ -68,17 +67,20 @@ static __always_inline bool is_answer(const struct words *w, const struct bank *
 }
 
 /* A later fragment goes where its first went. */
-static __always_inline __u32 decide_later(void *ctx, bool xdp, struct packet *p, __u32 ifindex, __u64 now)
+static __always_inline __u32 decide_later(void *ctx, bool xdp, __u32 off, __u32 how, __u32 ifindex, __u64 now)
 {
 	struct words *w = the_words();
-	__u32 noted = fragment_noted(p, now), to = noted & 0xff, where;
+	struct packet in = {}, *p = &in;
+	__u32 noted, to, where;
 	const struct bank *b;
 
-	if (!w || !p)
+	if (!w)
 		return STEER_GO_ON;
 	b = the_bank(w);
-	if (!b)
+	if (!b || (xdp ? read_xdp(ctx, off, how & HOW_FAMILY, p) : read_skb(ctx, off, how & HOW_FAMILY, p)) != READ_OK)
 		return STEER_GO_ON;
+	noted = fragment_noted(p, now);
+	to = noted & 0xff;
 	if (noted & NOTE_NONE) {
 		if (steer_mode(w) == STEER_MULTICAST) {
 			count(FRAGMENT_KEPT);
@@ -109,14 +111,14 @@ static __always_inline __u32 decide_later(void *ctx, bool xdp, struct packet *p,
 	return given(w, to, where & PLACE_SLOT, packet_len(ctx, xdp));
 }
 
-__noinline __u32 later_xdp(struct xdp_md *ctx, struct packet *p, __u32 ifindex, __u64 now)
+__noinline __u32 later_xdp(struct xdp_md *ctx, __u32 off, __u32 how, __u32 ifindex, __u64 now)
 {
-	return decide_later(ctx, true, p, ifindex, now);
+	return decide_later(ctx, true, off, how, ifindex, now);
 }
 
-__noinline __u32 later_skb(struct __sk_buff *ctx, struct packet *p, __u32 ifindex, __u64 now)
+__noinline __u32 later_skb(struct __sk_buff *ctx, __u32 off, __u32 how, __u32 ifindex, __u64 now)
 {
-	return decide_later(ctx, false, p, ifindex, now);
+	return decide_later(ctx, false, off, how, ifindex, now);
 }
 
 /* Is the destination an address of this host alone? Members also speak to each other, and through each other to others. */
@@ -147,17 +149,18 @@ __noinline int is_own_skb(struct __sk_buff *ctx, const struct packet *p, __u32 i
 }
 
 /* A frame from a member to this one's own MAC: what it has passed on is taken, unless this member takes it by itself. */
-static __always_inline __u32 decide_passed(void *ctx, bool xdp, struct packet *p, __u32 how, __u32 ifindex)
+static __always_inline __u32 decide_passed(void *ctx, bool xdp, __u32 off, __u32 how, __u32 ifindex)
 {
 	const struct words *w = the_words();
+	struct packet in = {}, *p = &in;
 	__u32 from = HOW_MEMBER(how), where;
 	struct member_count *m;
 	const struct bank *b;
 
-	if (!w || !p)
+	if (!w)
 		return STEER_GO_ON;
 	b = the_bank(w);
-	if (!b)
+	if (!b || packet_read(ctx, xdp, off, how & HOW_FAMILY, p) != READ_OK)
 		return STEER_GO_ON;
 	if (!(p->flags & PACKET_LATER)) {
 		where = place(p, ifindex);
@@ -186,17 +189,17 @@ static __always_inline __u32 decide_passed(void *ctx, bool xdp, struct packet *p
 	return STEER_TAKE;
 }
 
-__noinline __u32 passed_xdp(struct xdp_md *ctx, struct packet *p, __u32 how, __u32 ifindex)
+__noinline __u32 passed_xdp(struct xdp_md *ctx, __u32 off, __u32 how, __u32 ifindex)
 {
-	return decide_passed(ctx, true, p, how, ifindex);
+	return decide_passed(ctx, true, off, how, ifindex);
 }
 
-__noinline __u32 passed_skb(struct __sk_buff *ctx, struct packet *p, __u32 how, __u32 ifindex)
+__noinline __u32 passed_skb(struct __sk_buff *ctx, __u32 off, __u32 how, __u32 ifindex)
 {
-	return decide_passed(ctx, false, p, how, ifindex);
+	return decide_passed(ctx, false, off, how, ifindex);
 }
 
-/* Where a frame goes that came by the VMAC of the gateway, or from a member. */
+/* Where a frame goes that came by the VMAC of the gateway. */
 static __always_inline __u32 decide(void *ctx, bool xdp, __u32 off, __u32 how, __u32 ifindex, __u64 now)
 {
 	const struct words *w = the_words();
@@ -213,12 +216,10 @@ static __always_inline __u32 decide(void *ctx, bool xdp, __u32 off, __u32 how, _
 	b = the_bank(w);
 	if (!b || packet_read(ctx, xdp, off, how & HOW_FAMILY, &p) != READ_OK)
 		return STEER_GO_ON;
-	if (how & HOW_PASSED)
-		return xdp ? passed_xdp(ctx, &p, how, ifindex) : passed_skb(ctx, &p, how, ifindex);
 	if (!b->phase)
 		return dropped(STEER_NOBODY);
 	if (p.flags & PACKET_LATER)
-		return xdp ? later_xdp(ctx, &p, ifindex, now) : later_skb(ctx, &p, ifindex, now);
+		return STEER_LATER;
 
 	where = place(&p, ifindex);
 	if (where & PLACE_OTHER)
@@ -380,7 +381,8 @@ static __always_inline int gate_steer(struct frame *f, const struct iface *ifc, 
 		from = member_of(n, f->src);
 		if (from < 0 || !is_sharing(w, now))
 			return -1;
-		how |= HOW_PASSED | from << 8;
+		how |= from << 8;
+		r = f->xdp ? passed_xdp(f->ctx, f->net, how, ifindex) : passed_skb(f->ctx, f->net, how, ifindex);
 	} else if (is_decider(w, mode, now)) {
 		r = f->xdp ? usual_xdp(f->ctx, f->net, how == 6, now) : usual_skb(f->ctx, f->net, how == 6, now);
 	} else {
@@ -388,6 +390,9 @@ static __always_inline int gate_steer(struct frame *f, const struct iface *ifc, 
 	}
 	if (r == STEER_ASK)
 		r = f->xdp ? decide_xdp(f->ctx, f->net, how, ifindex, now) : decide_skb(f->ctx, f->net, how, ifindex, now);
+	/* Not called by decide(): Linux 6.1 has too little stack for both. */
+	if (r == STEER_LATER)
+		r = f->xdp ? later_xdp(f->ctx, f->net, how, ifindex, now) : later_skb(f->ctx, f->net, how, ifindex, now);
 	switch (r & 0xff) {
 	case STEER_DROP:
 		return GATE_DROP;

@@ -14,8 +14,8 @@
 #define STEER_TAKE 2
 #define STEER_GIVE 3 /* to the member */
 #define STEER_FLOOD 4
-
-#define STEER_ASK 0xff /* usual(): decide() must see it */
+#define STEER_LATER 5 /* decide_later() must see it */
+#define STEER_ASK 6 /* decide() must see it */
 
 #define FLOW_UNIT 20 /* bits of a ns */
 #define FLOW_FRESH 256 /* units, 0.27 s: so long a flow's connection is not asked for again */
