@@ -82,7 +82,7 @@ func bare(setup func(*topology.Lab) error) func(*topology.Lab, string) (Gateway,
 	return func(lab *topology.Lab, _ string) (Gateway, error) { return bareKernel{}, setup(lab) }
 }
 
-// moveLocalRule moves the rule of the local table from priority 0 to 1, as members of a cluster do (docs/decisions/005). The kernel has a
+// moveLocalRule moves the rule of the local table from priority 0 to 1, as members with `own-traffic: to-server` do (docs/decisions/016). The kernel has a
 // shortcut for route lookups without rules of anybody's own, and never takes it again.
 func moveLocalRule(lab *topology.Lab) error {
 	for _, n := range lab.OfKind(topology.Member) {
