@@ -28,8 +28,7 @@ type Checker func(ctx context.Context, p *nft.Policy, links []nft.Link) error
 
 // KernelCheck is the Checker that uses a network namespace of its own. It needs CAP_SYS_ADMIN and CAP_NET_ADMIN.
 func KernelCheck(ctx context.Context, p *nft.Policy, links []nft.Link) error {
-	_, err := nft.Check(ctx, "", p, links)
-	return err
+	return nft.Try(ctx, "", p, links)
 }
 
 // TryCheck says whether this process may use KernelCheck.
@@ -41,7 +40,7 @@ func TryCheck(ctx context.Context) error {
 	return KernelCheck(ctx, &nft.Policy{Ruleset: r, Mark: ruleset.Mark{Cluster: 1, Generation: 1}}, nil)
 }
 
-// checksAtOnce is how many members a ruleset is loaded for at a time.
+// checksAtOnce is how many times a ruleset is loaded at a time.
 const checksAtOnce = 2
 
 // check reads what is to be installed and finds what is wrong with it on any of the members. Nothing is changed anywhere.
@@ -86,22 +85,36 @@ func (c *call) check(one management.Cluster, b *policy.Bundle, members []string,
 	return v, nil
 }
 
-// load tries the ruleset for each member. What is wrong on several is said once, with their names.
+// load tries the ruleset for each member. What is wrong on several is said once, with their names. Members that have the same devices, and the same
+// of all definitions that the ruleset uses, have the same trial.
 func (c *call) load(one management.Cluster, cluster *ruleset.Cluster, r *ruleset.Ruleset, keep []policy.Set, members []string) error {
-	g, ctx := errgroup.WithContext(c.context())
-	g.SetLimit(checksAtOnce)
-	failed := make([]error, len(cluster.Members))
+	var trials []trial
 	for i := range cluster.Members {
 		m := &cluster.Members[i]
 		if !slices.Contains(members, m.Name) {
 			continue
 		}
+		n := trial{definitions: r.Uses(cluster.Definitions(i)), links: links(m), of: []int{i}}
+		if k := slices.IndexFunc(trials, n.same); k >= 0 {
+			trials[k].of = append(trials[k].of, i)
+			continue
+		}
+		trials = append(trials, n)
+	}
+	g, ctx := errgroup.WithContext(c.context())
+	g.SetLimit(checksAtOnce)
+	failed := make([]error, len(cluster.Members))
+	for _, n := range trials {
 		g.Go(func() error {
-			p := &nft.Policy{Ruleset: r, Definitions: cluster.Definitions(i), Keep: keep,
+			// All definitions, so that what nft says of them has the lines that members' texts have.
+			p := &nft.Policy{Ruleset: r, Definitions: cluster.Definitions(n.of[0]), Keep: keep,
 				Mark: ruleset.Mark{Cluster: one.ID, Generation: one.Numbers.Generation + 1}}
-			failed[i] = c.server.o.Check(ctx, p, links(m))
-			if e := (*nft.RulesetError)(nil); failed[i] != nil && !errors.As(failed[i], &e) {
-				return fmt.Errorf("checking for %s: %w", m.Name, failed[i])
+			err := c.server.o.Check(ctx, p, n.links)
+			for _, i := range n.of {
+				failed[i] = err
+			}
+			if e := (*nft.RulesetError)(nil); err != nil && !errors.As(err, &e) {
+				return fmt.Errorf("checking for %s: %w", cluster.Members[n.of[0]].Name, err)
 			}
 			return nil
 		})
@@ -111,6 +124,19 @@ func (c *call) load(one management.Cluster, cluster *ruleset.Cluster, r *ruleset
 			WayOut: "run holdfast-mgmt with CAP_SYS_ADMIN and CAP_NET_ADMIN, or with --unchecked"}
 	}
 	return joined(cluster, failed)
+}
+
+// trial is one load of a ruleset, for all members for which it is the same.
+type trial struct {
+	definitions []ruleset.Definition // that it uses
+	links       []nft.Link
+	of          []int // members
+}
+
+// same reports whether another trial would find what this one does. Nothing that is loaded depends on a device's addresses: what does is in
+// definitions.
+func (t trial) same(other trial) bool {
+	return slices.Equal(t.definitions, other.definitions) && slices.EqualFunc(t.links, other.links, func(a, b nft.Link) bool { return a.Name == b.Name })
 }
 
 func links(m *ruleset.Member) (all []nft.Link) {

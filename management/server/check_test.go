@@ -6,11 +6,13 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/holdfast-project/holdfast/internal/labtest"
 	"github.com/holdfast-project/holdfast/management"
 	"github.com/holdfast-project/holdfast/management/api"
+	"github.com/holdfast-project/holdfast/policy/nft"
 )
 
 // TestKernelCheck has rulesets loaded for real, with what deploy/cluster.yaml's like defines.
@@ -40,6 +42,36 @@ func TestKernelCheck(t *testing.T) {
 		var e *api.Error
 		if !errors.As(err, &e) || e.Code != api.CodeRuleset || !strings.Contains(strings.Join(e.Details, "\n"), c.detail) {
 			t.Errorf("%s: %v %+v", c.name, err, e)
+		}
+	}
+}
+
+// Members for which a ruleset is the same have one trial of it, others one each.
+func TestTrials(t *testing.T) {
+	s := newStand(t)
+	var mu sync.Mutex
+	tried := 0
+	s.server.o.Check = func(context.Context, *nft.Policy, []nft.Link) error {
+		mu.Lock()
+		defer mu.Unlock()
+		tried++
+		return &nft.RulesetError{Problems: []nft.Problem{{File: "edge.nft", Line: 4, What: "not liked"}}}
+	}
+	admin := s.person("admin", management.Admin)
+	s.cluster(admin)
+	for rule, want := range map[string]int{
+		"iifname $holdfast_dev_inside accept": 1, // both have the same devices
+		"ip saddr $holdfast_own4_inside drop": 2,
+	} {
+		tried = 0
+		q := api.InstallRequest{File: "edge.nft", Ruleset: strings.Replace(rulesetText, "ct state", rule+"\n\t\tct state", 1)}
+		_, err := s.install(admin, "installs", q)
+		var e *api.Error
+		if !errors.As(err, &e) || len(e.Details) != 1 || !strings.HasSuffix(e.Details[0], "(on gw-a, gw-b)") {
+			t.Errorf("%s: %v %+v", rule, err, e)
+		}
+		if tried != want {
+			t.Errorf("%s: loaded %d times, want %d", rule, tried, want)
 		}
 	}
 }

@@ -24,25 +24,38 @@ type Link struct {
 // That is more than nft's own --check: hooks are registered, and devices and helpers must be there. It returns what the kernel
 // has then, which is what it must always have. The error is a *RulesetError if the ruleset is at fault. It needs CAP_SYS_ADMIN and
 // CAP_NET_ADMIN.
-func Check(ctx context.Context, command string, p *Policy, links []Link) (*Baseline, error) {
+func Check(ctx context.Context, command string, p *Policy, links []Link) (base *Baseline, err error) {
+	err = try(ctx, command, p, links, func(k *Kernel) (err error) {
+		base, err = k.Baseline(ctx, p)
+		return err
+	})
+	return base, err
+}
+
+// Try is Check without reading what the kernel has then, which takes longer than a load does.
+func Try(ctx context.Context, command string, p *Policy, links []Link) error {
+	return try(ctx, command, p, links, func(*Kernel) error { return nil })
+}
+
+func try(ctx context.Context, command string, p *Policy, links []Link, then func(*Kernel) error) error {
 	file, err := scratch(links)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer file.Close() // and with it, the namespace
 	k := New(Options{Cluster: p.Mark.Cluster, Namespace: int(file.Fd()), Command: command})
 	for _, s := range p.Keep {
 		if !p.Ruleset.Has(s.Family, s.Table, s.Name) {
-			return nil, &RulesetError{[]Problem{{File: p.Ruleset.File, What: fmt.Sprintf("set %v, which is to be kept, is not there", s)}}}
+			return &RulesetError{[]Problem{{File: p.Ruleset.File, What: fmt.Sprintf("set %v, which is to be kept, is not there", s)}}}
 		}
 	}
 	if _, err := k.Prepare(ctx, p); err != nil {
-		return nil, err
+		return err
 	}
 	if _, err := k.Commit(ctx, p); err != nil {
-		return nil, &RulesetError{[]Problem{{File: p.Ruleset.File, What: "it loads, and cannot be put into force: " + err.Error()}}}
+		return &RulesetError{[]Problem{{File: p.Ruleset.File, What: "it loads, and cannot be put into force: " + err.Error()}}}
 	}
-	return k.Baseline(ctx, p)
+	return then(k)
 }
 
 // scratch makes a namespace with stand-ins for devices. It goes with the last descriptor.

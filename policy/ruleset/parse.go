@@ -246,10 +246,22 @@ func (o *Object) Hook() Hook {
 	return h
 }
 
+// Uses are those of the definitions that the ruleset uses, in their order: members for which these are the same load the same.
+func (r *Ruleset) Uses(definitions []Definition) (used []Definition) {
+	names := map[string]bool{}
+	r.variables(func(name string, _ int) { names[name] = true })
+	for _, d := range definitions {
+		if names[d.Name] {
+			used = append(used, d)
+		}
+	}
+	return used
+}
+
 // variables calls f for each use of a variable.
 func (r *Ruleset) variables(f func(name string, line int)) {
 	for _, w := range r.words {
-		if len(w.Text) == 0 || w.Text[0] == '"' {
+		if len(w.Text) == 0 || w.Text[0] == '"' || !strings.Contains(w.Text, "$") {
 			continue
 		}
 		for _, part := range strings.Split(w.Text, "$")[1:] {

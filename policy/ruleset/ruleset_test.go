@@ -242,3 +242,17 @@ func FuzzParse(f *testing.F) {
 		r.Lint(c)
 	})
 }
+
+func TestUses(t *testing.T) {
+	r, err := Parse("a.nft", "table ip a {\n\tchain c {\n\t\tip daddr { $holdfast_vip4_out,$holdfast_own4_in } accept comment \"$holdfast_member\"\n\t}\n}\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, d := range r.Uses([]Definition{{"holdfast_member", "0"}, {"holdfast_own4_in", "10.0.0.1"}, {"holdfast_own4", "10.0.0.2"}, {"holdfast_vip4_out", "192.0.2.1"}}) {
+		got = append(got, d.Name)
+	}
+	if text := strings.Join(got, " "); text != "holdfast_own4_in holdfast_vip4_out" {
+		t.Errorf("it uses %s", text)
+	}
+}
