@@ -47,9 +47,15 @@ func summarizeMeasures(all []Measure, systems []System) []Row {
 		}
 	}
 	var rows []Row
+	var metrics []measureMetric
+	for _, metric := range slices.Concat(syncMetrics, loadMetrics, policyMetrics) {
+		if !slices.ContainsFunc(metrics, func(known measureMetric) bool { return known.name == metric.name }) {
+			metrics = append(metrics, metric)
+		}
+	}
 	for _, c := range cases {
 		for _, s := range systems {
-			for _, metric := range slices.Concat(syncMetrics, loadMetrics) {
+			for _, metric := range metrics {
 				var values []float64
 				for _, m := range all {
 					if v, ok := m.Values[metric.name]; ok && m.Case == c && m.System == s.Name {
