@@ -131,7 +131,7 @@ func (s *Site) Token(ctx context.Context, member string) (string, error) {
 
 // Enrol lets a member ask for its certificate with a token, as its operator does.
 func (s *Site) Enrol(ctx context.Context, m *machine.Machine, config, member, token string) error {
-	_, err := command(ctx, m, filepath.Join(s.opts.Binaries, "holdfast"), "enroll", "--config", config, "--member", member, "--token", token)
+	_, err := command(ctx, m, filepath.Join(s.opts.Binaries, "holdfast"), "enroll", "--config", config, "--member", member, token)
 	return err
 }
 
