@@ -199,6 +199,9 @@ func (p *parser) object(t *Table, s []Word) {
 	t.Objects = append(t.Objects, o)
 }
 
+// Text is the ruleset as it was written.
+func (r *Ruleset) Text() string { return r.text }
+
 // Has reports whether the ruleset has a set or map of that name.
 func (r *Ruleset) Has(family, table, name string) bool {
 	for i := range r.Tables {
