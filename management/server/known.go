@@ -6,12 +6,14 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/holdfast-project/holdfast/management"
 	"github.com/holdfast-project/holdfast/management/pki"
 	"github.com/holdfast-project/holdfast/management/records"
+	"github.com/holdfast-project/holdfast/management/store"
 )
 
 // known remembers which certificates are good, so that thousands of reports a second do not ask the store. What changes there, by whichever server,
@@ -109,18 +111,42 @@ func (k *known) follow(ctx context.Context) error {
 	k.forget(true)
 	defer k.forget(false)
 	for {
-		// Changes are rare: all is forgotten, rather than the few whom one concerns looked for.
+		var changes store.Changes
+		var ok bool
 		select {
-		case _, ok := <-certificates:
-			if !ok {
-				return ctx.Err()
-			}
-		case _, ok := <-clusters:
-			if !ok {
-				return ctx.Err()
-			}
+		case changes, ok = <-certificates:
+		case changes, ok = <-clusters:
 		}
-		k.forget(true)
+		if !ok {
+			return ctx.Err()
+		}
+		if changes.Lost {
+			k.forget(true)
+			continue
+		}
+		k.forgetSome(changes.Keys)
+	}
+}
+
+// forgetSome forgets the certificates that changes concern: an install changes its cluster, and the other ones' members report on.
+func (k *known) forgetSome(keys []string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.changes++
+	clusters := map[string]bool{}
+	for _, key := range keys {
+		if name, ok := strings.CutPrefix(key, string(records.Clusters)); ok {
+			clusters[name] = true
+		}
+		delete(k.good, strings.TrimPrefix(key, string(records.Certificates)))
+	}
+	if len(clusters) == 0 {
+		return
+	}
+	for serial, c := range k.good {
+		if clusters[c.Cluster] {
+			delete(k.good, serial)
+		}
 	}
 }
 
