@@ -170,6 +170,7 @@ func (m *fleetMeasure) measure(ctx context.Context, members *fleet.Fleet) error 
 			return err
 		}
 		cpu := 100 * float64(after.cpu-before.cpu) / float64(time.Since(began))
+		fmt.Fprintf(m.cfg.Log, "round %d  %-10s %.1f %% of a processor, %.0f MB while all report\n", round, m.system, cpu, after.rssMB)
 		if n, why := members.Reachable(); n != m.cfg.Clusters*m.cfg.Members {
 			return fmt.Errorf("only %d members report: %s", n, why)
 		}
@@ -186,7 +187,7 @@ func (m *fleetMeasure) measure(ctx context.Context, members *fleet.Fleet) error 
 		for name, v := range map[string]float64{"cpu_percent": cpu, "rss_mb": after.rssMB, "install_one_seconds": one.Seconds(), "install_seconds": all.Seconds()} {
 			m.values[name] = append(m.values[name], v)
 		}
-		fmt.Fprintf(m.cfg.Log, "round %d  %-10s %.1f %% of a processor, %.0f MB; an install on one cluster %.2f s, on all %.2f s\n", round, m.system, cpu, after.rssMB, one.Seconds(), all.Seconds())
+		fmt.Fprintf(m.cfg.Log, "round %d  %-10s an install on one cluster %.2f s, on all %.2f s\n", round, m.system, one.Seconds(), all.Seconds())
 		if err := rest(ctx, fleetSettle); err != nil {
 			return err
 		}

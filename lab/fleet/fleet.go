@@ -179,17 +179,45 @@ func (f *Fleet) InstallAll(ctx context.Context, n, atOnce int, ruleset string) (
 		clients[i] = c
 	}
 	began := time.Now()
-	g, ctx := errgroup.WithContext(ctx)
+	numbers := make([]uint64, n)
+	g, installing := errgroup.WithContext(ctx)
 	g.SetLimit(atOnce)
 	for i := range n {
-		g.Go(func() error { return installOn(ctx, clients[i%len(clients)], clusterName(i), ruleset) })
+		g.Go(func() (err error) {
+			numbers[i], err = installOn(installing, clients[i%len(clients)], clusterName(i), ruleset)
+			return err
+		})
 	}
-	err := g.Wait()
-	return time.Since(began), err
+	if err := g.Wait(); err != nil {
+		return 0, err
+	}
+	for i, x := range f.members[:n*f.site.o.Members] {
+		if err := x.confirmed(ctx, numbers[i/f.site.o.Members]); err != nil {
+			return 0, err
+		}
+	}
+	return time.Since(began), nil
 }
 
-// installOn asks for an install and follows it until all members have confirmed.
-func installOn(ctx context.Context, c *api.Client, cluster, ruleset string) error {
+// confirmed waits until a member knows that an attempt is confirmed.
+func (x *member) confirmed(ctx context.Context, number uint64) error {
+	for {
+		x.mu.Lock()
+		a := x.r.Attempt
+		x.mu.Unlock()
+		if a.Number == number && a.Confirmed {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s/%s: attempt %d is not confirmed there: %w", x.cluster, x.name, number, ctx.Err())
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// installOn asks for an install and follows it to its end, and returns its number.
+func installOn(ctx context.Context, c *api.Client, cluster, ruleset string) (uint64, error) {
 	var last *api.Install
 	var refused *api.Error
 	err := c.Lines(ctx, "POST", "/v1/clusters/"+cluster+"/installs", api.InstallRequest{File: "fleet.nft", Ruleset: ruleset}, func(l api.InstallLine) error {
@@ -203,16 +231,11 @@ func installOn(ctx context.Context, c *api.Client, cluster, ruleset string) erro
 	})
 	switch {
 	case err != nil:
-		return fmt.Errorf("cluster %s: %w", cluster, err)
+		return 0, fmt.Errorf("cluster %s: %w", cluster, err)
 	case refused != nil:
-		return fmt.Errorf("cluster %s: %w", cluster, refused)
+		return 0, fmt.Errorf("cluster %s: %w", cluster, refused)
 	case last == nil || last.Phase != "confirmed":
-		return fmt.Errorf("cluster %s: the install ended otherwise: %+v", cluster, last)
+		return 0, fmt.Errorf("cluster %s: the install ended otherwise: %+v", cluster, last)
 	}
-	for _, m := range last.Members {
-		if m.State != "confirmed" {
-			return fmt.Errorf("cluster %s: member %s is %s: %s", cluster, m.Name, m.State, m.Why)
-		}
-	}
-	return nil
+	return last.Number, nil
 }
