@@ -15,7 +15,7 @@ import (
 )
 
 func benchFleetCommand() *cobra.Command {
-	cfg := bench.FleetConfig{Clusters: 1000, Members: 5, Rounds: 3, Window: 20 * time.Second, AtOnce: 64}
+	cfg := bench.FleetConfig{Clusters: 1000, Members: 5, Rounds: 3, Window: 20 * time.Second, AtOnce: 8}
 	file := ""
 	cmd := &cobra.Command{
 		Use:   "fleet",

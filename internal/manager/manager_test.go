@@ -36,7 +36,6 @@ type fake struct {
 	t         *testing.T
 	authority *pki.Authority
 	url       string
-	now       time.Time // by which it certifies itself
 
 	mu      sync.Mutex
 	refuse  *api.Error

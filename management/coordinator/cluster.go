@@ -56,11 +56,11 @@ func (c *cluster) moved() {
 	c.progress = make(chan struct{})
 }
 
-// learn takes an attempt as it is stored, and reports whether that is news.
-func (c *cluster) learn(a management.Attempt) bool {
+// learn takes an attempt as it is stored; what is older than what is known changes nothing.
+func (c *cluster) learn(a management.Attempt) {
 	old, known := c.attempts[a.Number]
 	if known && (old.Ended != 0 || rank(old.Phase) > rank(a.Phase) || old.Phase == a.Phase && old.Ended == a.Ended) {
-		return false
+		return
 	}
 	c.attempts[a.Number] = a
 	if c.c.Attempt < a.Number {
@@ -82,7 +82,6 @@ func (c *cluster) learn(a management.Attempt) bool {
 		}
 	}
 	c.tell()
-	return true
 }
 
 // wanted reports whether a member has not come to the end of an attempt.

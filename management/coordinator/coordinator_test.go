@@ -99,7 +99,6 @@ func (co *Coordinator) running() context.Context {
 type fake struct {
 	f       *fleet
 	name    string
-	peers   []string
 	refuses bool
 
 	mu      sync.Mutex

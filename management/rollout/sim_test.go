@@ -55,7 +55,6 @@ type world struct {
 	down    bool // the store
 	store   map[uint64]management.Attempt
 	newest  uint64
-	before  management.Ref
 	loss    float64
 	faults  bool
 	cut     map[[2]string]bool
