@@ -126,7 +126,8 @@ table inet filter {
 // What a policy translates is judged as it translates it; what others translate is left alone.
 func TestRematchTranslated(t *testing.T) {
 	const chains = `
-table inet filter { chain forward { type filter hook forward priority filter; policy drop; ip daddr 192.0.2.9 tcp dport 8080 accept; }; }`
+table inet filter { chain forward { type filter hook forward priority filter; policy drop; ip daddr 192.0.2.9 tcp dport 8080 accept; };
+	chain input { type filter hook input priority filter; policy drop; }; }`
 	const dnat = `
 table ip nat {
 	chain to { type nat hook prerouting priority dstnat; ip daddr 203.0.113.1 tcp dport 80 dnat to 192.0.2.9:8080; ip daddr 203.0.113.1 tcp dport 81 dnat to 192.0.2.8:8080; }
