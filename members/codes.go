@@ -194,6 +194,8 @@ const (
 	CodePolicyMissing
 	CodePolicyReloaded
 	CodePolicyFailed
+	// CodePolicyRematched: connections that the policy denies were ended.
+	CodePolicyRematched
 )
 
 var codeNames = map[Code]string{
@@ -225,6 +227,7 @@ var codeNames = map[Code]string{
 	CodePolicyInDoubt: "policy-in-doubt", CodePolicyFetched: "policy-fetched", CodePolicyForged: "policy-forged", CodePolicyDrift: "policy-drift", CodePolicyRestored: "policy-restored", CodePolicyDamaged: "policy-damaged", CodePolicyConflict: "policy-conflict",
 	CodePolicyDiskFull: "policy-disk-full", CodePolicyUnloaded: "policy-unloaded", CodePolicyResumed: "policy-resumed",
 	CodePolicyMissing: "policy-missing", CodePolicyReloaded: "policy-reloaded", CodePolicyFailed: "policy-failed",
+	CodePolicyRematched: "policy-rematched",
 }
 
 // String returns the code's stable name.

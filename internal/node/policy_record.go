@@ -34,6 +34,7 @@ var policyWords = map[policyplane.Kind]struct {
 	policyplane.NoPolicy:   {members.CodePolicyMissing, "No policy is in force"},
 	policyplane.Reloaded:   {members.CodePolicyReloaded, "was loaded again with what it refers to now"},
 	policyplane.Failed:     {members.CodePolicyFailed, "The kernel did not do what it was asked to"},
+	policyplane.Rematched:  {members.CodePolicyRematched, "was matched with the connections that were there"},
 }
 
 // policyRecord tells operators what happened to policies.

@@ -159,7 +159,7 @@ func TestPolicyFreeze(t *testing.T) {
 // TestPolicyEvents: every kind of event has a code of its own and a sentence.
 func TestPolicyEvents(t *testing.T) {
 	codes := map[members.Code]policyplane.Kind{}
-	for k := policyplane.Installed; k <= policyplane.Failed; k++ {
+	for k := policyplane.Installed; k <= policyplane.Rematched; k++ {
 		w, ok := policyWords[k]
 		if !ok || w.code < 1001 || w.code > 1099 {
 			t.Errorf("kind %d has no code of policies: %v", k, w.code)

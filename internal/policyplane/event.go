@@ -47,6 +47,8 @@ const (
 	Reloaded
 	// Failed: the kernel did not do what it was asked to; it is tried again.
 	Failed
+	// Rematched: connections that the policy denies were ended; Text says how many.
+	Rematched
 )
 
 // String is the word that logs have.
@@ -60,7 +62,7 @@ func (k Kind) String() string {
 var kinds = [...]string{
 	Installed: "installed", Preparing: "preparing", Refused: "refused", Aborted: "aborted", Confirmed: "confirmed", RolledBack: "rolled back",
 	InDoubt: "in doubt", Fetched: "fetched", Forged: "forged", Drifted: "drifted", Restored: "restored", Damaged: "damaged", Conflict: "conflict",
-	DiskFull: "disk full", Unloaded: "unloaded", Resumed: "resumed", NoPolicy: "no policy", Reloaded: "reloaded", Failed: "failed",
+	DiskFull: "disk full", Unloaded: "unloaded", Resumed: "resumed", NoPolicy: "no policy", Reloaded: "reloaded", Failed: "failed", Rematched: "rematched",
 }
 
 // Event is something that operators should hear of.

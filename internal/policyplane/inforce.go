@@ -302,7 +302,7 @@ func (l *loop) reload() {
 			}
 			since := l.held.since
 			l.hold(o, true, t)
-			l.held.since = since
+			l.held.since, l.held.rematched = since, true
 			l.loadedWith(o.Generation, defs)
 			l.event(Event{Kind: Reloaded, Policy: o})
 		},

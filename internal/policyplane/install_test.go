@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast-project/holdfast/policy"
 	"github.com/holdfast-project/holdfast/policy/install"
 )
 
@@ -195,5 +196,34 @@ func TestReportsWhoIsHeard(t *testing.T) {
 		w.within(5*time.Second, "the other is reported as not heard", hears(false))
 		w.sever(m.name, w.members[1].name, false)
 		w.within(5*time.Second, "the other is reported as heard again", hears(true))
+	}
+}
+
+// TestRematch: a policy that wants it is matched with the connections that are there, once, and not before it stays.
+func TestRematch(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	m := w.members[0].up()
+	b := bundle(t, 1, func(b *policy.Bundle) { b.Connections = policy.RematchConnections })
+	w.server.order(1, b, PhasePrepare, time.Minute)
+	w.replied(1, install.Prepared)
+	w.server.order(1, b, PhaseCommit, time.Minute)
+	w.replied(1, install.Committed)
+	if m.saw(Rematched) {
+		t.Error("before it stays")
+	}
+	w.server.order(1, b, PhaseConfirmed, time.Minute)
+	w.within(5*time.Second, "looked at", func() bool { return m.saw(Rematched) })
+	w.install(2, bundle(t, 2))
+	n := 0
+	m.mu.Lock()
+	for _, e := range m.events {
+		if e.Kind == Rematched || e.Kind == Failed {
+			n++
+		}
+	}
+	m.mu.Unlock()
+	if n != 1 {
+		t.Errorf("%d times, events %v", n, m.events)
 	}
 }

@@ -62,6 +62,7 @@ func (l *loop) written(was install.Durable) {
 		l.recover(recovery.Declined{All: now.Declined, Local: l.local(), InForce: l.inForce()})
 	}
 	l.promote()
+	l.rematch()
 }
 
 // promote makes the policy in force one that stays, once it does.

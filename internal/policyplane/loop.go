@@ -96,6 +96,8 @@ type held struct {
 	base   *nft.Baseline  // nil: not known yet
 	fresh  bool           // it was loaded by this process: what the kernel has right after that is what it must have
 	since  int64
+	// rematched says that the connections were looked at, or need not be.
+	rematched bool
 }
 
 // boottime is the clock of everything here.

@@ -67,6 +67,7 @@ type Counters struct {
 	Drifts, Restored                        uint64
 	Conflicts, Damaged                      uint64
 	Forged                                  uint64            // policies, or pieces, that were not what was offered
+	Ended                                   uint64            // connections that a policy denied
 	Fetched                                 map[string]uint64 // by source: a peer's name, "management"
 	FramesIn, FramesOut                     uint64
 }
