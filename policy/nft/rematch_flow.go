@@ -22,7 +22,7 @@ const (
 	tupleIP, tupleProto                                    = 1, 2
 	protoNumber, protoFrom, protoTo, protoEcho, protoEcho6 = 1, 2, 3, 4, 7
 
-	statusExpected, statusToOther = 1 << 0, 1 << 5 // IPS_EXPECTED, IPS_DST_NAT
+	statusExpected = 1 << 0 // IPS_EXPECTED
 )
 
 // tuple is one direction of a connection; proto 0: none, or of a kind that is not known here.
@@ -38,11 +38,16 @@ func (t tuple) String() string {
 
 // connection is an entry of the connection table.
 type connection struct {
-	original, master tuple
-	status           uint32
-	zoned            bool
-	family           uint8
-	attrs            []byte // that find it: the original tuple and the number
+	original, reply, master tuple
+	status                  uint32
+	zoned                   bool
+	family                  uint8
+	attrs                   []byte // that find it: the original tuple and the number
+}
+
+// translated reports whether it was led to another address or port than it was for.
+func (e *connection) translated() bool {
+	return e.reply.proto != 0 && (e.reply.from != e.original.to || e.original.proto != unix.IPPROTO_ICMP && e.original.proto != unix.IPPROTO_ICMPV6 && e.reply.fromPort != e.original.toPort)
 }
 
 // connections reads the table. One that changes while it is read has what was there all the time, which is enough.
@@ -58,6 +63,8 @@ func (k *Kernel) connections() ([]connection, error) {
 			case ctOriginal:
 				e.original = parseTuple(v)
 				e.attrs = attribute(e.attrs, ctOriginal|unix.NLA_F_NESTED, v)
+			case ctReply:
+				e.reply = parseTuple(v)
 			case ctID:
 				e.attrs = attribute(e.attrs, ctID, v)
 			case ctMaster:

@@ -94,7 +94,7 @@ func (h *host) packets(all []connection, translates bool) (out []packet) {
 		for i := range all {
 			e := &all[i]
 			t := e.original
-			if e.zoned || e.status&statusExpected != 0 || e.status&statusToOther != 0 && !translates || h.local[t.from] && h.local[t.to] {
+			if e.zoned || e.status&statusExpected != 0 || e.translated() && !translates || h.local[t.from] && h.local[t.to] {
 				continue
 			}
 			p := packet{of: i, to: t.to}
