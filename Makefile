@@ -3,7 +3,7 @@
 # make demo    installs what it needs, builds, brings up the lab cluster, breaks it and shows what happened
 # make test    installs what it needs and runs everything, with the time of each part
 #
-# make bench-failover, bench-sync, bench-load and bench-devices take ROUNDS=n and OUT=file.json
+# make bench-failover, bench-sync, bench-load, bench-policy and bench-devices take ROUNDS=n and OUT=file.json
 
 GO      ?= go
 BIN     := bin
@@ -21,7 +21,7 @@ ROUNDS  ?= 20
 OUT     ?= out/bench.json
 FUZZTIME ?= 20s
 
-.PHONY: all build demo test deps generate check-generated lint unit sim lab-test test-guest soak fuzz bench-failover bench-sync bench-load bench-devices bench-sim bench-gate clean
+.PHONY: all build demo test deps generate check-generated lint unit sim lab-test test-guest soak fuzz bench-failover bench-sync bench-load bench-policy bench-devices bench-sim bench-gate clean
 
 all: build
 
@@ -95,6 +95,11 @@ bench-sync: deps build
 bench-load: deps build
 	@mkdir -p $(dir $(OUT))
 	$(BIN)/holdfast-lab bench load --rounds $(ROUNDS) --out $(OUT)
+
+# Installs of a large policy beside plain nft, and management with a whole fleet that reports to it; a round takes two minutes.
+bench-policy: deps build
+	@mkdir -p $(dir $(OUT))
+	$(BIN)/holdfast-lab bench policy --rounds $(ROUNDS) --out $(OUT)
 
 # Steps of the simulator a second, on one core and on all: ROUNDS rounds of 400 seeds each.
 bench-sim:

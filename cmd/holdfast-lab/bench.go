@@ -25,7 +25,7 @@ import (
 // benchCommand compares systems.
 func benchCommand(o *options) *cobra.Command {
 	cmd := &cobra.Command{Use: "bench", Short: "Measure, beside other systems in the same run"}
-	cmd.AddCommand(benchFailoverCommand(o), benchDevicesCommand(o), benchSyncCommand(o), benchLoadCommand(o), benchPolicyCommand(o), benchFleetCommand(), benchShowCommand())
+	cmd.AddCommand(benchFailoverCommand(o), benchDevicesCommand(o), benchSyncCommand(o), benchLoadCommand(o), benchPolicyCommand(o), benchShowCommand())
 	return cmd
 }
 

@@ -65,7 +65,7 @@ func Fleet(ctx context.Context, cfg FleetConfig) (_ Result, err error) {
 		cfg.Log = io.Discard
 	}
 	began := time.Now()
-	result := Result{Benchmark: "fleet", Started: began.Round(0), Host: thisHost(), Rounds: cfg.Rounds}
+	result := Result{Benchmark: benchPolicy, Started: began.Round(0), Host: thisHost(), Rounds: cfg.Rounds}
 	memory, err := os.MkdirTemp(memoryDir(), "holdfast-fleet-")
 	if err != nil {
 		return result, err
@@ -77,18 +77,13 @@ func Fleet(ctx context.Context, cfg FleetConfig) (_ Result, err error) {
 	}
 	fmt.Fprintf(cfg.Log, "%d clusters of %d members are enrolled after %v\n", cfg.Clusters, cfg.Members, time.Since(began).Round(time.Second))
 	for _, system := range cfg.Systems {
-		m := fleetMeasure{cfg: cfg, site: site, system: system, values: map[string][]float64{}}
+		m := fleetMeasure{cfg: cfg, site: site, system: system}
 		if err := m.run(ctx); err != nil {
 			result.Failures = append(result.Failures, Failure{System: system, Error: err.Error()})
 		}
-		for _, metric := range []struct{ name, unit string }{
-			{"cpu_percent", "percent"}, {"rss_mb", "MB"}, {"install_seconds", "s"}, {"install_one_seconds", "s"},
-		} {
-			if values := m.values[metric.name]; len(values) > 0 {
-				result.Rows = append(result.Rows, row(fmt.Sprintf("fleet-%d", cfg.Clusters*cfg.Members), system, metric.name, metric.unit, values))
-			}
-		}
+		result.Measures = append(result.Measures, m.measures...)
 	}
+	result.Rows = summarizeMeasures(result.Measures, systemsNamed(cfg.Systems))
 	result.Took = time.Since(began).Round(time.Second).String()
 	return result, nil
 }
@@ -107,7 +102,8 @@ type fleetMeasure struct {
 	site   *fleet.Site
 	system string
 	pids   []int
-	values map[string][]float64
+
+	measures []Measure
 }
 
 func (m *fleetMeasure) run(ctx context.Context) (err error) {
@@ -184,9 +180,10 @@ func (m *fleetMeasure) measure(ctx context.Context, members *fleet.Fleet) error 
 		if err != nil {
 			return err
 		}
-		for name, v := range map[string]float64{"cpu_percent": cpu, "rss_mb": after.rssMB, "install_one_seconds": one.Seconds(), "install_seconds": all.Seconds()} {
-			m.values[name] = append(m.values[name], v)
-		}
+		m.measures = append(m.measures, Measure{
+			Round: round, Case: fmt.Sprintf("fleet-%d", m.cfg.Clusters*m.cfg.Members), System: m.system,
+			Values: map[string]float64{"cpu_percent": cpu, "rss_mb": after.rssMB, "install_one_seconds": one.Seconds(), "install_seconds": all.Seconds()},
+		})
 		fmt.Fprintf(m.cfg.Log, "round %d  %-10s an install on one cluster %.2f s, on all %.2f s\n", round, m.system, one.Seconds(), all.Seconds())
 		if err := rest(ctx, fleetSettle); err != nil {
 			return err

@@ -97,3 +97,26 @@ func systemsOf(trials []Trial) []System {
 	}
 	return out
 }
+
+// Beside makes one result of runs that measured different cases one after the other on one machine: their rounds stay what they are.
+func Beside(parts ...Result) (Result, error) {
+	if len(parts) == 0 {
+		return Result{}, errors.New("bench: no result")
+	}
+	out := parts[0]
+	for _, p := range parts[1:] {
+		took, err1 := time.ParseDuration(out.Took)
+		more, err2 := time.ParseDuration(p.Took)
+		if err := errors.Join(err1, err2); err != nil {
+			return out, fmt.Errorf("bench: %w", err)
+		}
+		out.Took = (took + more).String()
+		out.Rounds = max(out.Rounds, p.Rounds)
+		out.Host.Load = max(out.Host.Load, p.Host.Load)
+		out.Rows = append(out.Rows, p.Rows...)
+		out.Trials = append(out.Trials, p.Trials...)
+		out.Measures = append(out.Measures, p.Measures...)
+		out.Failures = append(out.Failures, p.Failures...)
+	}
+	return out, nil
+}
