@@ -51,6 +51,12 @@ func TestConfirmed(t *testing.T) {
 	if at, s, d := m.Said(); at.Number != 2 || s != RolledBack || d != RollBack { // of 2 it only heard, which is newer
 		t.Error(at, s, d)
 	}
+	// Unloaded by an operator: nothing was taken back, whatever is said again, and loaded again it is confirmed.
+	play(t, m, []step{
+		{61 * time.Second, Replaced{}, "save 0/0"},
+		{62 * time.Second, Decided{a, Confirm}, ""},
+		{63 * time.Second, Replaced{a.Policy}, "save 6/0, 1 confirmed"},
+	})
 	m, a = waiting(t)
 	play(t, m, []step{{3 * time.Second, Told{From: "x", Attempt: a, Decision: Confirm}, "save 6/0, 1 confirmed"}})
 	if at, s, d := m.Said(); at.Number != 1 || s != Confirmed || d != Confirm || m.Deadline() != 0 {
@@ -94,7 +100,7 @@ func TestRollsBackByItself(t *testing.T) {
 	// It is confirmed after all: recovery takes it again, and nothing is left of the rollback.
 	play(t, m, []step{
 		{16 * time.Second, Told{From: "x", Attempt: a, InForce: a.Policy, Decision: Confirm}, "save 5/0"},
-		{16 * time.Second, Decided{a, Confirm}, "1 rolled back"}, // not in force yet
+		{16 * time.Second, Decided{a, Confirm}, ""}, // not in force yet
 		{17 * time.Second, Replaced{a.Policy}, "save 6/0, 1 confirmed"},
 		{18 * time.Second, Told{From: "y", Attempt: a, Decision: RollBack}, ""}, // who has not heard it yet
 	})
@@ -156,7 +162,7 @@ func TestToldOfARollback(t *testing.T) {
 		{1 * time.Second, Told{From: "x", Attempt: a, Decision: RollBack}, "save 5/0"},
 		{1 * time.Second, Told{From: "x", Attempt: a, Decision: RollBack}, ""},
 		{1 * time.Second, Prepare{a}, "1 rolled back"},
-		{2 * time.Second, Decided{a, Confirm}, "save 5/0, 1 rolled back"},
+		{2 * time.Second, Decided{a, Confirm}, "save 5/0"},
 	})
 	if d := m.Durable(); len(d.Declined) != 0 {
 		t.Errorf("%+v", d)

@@ -204,8 +204,7 @@ func (m *Machine) over(a Attempt) {
 	switch {
 	case a.same(m.d.Confirmed) && a.Policy.Generation <= m.d.InForce.Generation:
 		m.reply(a, Confirmed, "")
-	case a.same(m.d.Confirmed):
-		m.reply(a, RolledBack, "recovery brings it again")
+	case a.same(m.d.Confirmed): // not in force: unloaded, or recovery brings it again, and then there is something to say
 	case a.same(m.d.RolledBack):
 		m.reply(a, RolledBack, "")
 	case a.Policy.Digest == m.d.InForce.Digest || a.Policy.Generation < m.d.InForce.Generation && a.Number != m.d.Aborted:
