@@ -54,7 +54,7 @@ func benchPolicyCommand(o *options) *cobra.Command {
 	f.IntVar(&b.fleet.Clusters, "clusters", 1000, "fleet: how many clusters there are")
 	f.IntVar(&b.fleet.Members, "fleet-members", 5, "fleet: size of each cluster")
 	f.DurationVar(&b.fleet.Window, "window", 20*time.Second, "fleet: for how long reports are measured, each time")
-	f.IntVar(&b.fleet.AtOnce, "at-once", 8, "fleet: installs that are asked for at a time when all clusters get one")
+	f.IntVar(&b.fleet.AtOnce, "at-once", 64, "fleet: installs that are asked for at a time when all clusters get one")
 	return cmd
 }
 

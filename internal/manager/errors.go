@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	neturl "net/url"
 	"time"
 
 	"github.com/holdfast-project/holdfast/management/api"
@@ -69,6 +70,10 @@ func classify(url string, err error, now time.Time) *Error {
 	var known *Error
 	if errors.As(err, &known) {
 		return known
+	}
+	var request *neturl.Error
+	if errors.As(err, &request) { // the address is said once
+		err = request.Err
 	}
 	e := &Error{Kind: Unreachable, URL: url, Err: err}
 	var refused *api.Error

@@ -21,6 +21,9 @@ import (
 // startRate is how many members a second begin to report: what a fleet does after a server's restart, without its scatter.
 const startRate = 400
 
+// tooMany is how long an operator's tool waits when the server has enough to do.
+const tooMany = 200 * time.Millisecond
+
 // Fleet is the members of a site while they report to a server.
 type Fleet struct {
 	site    *Site
@@ -184,8 +187,17 @@ func (f *Fleet) InstallAll(ctx context.Context, n, atOnce int, ruleset string) (
 	g.SetLimit(atOnce)
 	for i := range n {
 		g.Go(func() (err error) {
-			numbers[i], err = installOn(installing, clients[i%len(clients)], clusterName(i), ruleset)
-			return err
+			for {
+				numbers[i], err = installOn(installing, clients[i%len(clients)], clusterName(i), ruleset)
+				if api.CodeOf(err) != api.CodeTooMany {
+					return err
+				}
+				select { // the server says: wait
+				case <-installing.Done():
+					return err
+				case <-time.After(tooMany):
+				}
+			}
 		})
 	}
 	if err := g.Wait(); err != nil {
