@@ -18,11 +18,10 @@ import (
 
 // followed is an install as the command that orders it tells of it.
 type followed struct {
-	began            time.Time
-	inForce          time.Time // when it first said that all members have it in force
-	checked          api.Checked
-	attempt          api.Install
-	decided, settled time.Time // by management's clock, which is this one
+	began   time.Time
+	inForce time.Time // when it first said that all members have it in force
+	checked api.Checked
+	attempt api.Install // its times are by management's clock, which is this one
 }
 
 // line takes one line of the command's output.
