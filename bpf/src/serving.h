@@ -122,6 +122,9 @@ static __always_inline __u64 forwards_by(const struct words *w)
 	return steer_mode(w) ? READ_ONCE(w->share) : READ_ONCE(w->group[0].lease);
 }
 
+/* How many may be on their way through the host at once, unlooked at: a receiver's budget of one turn. */
+#define MAX_LET_IN 64
+
 /* Notes that a packet was let in by an open gate, so that it may leave by one. Nowhere may an interface only listen. */
 static __always_inline void note_let_in(const struct words *w, __u64 now)
 {
@@ -131,13 +134,18 @@ static __always_inline void note_let_in(const struct words *w, __u64 now)
 	if (!l || now < quiet)
 		return;
 	if (l->tick != tick || l->lease != lease || l->fence != fence || l->quiet_last != quiet) {
+		l->packets = 0;
 		l->tick = tick;
 		l->lease = lease;
 		l->fence = fence;
 		l->quiet_last = quiet;
-		l->packets = 0;
+		barrier();
+		/* Asked again, of words not older than those just noted: a gate that closed between the caller's look and here gets no credit. */
+		if (!(steer_mode(w) ? is_share_open(w, now) : is_open(w, &w->group[0], now)))
+			return;
 	}
-	l->packets++;
+	if (l->packets < MAX_LET_IN)
+		l->packets++;
 }
 
 /*
