@@ -61,7 +61,7 @@ func (r *runner) take() map[string]rollout.Reported {
 
 // run runs the attempt to its end, or until ctx ends or the lease is lost: then another server, or the next life of this one, goes on.
 func (r *runner) run(ctx context.Context, a management.Attempt, takeOver bool) {
-	m, effects := rollout.New(r.co.o.Times, a, takeOver, r.co.now())
+	m, effects := rollout.New(r.co.o.Times, a, takeOver, r.co.now(), r.co.o.Now().UnixNano())
 	r.m = m
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()

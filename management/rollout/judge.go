@@ -82,7 +82,7 @@ func (m *Machine) judgePrepare() {
 			open[name] = m.unanswered(x)
 		}
 	}
-	late := m.now >= m.a.Begun+m.a.PrepareWithin
+	late := m.now >= m.deadline()
 	switch {
 	case len(no) == 0 && len(open) == 0:
 		m.decide(management.Committed, "")
@@ -145,8 +145,6 @@ func (m *Machine) judgeCommit() {
 	}
 }
 
-func (m *Machine) deadline() int64 { return m.a.Decided + m.a.ConfirmWithin }
-
 // unwell lists the members that went back, and all that are not known to be well, of those that had prepared.
 func (m *Machine) unwell() (bad, all map[string]string) {
 	bad, all = map[string]string{}, map[string]string{}
@@ -186,9 +184,9 @@ func missing(before, now []string) []string {
 
 // judgeEnd ends the attempt when all that are there have said that they know, or were waited for long enough.
 func (m *Machine) judgeEnd() {
-	if m.now < m.a.Settled+int64(m.cfg.Linger) {
+	if m.now < m.deadline() {
 		for _, x := range m.members {
-			if !m.knows(x) && (m.there(x) || m.now < m.a.Settled+int64(m.cfg.Silence)) {
+			if !m.knows(x) && (m.there(x) || m.now < m.since+int64(m.cfg.Silence)) {
 				return
 			}
 		}

@@ -91,6 +91,9 @@ type Machine struct {
 	a       management.Attempt // as it is stored
 	members map[string]*member
 	taken   int64 // when it was taken over; 0: it was not
+	since   int64 // when its phase began, by the clock of now: limits count from here
+	asked   int64 // when the first decision of this phase was to be written; 0: none was
+	offset  int64 // from the clock of now to that of the records
 	writing bool
 	retry   int64 // not before this time, since a write failed
 	done    bool
@@ -100,13 +103,21 @@ type Machine struct {
 
 // New begins an attempt that is stored, or takes over one that another server began: one that is not decided is then aborted after Config.Silence,
 // unless a member says that it has committed (the store was restored from a backup, and has forgotten the decision).
-func New(cfg Config, a management.Attempt, takeOver bool, now int64) (*Machine, []Effect) {
-	m := &Machine{cfg: cfg, a: a, members: map[string]*member{}, now: now}
+//
+// now is of a clock that does not jump, wall of the one that the records' times are of. Only what has passed before a take-over is told by the
+// records' times, and within the limit of the phase: the server that wrote them may have another clock.
+func New(cfg Config, a management.Attempt, takeOver bool, now, wall int64) (*Machine, []Effect) {
+	m := &Machine{cfg: cfg, a: a, members: map[string]*member{}, now: now, since: now, offset: wall - now}
 	if takeOver {
 		m.taken = now
+		m.since = now - min(max(wall-began(a), 0), m.limit())
 	}
 	for _, r := range a.Replies {
-		m.members[r.Member] = &member{state: StateOf(r.State), why: r.Why, at: r.At}
+		x := &member{state: StateOf(r.State), why: r.Why}
+		if r.At != 0 {
+			x.at = r.At - m.offset
+		}
+		m.members[r.Member] = x
 	}
 	m.out = append(m.out, Tell{})
 	if a.Ended != 0 {
@@ -168,6 +179,9 @@ func (m *Machine) decide(to management.Phase, why string) {
 		return
 	}
 	m.writing = true
+	if m.asked == 0 {
+		m.asked = m.now
+	}
 	m.out = append(m.out, Persist{To: to, Why: why, Replies: m.replies(to)})
 }
 
@@ -176,6 +190,9 @@ func (m *Machine) stored(a management.Attempt) {
 	changed := a.Phase != m.a.Phase
 	m.a, m.writing = a, false
 	if changed {
+		// A write that was not answered may have been made: then the record says when, as far as that can be.
+		m.since = min(max(began(a)-m.offset, m.asked), m.now)
+		m.asked = 0
 		m.out = append(m.out, Tell{})
 	}
 	if a.Ended != 0 {
@@ -184,12 +201,39 @@ func (m *Machine) stored(a management.Attempt) {
 	}
 }
 
+// began is when the phase of an attempt began, by the record.
+func began(a management.Attempt) int64 {
+	switch a.Phase {
+	case management.Preparing:
+		return a.Begun
+	case management.Committed:
+		return a.Decided
+	}
+	return a.Settled
+}
+
+// limit is how long the phase may take, in ns.
+func (m *Machine) limit() int64 {
+	switch m.a.Phase {
+	case management.Preparing:
+		return m.a.PrepareWithin
+	case management.Committed:
+		return m.a.ConfirmWithin
+	}
+	return int64(m.cfg.Linger)
+}
+
+func (m *Machine) deadline() int64 { return m.since + m.limit() }
+
 // replies are what members have said, as it is stored with the decision to.
 func (m *Machine) replies(to management.Phase) []management.Reply {
 	var out []management.Reply
 	for _, old := range m.a.Replies {
 		x := m.members[old.Member]
-		r := management.Reply{Member: old.Member, State: x.state.reply(), Why: x.why, At: x.at, Heard: old.Heard}
+		r := management.Reply{Member: old.Member, State: x.state.reply(), Why: x.why, Heard: old.Heard}
+		if x.at != 0 {
+			r.At = x.at + m.offset
+		}
 		switch {
 		case m.a.Phase != management.Preparing:
 			// Of one that was left behind, or never said anything, why is of more use than that.
@@ -200,7 +244,7 @@ func (m *Machine) replies(to management.Phase) []management.Reply {
 			r.Heard = slices.Clone(x.heard)
 		case to == management.Committed || to == management.Aborted:
 			if r.State == management.Waiting || r.State == management.MemberPrepared && !m.there(x) {
-				r.State, r.Why, r.At = management.MemberSilent, m.unanswered(x), m.now
+				r.State, r.Why, r.At = management.MemberSilent, m.unanswered(x), m.now+m.offset
 			}
 		}
 		out = append(out, r)
@@ -225,12 +269,10 @@ func (m *Machine) wake() int64 {
 		return m.retry
 	case m.a.Phase == management.Preparing && m.taken != 0:
 		return m.taken + int64(m.cfg.Silence)
-	case m.a.Phase == management.Preparing:
-		return m.a.Begun + m.a.PrepareWithin
-	case m.a.Phase == management.Committed:
+	case m.a.Phase == management.Preparing || m.a.Phase == management.Committed:
 		return m.deadline()
-	case m.now < m.a.Settled+int64(m.cfg.Silence):
-		return m.a.Settled + int64(m.cfg.Silence)
+	case m.now < m.since+int64(m.cfg.Silence):
+		return m.since + int64(m.cfg.Silence)
 	default:
 		return m.now + int64(m.cfg.Silence)
 	}

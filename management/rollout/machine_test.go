@@ -42,7 +42,7 @@ type script struct {
 
 func begin(t *testing.T, a management.Attempt, takeOver bool) *script {
 	s := &script{t: t, stored: a, reports: map[string]Reported{}, now: base}
-	m, effects := New(Default(), a, takeOver, base)
+	m, effects := New(Default(), a, takeOver, base, base)
 	s.m = m
 	s.perform(effects)
 	return s
@@ -281,7 +281,7 @@ func TestTakeOver(t *testing.T) {
 
 	// The store does not answer when the take-over is to be decided: it is tried again, and nobody prepares meanwhile.
 	s = &script{t: t, stored: attempt("a"), reports: map[string]Reported{}, broken: true, now: base}
-	m, effects := New(Default(), s.stored, true, base)
+	m, effects := New(Default(), s.stored, true, base, base)
 	s.m = m
 	s.perform(effects)
 	want(t, s.at(4*time.Second, says("a", Prepared)), "")
@@ -296,9 +296,37 @@ func TestTakeOver(t *testing.T) {
 	}
 }
 
+// The records' times are of another clock than the machine's: limits count from what it saw, and a take-over counts at most the limit.
+func TestClocks(t *testing.T) {
+	for _, skew := range []int64{-120 * second, 120 * second} {
+		a := attempt("a")
+		a.Begun += skew
+		m, _ := New(Default(), a, false, base, base+skew)
+		if effects := m.Step(base+second, says("a", Loading)); effects[0] != (WakeAt{base + 60*second}) {
+			t.Errorf("skew %d: %v", skew, effects)
+		}
+		p, ok := m.Step(base+2*second, says("a", Prepared))[0].(Persist)
+		if !ok || p.To != management.Committed || p.Replies[0].At != base+skew+2*second {
+			t.Errorf("skew %d: %+v", skew, p)
+		}
+		a, _, _ = a.Move(management.Committed, "", p.Replies, base+skew+2*second)
+		m.Step(base+2*second, Stored{a})
+		if effects := m.Step(base+3*second, says("a", Committed)); effects[0] != (WakeAt{base + 32*second}) {
+			t.Errorf("skew %d, committed: %v", skew, effects)
+		}
+		// A server whose clock is behind takes it over, then one whose clock is right.
+		for wall, left := range map[int64]int64{base + skew - 600*second: 30, base + skew + 12*second: 20} {
+			_, effects := New(Default(), a, true, base, wall)
+			if effects[len(effects)-1] != (WakeAt{base + left*second}) {
+				t.Errorf("skew %d, taken over: %v", skew, effects)
+			}
+		}
+	}
+}
+
 // The store says that another server decided otherwise: that holds.
 func TestOtherDecided(t *testing.T) {
-	m, _ := New(Default(), attempt("a"), false, base)
+	m, _ := New(Default(), attempt("a"), false, base, base)
 	effects := m.Step(base+second, says("a", Prepared))
 	if p, ok := effects[0].(Persist); !ok || p.To != management.Committed {
 		t.Fatal(effects)

@@ -501,7 +501,7 @@ func (w *world) sweep() {
 	}
 	g.life++
 	var effects []Effect
-	g.runs, effects = New(simTimes, a, takeOver, w.now)
+	g.runs, effects = New(simTimes, a, takeOver, w.now, w.now)
 	g.perform(effects)
 	for _, other := range w.servers {
 		for _, x := range other.held {
