@@ -199,7 +199,7 @@ func (co *Coordinator) sweep(ctx context.Context, before map[string]bool) map[st
 		}
 		c.mu.Lock()
 		// While numbers are unsure the store may be older than a decision: members have to report first.
-		wait := c.running[a.Number] != nil || a.Phase == management.Preparing && c.c.Numbers.Unsure
+		wait := c.running[a.Number] != nil || !a.Phase.Over() && c.c.Numbers.Unsure
 		c.mu.Unlock()
 		if wait {
 			continue

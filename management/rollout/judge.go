@@ -133,16 +133,30 @@ func (m *Machine) unanswered(x *member) string {
 
 func (m *Machine) judgeCommit() {
 	bad, all := m.unwell()
+	late := m.now >= m.deadline()
 	switch {
+	case m.anyConfirmed():
+		m.decide(management.Confirmed, "") // the store was restored from a backup, and has forgotten the decision
+	case m.taken != 0 && m.now < m.taken+int64(m.cfg.Silence) && (late || len(bad) > 0): // perhaps one says so
 	case len(bad) > 0:
 		m.decide(management.RolledBack, list(bad))
-	case m.now >= m.deadline() && len(all) > 0:
+	case late && len(all) > 0:
 		m.decide(management.RolledBack, list(all))
-	case m.now >= m.deadline():
+	case late:
 		m.decide(management.RolledBack, fmt.Sprintf("nobody confirmed within %v", time.Duration(m.a.ConfirmWithin)))
 	case len(all) == 0 && !m.a.Manual:
 		m.decide(management.Confirmed, "")
 	}
+}
+
+// anyConfirmed reports whether a member was told that the attempt is confirmed.
+func (m *Machine) anyConfirmed() bool {
+	for _, x := range m.members {
+		if x.state == Confirmed {
+			return true
+		}
+	}
+	return false
 }
 
 // unwell lists the members that went back, and all that are not known to be well, of those that had prepared.

@@ -102,7 +102,8 @@ type Machine struct {
 }
 
 // New begins an attempt that is stored, or takes over one that another server began: one that is not decided is then aborted after Config.Silence,
-// unless a member says that it has committed (the store was restored from a backup, and has forgotten the decision).
+// unless a member says that it has committed, and one that is committed is rolled back no sooner, and confirmed if a member says that it is (the
+// store was restored from a backup, and has forgotten the decision).
 //
 // now is of a clock that does not jump, wall of the one that the records' times are of. Only what has passed before a take-over is told by the
 // records' times, and within the limit of the phase: the server that wrote them may have another clock.
@@ -270,6 +271,9 @@ func (m *Machine) wake() int64 {
 	case m.a.Phase == management.Preparing && m.taken != 0:
 		return m.taken + int64(m.cfg.Silence)
 	case m.a.Phase == management.Preparing || m.a.Phase == management.Committed:
+		if early := m.taken + int64(m.cfg.Silence); m.taken != 0 && m.now < early {
+			return early
+		}
 		return m.deadline()
 	case m.now < m.since+int64(m.cfg.Silence):
 		return m.since + int64(m.cfg.Silence)

@@ -279,6 +279,21 @@ func TestTakeOver(t *testing.T) {
 	want(t, s.at(10*time.Second), "") // whom b heard before is stored
 	want(t, s.at(10*time.Second, says("b", Committed, "a")), "confirmed")
 
+	// The store is older than the confirmation, or than the rollback, and it is long ago.
+	for _, c := range []struct {
+		says Reported
+		want string
+	}{{says("b", Confirmed, "a"), "confirmed"}, {says("b", RolledBack, "a"), ""}} {
+		old := a
+		old.Decided -= 3600 * second
+		s = begin(t, old, true)
+		want(t, s.at(0, says("a", Committed, "b")), "")
+		if got := s.at(2*time.Second, c.says); got != c.want {
+			t.Errorf("%s: %q", c.says.State, got)
+		}
+	}
+	want(t, s.at(3*time.Second), "rolled-back: b rolled-back")
+
 	// The store does not answer when the take-over is to be decided: it is tried again, and nobody prepares meanwhile.
 	s = &script{t: t, stored: attempt("a"), reports: map[string]Reported{}, broken: true, now: base}
 	m, effects := New(Default(), s.stored, true, base, base)
@@ -316,8 +331,8 @@ func TestClocks(t *testing.T) {
 		}
 		// A server whose clock is behind takes it over, then one whose clock is right.
 		for wall, left := range map[int64]int64{base + skew - 600*second: 30, base + skew + 12*second: 20} {
-			_, effects := New(Default(), a, true, base, wall)
-			if effects[len(effects)-1] != (WakeAt{base + left*second}) {
+			m, _ := New(Default(), a, true, base, wall)
+			if effects := m.Step(base+4*second, Tick{}); len(effects) != 1 || effects[0] != (WakeAt{base + left*second}) {
 				t.Errorf("skew %d, taken over: %v", skew, effects)
 			}
 		}
