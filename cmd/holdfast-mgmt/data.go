@@ -220,6 +220,27 @@ func (a *app) firstAdmin(ctx context.Context, r *records.Records, k keys, name s
 	return e, key, err
 }
 
+// localToken makes a person's one-time token without a server.
+func (a *app) localToken(ctx context.Context, d data, name string, life time.Duration) (err error) {
+	k, err := d.readKeys()
+	if err != nil {
+		return err
+	}
+	s, err := d.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	text, made, err := records.New(s, records.Options{Now: a.now}).NewToken(ctx, management.Actor{Kind: management.ByHost},
+		management.Token{Kind: management.PersonEnrolment, User: name}, life)
+	if err != nil {
+		return err
+	}
+	g := api.Grant{Token: text, Fingerprint: api.Fingerprint(k.authority.Certificate())}
+	v := api.TokenGranted{ID: made.ID, Grant: g.String(), For: name, Expires: time.Unix(0, made.Expires).UTC()}
+	return a.print(v, func(p *page) { p.line("%s", v.Grant) })
+}
+
 func (a *app) restoreCommand() *cobra.Command {
 	var d data
 	cmd := &cobra.Command{Use: "restore FILE", Short: "Fill an empty store with a backup; no server may be running on it", Args: arguments(cobra.ExactArgs(1)),

@@ -32,9 +32,18 @@ func (a *app) userCommand() *cobra.Command {
 	add.Flags().StringVar(&role, "role", "", "viewer, operator or admin")
 	_ = add.MarkFlagRequired("role")
 	var life time.Duration
-	token := &cobra.Command{Use: "token NAME", Short: "Print another one-time token for \"login\"", Args: arguments(cobra.ExactArgs(1)), RunE: func(cmd *cobra.Command, args []string) error {
+	var local data
+	token := &cobra.Command{Use: "token NAME", Short: "Print another one-time token for \"login\"", Args: arguments(cobra.ExactArgs(1)),
+		Long: "With --data or --store the token is made in the store itself, on the server's host, with the server stopped if the store is a file: the way back when no\n" +
+			"administrator's certificate and token are left.",
+	}
+	local.flags(token)
+	token.RunE = func(cmd *cobra.Command, args []string) error {
+		if cmd.Flags().Changed("data") || cmd.Flags().Changed("store") {
+			return a.localToken(cmd.Context(), local, args[0], life)
+		}
 		return a.grant(cmd, "/v1/users/"+url.PathEscape(args[0])+"/token", life)
-	}}
+	}
 	token.Flags().DurationVar(&life, "for", 24*time.Hour, "how long it may be used")
 	return group("user", "People and what they may do", add, token,
 		&cobra.Command{Use: "list", Short: "List all people", Args: arguments(cobra.NoArgs), RunE: func(cmd *cobra.Command, _ []string) error {

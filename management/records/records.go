@@ -40,6 +40,8 @@ var (
 	ErrDeclined = errors.New("the generation was rolled back")
 	// ErrMember: the cluster has no such member, or has it no longer.
 	ErrMember = errors.New("no member of the cluster")
+	// ErrKind: the token is of a kind that may not be revoked so.
+	ErrKind = errors.New("not a token of this kind")
 	// ErrLastAdmin: somebody must be able to administer.
 	ErrLastAdmin = errors.New("the last administrator")
 )

@@ -107,10 +107,13 @@ func revokeUnused(tx store.Tx, id string, now int64) error {
 	return write(tx, tokenKey(id), t)
 }
 
-// RevokeToken ends a token. One that is over already stays as it is.
-func (r *Records) RevokeToken(ctx context.Context, by management.Actor, id string) error {
+// RevokeToken ends a token. One that is over already stays as it is. If kinds are named, the error wraps ErrKind for a token of another kind.
+func (r *Records) RevokeToken(ctx context.Context, by management.Actor, id string, kinds ...management.TokenKind) error {
 	return r.change(ctx, by, func(tx store.Tx, now int64) (management.Event, error) {
 		t, err := read[management.Token](tx, tokenKey(id), "token "+id)
+		if err == nil && len(kinds) > 0 && !slices.Contains(kinds, t.Kind) {
+			err = fmt.Errorf("token %s: %w: it is a %s token", id, ErrKind, t.Kind)
+		}
 		if err != nil || t.Revoked != 0 {
 			return management.Event{}, err
 		}

@@ -52,6 +52,7 @@ var kinds = []struct {
 	{management.ErrValue, api.CodeInvalid, ""},
 	{records.ErrBusy, api.CodeInstallRunning, "wait for it, or cancel it"},
 	{records.ErrDeclined, api.CodeRefused, "install its content as a new generation"},
+	{records.ErrKind, api.CodeForbidden, "ask an administrator"},
 	{records.ErrLastAdmin, api.CodeRefused, "make somebody else an administrator before"},
 	{records.ErrExists, api.CodeRefused, ""},
 	{records.ErrNone, api.CodeNotFound, ""},

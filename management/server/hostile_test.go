@@ -98,6 +98,16 @@ func TestWhoIsRefused(t *testing.T) {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
 		}
 	}
+	tokens, err := s.records.Tokens(context.Background())
+	must(t, err)
+	for _, one := range tokens {
+		if one.Kind != management.PersonToken || one.User != "admin" {
+			continue
+		}
+		if got := s.call(operator, "DELETE", "/v1/tokens/"+one.ID, nil, nil); got != api.CodeForbidden {
+			t.Errorf("an operator ends an administrator's token: %q", got)
+		}
+	}
 	users, err := s.records.Users(context.Background())
 	must(t, err)
 	if len(users) != 3 {

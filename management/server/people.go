@@ -156,7 +156,11 @@ func (c *call) tokens() (any, error) {
 }
 
 func (c *call) revokeToken() (any, error) {
-	if err := c.server.o.Records.RevokeToken(c.context(), c.actor, c.path("id")); err != nil {
+	var kinds []management.TokenKind // who may not make people's tokens may not end them: nobody else would be left to administer
+	if !c.role.Includes(management.Admin) {
+		kinds = []management.TokenKind{management.MemberToken}
+	}
+	if err := c.server.o.Records.RevokeToken(c.context(), c.actor, c.path("id"), kinds...); err != nil {
 		return nil, err
 	}
 	return api.Done{Done: "token " + c.path("id") + " is revoked"}, nil
