@@ -62,7 +62,15 @@ func (l *loop) watch() {
 		defer cancel()
 		k := nft.New(options)
 		err := func() (err error) {
-			if base == nil && !fresh {
+			known := fresh
+			if base == nil && fresh {
+				if base, err = k.Baseline(ctx, h.policy); errors.Is(err, nft.ErrGone) {
+					known = false // somebody was quick
+				} else if err != nil {
+					return err
+				}
+			}
+			if base == nil && !known {
 				// Somebody may have changed it while nobody looked: what it must be is found out elsewhere.
 				if base, err = nft.Check(ctx, options.Command, h.policy, links); err != nil && ctx.Err() == nil {
 					l.log.Warn("cannot find out in a scratch namespace what the policy in force must be: what the kernel has now is taken for right", "error", err)

@@ -27,7 +27,7 @@ type baselineTable struct {
 }
 
 // Baseline reads what the kernel has of the policy now. Use it right after a commit, or Check's, which is of a namespace of its own: what
-// was changed before is taken for right.
+// was changed before is taken for right. The error wraps ErrGone if one of its tables is not there.
 func (k *Kernel) Baseline(ctx context.Context, p *Policy) (*Baseline, error) {
 	b := &Baseline{mark: p.Mark, free: slices.Clone(p.Keep)}
 	for i := range p.Ruleset.Tables {
@@ -47,6 +47,9 @@ func (k *Kernel) Baseline(ctx context.Context, p *Policy) (*Baseline, error) {
 		l, err := k.list(ctx, t, b.free)
 		if err != nil {
 			return nil, err
+		}
+		if l == nil {
+			return nil, fmt.Errorf("nftables: %s %s: %w", familyName(t.family), t.name, ErrGone)
 		}
 		b.tables = append(b.tables, baselineTable{t, l})
 	}

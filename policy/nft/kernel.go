@@ -21,6 +21,8 @@ var (
 	ErrNotPrepared = errors.New("the generation is not prepared")
 	// ErrNoPrevious: a rollback, and there is no older generation in the kernel.
 	ErrNoPrevious = errors.New("no older generation is there to go back to")
+	// ErrGone: a baseline of a generation of which a table is not there.
+	ErrGone = errors.New("a table of the generation is gone")
 	// ErrInForce: an abort of, or a preparation over, the generation that is awake.
 	ErrInForce = errors.New("the generation is in force")
 )

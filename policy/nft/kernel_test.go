@@ -489,6 +489,18 @@ func TestWatch(t *testing.T) {
 	}
 }
 
+// TestBaselineGone: what the kernel has not is no baseline.
+func TestBaselineGone(t *testing.T) {
+	p := newPlace(t)
+	k := p.kernel()
+	pol := bundle(t, 1, "table inet filter {\n}\n")
+	install(t, k, pol)
+	p.run("nft", "flush", "ruleset")
+	if b, err := k.Baseline(t.Context(), pol); !errors.Is(err, ErrGone) {
+		t.Errorf("%+v %v", b, err)
+	}
+}
+
 // TestRestore: whatever was done to the generation in force, it is as installed again, with the elements that were there.
 func TestRestore(t *testing.T) {
 	p := newPlace(t)
