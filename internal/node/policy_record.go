@@ -65,7 +65,7 @@ func policyReason(what string, ev policyplane.Event) string {
 	}
 	more := strings.TrimPrefix(ev.Text, "no policy: ")
 	switch {
-	case ev.Kind == policyplane.Drifted:
+	case ev.Kind == policyplane.Drifted && ev.Source != "":
 		_, lines := driftLines(ev.Text)
 		text, more = text+", by "+ev.Source, strings.Join(lines, "; ")
 	case ev.Source == "operator":

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/holdfast-project/holdfast/policy"
 )
 
 func one(t *testing.T, cfg ...func(*Options)) (*world, *member) {
@@ -64,13 +66,76 @@ func TestEnforced(t *testing.T) {
 		t.Errorf("now\n%s\nwas\n%s", after, before)
 	}
 	m.nft("delete table inet filter.g2")
-	w.within(5*time.Second, "put back", func() bool { return m.snap().Counters.Restored == 2 })
+	w.within(5*time.Second, "put back", func() bool { return m.snap().Counters.Restored == 2 && !m.snap().BootFilter })
 	if got := m.tables(); got != "filter.g1 asleep, others awake, filter.g2 awake" {
 		t.Errorf("the kernel has %s", got)
 	}
 	if m.snap().Status != StatusOK {
 		t.Errorf("status %v %s", m.snap().Status, m.snap().Reason)
 	}
+}
+
+// TestEnforcedWaits: who flushes again and again has no open member for it while putting back waits, nor is that member fit.
+func TestEnforcedWaits(t *testing.T) {
+	t.Parallel()
+	w, m := one(t, func(o *Options) { o.Enforce = true })
+	waits := func() bool {
+		s := m.snap()
+		return s.Status == StatusProblem && s.BootFilter && strings.Contains(s.Reason, "again and again")
+	}
+	for i := range 3 {
+		m.nft("flush ruleset")
+		if i > 0 {
+			w.within(5*time.Second, "a problem, and the boot filter", waits)
+			if got := m.tables(); got != "holdfast_boot awake" {
+				t.Errorf("the kernel has %s", got)
+			}
+		}
+		w.within(5*time.Second, "put back", func() bool { s := m.snap(); return s.Counters.Restored == uint64(i+1) && !s.BootFilter })
+	}
+	if s := m.snap(); s.Status != StatusOK || m.tables() != "filter.g2 awake" {
+		t.Errorf("%v %s, the kernel has %s", s.Status, s.Reason, m.tables())
+	}
+}
+
+// TestFilterGone: the table that filters is away, another one is not.
+func TestFilterGone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	m := w.members[0].up()
+	w.install(1, bundle(t, 1, func(b *policy.Bundle) {
+		b.Ruleset += "table ip nat {\n\tchain post {\n\t\ttype nat hook postrouting priority srcnat; policy accept;\n\t}\n}\n"
+	}))
+	m.nft("delete table ip nat.g1")
+	w.within(5*time.Second, "a problem", func() bool { return m.snap().Status == StatusProblem })
+	if m.snap().BootFilter {
+		t.Error("what filters is there, and the boot filter is loaded")
+	}
+	m.nft("delete table inet filter.g1")
+	w.within(5*time.Second, "the boot filter", func() bool { return m.snap().BootFilter })
+	if err := m.plane.Resume(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.within(5*time.Second, "as it was", func() bool { return m.snap().Status == StatusOK && !m.snap().BootFilter })
+	m.nft("delete table inet filter.g1")
+	w.within(5*time.Second, "the boot filter beside the nat", func() bool { return m.tables() == "nat.g1 awake, holdfast_boot awake" })
+}
+
+// TestBootFilterFlushed: without a policy it is put back whenever somebody takes it away.
+func TestBootFilterFlushed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	m := w.members[0].up()
+	w.within(5*time.Second, "the boot filter", func() bool { return m.snap().BootFilter })
+	m.nft("flush ruleset")
+	w.within(5*time.Second, "again", func() bool { return m.tables() == "holdfast_boot awake" && m.saw(Drifted) })
+	w.install(1, bundle(t, 1))
+	w.within(5*time.Second, "no filter", func() bool { return m.tables() == "filter.g1 awake" })
+	if err := m.plane.Unload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	m.nft("flush ruleset")
+	w.within(5*time.Second, "again", func() bool { return m.tables() == "holdfast_boot awake" })
 }
 
 // TestRestart: the daemon finds what it left; what somebody changed meanwhile is told, since what the kernel has is not taken for right.

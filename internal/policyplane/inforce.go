@@ -182,10 +182,45 @@ func (l *loop) guardNothing() {
 	})
 }
 
+// guardEach is how often it is looked whether the boot filter is still there: somebody may have flushed everything.
+const guardEach = time.Second
+
+// guard loads the boot filter again if somebody took it away while it must hold. No watch does: there is no policy in force to watch.
+func (l *loop) guard() {
+	l.in("guard", guardEach, l.guard)
+	filter := l.cfg.BootFilter
+	if filter == nil || l.busy || len(l.tasks) > 0 || l.held != nil && !l.gone() {
+		return
+	}
+	again := false
+	l.hand(&task{
+		name: "boot filter again",
+		run: func(ctx context.Context, k *nft.Kernel) error {
+			there, err := k.HasBootFilter()
+			if err != nil || there {
+				return err
+			}
+			again = true
+			return k.LoadBootFilter(ctx, filter)
+		},
+		done: func(err error, _ time.Duration) {
+			if err != nil {
+				l.event(Event{Kind: Failed, Text: "hold the boot filter: " + err.Error()})
+				return
+			}
+			if again && l.filter {
+				l.event(Event{Kind: Drifted, Policy: l.inForce(), Text: "the boot filter was taken away; it was loaded again"})
+			}
+			l.filter = true
+		},
+	})
+}
+
 // pace is how often something is tried that somebody else undoes.
 type pace struct {
-	at   int64
-	wait time.Duration
+	at    int64
+	wait  time.Duration
+	waits bool // until at, to try again
 }
 
 const (
@@ -204,7 +239,7 @@ func (l *loop) drifted(e drifted) {
 			l.event(Event{Kind: Restored, Policy: l.held.offer, Text: e.drift.String()})
 		}
 		was := l.broken
-		l.drift, l.broken = "", ""
+		l.drift, l.broken, l.restore.waits = "", "", false
 		if was != "" {
 			l.guardNothing()
 		}
@@ -214,10 +249,11 @@ func (l *loop) drifted(e drifted) {
 	l.broken = asleep(e.drift.Changes)
 	l.count.Drifts++
 	l.event(Event{Kind: Drifted, Policy: l.held.offer, Source: e.drift.By, Text: l.drift})
+	if l.gone() {
+		l.guardNothing() // first: putting back may have to wait
+	}
 	if l.cfg.Enforce {
 		l.putBack()
-	} else if l.gone() {
-		l.guardNothing()
 	}
 }
 
@@ -232,20 +268,44 @@ func asleep(changes []ruleset.Change) string {
 	return strings.Join(all, ", ")
 }
 
-// gone reports whether nothing of the policy in force filters.
+// gone reports whether the policy in force does not filter as it must: a table with chains that filter is away, or, of a policy without any,
+// all tables are.
 func (l *loop) gone() bool {
 	if l.broken == "" || l.held == nil || l.held.policy == nil {
 		return false
 	}
-	return len(strings.Split(l.broken, ", ")) >= len(tableNames(l.held.policy))
+	away := strings.Split(l.broken, ", ")
+	for _, t := range filters(l.held.policy) {
+		if slices.Contains(away, t) {
+			return true
+		}
+	}
+	return len(away) >= len(tableNames(l.held.policy))
+}
+
+// filters are the tables with a base chain of type filter, "FAMILY NAME".
+func filters(p *nft.Policy) (all []string) {
+	for _, t := range p.Ruleset.Tables {
+		for _, o := range t.Objects {
+			if o.Kind == "chain" && slices.ContainsFunc(o.Statements, func(s ruleset.Statement) bool {
+				return len(s.Words) > 1 && s.Words[0].Text == "type" && s.Words[1].Text == "filter"
+			}) {
+				all = append(all, t.Family+" "+t.Name)
+				break
+			}
+		}
+	}
+	return all
 }
 
 // putBack restores the policy in force, less and less often if somebody changes it again and again.
 func (l *loop) putBack() {
 	if wait := l.restore.at - l.now(); wait > 0 {
+		l.restore.waits = true
 		l.at("restore", l.restore.at, l.putBack)
 		return
 	}
+	l.restore.waits = false
 	if l.drift == "" || l.held == nil || l.held.policy == nil {
 		return
 	}

@@ -304,6 +304,9 @@ func (l *loop) revert(a install.Attempt, to policy.Offer) {
 			if now.Digest != l.inForce().Digest || now.None() {
 				l.nowInForce(now, defs, w)
 			}
+			if now.None() {
+				l.guardNothing() // there was nothing to unload, if somebody had flushed it
+			}
 			l.install(install.Reverted{Attempt: a, InForce: now})
 			l.followRecovery(now)
 		},

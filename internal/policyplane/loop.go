@@ -243,6 +243,7 @@ func (l *loop) begin() {
 		l.mend()
 	}
 	l.in("verify", verifyEach, l.verify)
+	l.in("guard", guardEach, l.guard)
 }
 
 // startRecovery begins recovery anew, with the peers that are heard.

@@ -116,6 +116,8 @@ func (l *loop) status() (Status, string) {
 		return StatusProblem, l.problem
 	case l.broken != "" && (!l.cfg.Enforce || l.restoreFailed):
 		return StatusProblem, "somebody took " + l.broken + " of the policy out of force: holdfast policy load puts it back"
+	case l.broken != "" && l.restore.waits:
+		return StatusProblem, "somebody takes " + l.broken + " of the policy out of force again and again: it is put back in a while, at once by holdfast policy load"
 	}
 	return StatusOK, ""
 }
