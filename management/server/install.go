@@ -152,9 +152,12 @@ func (c *call) lines() func(api.InstallLine) {
 	out := json.NewEncoder(c.w)
 	flush := http.NewResponseController(c.w)
 	return func(l api.InstallLine) {
-		c.deadlines(inTime)
+		c.deadlines(c.server.o.lineWithin)
 		_ = out.Encode(l) // who is gone needs no answer: its context ends the stream
 		_ = flush.Flush()
+		// Until the next line there may be nothing to tell for hours, and a deadline ends the stream also then. A client that is gone is found by pings.
+		_ = flush.SetReadDeadline(time.Time{})
+		_ = flush.SetWriteDeadline(time.Time{})
 	}
 }
 

@@ -178,3 +178,37 @@ func TestRulesetsThatAreRefused(t *testing.T) {
 		t.Errorf("check only: %+v %v", lines, err)
 	}
 }
+
+// While a silent member is waited for there is nothing to tell, for longer than a line may take.
+func TestSilentStream(t *testing.T) {
+	s := newStand(t, func(o *Options) { o.lineWithin = 200 * time.Millisecond })
+	admin := s.person("admin", management.Admin)
+	s.cluster(admin)
+	q := api.InstallRequest{File: "edge.nft", Ruleset: rulesetText, InstallOptions: api.InstallOptions{PrepareWithinMs: 1500}}
+	followed := make(chan error, 1)
+	var last api.Install
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	first := true
+	err := s.client(admin).Lines(ctx, "POST", "/v1/clusters/edge/installs", q, func(l api.InstallLine) error {
+		if l.Install == nil || !first {
+			return nil
+		}
+		first = false
+		follower := s.client(admin)
+		go func() {
+			followed <- follower.Lines(ctx, "GET", "/v1/clusters/edge/installs/1?follow=1", nil, func(l api.InstallLine) error {
+				if l.Install != nil {
+					last = *l.Install
+				}
+				return nil
+			})
+		}()
+		return nil
+	})
+	must(t, err)
+	must(t, <-followed)
+	if last.Phase != "aborted" || !strings.Contains(last.Why, "gw-a was not heard") {
+		t.Errorf("%+v", last)
+	}
+}

@@ -56,6 +56,8 @@ type Options struct {
 	Log         *slog.Logger     // nil: nothing is logged
 	Now         func() time.Time // time.Now
 	Random      io.Reader        // crypto/rand.Reader
+
+	lineWithin time.Duration // how long a client may take to receive a line of a stream; 0: inTime
 }
 
 // Server answers the API. Safe for concurrent use.
@@ -88,6 +90,9 @@ func New(o Options) *Server {
 	}
 	if o.Random == nil {
 		o.Random = rand.Reader
+	}
+	if o.lineWithin == 0 {
+		o.lineWithin = inTime
 	}
 	o.Lives = o.Lives.orDefaults()
 	s := &Server{o: o, known: newKnown(o.Records, o.Authority), heavy: make(chan struct{}, heavyAtOnce), measured: newMeasured(o.Version)}

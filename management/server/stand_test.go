@@ -80,7 +80,7 @@ type stand struct {
 	keys      ed25519.PublicKey
 }
 
-func newStand(t testing.TB) *stand {
+func newStand(t testing.TB, edit ...func(*Options)) *stand {
 	t.Helper()
 	s := &stand{t: t, clock: &clock{}, poison: "poison"}
 	ca, key, err := pki.NewAuthority(rand.Reader, "test", time.Now())
@@ -101,7 +101,11 @@ func newStand(t testing.TB) *stand {
 	co, err := coordinator.New(coordinator.Options{Records: s.records, Server: "mgmt", Hold: 200 * time.Millisecond, Times: times,
 		Seal: func(b *policy.Bundle) (*policy.Sealed, error) { return policy.Seal(b, sign) }})
 	must(t, err)
-	s.server = New(Options{Records: s.records, Coordinator: co, Authority: s.authority, PolicyKeys: public, Host: "mgmt", Names: []string{"127.0.0.1"}, Check: s.check, Version: "test", Now: s.clock.now})
+	o := Options{Records: s.records, Coordinator: co, Authority: s.authority, PolicyKeys: public, Host: "mgmt", Names: []string{"127.0.0.1"}, Check: s.check, Version: "test", Now: s.clock.now}
+	for _, fn := range edit {
+		fn(&o)
+	}
+	s.server = New(o)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	s.url = "https://" + l.Addr().String()
