@@ -62,6 +62,7 @@ func (l *loop) nextTask() {
 	t := l.tasks[0]
 	l.tasks = l.tasks[1:]
 	l.busy, l.running = true, t
+	l.yield()
 	var still <-chan struct{}
 	if t.stills {
 		still = l.look.stop()
@@ -86,6 +87,7 @@ func (l *loop) finished(d taskDone) {
 	l.nextTask()
 	if !l.busy {
 		l.stillHere()
+		l.rematch()
 	}
 }
 

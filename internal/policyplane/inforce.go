@@ -356,13 +356,13 @@ func (l *loop) reload() {
 		done: func(err error, _ time.Duration) {
 			if err != nil {
 				// What it was loaded with before is not there any more, to compare the kernel with.
-				l.held.fresh = true
+				l.held.rematched, l.held.fresh = l.held.rematched || !l.held.fresh, true
 				l.event(Event{Kind: Failed, Policy: o, Text: "load it with what the configuration has now: " + err.Error() + "; it stays as it was"})
 				return
 			}
-			since := l.held.since
+			since, rematched := l.held.since, l.held.rematched || !l.held.fresh
 			l.hold(o, true, t)
-			l.held.since, l.held.rematched = since, true
+			l.held.since, l.held.rematched = since, rematched
 			l.loadedWith(o.Generation, defs)
 			l.event(Event{Kind: Reloaded, Policy: o})
 		},

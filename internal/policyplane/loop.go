@@ -50,6 +50,7 @@ type loop struct {
 	ready   *text // what the latest prepare read
 	watched bool  // the policy in force is, or there is nothing to watch
 	look    look
+	judge   judge
 
 	alarms map[string]alarm
 
@@ -62,7 +63,7 @@ type loop struct {
 	asked     bool // recovery waits for management
 	fetches   fetches
 	answers   *transfer.Answerer
-	given     *policy.Sealed // to a peer, last
+	given     [2]*policy.Sealed // to peers, the latest first
 	described Description
 	reported  Report
 
@@ -203,6 +204,8 @@ func (l *loop) take(e any) {
 		if e.serial == l.look.serial && l.held != nil {
 			l.held.base = e.base
 		}
+	case rematched:
+		l.judged(e)
 	case drifted:
 		l.drifted(e)
 	case watchEnded:

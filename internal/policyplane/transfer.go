@@ -89,13 +89,15 @@ func (l *loop) transfer(from uint8, name string, parts ccp.Policy) {
 	}
 }
 
-// give finds a policy that somebody asks for. The latest is kept: who asks, asks for all of its pieces.
+// give finds a policy that somebody asks for. The latest two are kept: who asks, asks for all of their pieces.
 func (l *loop) give(d policy.Digest) *policy.Sealed {
 	if l.held != nil && l.held.sealed != nil && l.held.offer.Digest == d {
 		return l.held.sealed
 	}
-	if l.given != nil && l.given.Head().Digest() == d {
-		return l.given
+	for _, s := range l.given {
+		if s != nil && s.Head().Digest() == d {
+			return s
+		}
 	}
 	o, there := l.disk.find(d)
 	if !there {
@@ -106,7 +108,7 @@ func (l *loop) give(d policy.Digest) *policy.Sealed {
 		l.p.tell(diskBad{})
 		return nil
 	}
-	l.given = s
+	l.given = [2]*policy.Sealed{s, l.given[0]}
 	return s
 }
 

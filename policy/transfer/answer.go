@@ -2,7 +2,11 @@
 
 package transfer
 
-import "github.com/holdfast-project/holdfast/policy"
+import (
+	"slices"
+
+	"github.com/holdfast-project/holdfast/policy"
+)
 
 // Bounds of what an Answerer keeps and does, whoever asks.
 const (
@@ -18,7 +22,8 @@ type Answerer struct {
 	cfg    Config
 	askers map[string]*bucket
 	packed map[packedKey][]byte
-	order  []packedKey // of packed, oldest first
+	order  []packedKey                // of packed, oldest first
+	recent [maxPolicies]policy.Digest // that were found last, the newest first: have should keep as many
 }
 
 type packedKey struct {
@@ -39,7 +44,8 @@ func NewAnswerer(cfg Config) *Answerer {
 
 // Answer is what to send to a member for the wants of one frame: a Data a frame, and the digests of which there is no policy here. It is
 // never more than was asked for, than Window frames, or than what Rate leaves: the rest is asked for again. have finds a policy, or returns nil;
-// it is called maxPolicies times at most. The bytes of the Data must not be changed.
+// it is called maxPolicies times at most, and what it finds beside the
+// latest two is charged to who asks. The bytes of the Data must not be changed.
 func (a *Answerer) Answer(now int64, from string, wants []Want, have func(policy.Digest) *policy.Sealed) (data []Data, none []policy.Digest) {
 	b := a.bucket(now, from)
 	if b == nil {
@@ -52,7 +58,13 @@ func (a *Answerer) Answer(now int64, from string, wants []Want, have func(policy
 			if len(found) == maxPolicies {
 				continue
 			}
+			if !slices.Contains(a.recent[:], w.Digest) && !b.take(packCost) {
+				continue // finding it may mean to read and verify all of it
+			}
 			s = have(w.Digest)
+			if s != nil && a.recent[0] != w.Digest {
+				a.recent = [maxPolicies]policy.Digest{w.Digest, a.recent[0]}
+			}
 			found[w.Digest] = s
 			if s == nil && b.take(noneCost) {
 				none = append(none, w.Digest)
