@@ -27,7 +27,9 @@ type call struct {
 	who    pki.Shown       // the zero value where no certificate is asked for
 	role   management.Role // of a person
 	actor  management.Actor
-	light  func() // gives the place of a heavy request back; nil with others
+	raw    []byte   // of the body, if it was read before
+	light  func()   // gives back what admit took
+	after  []func() // what else is given back with the answer
 }
 
 func (c *call) context() context.Context { return c.r.Context() }
@@ -58,16 +60,13 @@ func number(name, text string) (uint64, error) {
 // body reads JSON of at most the route's length into v. Fields that it does not know are refused to people, who may have misspelt them, and ignored in what
 // members send, which may be newer than the server.
 func (c *call) body(v any) error {
-	if enc := c.r.Header.Get("Content-Encoding"); enc != "" && enc != "identity" {
-		return invalid(fmt.Sprintf("Content-Encoding %.40q", enc), "send the body as it is")
+	if c.raw == nil {
+		if err := c.read(); err != nil {
+			return err
+		}
 	}
-	data, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, c.route.most))
-	if large := (*http.MaxBytesError)(nil); errors.As(err, &large) {
-		return &api.Error{Code: api.CodeTooLarge, What: fmt.Sprintf("the body has more than %d bytes", c.route.most), WayOut: "send less"}
-	}
-	if err != nil {
-		return invalid("the body did not arrive: "+err.Error(), "send it again")
-	}
+	data := c.raw
+	c.raw = nil
 	d := json.NewDecoder(bytes.NewReader(data))
 	if c.route.access != members {
 		d.DisallowUnknownFields()
@@ -79,6 +78,29 @@ func (c *call) body(v any) error {
 		return invalid("something follows the body's JSON", "send one value")
 	}
 	return nil
+}
+
+// read takes the body as it is.
+func (c *call) read() (err error) {
+	if enc := c.r.Header.Get("Content-Encoding"); enc != "" && enc != "identity" {
+		return invalid(fmt.Sprintf("Content-Encoding %.40q", enc), "send the body as it is")
+	}
+	c.raw, err = io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, c.route.most))
+	if large := (*http.MaxBytesError)(nil); errors.As(err, &large) {
+		return &api.Error{Code: api.CodeTooLarge, What: fmt.Sprintf("the body has more than %d bytes", c.route.most), WayOut: "send less"}
+	}
+	if err != nil {
+		return invalid("the body did not arrive: "+err.Error(), "send it again")
+	}
+	return nil
+}
+
+// done gives back all that the request took.
+func (c *call) done() {
+	c.light()
+	for _, give := range c.after {
+		give()
+	}
 }
 
 // maybe reads a body that may be missing.

@@ -111,7 +111,7 @@ func (c *call) put(b policy.Bundle, o api.InstallOptions) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.light() // to watch is nothing: others may begin
+	c.done() // to watch is nothing: others may begin
 	say := c.lines()
 	say(api.InstallLine{Checked: &found})
 	c.follow(one.Name, a.Number, say)

@@ -68,7 +68,7 @@ func (c *call) memberPolicy() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, data, err := c.server.o.Records.PolicyFile(c.context(), c.who.Cluster, generation)
+	p, data, err := c.sharedPolicy(c.who.Cluster, generation)
 	if err != nil {
 		return nil, err
 	}

@@ -42,9 +42,21 @@ func (c *call) policies() (any, error) {
 	return out, nil
 }
 
+// decoded is how many times its file's size a policy takes while it is looked into.
+const decoded = 3
+
 // bundle reads a generation.
 func (c *call) bundle(generation uint64) (management.Policy, *policy.Sealed, error) {
-	p, data, err := c.server.o.Records.PolicyFile(c.context(), c.path("cluster"), generation)
+	p, err := c.server.o.Records.Policy(c.context(), c.path("cluster"), generation)
+	if err != nil {
+		return p, nil, err
+	}
+	give, err := c.server.files.reserve(c.context(), decoded*int64(p.Size))
+	if err != nil {
+		return p, nil, err
+	}
+	c.after = append(c.after, give)
+	p, data, err := c.server.o.Records.PolicyFile(c.context(), p.Cluster, generation)
 	if err != nil {
 		return p, nil, err
 	}
@@ -85,7 +97,7 @@ func (c *call) policyFile() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, data, err := c.server.o.Records.PolicyFile(c.context(), c.path("cluster"), generation)
+	_, data, err := c.sharedPolicy(c.path("cluster"), generation)
 	return file{policyType, data}, err
 }
 

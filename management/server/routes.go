@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/holdfast-project/holdfast/management"
@@ -22,7 +21,8 @@ type route struct {
 	access       access
 	role         management.Role // that a person needs
 	most         int64           // bytes of the body; 0: it has none
-	heavy        bool            // it takes much memory or processor: few at a time
+	heavy        bool            // it takes much memory or processor: few at a time, one of a person
+	large        bool            // it answers with a whole file or list: few at a time of one client
 	within       time.Duration   // to send and to receive; 0: 30 s
 	status       int             // of success; 0: 200
 	serve        func(*call) (any, error)
@@ -42,48 +42,48 @@ var table = []route{
 	{method: "GET", path: "/v1/health", access: nobody, serve: (*call).health},
 
 	{method: "POST", path: "/v1/member/report", access: members, most: api.MaxReport, serve: (*call).report},
-	{method: "GET", path: "/v1/member/policies/{generation}/{digest}", access: members, within: inLongTime, serve: (*call).memberPolicy},
+	{method: "GET", path: "/v1/member/policies/{generation}/{digest}", access: members, within: inLongTime, large: true, serve: (*call).memberPolicy},
 	{method: "POST", path: "/v1/member/renew", access: members, most: small, serve: (*call).renew},
 
 	{method: "GET", path: "/v1/openapi.yaml", access: anybody, role: management.Viewer, serve: (*call).document},
 	{method: "GET", path: "/v1/self", access: anybody, role: management.Viewer, serve: (*call).self},
 	{method: "POST", path: "/v1/renew", access: persons, role: management.Viewer, most: small, serve: (*call).renew},
 
-	{method: "GET", path: "/v1/clusters", access: persons, role: management.Viewer, serve: (*call).clusters},
+	{method: "GET", path: "/v1/clusters", access: persons, role: management.Viewer, large: true, serve: (*call).clusters},
 	{method: "POST", path: "/v1/clusters", access: persons, role: management.Admin, most: medium, status: 201, serve: (*call).addCluster},
 	{method: "GET", path: "/v1/clusters/{cluster}", access: persons, role: management.Viewer, serve: (*call).cluster},
 	{method: "PUT", path: "/v1/clusters/{cluster}", access: persons, role: management.Admin, most: medium, serve: (*call).changeCluster},
 	{method: "POST", path: "/v1/clusters/{cluster}/numbers", access: persons, role: management.Admin, most: small, serve: (*call).numbers},
 
-	{method: "GET", path: "/v1/clusters/{cluster}/members", access: persons, role: management.Viewer, serve: (*call).members},
+	{method: "GET", path: "/v1/clusters/{cluster}/members", access: persons, role: management.Viewer, large: true, serve: (*call).members},
 	{method: "GET", path: "/v1/clusters/{cluster}/members/{member}", access: persons, role: management.Viewer, serve: (*call).member},
 	{method: "POST", path: "/v1/clusters/{cluster}/members/{member}/token", access: persons, role: management.Operator, most: small, status: 201, serve: (*call).memberToken},
 	{method: "POST", path: "/v1/clusters/{cluster}/members/{member}/revoke", access: persons, role: management.Admin, most: small, serve: (*call).revokeMember},
 
-	{method: "GET", path: "/v1/clusters/{cluster}/policies", access: persons, role: management.Viewer, serve: (*call).policies},
-	{method: "GET", path: "/v1/clusters/{cluster}/policies/{generation}", access: persons, role: management.Viewer, within: inLongTime, serve: (*call).policy},
-	{method: "GET", path: "/v1/clusters/{cluster}/policies/{generation}/file", access: persons, role: management.Viewer, within: inLongTime, serve: (*call).policyFile},
+	{method: "GET", path: "/v1/clusters/{cluster}/policies", access: persons, role: management.Viewer, large: true, serve: (*call).policies},
+	{method: "GET", path: "/v1/clusters/{cluster}/policies/{generation}", access: persons, role: management.Viewer, within: inLongTime, large: true, serve: (*call).policy},
+	{method: "GET", path: "/v1/clusters/{cluster}/policies/{generation}/file", access: persons, role: management.Viewer, within: inLongTime, large: true, serve: (*call).policyFile},
 	{method: "GET", path: "/v1/clusters/{cluster}/diff", access: persons, role: management.Viewer, heavy: true, within: inLongTime, serve: (*call).diff},
 
 	{method: "POST", path: "/v1/clusters/{cluster}/installs", access: persons, role: management.Operator, most: api.MaxInstall, heavy: true, within: inLongTime, serve: (*call).install},
 	{method: "POST", path: "/v1/clusters/{cluster}/rollback", access: persons, role: management.Operator, most: small, heavy: true, within: inLongTime, serve: (*call).rollback},
-	{method: "GET", path: "/v1/clusters/{cluster}/installs", access: persons, role: management.Viewer, serve: (*call).installs},
+	{method: "GET", path: "/v1/clusters/{cluster}/installs", access: persons, role: management.Viewer, large: true, serve: (*call).installs},
 	{method: "GET", path: "/v1/clusters/{cluster}/installs/{number}", access: persons, role: management.Viewer, within: inLongTime, serve: (*call).oneInstall},
 	{method: "POST", path: "/v1/clusters/{cluster}/confirm", access: persons, role: management.Operator, most: small, serve: (*call).confirm},
 	{method: "POST", path: "/v1/clusters/{cluster}/cancel", access: persons, role: management.Operator, most: small, serve: (*call).cancel},
 
-	{method: "GET", path: "/v1/users", access: persons, role: management.Viewer, serve: (*call).users},
+	{method: "GET", path: "/v1/users", access: persons, role: management.Viewer, large: true, serve: (*call).users},
 	{method: "POST", path: "/v1/users", access: persons, role: management.Admin, most: small, status: 201, serve: (*call).addUser},
 	{method: "PUT", path: "/v1/users/{user}", access: persons, role: management.Admin, most: small, serve: (*call).changeUser},
 	{method: "DELETE", path: "/v1/users/{user}", access: persons, role: management.Admin, serve: (*call).removeUser},
 	{method: "POST", path: "/v1/users/{user}/token", access: persons, role: management.Admin, most: small, status: 201, serve: (*call).userToken},
 
-	{method: "GET", path: "/v1/tokens", access: persons, role: management.Viewer, serve: (*call).tokens},
+	{method: "GET", path: "/v1/tokens", access: persons, role: management.Viewer, large: true, serve: (*call).tokens},
 	{method: "DELETE", path: "/v1/tokens/{id}", access: persons, role: management.Operator, serve: (*call).revokeToken},
-	{method: "GET", path: "/v1/certificates", access: persons, role: management.Viewer, serve: (*call).certificates},
+	{method: "GET", path: "/v1/certificates", access: persons, role: management.Viewer, large: true, serve: (*call).certificates},
 	{method: "POST", path: "/v1/certificates/{serial}/revoke", access: persons, role: management.Admin, most: small, serve: (*call).revokeCertificate},
 
-	{method: "GET", path: "/v1/audit", access: persons, role: management.Viewer, serve: (*call).audit},
+	{method: "GET", path: "/v1/audit", access: persons, role: management.Viewer, large: true, serve: (*call).audit},
 	{method: "GET", path: "/v1/audit/verify", access: persons, role: management.Viewer, heavy: true, within: inLongTime, serve: (*call).verifyAudit},
 	{method: "GET", path: "/v1/backup", access: persons, role: management.Admin, heavy: true, within: inLongTime, serve: (*call).backup},
 	{method: "GET", path: "/metrics", access: persons, role: management.Viewer, serve: (*call).metrics},
@@ -119,7 +119,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.Serve
 
 // handle does what all routes have in common.
 func (s *Server) handle(rt *route, w http.ResponseWriter, r *http.Request) {
-	c := &call{server: s, w: w, r: r, route: rt}
+	c := &call{server: s, w: w, r: r, route: rt, light: func() {}}
+	defer c.done() // with what is sent: it takes memory until then
 	began := s.o.Now()
 	var v any
 	err := func() (err error) {
@@ -137,16 +138,8 @@ func (s *Server) handle(rt *route, w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			return err
 		}
-		if rt.heavy {
-			wait := time.NewTimer(heavyWait)
-			defer wait.Stop()
-			select {
-			case s.heavy <- struct{}{}:
-				c.light = sync.OnceFunc(func() { <-s.heavy })
-				defer c.light()
-			case <-wait.C:
-				return &api.Error{Code: api.CodeTooMany, What: fmt.Sprintf("%d large requests are under way", heavyAtOnce), WayOut: "wait for them"}
-			}
+		if err := c.admit(); err != nil {
+			return err
 		}
 		v, err = rt.serve(c)
 		return err

@@ -66,7 +66,12 @@ type Server struct {
 	mux      *http.ServeMux
 	known    *known
 	limits   limits
-	heavy    chan struct{} // a place each for requests that take much memory or processor
+	heavy    chan struct{} // a place each for requests that read much
+	installs chan struct{} // and for those that change policies: no reader keeps them waiting
+	one      *turns        // a person's requests that read much
+	change   *turns        // and those that change policies
+	large    *turns        // of one client for a whole file or list
+	files    *files
 	own      *certificate
 	measured *measured
 }
@@ -77,6 +82,8 @@ const (
 	maxHeader      = 16 << 10
 	maxStreams     = 32 // of one connection
 	heavyAtOnce    = 3
+	installsAtOnce = 3
+	largeAtOnce    = 2
 	heavyWait      = 5 * time.Second // for a place
 )
 
@@ -95,7 +102,8 @@ func New(o Options) *Server {
 		o.lineWithin = inTime
 	}
 	o.Lives = o.Lives.orDefaults()
-	s := &Server{o: o, known: newKnown(o.Records, o.Authority), heavy: make(chan struct{}, heavyAtOnce), measured: newMeasured(o.Version)}
+	s := &Server{o: o, known: newKnown(o.Records, o.Authority), heavy: make(chan struct{}, heavyAtOnce), installs: make(chan struct{}, installsAtOnce),
+		one: newTurns(1), change: newTurns(1), large: newTurns(largeAtOnce), files: newFiles(), measured: newMeasured(o.Version)}
 	s.limits = newLimits(o.Now)
 	s.own = &certificate{server: s}
 	s.mux = s.routes()
