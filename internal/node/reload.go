@@ -38,6 +38,12 @@ func (n *node) reload() (control.ReloadResult, error) {
 		n.metrics.Reloaded(false)
 		return control.ReloadResult{}, err
 	}
+	if p := n.policy.plane; p != nil && next.Policy != nil {
+		if err := p.Trusts(next.Policy.Keys); err != nil {
+			n.metrics.Reloaded(false)
+			return control.ReloadResult{}, control.Refused("policy.keys: "+err.Error(), "nothing was changed")
+		}
+	}
 	keys, err := readKeys(next)
 	if err != nil {
 		n.metrics.Reloaded(false)

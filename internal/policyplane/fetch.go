@@ -11,6 +11,7 @@ import (
 
 	"github.com/holdfast-project/holdfast/policy"
 	"github.com/holdfast-project/holdfast/policy/recovery"
+	"github.com/holdfast-project/holdfast/policy/store"
 	"github.com/holdfast-project/holdfast/policy/transfer"
 )
 
@@ -265,15 +266,25 @@ func (l *loop) reopen() {
 	if err != nil {
 		l.event(Event{Kind: Failed, Text: err.Error()})
 	}
-	for _, b := range bad {
-		l.count.Damaged++
-		l.event(Event{Kind: Damaged, Text: b.Path + ": " + b.Err.Error()})
-	}
+	l.unusable(bad)
 	if l.held == nil || l.held.sealed == nil {
 		return
 	}
 	if there, _ := l.disk.has(l.held.offer); !there {
 		// What is in force was read when it was whole.
 		_ = l.keep(l.held.sealed, false)
+	}
+}
+
+// unusable tells what of the disk cannot be used.
+func (l *loop) unusable(bad []store.Bad) {
+	for _, b := range bad {
+		kind := Damaged
+		if errors.Is(b.Err, policy.ErrKey) {
+			kind = Failed // it stays where it is
+		} else {
+			l.count.Damaged++
+		}
+		l.event(Event{Kind: kind, Text: b.Path + ": " + b.Err.Error()})
 	}
 }

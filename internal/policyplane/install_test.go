@@ -22,7 +22,7 @@ func TestInstallOnThree(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 3)
 	w.upAll()
-	w.within(5*time.Second, "a problem without a policy", func() bool { return w.members[0].snap().Status == StatusProblem })
+	w.within(5*time.Second, "a problem without a policy", func() bool { s := w.members[0].snap(); return s.Status == StatusProblem && s.BootFilter })
 	if got := w.members[0].tables(); got != "holdfast_boot awake" {
 		t.Errorf("without a policy the kernel has %s", got)
 	}

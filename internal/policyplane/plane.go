@@ -5,6 +5,7 @@ package policyplane
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -119,10 +120,7 @@ func open(p *Plane) (*loop, error) {
 	if l.disk, bad, err = openDisk(p.o.Dir, p.o.Cluster, p.o.Keys); err != nil {
 		return nil, err
 	}
-	for _, b := range bad {
-		l.count.Damaged++
-		l.event(Event{Kind: Damaged, Text: b.Path + ": " + b.Err.Error()})
-	}
+	l.unusable(bad)
 	if l.state, err = readDurable(p.o.Dir); errors.Is(err, errState) {
 		l.count.Damaged++
 		l.event(Event{Kind: Damaged, Text: err.Error()})
@@ -219,6 +217,22 @@ func (p *Plane) Load(ctx context.Context, file []byte) (policy.Offer, error) {
 	case <-ctx.Done():
 		return policy.Offer{}, ctx.Err()
 	}
+}
+
+// Trusts reports, by an error for operators, that other keys of management's would leave this member without the policy in force, or without the
+// one that a rollback goes to: they would not verify any more.
+func (p *Plane) Trusts(keys []ed25519.PublicKey) error {
+	s := p.Snapshot()
+	for _, g := range []*Generation{s.InForce, s.Previous} {
+		if g == nil || g.Key == "" {
+			continue
+		}
+		if !slices.ContainsFunc(keys, func(k ed25519.PublicKey) bool { return policy.Fingerprint(k) == g.Key }) {
+			return fmt.Errorf("generation %d, in force or next to be gone back to, is signed by key %s, which would not be known any more: install policies that another key has signed first",
+				g.Generation, g.Key)
+		}
+	}
+	return nil
 }
 
 // Bundle reads a policy of the snapshot's history from the disk. The error wraps store.ErrNone if it is not there.

@@ -3,6 +3,7 @@
 package policyplane
 
 import (
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -307,4 +308,28 @@ func TestConflict(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.all(4)
+}
+
+// TestKeyRemoved: a key that the policies here need is missed before it goes; if it goes all the same they stay on the disk, for when it comes back.
+func TestKeyRemoved(t *testing.T) {
+	t.Parallel()
+	_, m := one(t)
+	other := ed25519.NewKeyFromSeed([]byte("01234567890123456789012345678901")).Public().(ed25519.PublicKey)
+	o := m.options()
+	if err := m.plane.Trusts(append(o.Keys, other)); err != nil {
+		t.Error(err)
+	}
+	if err := m.plane.Trusts([]ed25519.PublicKey{other}); err == nil || !strings.Contains(err.Error(), "generation 2") {
+		t.Errorf("%v", err)
+	}
+	keys := o.Keys
+	o.Keys = []ed25519.PublicKey{other}
+	m.plane.Reconfigure(o.Config)
+	m.w.within(5*time.Second, "nothing that verifies", func() bool { return len(m.snap().History) == 0 })
+	o.Keys = keys
+	m.plane.Reconfigure(o.Config)
+	m.w.within(5*time.Second, "all again", func() bool { return len(m.snap().History) == 2 })
+	if s := m.snap(); s.InForce == nil || s.InForce.Generation != 2 || s.Counters.Damaged != 0 {
+		t.Errorf("%+v", s)
+	}
 }

@@ -48,14 +48,14 @@ type Store struct {
 	keep  int
 }
 
-// Bad is a file that Open found unusable, and set aside.
+// Bad is a file that Open found unusable, and set aside unless Err wraps policy.ErrKey.
 type Bad struct {
 	Path string // where it is now
 	Err  error
 }
 
 // Open makes the directory if need be, removes what a crash left half-written, and verifies every bundle. Those that fail are set aside
-// under another name and returned: they are to be fetched again. t.Floor is not looked at: what is here was accepted once. keep is how many
+// under another name and returned: they are to be fetched again. One whose key is not trusted is returned and stays, unseen: the key may come back. t.Floor is not looked at: what is here was accepted once. keep is how many
 // generations stay, at least 2; 0 is DefaultKeep.
 func Open(dir string, t policy.Trust, keep int) (*Store, []Bad, error) {
 	t.Floor = 0
@@ -76,7 +76,12 @@ func Open(dir string, t policy.Trust, keep int) (*Store, []Bad, error) {
 				return nil, nil, fmt.Errorf("policy store: %w", err)
 			}
 		case fileName.MatchString(e.Name()):
-			if _, err := s.read(e.Name()); err != nil {
+			_, err := s.read(e.Name())
+			if errors.Is(err, policy.ErrKey) {
+				all = append(all, Bad{path, err})
+				continue
+			}
+			if err != nil {
 				aside := filepath.Join(dir, damaged+strings.TrimSuffix(e.Name(), suffix))
 				if err := os.Rename(path, aside); err != nil {
 					return nil, nil, fmt.Errorf("policy store: %w", err)
@@ -105,7 +110,7 @@ func (e Entry) Offer() policy.Offer {
 	return policy.Offer{Source: "local", Generation: e.Generation, Digest: e.Digest}
 }
 
-// List is what the store has, the newest first, by the heads of the files.
+// List is what the store has, the newest first, by the heads of the files; without those whose key is not trusted.
 func (s *Store) List() ([]Entry, error) {
 	names, err := s.names()
 	if err != nil {
@@ -114,6 +119,9 @@ func (s *Store) List() ([]Entry, error) {
 	var all []Entry
 	for _, n := range names {
 		h, err := s.head(n)
+		if errors.Is(err, policy.ErrKey) {
+			continue // as Open says
+		}
 		if err != nil {
 			return nil, err
 		}
