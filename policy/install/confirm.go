@@ -70,7 +70,11 @@ func (m *Machine) back(why string) {
 
 func (m *Machine) revert() {
 	m.asked = m.now
-	m.out = append(m.out, Revert{m.at, m.d.Previous})
+	to := m.d.Previous
+	if !m.d.InForce.None() && m.d.InForce.Digest != m.at.Policy.Digest { // it was never written down to be in force
+		to = m.d.InForce
+	}
+	m.out = append(m.out, Revert{m.at, to})
 }
 
 func (m *Machine) reverted(inForce policy.Offer) {

@@ -169,6 +169,45 @@ func TestToldOfARollback(t *testing.T) {
 	}
 }
 
+// A kernel that does not make the change is no reason to stay in an attempt that the others went back from: also if it makes it in the end,
+// and whenever the member dies.
+func TestRolledBackWhileItCommits(t *testing.T) {
+	old := policy.Offer{Generation: 5, Digest: policy.Digest{5}}
+	a := attempt(1, 6, 6)
+	a.Confirm = 10 * time.Second
+	for _, told := range []Event{Told{From: "x", Attempt: a, InForce: old, Decision: RollBack}, Decided{a, RollBack}} {
+		m, _ := New(short, Durable{InForce: old, Previous: policy.Offer{Generation: 4, Digest: policy.Digest{4}}}, old, 0)
+		play(t, m, []step{
+			{1 * time.Second, Prepare{a}, "load 6"},
+			{1 * time.Second, Loaded{a}, "save 5/1, 1 prepared, wake 2s"},
+			{2 * time.Second, Decided{a, Commit}, "switch 6, wake 3s"},
+			{2 * time.Second, NotSwitched{a, "no memory"}, "1 committing, wake 3s"},
+			{3 * time.Second, Tick{}, "switch 6, wake 4s"},
+			{3 * time.Second, told, "save 5/0, revert 6 to 5, wake 4s"},
+			{3 * time.Second, Switched{a}, "wake 4s"},
+			{3 * time.Second, Asked{"x", a}, "tell x 5 decision 4, wake 4s"},
+		})
+		_, effects := New(short, m.Durable(), a.Policy, 0)
+		if got := tell(effects); got != "revert 6 to 5, wake 1s" {
+			t.Error(got)
+		}
+		play(t, m, []step{
+			{4 * time.Second, Reverted{a, old}, "save 5/0, 1 rolled back"},
+			{4 * time.Second, Prepare{attempt(2, 7, 7)}, "load 7"},
+		})
+		if d := m.Durable(); !slices.Equal(d.Declined, []policy.Digest{{6}}) || d.Previous.Generation != 4 || !d.Prepared.None() {
+			t.Errorf("%+v", d)
+		}
+	}
+	// What is confirmed stays to be committed.
+	m, _ := New(short, Durable{InForce: old, Prepared: a}, old, 0)
+	play(t, m, []step{
+		{1 * time.Second, Loaded{a}, "AskPeers, wake 2s"},
+		{1 * time.Second, Decided{a, Confirm}, "switch 6, wake 2s"},
+		{1 * time.Second, Told{From: "x", Attempt: a, Decision: RollBack}, "wake 2s"},
+	})
+}
+
 // A member that comes up while it waits asks at once, and waits for the whole of it again; what the kernel has done without the disk is found.
 func TestCrashWhileWaiting(t *testing.T) {
 	m, a := waiting(t)

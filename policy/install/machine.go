@@ -287,7 +287,10 @@ func (m *Machine) under(d Decision, by string) {
 	case d == Confirm && m.state == RollingBack && !a.same(m.d.Confirmed): // too late: recovery brings it again
 		m.d.Confirmed = a
 		m.save()
-	case d == RollBack && m.state == Committed:
+	case d == RollBack && (m.state == Committed || m.state == Committing && a.Confirm > 0 && !a.same(m.d.Confirmed)):
+		// While it commits, the kernel may have made the change or not: it goes back in either case, or a kernel that never makes it would
+		// hold up all that comes after.
+		m.d.Prepared = Attempt{}
 		m.back(by + " says so")
 	case d == RollBack && (m.state == Prepared || m.state == Loading):
 		m.gone(a)

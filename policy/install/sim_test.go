@@ -55,6 +55,9 @@ type world struct {
 	faults  bool // members and management die, links are cut
 	cut     map[[2]string]bool
 	bad     map[policy.Digest]string // policies that cut somebody off where they are in force: whom
+	sticks  bool                     // there may be some of those:
+	stuck   map[policy.Digest]string // policies that somebody's kernel never puts into force: whose
+	held    int                      // how often it did not
 	calm    int64                    // since when nothing is broken
 	rolls   int                      // members that went back
 	lone    int                      // that came back to what they had gone back from
@@ -159,7 +162,7 @@ func (x *member) heard(t Told) {
 // recover takes a newer policy, unless this member went back from it.
 func (x *member) recover(o policy.Offer) {
 	take := func() bool {
-		return o.Generation > x.kernel.Generation && !slices.Contains(x.disk.Declined, o.Digest)
+		return o.Generation > x.kernel.Generation && x.w.stuck[o.Digest] != x.name && !slices.Contains(x.disk.Declined, o.Digest)
 	}
 	if !take() {
 		return
@@ -243,6 +246,10 @@ func (x *member) perform(effects []Effect) {
 			x.later(ms+w.r.Int64N(3*ms), func() Event {
 				if x.asleep.Number != e.Attempt.Number && x.kernel.Digest != e.Attempt.Policy.Digest {
 					x.asleep = e.Attempt // the node loads it again
+				}
+				if w.stuck[e.Attempt.Policy.Digest] == x.name {
+					w.held++
+					return NotSwitched{e.Attempt, "no memory"}
 				}
 				if w.faults && w.r.IntN(10) == 0 {
 					return NotSwitched{e.Attempt, "busy"}
@@ -331,6 +338,8 @@ type management struct {
 func (g *management) begin() {
 	if d := g.decided[g.number]; g.number > 0 && d == Unknown {
 		g.decided[g.number] = Abort
+	} else if d == Commit && g.confirm == 0 {
+		g.decided[g.number] = Confirm // who has committed it will not go back
 	} else if d == Commit {
 		g.decided[g.number] = RollBack
 	}
@@ -339,6 +348,9 @@ func (g *management) begin() {
 	g.confirm = []time.Duration{0, 2 * time.Second, 2 * time.Second}[g.w.r.IntN(3)]
 	if g.confirm > 0 && g.w.r.IntN(4) == 0 {
 		g.w.bad[g.policy.Digest] = g.w.members[g.w.r.IntN(len(g.w.members))].name
+	}
+	if g.w.sticks && g.confirm > 0 && g.w.r.IntN(4) == 0 {
+		g.w.stuck[g.policy.Digest] = g.w.members[g.w.r.IntN(len(g.w.members))].name
 	}
 	g.began, g.said, g.good, g.running = g.w.now, map[string]State{}, map[string]bool{}, true
 	g.push()
@@ -537,9 +549,9 @@ func TestSimulation(t *testing.T) {
 		runs = 200
 	}
 	count := map[Decision]int{}
-	rolls, lone := 0, 0
-	for seed := range uint64(runs) {
-		w := &world{t: t, seed: seed, r: rand.New(rand.NewPCG(seed, 7)), faults: seed%4 != 0, cut: map[[2]string]bool{}, bad: map[policy.Digest]string{}}
+	rolls, lone, held := 0, 0, 0
+	for seed := range uint64(runs + runs/2) {
+		w := &world{t: t, seed: seed, r: rand.New(rand.NewPCG(seed, 7)), faults: seed%4 != 0, sticks: seed%4 != 0 && seed >= uint64(runs), cut: map[[2]string]bool{}, bad: map[policy.Digest]string{}, stuck: map[policy.Digest]string{}}
 		w.run()
 		var last uint64
 		for n, d := range w.mgmt.decided {
@@ -560,9 +572,9 @@ func TestSimulation(t *testing.T) {
 		if w.worst > limit {
 			w.fail("two generations side by side for %v", time.Duration(w.worst))
 		}
-		rolls, lone = rolls+w.rolls, lone+w.lone
+		rolls, lone, held = rolls+w.rolls, lone+w.lone, held+w.held
 	}
-	if count[Confirm] < runs || count[Abort] < runs/4 || count[RollBack] < runs/4 || rolls < runs/4 || lone == 0 {
+	if count[Confirm] < runs || count[Abort] < runs/4 || count[RollBack] < runs/4 || rolls < runs/4 || lone == 0 || held < runs {
 		t.Errorf("%v in %d runs, %d members went back, %d returned: the simulation does not do what it should", count, runs, rolls, lone)
 	}
 	t.Logf("%v; %d members went back, %d returned", count, rolls, lone)
