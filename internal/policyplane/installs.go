@@ -216,11 +216,14 @@ type woken struct {
 	loaded bool // it had to be loaded: nothing of it was asleep
 }
 
+// errUnread: the disk does not have a policy as it should be.
+var errUnread = errors.New("it cannot be read from the disk")
+
 // wakeUp puts a policy of the disk into force, whatever the kernel has of it, and takes the boot filter away.
 func (l *loop) wakeUp(ctx context.Context, k *nft.Kernel, o policy.Offer, defs []ruleset.Definition, t *text) (w woken, err error) {
 	if w.text = t; t == nil {
 		if w.text, err = l.read(o, defs); err != nil {
-			return w, err
+			return w, fmt.Errorf("%w: %w", errUnread, err)
 		}
 	}
 	_, err = k.Commit(ctx, w.text.policy)
@@ -289,11 +292,19 @@ func (l *loop) revert(a install.Attempt, to policy.Offer) {
 				return k.Unload(ctx)
 			}
 			now = to
-			w, err = l.wakeUp(ctx, k, to, defs, nil)
+			if w, err = l.wakeUp(ctx, k, to, defs, nil); errors.Is(err, errUnread) {
+				err = l.wakeAsleep(ctx, k, to, err)
+			}
 			return err
 		},
 		done: func(err error, _ time.Duration) {
 			if err != nil {
+				if errors.Is(err, errUnread) {
+					l.damaged(to, err)
+					if there, _ := l.disk.has(to); !there && l.fetches.jobs[to.Digest] == nil {
+						l.acquire(to, false, func(error) {}) // for the next try
+					}
+				}
 				l.event(Event{Kind: Failed, Policy: a.Policy, Attempt: a.Number, Text: "rollback: " + err.Error()})
 				l.install(install.NotReverted{Attempt: a, Why: err.Error()})
 				return
@@ -311,6 +322,22 @@ func (l *loop) revert(a install.Attempt, to policy.Offer) {
 			l.followRecovery(now)
 		},
 	})
+}
+
+// wakeAsleep goes back to a policy that the kernel still has and the disk has not; if the kernel has not either, the error is unread.
+func (l *loop) wakeAsleep(ctx context.Context, k *nft.Kernel, to policy.Offer, unread error) error {
+	all, err := k.State()
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(all, func(g nft.Loaded) bool { return g.Awake }) + 1 // the newest that is older: that is what Rollback takes
+	if i == 0 || i >= len(all) || all[i].Mark.Generation != to.Generation || all[i].Mark.Digest != to.Digest {
+		return unread
+	}
+	if _, _, err := k.Rollback(ctx, nil); err != nil {
+		return err
+	}
+	return k.RemoveBootFilter(ctx)
 }
 
 func offerOf(c nft.Loaded, ok bool) policy.Offer {
