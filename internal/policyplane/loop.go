@@ -233,6 +233,10 @@ func (l *loop) begin() {
 	m, effects := install.New(install.Config{Doubt: l.o.Times.Doubt, Ask: l.o.Times.Ask}, l.state.Install, l.inForce(), l.now())
 	l.ins = m
 	l.perform(effects)
+	// What the kernel has and the disk does not know, because the state was lost: an install must be able to go back to it.
+	if s, _ := m.State(); s == install.Idle && l.held != nil && l.inForce().Digest != l.state.Install.InForce.Digest {
+		l.install(install.Replaced{InForce: l.inForce()})
+	}
 	if l.unloaded {
 		l.recover(recovery.Unloaded{})
 	}
