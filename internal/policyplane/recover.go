@@ -119,7 +119,11 @@ func (l *loop) decision(a install.Attempt) {
 	case o.Attempt.Number == a.Number:
 		d = decisionOf(o.Attempt.Phase)
 	case o.Attempt.Number > a.Number && o.Current.Digest == a.Policy.Digest:
-		d = install.Commit
+		// Over, and still what management has: it was confirmed, unless it is the newer one that has just brought that policy.
+		d = install.Confirm
+		if o.Attempt.Policy.Digest == a.Policy.Digest && o.Attempt.Phase != PhaseConfirmed {
+			d = install.Commit
+		}
 	case o.Attempt.Number > a.Number:
 		// That one is over, or there would be no newer one, and its policy is not what management has: it was not, or is not any more.
 		d = install.Abort
