@@ -34,6 +34,11 @@ type call struct {
 
 func (c *call) context() context.Context { return c.r.Context() }
 
+// lasting is for what has to be brought to its end though the client is gone.
+func (c *call) lasting(within time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(c.context()), within)
+}
+
 // path is a part of the path that the route's pattern names.
 func (c *call) path(name string) string { return c.r.PathValue(name) }
 

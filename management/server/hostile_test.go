@@ -11,6 +11,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -305,5 +306,17 @@ func TestEncodedBodies(t *testing.T) {
 		if err := json.Unmarshal(data, &e); err != nil || e.Code != c.want || resp.StatusCode != e.Status() {
 			t.Errorf("%s: %s %s", name, resp.Status, data)
 		}
+	}
+}
+
+// Who goes away at once leaves an entry all the same.
+func TestRefusedAndGone(t *testing.T) {
+	s := newStand(t)
+	s.cluster(s.person("admin", management.Admin)) // until it runs
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	s.server.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, "GET", "https://mgmt/v1/clusters", nil))
+	if got := s.audited()["GET /v1/clusters"]; len(got) != 1 || got[0] != string(api.CodeCertificateRequired) {
+		t.Errorf("audited: %v", got)
 	}
 }

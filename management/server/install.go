@@ -107,7 +107,9 @@ func (c *call) put(b policy.Bundle, o api.InstallOptions) (any, error) {
 		return streamed{}, nil
 	}
 	// What was checked is installed even if the client is gone: it may look for it later, and must not leave half of it.
-	a, err := c.server.o.Coordinator.Install(c.context(), order)
+	ctx, cancel := c.lasting(inTime)
+	defer cancel()
+	a, err := c.server.o.Coordinator.Install(ctx, order)
 	if err != nil {
 		return nil, err
 	}

@@ -3,7 +3,6 @@
 package server
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"runtime/debug"
@@ -162,6 +161,9 @@ func (s *Server) handle(rt *route, w http.ResponseWriter, r *http.Request) {
 	s.measured.request(rt, code, s.o.Now().Sub(began))
 }
 
+// auditWithin bounds how long a refusal's answer waits for its entry.
+const auditWithin = 5 * time.Second
+
 // refused writes down what strangers tried, and what people and members tried to change in vain. A rate bounds what one of them can fill the log
 // with; what is left out is counted in the next entry.
 func (s *Server) refused(c *call, e *api.Error) {
@@ -184,7 +186,10 @@ func (s *Server) refused(c *call, e *api.Error) {
 	if before > 0 {
 		event.Detail["left_out_before"] = fmt.Sprint(before)
 	}
-	if err := s.o.Records.Refuse(c.context(), event); err != nil && !errors.Is(err, c.context().Err()) {
+	// A client that goes away leaves its entry as well.
+	ctx, cancel := c.lasting(auditWithin)
+	defer cancel()
+	if err := s.o.Records.Refuse(ctx, event); err != nil {
 		s.o.Log.Error("a refusal cannot be audited", "error", err, "what", e.What, "actor", c.actor.String(), "address", c.actor.Address)
 	}
 }

@@ -112,7 +112,7 @@ func New(o Options) *Server {
 
 // Run answers on l, with TLS, until ctx ends, which is no error. Requests under way are finished within a few seconds.
 func (s *Server) Run(ctx context.Context, l net.Listener) error {
-	if _, err := s.own.get(ctx); err != nil {
+	if err := s.own.begin(ctx); err != nil {
 		_ = l.Close()
 		return err
 	}
@@ -124,6 +124,7 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 		// A request does not outlive the server: held reports are answered, installs go on in the coordinator.
 		BaseContext: func(net.Listener) context.Context { return ctx },
 	}
+	defer s.own.end()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.known.run(ctx) })
 	g.Go(func() error {
