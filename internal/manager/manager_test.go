@@ -423,7 +423,7 @@ func TestCertificates(t *testing.T) {
 		m.Report(policyplane.Report{})
 		until(t, c.text, func() bool {
 			ok, why := m.Reachable()
-			return !ok && strings.Contains(why, c.text)
+			return !ok && strings.Contains(why, c.text) && strings.Count(why, "https://") == 1
 		})
 	}
 	if _, err := Enroll(context.Background(), EnrollOptions{URLs: []string{early.url}, Token: f.grant(), Dir: t.TempDir()}); KindOf(err) != Clock {
