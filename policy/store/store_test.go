@@ -136,7 +136,7 @@ func TestDamage(t *testing.T) {
 		if _, err := os.Stat(bad[0].Path); err != nil {
 			t.Errorf("%s: not set aside: %v", k.name, err)
 		}
-		if stays := bad[0].Path == path; stays != (k.want == policy.ErrKey) {
+		if stays := bad[0].Path == path; stays != errors.Is(k.want, policy.ErrKey) {
 			t.Errorf("%s: it is %s now", k.name, bad[0].Path)
 		}
 		if left, _ := filepath.Glob(filepath.Join(dir, temporary+"*")); len(left) != 0 {
