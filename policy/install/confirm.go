@@ -60,6 +60,28 @@ func (m *Machine) decline(a Attempt, why string) bool {
 	return false
 }
 
+// forgotten is the number of an attempt of which only its policy is known to have been rolled back.
+const forgotten = 1
+
+// wonder asks peers how a policy came out, where members differ and none says why, since a HELLO tells of the newest attempt only: of the policy in
+// force, if that is not known and the peer has an older one, or none (it came by recovery, from somebody who waited); and of the peer's, if this
+// member went back from that (by itself, and the others may have been confirmed).
+func (m *Machine) wonder(theirs policy.Offer) {
+	if m.state != Idle || m.wondered != 0 && m.now-m.wondered < int64(m.cfg.Doubt) {
+		return
+	}
+	ours := m.d.InForce
+	switch {
+	case !theirs.None() && slices.Contains(m.d.Declined, theirs.Digest):
+		m.out = append(m.out, AskPeers{Attempt{Policy: theirs}})
+	case !ours.None() && theirs.Generation < ours.Generation && ours.Digest != m.d.Confirmed.Policy.Digest:
+		m.out = append(m.out, AskPeers{Attempt{Policy: ours}})
+	default:
+		return
+	}
+	m.wondered = m.now
+}
+
 // back begins to go back from what is in force by the attempt under way.
 func (m *Machine) back(why string) {
 	m.state, m.why = RollingBack, why
@@ -89,7 +111,9 @@ func (m *Machine) reverted(inForce policy.Offer) {
 	}
 	m.state, m.at = Idle, Attempt{}
 	m.save()
-	m.reply(a, RolledBack, m.why)
+	if a.Number >= m.d.Ended {
+		m.reply(a, RolledBack, m.why)
+	}
 }
 
 // gone notes that the attempt was rolled back, and that nobody here takes its policy again.

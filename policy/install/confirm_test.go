@@ -91,7 +91,7 @@ func TestRollsBackByItself(t *testing.T) {
 		{14 * time.Second, Decided{a, RollBack}, "1 rolled back"},
 		{14 * time.Second, Decided{a, Commit}, "1 rolled back"},
 		{14 * time.Second, Asked{"x", a}, "tell x 5 decision 4"},
-		{15 * time.Second, Told{From: "x", Attempt: a, InForce: a.Policy, Decision: Commit}, ""},
+		{15 * time.Second, Told{From: "x", Attempt: a, InForce: a.Policy, Decision: Commit}, "AskPeers"}, // has it been confirmed since?
 	})
 	d := m.Durable()
 	if d.InForce != old || d.Reverting || !d.Unconfirmed.None() || d.RolledBack.Number != 1 || !slices.Equal(d.Declined, []policy.Digest{{6}}) {
@@ -159,8 +159,8 @@ func TestToldOfARollback(t *testing.T) {
 	// One that was away declines what it never had, whoever offers it.
 	m, _ = New(short, Durable{InForce: old}, old, 0)
 	play(t, m, []step{
-		{1 * time.Second, Told{From: "x", Attempt: a, Decision: RollBack}, "save 5/0"},
-		{1 * time.Second, Told{From: "x", Attempt: a, Decision: RollBack}, ""},
+		{1 * time.Second, Told{From: "x", Attempt: a, InForce: old, Decision: RollBack}, "save 5/0"},
+		{1 * time.Second, Told{From: "x", Attempt: a, InForce: old, Decision: RollBack}, ""},
 		{1 * time.Second, Prepare{a}, "1 rolled back"},
 		{2 * time.Second, Decided{a, Confirm}, "save 5/0"},
 	})
@@ -244,5 +244,49 @@ func TestDeclinedIsBounded(t *testing.T) {
 	d := m.Durable()
 	if len(d.Declined) != MaxDeclined || d.Declined[MaxDeclined-1] != (policy.Digest{40}) || before[MaxDeclined-1] != (policy.Digest{21}) {
 		t.Errorf("%d declined: %v", len(d.Declined), d.Declined)
+	}
+}
+
+// A member that has by recovery what was rolled back while nobody reached it asks a peer that has an older one, and goes back; who knows the
+// policy to be confirmed says so, and it stays.
+func TestWonders(t *testing.T) {
+	old := policy.Offer{Generation: 5, Digest: policy.Digest{5}}
+	a, later := attempt(1, 6, 6), attempt(2, 7, 7)
+	whatever := Attempt{Policy: a.Policy}
+	back, _ := New(short, Durable{InForce: old, RolledBack: later, Declined: []policy.Digest{{6}, {7}}}, old, 0)
+	play(t, back, []step{{0, Asked{"x", whatever}, "tell x 5 decision 4"}})
+	stays, _ := New(short, Durable{InForce: a.Policy, Confirmed: a}, a.Policy, 0)
+	play(t, stays, []step{
+		{0, Asked{"x", whatever}, "tell x 6 decision 3"},
+		{1 * time.Second, Told{From: "x", Attempt: later, InForce: old, Decision: Unknown}, ""}, // it knows
+	})
+
+	m, _ := New(short, Durable{InForce: old}, old, 0)
+	play(t, m, []step{
+		{1 * time.Second, Replaced{a.Policy}, "save 6/0"},
+		{2 * time.Second, Told{From: "x", Attempt: later, InForce: later.Policy, Decision: Commit}, ""}, // it has a newer one, which recovery takes
+		{2 * time.Second, Told{From: "x", InForce: old}, "AskPeers"},
+		{2 * time.Second, Told{From: "y", InForce: old}, ""},
+		{3 * time.Second, Told{From: "y", InForce: old}, "AskPeers"},
+		{3 * time.Second, Told{From: "y", Attempt: whatever, InForce: old}, ""}, // y does not know either
+		{3 * time.Second, Told{From: "x", Attempt: Attempt{Number: forgotten, Policy: a.Policy}, InForce: old, Decision: RollBack}, "save 6/0, revert 6 to 5, wake 4s"},
+		{3 * time.Second, Reverted{attempt(forgotten, 6, 6), old}, "save 5/0, 1 rolled back"},
+	})
+	if d := m.Durable(); !slices.Equal(d.Declined, []policy.Digest{{6}}) || d.InForce != old {
+		t.Errorf("%+v", d)
+	}
+}
+
+// A member that went back by itself asks a peer that has the policy still, whose HELLO tells of a later attempt.
+func TestWondersWhatStayed(t *testing.T) {
+	old, a, later := policy.Offer{Generation: 5, Digest: policy.Digest{5}}, attempt(1, 6, 6), attempt(2, 7, 7)
+	m, _ := New(short, Durable{InForce: old, Ended: 2, RolledBack: later, Declined: []policy.Digest{{6}, {7}}}, old, 0)
+	play(t, m, []step{
+		{1 * time.Second, Told{From: "x", Attempt: later, InForce: a.Policy, Decision: RollBack}, "AskPeers"},
+		{1 * time.Second, Told{From: "x", Attempt: a, InForce: a.Policy, Decision: Confirm}, "save 5/0"},
+		{9 * time.Second, Told{From: "x", Attempt: later, InForce: a.Policy, Decision: RollBack}, ""},
+	})
+	if d := m.Durable(); !slices.Equal(d.Declined, []policy.Digest{{7}}) || d.Confirmed != a {
+		t.Errorf("%+v", d)
 	}
 }

@@ -24,6 +24,9 @@
 // it heard before. A member that was told so is confirmed for good and tells its peers. One that has gone back by itself meanwhile, cut off
 // from all that knew, takes the decline back when it hears of it, and recovery brings the policy again; so in the end all have the same.
 //
+// A HELLO tells of the newest attempt only. Where members differ in what an older one left, who cannot know asks: what it has by recovery and does not
+// know to be confirmed while a peer has an older one, and what it declined while a peer has it.
+//
 // # Crashes
 //
 // What must survive a crash is in Durable: the effect Save comes before what depends on it, and is to be on the disk before the next one is

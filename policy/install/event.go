@@ -157,7 +157,7 @@ type (
 		State   State
 		Why     string // with Refused, RolledBack, and with Committing and RollingBack that fail
 	}
-	// AskPeers sends Asked to all peers.
+	// AskPeers sends Asked to all peers. An attempt without a number is whatever attempt its policy came by.
 	AskPeers struct{ Attempt Attempt }
 	// AskManagement asks for its decision; it answers with Decided.
 	AskManagement struct{ Attempt Attempt }

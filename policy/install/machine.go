@@ -27,8 +27,10 @@ type Machine struct {
 	peers bool    // the last round was to peers, so the next is to management
 	until int64   // Committed: when it goes back by itself
 	why   string  // RollingBack
-	out   []Effect
-	now   int64
+
+	wondered int64 // when peers were asked of what is in force; 0: not
+	out      []Effect
+	now      int64
 }
 
 // New begins, or goes on after a crash: d is what was saved last, inForce what the kernel has. A prepared policy is loaded again, in case the
@@ -343,6 +345,10 @@ func (m *Machine) tell(e Asked) {
 		t.Decision = Confirm
 	case a.same(m.d.RolledBack) || a.same(m.at) && m.state == RollingBack:
 		t.Decision = RollBack
+	case a.None() && a.Policy.Digest == m.d.Confirmed.Policy.Digest:
+		t.Attempt, t.Decision = m.d.Confirmed, Confirm
+	case a.None() && slices.Contains(m.d.Declined, a.Policy.Digest):
+		t.Attempt.Number, t.Decision = forgotten, RollBack
 	case a.Policy.Digest == m.d.InForce.Digest:
 		t.Decision = Commit
 	case m.d.Aborted == a.Number:
@@ -359,10 +365,15 @@ func (m *Machine) told(e Told) {
 	case m.state == Prepared && e.InForce.Digest == m.at.Policy.Digest && (e.Decision != RollBack || !same):
 		m.commit() // management has decided so
 	case same || e.Attempt.None():
+		m.wonder(e.InForce)
 	case e.Decision == Confirm:
 		m.confirm(e.Attempt)
+		m.wonder(e.InForce)
 	case e.Decision == RollBack:
 		m.decline(e.Attempt, e.From+" says so")
+		m.wonder(e.InForce)
+	default:
+		m.wonder(e.InForce)
 	}
 }
 
