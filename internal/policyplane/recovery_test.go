@@ -333,3 +333,24 @@ func TestKeyRemoved(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+// TestRollbackWithoutTheDisk: the state and the policies of the disk are lost, and an install is not confirmed: it goes back to what sleeps in
+// the kernel.
+func TestRollbackWithoutTheDisk(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	m := w.members[0].up()
+	w.install(1, bundle(t, 1))
+	m.down()
+	w.server.set(func() { w.server.orders = Orders{}; clear(w.server.files) })
+	if err := os.RemoveAll(filepath.Join(m.dir, "policies")); err != nil {
+		t.Fatal(err)
+	}
+	m.up()
+	b := bundle(t, 2)
+	w.server.order(2, b, PhasePrepare, 300*time.Millisecond)
+	w.replied(2, install.Prepared)
+	w.server.order(2, b, PhaseCommit, 300*time.Millisecond)
+	w.replied(2, install.RolledBack)
+	w.within(5*time.Second, "the one before is awake", func() bool { return strings.Contains(m.tables(), "filter.g1 awake") && m.in() == 1 })
+}
