@@ -17,50 +17,70 @@ import (
 	"github.com/holdfast-project/holdfast/policy/ruleset"
 )
 
-// install gives the machine of installs an event, unless what an earlier one brought is still to be written down: then it waits.
-func (l *loop) install(e install.Event) {
-	if l.blocked != nil {
-		l.waiting = append(l.waiting, e)
-		return
+// install gives the machine of installs an event.
+func (l *loop) install(e install.Event) { l.perform(l.ins.Step(l.now(), e)) }
+
+// perform does what the machine of installs wants, in order. What follows a state that cannot be written to the disk waits until it is, but for
+// what keeps the guard going: a full disk is no reason to stay cut off. A crash meanwhile is no harm: the machine compares the disk with the
+// kernel then, and asks.
+func (l *loop) perform(effects []install.Effect) {
+	for _, e := range effects {
+		s, save := e.(install.Save)
+		if save {
+			l.nowDurable(s.Durable)
+		}
+		switch {
+		case l.unsaved && save: // the newest is what is written
+		case l.unsaved:
+			l.meanwhile(e)
+		case !save:
+			l.effect(e)
+		case !l.p.at("save") || !l.save():
+			l.unsaved = true
+			l.in("blocked", time.Second, l.unblock)
+		default:
+			l.written()
+		}
 	}
-	l.perform(l.ins.Step(l.now(), e))
 }
 
-// perform does what the machine of installs wants, in order, until something cannot be written to the disk.
-func (l *loop) perform(effects []install.Effect) {
-	for i, e := range effects {
-		if s, is := e.(install.Save); is {
-			was := l.state.Install
-			l.state.Install = s.Durable
-			l.state.HighestAttempt = max(l.state.HighestAttempt, s.Durable.Ended, s.Durable.Prepared.Number)
-			if !l.p.at("save") || !l.save() {
-				l.blocked = effects[i:]
-				l.in("blocked", time.Second, l.unblock)
-				return
-			}
-			l.written(was)
-			continue
-		}
+// meanwhile is what happens while the state cannot be written.
+func (l *loop) meanwhile(e install.Effect) {
+	switch e.(type) {
+	case install.WakeAt, install.Revert, install.AskPeers, install.AskManagement:
 		l.effect(e)
+	case install.Tell: // the peer asks again
+	default:
+		if n := len(l.blocked); n == 0 || l.blocked[n-1] != e {
+			l.blocked = append(l.blocked, e)
+		}
 	}
 }
 
 // unblock tries again to write down what could not be, and goes on from there.
 func (l *loop) unblock() {
-	effects, waiting := l.blocked, l.waiting
-	l.blocked, l.waiting = nil, nil
+	if !l.p.at("save") || !l.save() {
+		l.in("blocked", time.Second, l.unblock)
+		return
+	}
+	effects := l.blocked
+	l.blocked, l.unsaved = nil, false
+	l.written()
 	l.perform(effects)
-	for _, e := range waiting {
-		l.install(e)
+}
+
+// nowDurable takes in what is to be written down.
+func (l *loop) nowDurable(d install.Durable) {
+	was := l.state.Install
+	l.state.Install = d
+	l.state.HighestAttempt = max(l.state.HighestAttempt, d.Ended, d.Prepared.Number)
+	if !slices.Equal(was.Declined, d.Declined) {
+		l.recover(recovery.Declined{All: d.Declined, Local: l.local(), InForce: l.inForce()})
 	}
 }
 
 // written follows what the disk says now.
-func (l *loop) written(was install.Durable) {
-	now := l.state.Install
-	if !slices.Equal(was.Declined, now.Declined) {
-		l.recover(recovery.Declined{All: now.Declined, Local: l.local(), InForce: l.inForce()})
-	}
+func (l *loop) written() {
 	l.promote()
 	l.rematch()
 }

@@ -54,9 +54,9 @@ type loop struct {
 
 	alarms map[string]alarm
 
-	// blocked are effects of an install that must not happen before the state is on the disk, waiting the events that came meanwhile.
+	// unsaved: the state of installs could not be written; blocked are effects that must not happen before it is.
+	unsaved bool
 	blocked []install.Effect
-	waiting []install.Event
 
 	orders    Orders
 	ordered   bool // there are any

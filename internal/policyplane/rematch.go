@@ -15,7 +15,7 @@ import (
 // any. It has no place in the row of tasks, which it would hold up for seconds.
 func (l *loop) rematch() {
 	h, d := l.held, l.state.Install
-	if h == nil || h.policy == nil || !h.fresh || h.rematched || l.busy || l.blocked != nil || l.gone() || h.sealed.Bundle().Connections != policy.RematchConnections ||
+	if h == nil || h.policy == nil || !h.fresh || h.rematched || l.busy || l.unsaved || l.gone() || h.sealed.Bundle().Connections != policy.RematchConnections ||
 		d.InForce.Digest != h.offer.Digest || d.Unconfirmed.Policy.Digest == h.offer.Digest {
 		return
 	}

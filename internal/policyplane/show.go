@@ -43,7 +43,7 @@ func (l *loop) publish() {
 func (l *loop) standing() {
 	s, a := l.ins.State()
 	switch {
-	case l.blocked != nil: // what is not on the disk is not so
+	case l.unsaved: // what is not on the disk is not so
 	case s == install.Idle || a.Number < l.attempt.Number:
 	case a.Number > l.attempt.Number:
 		l.attempt = Attempt{Number: a.Number, Policy: a.Policy, State: s}
