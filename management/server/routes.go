@@ -131,6 +131,7 @@ func (s *Server) handle(rt *route, w http.ResponseWriter, r *http.Request) {
 		}()
 		c.deadlines(max(rt.within, inTime))
 		err = c.identify()
+		c.met()
 		if limited := c.limited(); limited != nil {
 			return limited
 		}

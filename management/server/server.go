@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"time"
 
-	"golang.org/x/net/netutil"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/holdfast-project/holdfast/management/coordinator"
@@ -123,12 +122,13 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 		ErrorLog:  slog.NewLogLogger(s.o.Log.Handler(), slog.LevelDebug),
 		// A request does not outlive the server: held reports are answered, installs go on in the coordinator.
 		BaseContext: func(net.Listener) context.Context { return ctx },
+		ConnContext: withConnection,
 	}
 	defer s.own.end()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.known.run(ctx) })
 	g.Go(func() error {
-		err := hs.ServeTLS(netutil.LimitListener(l, maxConnections), "", "")
+		err := hs.ServeTLS(limitConnections(l, maxConnections), "", "")
 		if errors.Is(err, http.ErrServerClosed) {
 			return nil
 		}
