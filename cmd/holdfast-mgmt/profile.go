@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -111,15 +112,33 @@ func (a *app) loginCommand() *cobra.Command {
 			if _, err := os.Stat(filepath.Join(a.profile, keyFile)); err == nil {
 				return fmt.Errorf("there is a profile at %s already; choose another place with --profile, or remove it first", a.profile)
 			}
+			if token == "-" {
+				var err error
+				if token, err = a.readToken(); err != nil {
+					return err
+				}
+			}
 			e, err := a.enroll(cmd.Context(), token)
 			if err != nil {
 				return err
 			}
 			return a.done("you are %s, %s, until %s; profile %s", e.User, e.Role, e.NotAfter.In(a.zone).Format("2006-01-02"), a.profile)
 		}}
-	cmd.Flags().StringVar(&token, "token", "", "the token")
+	cmd.Flags().StringVar(&token, "token", "", "the token; - reads it from the standard input, where no list of processes shows it")
 	_ = cmd.MarkFlagRequired("token")
 	return cmd
+}
+
+// readToken reads a line.
+func (a *app) readToken() (string, error) {
+	if a.in == nil {
+		return "", errors.New("-: there is no standard input")
+	}
+	line, err := bufio.NewReader(a.in).ReadString('\n')
+	if line = strings.TrimSpace(line); line == "" {
+		return "", fmt.Errorf("-: no token on the standard input: %w", err)
+	}
+	return line, nil
 }
 
 func (a *app) enroll(ctx context.Context, text string) (api.Enrolment, error) {

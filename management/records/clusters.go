@@ -65,12 +65,33 @@ func (r *Records) ChangeCluster(ctx context.Context, by management.Actor, c mana
 		case slices.Equal(after.Config, c.Config) && slices.Equal(after.Members, c.Members):
 			return none, nil
 		}
+		for _, name := range after.Members {
+			if slices.Contains(c.Members, name) {
+				continue
+			}
+			if err := dismiss(tx, by, c.Name, name, now); err != nil {
+				return none, err
+			}
+		}
 		after.Config, after.Members, after.Changed = c.Config, c.Members, now
 		after.Numbers, _ = after.Numbers.Settled(after.Members)
 		return management.Event{Action: "cluster.change", Cluster: c.Name, Object: c.Name,
 			Detail: map[string]string{"members": strings.Join(c.Members, " ")}}, writeCluster(tx, after)
 	})
 	return after, err
+}
+
+// dismiss takes back what a member has that is no longer named: if it is named again it enrols again.
+func dismiss(tx store.Tx, by management.Actor, cluster, name string, now int64) error {
+	_, m, err := readMember(tx, cluster, name)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(revokeAll(tx, m.Certificates, by, "taken out of the cluster", now), revokeUnused(tx, m.Token, now)); err != nil {
+		return err
+	}
+	m.Certificates, m.Token = nil, ""
+	return writeMember(tx, m)
 }
 
 // Cluster reads one.

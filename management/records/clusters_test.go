@@ -155,3 +155,26 @@ func TestReportsThatCannotBe(t *testing.T) {
 		t.Error(c.Numbers, err)
 	}
 }
+
+func TestWhoIsTakenOutHasNothing(t *testing.T) {
+	r, _, _ := with(t)
+	cert := enrol(t, r, "0a")
+	token, _ := newToken(t, r, memberToken)
+	c, err := r.Cluster(t.Context(), "paris")
+	want(t, err, nil)
+	all := c.Members
+	c.Members = slices.DeleteFunc(slices.Clone(all), func(m string) bool { return m == "gw-a" })
+	_, err = r.ChangeCluster(t.Context(), alice, c)
+	want(t, err, nil)
+	c.Members = all
+	_, err = r.ChangeCluster(t.Context(), alice, c)
+	want(t, err, nil)
+	identify(t, r, management.ErrRevoked, cert.Serial)
+	_, err = r.Enrol(t.Context(), gwA, token, management.MemberToken, issue("0b"))
+	want(t, err, management.ErrTokenRevoked)
+
+	_, err = r.Reported(t.Context(), gwA, "paris", "gw-a", 100, 0)
+	want(t, err, nil)
+	_, err = r.Reported(t.Context(), gwA, "paris", "gw-a", 101, 0)
+	want(t, err, records.ErrOften)
+}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/holdfast-project/holdfast/management"
 	"github.com/holdfast-project/holdfast/management/store"
@@ -18,19 +19,44 @@ const maxLeap = 1 << 20
 // maxNumber is the highest that an operator may name: beyond it too few would be left.
 const maxNumber = 1 << 62
 
+// raiseEvery is how often one member may raise the numbers: each time is written and audited, and one that is well does it once after management
+// forgot some.
+const raiseEvery = 10 * time.Second
+
+func (r *Records) mayRaise(key string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.now()
+	for k, at := range r.news {
+		if now.Sub(at) >= raiseEvery {
+			delete(r.news, k)
+		}
+	}
+	if _, ok := r.news[key]; ok {
+		return false
+	}
+	r.news[key] = now
+	return true
+}
+
 // Reported takes what the highest generation and attempt are that a member knows. It writes only when that is news, so that each report of each
-// member may be given to it; news are higher numbers than management's, and any report while numbers are unsure.
+// member may be given to it; news are higher numbers than management's, and any report while numbers are unsure. The error wraps ErrOften
+// if a member raises them again within seconds.
 func (r *Records) Reported(ctx context.Context, by management.Actor, cluster, member string, generation, attempt uint64) (n management.Numbers, err error) {
-	news := false
+	news, raised := false, false
 	err = r.store.View(ctx, func(s store.Reader) error {
 		c, _, err := readMember(s, cluster, member)
 		if err == nil {
+			raised = generation > c.Numbers.Generation || attempt > c.Numbers.Attempt
 			n, news, err = reported(c, member, generation, attempt)
 		}
 		return err
 	})
 	if err != nil || !news {
 		return n, err
+	}
+	if raised && !r.mayRaise(memberKey(cluster, member)) {
+		return n, fmt.Errorf("member %s of cluster %s reports generation %d and attempt %d: %w: it raised them less than %v ago", member, cluster, generation, attempt, ErrOften, raiseEvery)
 	}
 	err = r.change(ctx, by, func(tx store.Tx, _ int64) (management.Event, error) {
 		var none management.Event

@@ -21,6 +21,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/holdfast-project/holdfast/management"
@@ -42,6 +43,8 @@ var (
 	ErrMember = errors.New("no member of the cluster")
 	// ErrKind: the token is of a kind that may not be revoked so.
 	ErrKind = errors.New("not a token of this kind")
+	// ErrOften: it was written a moment ago.
+	ErrOften = errors.New("too often")
 	// ErrLastAdmin: somebody must be able to administer.
 	ErrLastAdmin = errors.New("the last administrator")
 )
@@ -57,11 +60,14 @@ type Records struct {
 	store  store.Store
 	now    func() time.Time
 	random io.Reader
+
+	mu   sync.Mutex
+	news map[string]time.Time // when a member's report of numbers was last written, by its key
 }
 
 // New is the records in s, which the caller closes.
 func New(s store.Store, o Options) *Records {
-	r := &Records{store: s, now: o.Now, random: o.Random}
+	r := &Records{news: map[string]time.Time{}, store: s, now: o.Now, random: o.Random}
 	if r.now == nil {
 		r.now = time.Now
 	}

@@ -222,7 +222,7 @@ func TestRenewal(t *testing.T) {
 	if _, err := r.ChangeCluster(t.Context(), alice, smaller); err != nil {
 		t.Fatal(err)
 	}
-	identify(t, r, records.ErrMember, "21")
+	identify(t, r, management.ErrRevoked, "21")
 	if err := r.RevokeMember(t.Context(), alice, "paris", "gw-a", "gone"); err != nil {
 		t.Error(err)
 	}

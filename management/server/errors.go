@@ -53,6 +53,7 @@ var kinds = []struct {
 	{records.ErrBusy, api.CodeInstallRunning, "wait for it, or cancel it"},
 	{records.ErrDeclined, api.CodeRefused, "install its content as a new generation"},
 	{records.ErrKind, api.CodeForbidden, "ask an administrator"},
+	{records.ErrOften, api.CodeTooMany, "wait a few seconds"},
 	{records.ErrLastAdmin, api.CodeRefused, "make somebody else an administrator before"},
 	{records.ErrExists, api.CodeRefused, ""},
 	{records.ErrNone, api.CodeNotFound, ""},

@@ -11,8 +11,11 @@ import (
 var (
 	memberRate  = rate{perSecond: 20, burst: 60}
 	personRate  = rate{perSecond: 50, burst: 200}
-	unknownRate = rate{perSecond: 2, burst: 20} // by address: who enrols, and who is not let in
-	auditRate   = rate{perSecond: 1, burst: 20} // of entries that refusals leave, by address: the log is not to be filled by strangers
+	unknownRate = rate{perSecond: 2, burst: 20}       // by address: who enrols, and who is not let in
+	renewRate   = rate{perSecond: 1.0 / 60, burst: 2} // of a member's certificates: each is kept
+	// Of entries that strangers' requests leave, all of them together.
+	strangersRate = rate{perSecond: 1, burst: 200}
+	auditRate     = rate{perSecond: 1, burst: 20} // of entries that refusals leave, by address: the log is not to be filled by strangers
 )
 
 type rate struct {
@@ -22,11 +25,12 @@ type rate struct {
 
 // limits counts by client. Safe for concurrent use.
 type limits struct {
-	members, persons, unknown, audited *buckets
+	members, persons, unknown, audited, renewals, strangers *buckets
 }
 
 func newLimits(now func() time.Time) limits {
-	return limits{newBuckets(memberRate, now), newBuckets(personRate, now), newBuckets(unknownRate, now), newBuckets(auditRate, now)}
+	return limits{newBuckets(memberRate, now), newBuckets(personRate, now), newBuckets(unknownRate, now), newBuckets(auditRate, now),
+		newBuckets(renewRate, now), newBuckets(strangersRate, now)}
 }
 
 // maxBuckets bounds what strangers can make the server remember.

@@ -3,6 +3,7 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"unicode/utf8"
 
@@ -104,7 +105,7 @@ func (c *call) enroll() (any, error) {
 	}
 	kind := management.MemberToken
 	cert, err := o.Records.Enrol(c.context(), c.actor, q.Token, kind, issue)
-	if api.CodeOf(c.server.explain(err)) == api.CodeTokenUnknown {
+	if errors.Is(err, management.ErrTokenUnknown) {
 		kind = management.PersonEnrolment
 		cert, err = o.Records.Enrol(c.context(), c.actor, q.Token, kind, issue)
 	}
@@ -153,6 +154,11 @@ func (c *call) renew() (any, error) {
 	}
 	o := c.server.o
 	life := o.Lives.Member
+	if c.who.Kind == management.MemberCertificate {
+		if ok, _ := c.server.limits.renewals.take(c.who.Name()); !ok {
+			return nil, &api.Error{Code: api.CodeTooMany, What: c.who.Name() + " has just renewed its certificate", WayOut: "wait a minute"}
+		}
+	}
 	if c.who.Kind == management.PersonCertificate {
 		life = o.Lives.Person
 	}

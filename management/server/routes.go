@@ -176,9 +176,17 @@ func (s *Server) refused(c *call, e *api.Error) {
 			return
 		}
 	}
-	ok, before := s.limits.audited.take(c.actor.Address)
+	key := network(c.actor.Address)
+	ok, before := s.limits.audited.take(key)
 	if !ok {
 		return
+	}
+	if c.who.Serial == "" {
+		ok, others := s.limits.strangers.take("all")
+		if !ok {
+			return
+		}
+		before += others
 	}
 	event := management.Event{
 		Time: s.o.Now().UnixNano(), Actor: c.actor, Action: "api.refused", Cluster: c.r.PathValue("cluster"), Object: c.r.Method + " " + c.r.URL.Path,

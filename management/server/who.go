@@ -104,7 +104,7 @@ func certificateError(s pki.Shown, err error) error {
 
 // limited takes one request of the client's rate.
 func (c *call) limited() error {
-	b, key := c.server.limits.unknown, c.address()
+	b, key := c.server.limits.unknown, network(c.address())
 	switch c.who.Kind {
 	case management.MemberCertificate:
 		b, key = c.server.limits.members, c.who.Serial
