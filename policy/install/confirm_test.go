@@ -290,3 +290,15 @@ func TestWondersWhatStayed(t *testing.T) {
 		t.Errorf("%+v", d)
 	}
 }
+
+// A number that is out of all proportion does not end installs.
+func TestNumberFarAhead(t *testing.T) {
+	m, _ := New(short, Durable{}, policy.Offer{}, 0)
+	for _, d := range []Decision{Confirm, RollBack} {
+		play(t, m, []step{{time.Second, Told{From: "x", Attempt: attempt(1<<63, 9, 9), Decision: d}, ""}})
+	}
+	play(t, m, []step{
+		{time.Second, Told{From: "x", Attempt: attempt(1<<20, 9, 9), Decision: Confirm}, "save 0/0"},
+		{time.Second, Prepare{attempt(1<<20+1, 10, 10)}, "load 10"},
+	})
+}

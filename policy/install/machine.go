@@ -357,6 +357,10 @@ func (m *Machine) tell(e Asked) {
 	m.out = append(m.out, Tell{e.From, t})
 }
 
+// maxAhead is how far a peer's newest attempt may be ahead of this member's: far more than are made while one is away. Attempts that are not
+// newer than one that is over are over too, so one number from a peer that errs must not use up all that there are.
+const maxAhead = 1 << 20
+
 func (m *Machine) told(e Told) {
 	same := m.state != Idle && e.Attempt.same(m.at)
 	switch {
@@ -366,6 +370,7 @@ func (m *Machine) told(e Told) {
 		m.commit() // management has decided so
 	case same || e.Attempt.None():
 		m.wonder(e.InForce)
+	case e.Attempt.Number > max(m.d.Ended, m.d.Prepared.Number, m.at.Number)+maxAhead:
 	case e.Decision == Confirm:
 		m.confirm(e.Attempt)
 		m.wonder(e.InForce)
