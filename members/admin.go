@@ -35,10 +35,10 @@ func (m *Machine) admin(e Admin) {
 		if int(e.Target) >= len(m.cfg.Names) {
 			return
 		}
-		m.setForce(e.Target, e.For, m.nextForce(), false)
+		m.setForce(e.Target, e.For, m.nextForce(2), false)
 	case AdminForceEnd:
 		if m.force.to != Nobody {
-			m.setForce(Nobody, 0, m.nextForce(), false)
+			m.setForce(Nobody, 0, m.nextForce(1), false)
 		}
 	case AdminResetFailovers:
 		m.failovers, m.lastReset, m.flap = 0, m.now, flap{}
@@ -77,8 +77,9 @@ func (m *Machine) setAdminDown(down bool) {
 	m.note(CodeAdminUp, "the operator brought this member up")
 }
 
-// nextForce returns an order number above all seen, which no other member gives.
-func (m *Machine) nextForce() uint64 { return (m.force.id>>3+1)<<3 | uint64(m.self) }
+// nextForce returns an order number above all seen, which no other member gives. An order steps further than the end of one: it is the newer
+// one, wherever it is given while an older order is ended elsewhere.
+func (m *Machine) nextForce(step uint64) uint64 { return (m.force.id>>3+step)<<3 | uint64(m.self) }
 
 func (m *Machine) setForce(to uint8, d time.Duration, id uint64, done bool) {
 	until := int64(0)
