@@ -11,7 +11,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -19,7 +18,6 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
-	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-project/holdfast/ccp"
 	"github.com/holdfast-project/holdfast/internal/config"
@@ -235,31 +233,6 @@ type gateway struct {
 	space *os.File
 }
 
-// namespace makes a network namespace, which goes with its descriptor.
-func namespace(t *testing.T) *os.File {
-	t.Helper()
-	type result struct {
-		f   *os.File
-		err error
-	}
-	done := make(chan result)
-	go func() {
-		runtime.LockOSThread() // and never unlock it: the runtime ends the thread with the goroutine
-		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			done <- result{nil, err}
-			return
-		}
-		f, err := os.Open("/proc/thread-self/ns/net")
-		done <- result{f, err}
-	}()
-	r := <-done
-	if r.err != nil {
-		t.Fatal(r.err)
-	}
-	t.Cleanup(func() { _ = r.f.Close() })
-	return r.f
-}
-
 // gateways enrols both members and runs them until the test ends.
 func (h *host) gateways() []*gateway {
 	h.t.Helper()
@@ -280,7 +253,7 @@ func (h *host) gateways() []*gateway {
 	var tasks sync.WaitGroup
 	all := make([]*gateway, len(cluster.Members))
 	for i, m := range cluster.Members {
-		g := &gateway{space: namespace(h.t)}
+		g := &gateway{space: labtest.Namespace(h.t)}
 		all[i] = g
 		dir := filepath.Join(h.dir, m.Name)
 		token := strings.TrimSpace(h.do("member", "token", m.Name, "--cluster", "edge"))

@@ -49,32 +49,6 @@ func bundle(t testing.TB, generation uint64, more ...func(*policy.Bundle)) *poli
 	return s
 }
 
-// namespace makes a network namespace, which goes with its descriptor.
-func namespace(t testing.TB) *os.File {
-	t.Helper()
-	labtest.Require(t, "nft")
-	type result struct {
-		f   *os.File
-		err error
-	}
-	done := make(chan result)
-	go func() {
-		runtime.LockOSThread() // and never unlock it: the runtime ends the thread with the goroutine
-		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			done <- result{nil, err}
-			return
-		}
-		f, err := os.Open("/proc/thread-self/ns/net")
-		done <- result{f, err}
-	}()
-	r := <-done
-	if r.err != nil {
-		t.Fatal(r.err)
-	}
-	t.Cleanup(func() { r.f.Close() })
-	return r.f
-}
-
 // world is some members, management, and what is between them.
 type world struct {
 	t       testing.TB
@@ -110,7 +84,7 @@ func newWorld(t testing.TB, n int, cfg ...func(*Options)) *world {
 	w := &world{t: t, cut: map[[2]string]bool{}, rand: rand.New(rand.NewPCG(1, 2))}
 	w.server = &server{w: w, files: map[policy.Digest][]byte{}}
 	for i := range n {
-		m := &member{w: w, id: uint8(i), name: string(rune('a' + i)), dir: t.TempDir(), ns: namespace(t), own: "10.0.0.1"}
+		m := &member{w: w, id: uint8(i), name: string(rune('a' + i)), dir: t.TempDir(), ns: labtest.Namespace(t), own: "10.0.0.1"}
 		if len(cfg) > 0 {
 			m.cfg = cfg[0]
 		}
@@ -319,7 +293,8 @@ func (m *member) down() {
 // reboot ends the daemon and empties the kernel.
 func (m *member) reboot() {
 	m.down()
-	m.ns = namespace(m.w.t)
+	labtest.Require(m.w.t, "nft")
+	m.ns = labtest.Namespace(m.w.t)
 }
 
 func (m *member) send(to uint8, f ccp.Policy) {
