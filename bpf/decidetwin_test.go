@@ -181,6 +181,7 @@ func TestSteerTwin(t *testing.T) {
 			var first *steer.Packet
 			if about != nil {
 				first = about.steered(s.Key)
+				first.Here = about.proto == protoUDP // as [connect] makes them
 			}
 			verdict, to := want(rules, twin, seen, first)
 			e := entries[r.rng.IntN(2)]

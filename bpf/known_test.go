@@ -12,16 +12,24 @@ import (
 	"testing"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-project/holdfast/internal/labtest"
 )
 
-// connect puts a connection into the kernel's table: p as it began, to and from the addresses that NAT made of its ends, if they are set.
+// connect puts a connection into the kernel's table: p as it began, to and from the addresses that NAT made of its ends, if they are set. One of
+// TCP is liberal, as copies are, and one of UDP has a time-out as if it had begun here.
 func connect(t testing.TB, p packet, src, dst netip.AddrPort) {
+	t.Helper()
+	connectFor(t, 600, p, src, dst)
+}
+
+func connectFor(t testing.TB, seconds int, p packet, src, dst netip.AddrPort) {
 	t.Helper()
 	labtest.Require(t, "conntrack")
 	proto := map[uint8]string{protoTCP: "tcp", protoUDP: "udp"}[p.proto]
-	args := []string{"-I", "-p", proto, "-s", p.from.String(), "-d", p.to.String(), "--sport", fmt.Sprint(p.sport), "--dport", fmt.Sprint(p.dport), "-t", "600"}
+	args := []string{"-I", "-p", proto, "-s", p.from.String(), "-d", p.to.String(), "--sport", fmt.Sprint(p.sport), "--dport", fmt.Sprint(p.dport), "-t", fmt.Sprint(seconds)}
 	if p.proto == protoTCP {
 		args = append(args, "--state", "ESTABLISHED", "-u", "ASSURED,SEEN_REPLY")
 	}
@@ -138,6 +146,78 @@ func TestSteerKnown(t *testing.T) {
 				owner, _ := g.slot(t, c.first)
 				g.owned(t, mode, owner, map[string]packet{"first": c.first, "answer": c.answer, "error": c.error})
 			})
+		}
+	}
+}
+
+// connectHere puts a connection of TCP into the kernel's table as its own packets would: strict.
+func connectHere(t testing.TB, p packet) {
+	t.Helper()
+	tuple := func(p packet) netlink.IPTuple {
+		return netlink.IPTuple{SrcIP: ip(p.from), DstIP: ip(p.to), Protocol: p.proto, SrcPort: p.sport, DstPort: p.dport}
+	}
+	f := &netlink.ConntrackFlow{FamilyType: unix.AF_INET, Forward: tuple(p), Reverse: tuple(p.answer()), TimeOut: 43200, ProtoInfo: &netlink.ProtoInfoTCP{State: nl.TCP_CONNTRACK_ESTABLISHED}}
+	if err := netlink.ConntrackCreate(netlink.ConntrackTable, unix.AF_INET, f); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestSteerBegun: of the connections in a slot that is moving here those are taken that have begun here, and no copies of the taker's.
+func TestSteerBegun(t *testing.T) {
+	port := func(a netip.Addr, p uint16) netip.AddrPort { return netip.AddrPortFrom(a, p) }
+	tcp := packet{from: client4, to: far4, proto: protoTCP, sport: 1000, dport: 443, tcp: tcpAck}
+	copied, strict := tcp, tcp
+	copied.sport, strict.sport = 1001, 1002
+	udp := packet{from: server4, to: far4, proto: protoUDP, sport: 1000, dport: 53}
+	udp6 := packet{from: client6, to: far6, proto: protoUDP, sport: 1000, dport: 53}
+	g := newTestGate(t, true)
+	connect(t, copied, noNAT, noNAT)
+	connectHere(t, strict)
+	connect(t, udp, port(vip4, 45000), noNAT)
+	connect(t, udp6, noNAT, noNAT)
+	lasting := packet{from: client4, to: far4, proto: protoUDP, sport: 1000, dport: 53}
+	connectFor(t, 43200, lasting, noNAT, noNAT)
+	for _, c := range []struct {
+		name    string
+		first   packet
+		packets []packet
+		here    bool
+	}{
+		{"TCP, a copy", copied, []packet{copied, copied.answer()}, false},
+		{"TCP, begun here", strict, []packet{strict, strict.answer()}, true},
+		{"UDP, a copy", lasting, []packet{lasting, lasting.answer()}, false},
+		{"UDP through NAT, begun here", udp, []packet{udp, {from: far4, to: vip4, proto: protoUDP, sport: 53, dport: 45000}}, true},
+		{"UDP over IPv6, begun here", udp6, []packet{udp6, udp6.answer()}, true},
+	} {
+		for _, mode := range []SteerMode{SteerMulticast, SteerUnicast} {
+			s := testSteering
+			s.Mode = mode
+			g.clear()
+			g.share(t, s)
+			mac, passedOn := manyMAC, SteerCorrected
+			if mode == SteerUnicast {
+				mac, passedOn = vmac, SteerPassed
+				g.Words().Renew(0, 7, Boottime())
+			}
+			owner, _ := g.slot(t, c.first)
+			for i, p := range c.packets {
+				frame := p.frame(mac, client)
+				slot, part := g.slot(t, p)
+				for _, e := range entries {
+					t.Run(fmt.Sprint(mode, "/", c.name, "/", i, "/", e.name), func(t *testing.T) {
+						if mode == SteerMulticast && part != 1 && slot == owner {
+							g.check(t, e, steerCase{frame: frame, table: all(1).with(moving(2, 1), owner), want: drop, count: []Counter{SteerForeign}})
+							return
+						}
+						moves := steerCase{frame: frame, table: all(1).with(moving(2, 1), owner), want: answer, out: given(frame, 2), count: []Counter{passedOn}}
+						if c.here {
+							moves.want, moves.out, moves.count = pass, nil, []Counter{SteerTaken, VmacAdmitted}
+						}
+						g.check(t, e, moves)
+						g.check(t, e, steerCase{frame: frame, table: all(1).with(2, owner), want: answer, out: given(frame, 2), count: []Counter{passedOn}})
+					})
+				}
+			}
 		}
 	}
 }

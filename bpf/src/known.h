@@ -9,8 +9,11 @@
 #define KNOWN_NOT 1
 #define KNOWN_SAME 2 /* its slot is the packet's */
 #define KNOWN_NATED 3 /* the packet was replaced by the first of its connection */
+#define KNOWN_HERE 4 /* besides the latter two: this kernel saw it begin, it is no copy of another member's */
 
 #define IPS_NAT_MASK 0x30 /* linux/netfilter/nf_conntrack_common.h */
+#define IP_CT_TCP_FLAG_BE_LIBERAL 0x08 /* linux/netfilter/nf_conntrack_tcp.h */
+#define COPIES_LAST (1 << 21) /* ticks: copies live for longer (12 h), and what UDP refreshes for less */
 #define ENOENT 2
 
 /* The parts of the kernel's structures that are read, wherever they lie in the running one. */
@@ -43,9 +46,23 @@ struct nf_conntrack_tuple_hash {
 	struct nf_conntrack_tuple tuple;
 };
 
+struct ip_ct_tcp_state {
+	__u8 flags;
+};
+
+struct ip_ct_tcp {
+	struct ip_ct_tcp_state seen[2];
+};
+
+union nf_conntrack_proto {
+	struct ip_ct_tcp tcp;
+};
+
 struct nf_conn {
+	__u32 timeout;
 	struct nf_conntrack_tuple_hash tuplehash[2];
 	unsigned long status;
+	union nf_conntrack_proto proto;
 };
 
 #pragma clang attribute pop
@@ -71,6 +88,14 @@ static __always_inline bool can_ask(void)
 
 	asm volatile("%0 = 0x6b6e6f77" : "=r"(yes));
 	return yes;
+}
+
+/* Did it begin here? Copies are liberal, of TCP, and last for longer than the kernel gives UDP: package record. */
+static __always_inline bool is_begun_here(const struct nf_conn *ct, __u8 proto)
+{
+	if (proto == IPPROTO_TCP)
+		return !(ct->proto.tcp.seen[0].flags & IP_CT_TCP_FLAG_BE_LIBERAL);
+	return (__s32)(ct->timeout - (__u32)bpf_jiffies64()) < COPIES_LAST;
 }
 
 static __always_inline __u32 known(void *ctx, bool xdp, struct packet *p)
@@ -112,6 +137,8 @@ static __always_inline __u32 known(void *ctx, bool xdp, struct packet *p)
 		p->flags = 0;
 		result = KNOWN_NATED;
 	}
+	if (is_begun_here(ct, p->proto))
+		result |= KNOWN_HERE;
 	bpf_ct_release(ct);
 	return result;
 }

@@ -206,7 +206,7 @@ static __always_inline __u32 decide(void *ctx, bool xdp, __u32 off, __u32 how, _
 	const struct bank *b;
 	struct packet p = {};
 	__u32 where, slot, to, part, decider, know, owns, noted = NOTE_NONE;
-	bool multicast, first, answer;
+	bool multicast, first, answer, here = false;
 	enum counter reason;
 	__u64 flow;
 	__u8 entry;
@@ -246,16 +246,20 @@ static __always_inline __u32 decide(void *ctx, bool xdp, __u32 off, __u32 how, _
 
 	flow = p.flow;
 	owns = flow_owner(flow, now);
-	if (owns != FLOW_NOT) {
+	if (owns != FLOW_NOT && !comes_to(w, b->entry[owns & PLACE_SLOT])) {
 		know = KNOWN_SAME;
 	} else {
 		know = xdp ? known_xdp(ctx, &p) : known_skb(ctx, &p);
 		if (know >= KNOWN_SAME) {
-			owns = (know == KNOWN_NATED ? place(&p, ifindex) : slot) & PLACE_SLOT;
-			flow_note(flow, owns, now);
+			owns = ((know & ~KNOWN_HERE) == KNOWN_NATED ? place(&p, ifindex) : slot) & PLACE_SLOT;
+			here = know & KNOWN_HERE && comes_to(w, b->entry[owns]);
+			if (!here)
+				flow_note(flow, owns, now);
 		}
 	}
-	if (know >= KNOWN_SAME) {
+	if (here) {
+		to = w->self; /* it began while its slot was about to move here: its taker has not been told of it */
+	} else if (know >= KNOWN_SAME) {
 		to = goes_to(w, b->entry[owns & PLACE_SLOT]);
 	} else if (part != NOBODY) {
 		to = part;

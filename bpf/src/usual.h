@@ -47,6 +47,12 @@ static __always_inline __u32 goes_to(const struct words *w, __u8 entry)
 	return to == w->self && READ_ONCE(w->steer) & STEER_DRAINED ? next_of(entry) : to;
 }
 
+/* Is a slot about to move to this member? */
+static __always_inline bool comes_to(const struct words *w, __u8 entry)
+{
+	return taker_of(entry) != w->self && next_of(entry) == w->self;
+}
+
 static __always_inline __u32 packet_len(void *ctx, bool xdp)
 {
 	return xdp ? (__u32)bpf_xdp_get_buff_len(ctx) : ((struct __sk_buff *)ctx)->len;
@@ -119,7 +125,7 @@ static __always_inline __u32 usual(void *ctx, bool xdp, __u32 off, bool six, __u
 	struct end src, dst;
 	__u64 tail, hash;
 	bool exchanged;
-	__u8 proto;
+	__u8 proto, entry;
 
 	if (!w)
 		return STEER_ASK;
@@ -186,8 +192,9 @@ static __always_inline __u32 usual(void *ctx, bool xdp, __u32 off, bool six, __u
 	owns = flow_owner(flow_of(hash, exchanged), now);
 	if (owns == FLOW_NOT)
 		return STEER_ASK;
-	to = goes_to(w, b->entry[owns & PLACE_SLOT]);
-	if (to == NOBODY || (to == w->self && mode != STEER_MULTICAST && !is_sharing(w, now)))
+	entry = b->entry[owns & PLACE_SLOT];
+	to = taker_of(entry);
+	if (to == NOBODY || entry & ENTRY_MOVING || (to == w->self && mode != STEER_MULTICAST && !is_sharing(w, now)))
 		return STEER_ASK;
 	count(to == w->self ? STEER_TAKEN : mode == STEER_MULTICAST ? STEER_CORRECTED : STEER_PASSED);
 	return given(w, to, slot & PLACE_SLOT, packet_len(ctx, xdp));

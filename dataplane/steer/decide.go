@@ -12,6 +12,7 @@ const (
 	WhyRange      Why = "by the member's part of the SNAT range"
 	WhyConnection Why = "by the slot of its connection's original direction"
 	WhyDrained    Why = "its slot, or its connection's, is moving, and its taker has told all: where it moves to"
+	WhyBegun      Why = "its connection has begun at the decider, which its slot is moving to"
 	WhyFragment   Why = "a later fragment: goes where its first went; before that, to everybody"
 	WhyUnknown    Why = "unknown, and an answer to nothing that the cluster sent: dropped"
 	WhyBlocked    Why = "unknown, and new connections are blocked"
@@ -71,6 +72,8 @@ func (r *Rules) Decide(t *Table, p Packet, known *Packet) Decision {
 		d.Taker, d.Why = o.Taker(), WhyConnection
 		if r.drains(o, d.Decider) {
 			d.Taker, d.Why = o.Next(), WhyDrained
+		} else if known.Here && o.Moving() && o.Next() == d.Decider {
+			d.Taker, d.Why = o.Next(), WhyBegun
 		}
 		if d.Taker == Nobody {
 			d.Why = WhyNobody

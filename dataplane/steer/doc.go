@@ -54,7 +54,8 @@
 // taker of its slot (by rule 1: that member of the range); in unicast the pivot, which leads. The decider asks its own connection table:
 //
 //	known     the taker of the slot of the connection's original tuple. If that slot is moving, its taker is the decider, and the decider
-//	          has drained: the member that it moves to
+//	          has drained: the member that it moves to. If it is moving to the decider, and the connection has begun there (what the
+//	          decider knows is no copy): the decider, since what begins in a slot that moves is not told to its taker before it has moved
 //	unknown   by rule 1 that member; else the taker of the packet's slot, or the member that it moves to if it is moving
 //	blind     (no kernel function to look connections up, or neither TCP nor UDP) as unknown, but a moving slot counts as its taker's
 //	          until that has drained, as if the connection were known; and nothing is dropped for being unknown

@@ -62,6 +62,8 @@ type Packet struct {
 	ID       uint32
 	// Inner is the packet inside of an ICMP or ICMPv6 error, as it was sent; nil in all others.
 	Inner *Packet
+	// Here says of the original direction of a connection that it has begun at the member that is asked: what that knows of it is no copy.
+	Here bool
 }
 
 // HasPorts reports whether a protocol's packets have ports that count.

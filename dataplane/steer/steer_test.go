@@ -255,6 +255,8 @@ func TestDecide(t *testing.T) {
 	echoed.ICMPType = 0
 	failed := Packet{Src: addr("203.0.113.1"), Dst: vip, Proto: ProtoICMP, ICMPType: 3, Inner: &Packet{Src: vip, Dst: outside, Proto: ProtoTCP,
 		SrcPort: 60000, DstPort: 80}}
+	here := plain
+	here.Here = true
 	for _, tt := range []struct {
 		name           string
 		rules          func(r *Rules)
@@ -271,6 +273,11 @@ func TestDecide(t *testing.T) {
 		{"moving, known", nil, entry(s(plain), Moves(1, 2)), plain, &plain, 1, 1, false, WhyConnection},
 		{"moving, unknown", nil, entry(s(plain), Moves(1, 2)), plain, nil, 1, 2, false, WhyMoving},
 		{"moving, known, drained", func(r *Rules) { r.Drained = true }, entry(s(plain), Moves(1, 2)), plain, &plain, 1, 2, true, WhyDrained},
+		{"moving here, known", func(r *Rules) { r.Mode = ModeUnicast }, entry(s(plain), Moves(1, 0)), plain, &plain, 0, 1, false, WhyConnection},
+		{"moving here, begun here", func(r *Rules) { r.Mode = ModeUnicast }, entry(s(plain), Moves(1, 0)), plain, &here, 0, 0, true, WhyBegun},
+		{"moving elsewhere, begun here", func(r *Rules) { r.Mode = ModeUnicast }, entry(s(plain), Moves(1, 2)), plain, &here, 0, 1, false, WhyConnection},
+		{"another's, begun here", func(r *Rules) { r.Mode = ModeUnicast }, entry(s(plain), Taken(1)), plain, &here, 0, 1, false, WhyConnection},
+		{"moving here, begun here, by range", nil, func() *Table { t := entry(s(plain), Moves(1, 2)); t.Entry[0] = Taken(2); return t }(), answer, &here, 2, 2, false, WhyBegun},
 		{"moving, blind", func(r *Rules) { r.Blind = true }, entry(s(plain), Moves(1, 2)), plain, nil, 1, 1, false, WhySlot},
 		{"moving, blind, drained", func(r *Rules) { r.Blind, r.Drained = true, true }, entry(s(plain), Moves(1, 2)), plain, nil, 1, 2, true, WhyDrained},
 		{"moving, blind, drained elsewhere", func(r *Rules) { r.Blind, r.Drained, r.Mode = true, true, ModeUnicast }, entry(s(plain), Moves(1, 2)), plain, nil, 0, 1, false, WhySlot},
