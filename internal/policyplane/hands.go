@@ -15,7 +15,8 @@ import (
 type task struct {
 	name string
 	key  taskKey // of what is asked for again and again until it is done; zero: every one counts
-	// stills says that the watch over the policy in force has to look away meanwhile: what it compares with changes.
+	// stills says that the watch over the policy in force has to look away meanwhile: what it compares with changes, or so much is loaded beside it
+	// that to be told of that would take longer than to load it.
 	stills bool
 	// unless, if given, is asked right before it begins: what was before it in the row may have made it pointless, or wrong.
 	unless func() bool

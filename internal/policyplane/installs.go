@@ -173,19 +173,21 @@ func (l *loop) load(a install.Attempt) {
 		}
 		defs := l.cfg.Definitions
 		var t *text
+		var report nft.Report
 		l.hand(&task{
-			name: "prepare",
+			name: "prepare", stills: true,
 			run: func(ctx context.Context, k *nft.Kernel) (err error) {
 				if t, err = l.read(a.Policy, defs); err != nil {
 					return err
 				}
-				if _, err := k.Prepare(ctx, t.policy); err != nil && !errors.Is(err, nft.ErrInForce) {
+				if report, err = k.Prepare(ctx, t.policy); err != nil && !errors.Is(err, nft.ErrInForce) {
 					return err
 				}
 				return nil
 			},
 			done: func(err error, took time.Duration) {
 				l.last.Prepare = int64(took)
+				l.look.loadedBeside(report)
 				if err != nil {
 					l.install(install.NotLoaded{Attempt: a, Why: err.Error()})
 					return

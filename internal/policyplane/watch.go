@@ -14,6 +14,8 @@ type look struct {
 	serial uint64 // of the watch that runs; what earlier ones say does not count
 	cancel context.CancelFunc
 	ended  chan struct{}
+	// known is until when the policy in force is known to be as its baseline says; the watch that runs sets it before it has ended.
+	known *nft.Known
 }
 
 // stop ends the watch and returns what is closed when it has ended.
@@ -27,6 +29,13 @@ func (w *look) stop() <-chan struct{} {
 	w.cancel()
 	w.cancel = nil
 	return w.ended
+}
+
+// loadedBeside takes in that another policy was loaded while the watch looked away.
+func (w *look) loadedBeside(r nft.Report) {
+	if w.known != nil && w.cancel == nil {
+		*w.known = w.known.After(r)
+	}
 }
 
 type (
@@ -53,7 +62,12 @@ func (l *loop) watch() {
 		return
 	}
 	ctx, cancel := context.WithCancel(l.ctx)
-	l.look.cancel, l.look.ended = cancel, make(chan struct{})
+	since := nft.Known{}
+	if l.look.known != nil && h.base != nil {
+		since = *l.look.known
+	}
+	known := new(nft.Known)
+	l.look.cancel, l.look.ended, l.look.known = cancel, make(chan struct{}), known
 	serial, ended, p := l.look.serial, l.look.ended, l.p
 	options, links, fresh := nft.Options{Cluster: l.o.Cluster, Namespace: l.o.Namespace, Command: l.o.Command}, l.cfg.Links, h.fresh
 	base := h.base
@@ -62,15 +76,18 @@ func (l *loop) watch() {
 		defer cancel()
 		k := nft.New(options)
 		err := func() (err error) {
-			known := fresh
+			certain := fresh
 			if base == nil && fresh {
+				if since, err = k.Now(); err != nil {
+					return err
+				}
 				if base, err = k.Baseline(ctx, h.policy); errors.Is(err, nft.ErrGone) {
-					known = false // somebody was quick
+					certain, since = false, nft.Known{} // somebody was quick
 				} else if err != nil {
 					return err
 				}
 			}
-			if base == nil && !known {
+			if base == nil && !certain {
 				// Somebody may have changed it while nobody looked: what it must be is found out elsewhere.
 				if base, err = nft.Check(ctx, options.Command, h.policy, links); err != nil && ctx.Err() == nil {
 					l.log.Warn("cannot find out in a scratch namespace what the policy in force must be: what the kernel has now is taken for right", "error", err)
@@ -82,7 +99,8 @@ func (l *loop) watch() {
 				}
 			}
 			p.tell(baseline{serial, base})
-			return k.Watch(ctx, base, func(d nft.Drift) { p.tell(drifted{serial, d}) })
+			*known, err = k.Watch(ctx, base, since, func(d nft.Drift) { p.tell(drifted{serial, d}) })
+			return err
 		}()
 		if ctx.Err() == nil {
 			p.tell(watchEnded{serial, errors.Join(err, errWatch)})

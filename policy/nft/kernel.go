@@ -143,6 +143,8 @@ func (k *Kernel) Current() (l Loaded, ok bool, err error) {
 // Report tells what a change of generations did besides.
 type Report struct {
 	Kept []Kept // sets whose elements were to be carried over, in the policy's order
+	// The kernel's transactions right before and after a Prepare; 0: somebody else made one between them, or it failed.
+	began, ended uint32
 }
 
 // Prepare loads a generation asleep, and carries the elements of kept sets over from the one in force. What was asleep is removed first, but
@@ -176,16 +178,27 @@ func (k *Kernel) Prepare(ctx context.Context, p *Policy) (Report, error) {
 		}
 	}
 	clear(k.carried)
+	began, err := c.transaction()
+	if err != nil {
+		return Report{}, err
+	}
 	if err := c.batch(old); err != nil {
 		return Report{}, fmt.Errorf("nftables: remove what was prepared before: %w", err)
 	}
 	if err := k.load(ctx, p, p.Ruleset.Render(p.Definitions, p.Mark)); err != nil {
 		return Report{}, err
 	}
-	if awake < 0 {
-		return Report{}, nil
+	*c.made++
+	var r Report
+	if awake >= 0 {
+		if r, err = k.carry(c, all[awake].Mark.Generation, p.Mark.Generation, p.Keep); err != nil {
+			return r, err
+		}
 	}
-	return k.carry(c, all[awake].Mark.Generation, p.Mark.Generation, p.Keep)
+	if ended, err := c.transaction(); err == nil && ended == began+*c.made {
+		r.began, r.ended = began, ended
+	}
+	return r, nil
 }
 
 func (k *Kernel) load(ctx context.Context, p *Policy, text ruleset.Rendered) error {

@@ -449,7 +449,10 @@ func TestWatch(t *testing.T) {
 	told := make(chan Drift, 10)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- p.kernel().Watch(ctx, base, func(d Drift) { told <- d }) }()
+	go func() {
+		_, err := p.kernel().Watch(ctx, base, Known{}, func(d Drift) { told <- d })
+		done <- err
+	}()
 	for _, c := range []struct{ do, want string }{
 		{"add rule inet filter.g5 forward tcp dport 23 accept", "inet filter chain forward: + tcp dport 23 accept"},
 		{"add rule inet filter.g5 forward tcp dport 24 accept", "inet filter chain forward: + tcp dport 23 accept\ninet filter chain forward: + tcp dport 24 accept"},
@@ -486,6 +489,94 @@ func TestWatch(t *testing.T) {
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+}
+
+// TestWatchResumed: a watch that looked away while another generation was loaded compares at its beginning only if somebody else changed something.
+func TestWatchResumed(t *testing.T) {
+	p := newPlace(t)
+	k := p.kernel()
+	pol := bundle(t, 5, watched, kept("free")...)
+	install(t, k, pol)
+	p.run("nft", "add element inet filter.g5 free { 10.9.9.9 }")
+	now, err := k.Now()
+	if err != nil {
+		t.Fatal(err)
+	}
+	base, err := k.Baseline(t.Context(), pol)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// watch until everything is read that was done before.
+	watch := func(known Known, do ...string) (Known, []Drift) {
+		var all []Drift
+		told := make(chan Drift, 10)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var after Known
+		done := make(chan error, 1)
+		go func() {
+			var err error
+			after, err = p.kernel().Watch(ctx, base, known, func(d Drift) { told <- d })
+			done <- err
+		}()
+		for _, text := range do {
+			p.run("nft", text)
+			select {
+			case d := <-told:
+				all = append(all, d)
+			case <-time.After(300 * time.Millisecond): // it is not to be told
+			}
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		close(told)
+		for d := range told {
+			all = append(all, d)
+		}
+		return after, all
+	}
+	known, told := watch(now)
+	if known != now || len(told) != 0 {
+		t.Fatalf("nothing happened: %v after %v, %v", known, now, told)
+	}
+	next := bundle(t, 6, watched, kept("free")...)
+	r, err := k.Prepare(t.Context(), next)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Kept) != 1 || r.Kept[0].Carried != 1 {
+		t.Fatalf("%+v: nothing was carried over: that is a transaction to be counted", r)
+	}
+	if known = known.After(r); known.until == 0 {
+		t.Fatalf("a prepare alone is not known to be alone: %+v", r)
+	}
+	if now, err = k.Now(); err != nil || known != now {
+		t.Fatalf("%v after the prepare, the kernel is at %v: %v", known, now, err)
+	}
+	if known, told = watch(known, "add table ip somebody"); len(told) != 0 || known.until == 0 {
+		t.Fatalf("somebody's own table: %v, %v", known, told)
+	}
+	// Somebody changes the policy while the watch looks away, before the prepare, or after it.
+	p.run("nft", "add rule inet filter.g5 forward tcp dport 23 accept")
+	if r, err = k.Prepare(t.Context(), next); err != nil {
+		t.Fatal(err)
+	}
+	if known = known.After(r); known.until != 0 {
+		t.Fatalf("a change before the prepare is not seen: %v", known)
+	}
+	if known, told = watch(known, "add table ip somebody"); len(told) != 1 || known.until != 0 {
+		t.Fatalf("%v, %v", known, told)
+	}
+	p.run("nft", "flush chain inet filter.g5 forward; add rule inet filter.g5 forward tcp dport 22 counter accept; add rule inet filter.g5 forward udp dport 53 accept comment \"names\"")
+	if known, told = watch(Known{}, "add table ip somebody"); len(told) != 0 || known.until == 0 {
+		t.Fatalf("%v, %v", known, told)
+	}
+	p.run("nft", "add rule inet filter.g5 forward tcp dport 24 accept")
+	if known, told = watch(known, "add table ip somebody"); len(told) != 1 || known.until != 0 {
+		t.Fatalf("a change after the prepare: %v, %v", known, told)
 	}
 }
 

@@ -25,8 +25,10 @@ const (
 	msgGetElement = subsystem | unix.NFT_MSG_GETSETELEM
 	msgDelElement = subsystem | unix.NFT_MSG_DELSETELEM
 	msgNewGen     = subsystem | unix.NFT_MSG_NEWGEN
+	msgGetGen     = subsystem | unix.NFT_MSG_GETGEN
 
 	tableName, tableFlags, tableUserdata = 1, 2, 6
+	genID, genPID, genName               = 1, 2, 3
 
 	flagDormant = 1
 
@@ -50,6 +52,7 @@ func familyName(number uint8) string {
 type conn struct {
 	*netlink.Conn
 	namespace int
+	made      *uint32 // transactions
 }
 
 func dial(namespace int) (conn, error) {
@@ -62,7 +65,7 @@ func dial(namespace int) (conn, error) {
 	if err := errors.Join(c.SetWriteBuffer(16<<20), c.SetOption(netlink.CapAcknowledge, true)); err != nil {
 		return conn{}, errors.Join(fmt.Errorf("nftables: netlink: %w", err), c.Close())
 	}
-	return conn{c, namespace}, nil
+	return conn{c, namespace, new(uint32)}, nil
 }
 
 func message(typ uint16, flags netlink.HeaderFlags, family uint8, attrs []byte) netlink.Message {
@@ -162,10 +165,52 @@ func (c conn) batch(messages []netlink.Message) error {
 		}
 		for _, a := range answers {
 			if a.Header.Sequence == last || a.Header.Sequence == begin {
+				*c.made++
 				return nil
 			}
 		}
 	}
+}
+
+// transaction is the number of the newest transaction that the kernel has made here.
+func (c conn) transaction() (uint32, error) {
+	if err := c.SetDeadline(time.Now().Add(answerTime)); err != nil {
+		return 0, err
+	}
+	all, err := c.Execute(message(msgGetGen, 0, unix.AF_UNSPEC, nil))
+	if err != nil {
+		return 0, fmt.Errorf("nftables: number of the newest transaction: %w", err)
+	}
+	for _, m := range all {
+		if m.Header.Type != netlink.HeaderType(msgNewGen) || len(m.Data) < 4 {
+			continue
+		}
+		if g, err := generation(m.Data[4:]); err != nil || g.id != 0 {
+			return g.id, err
+		}
+	}
+	return 0, errors.New("nftables: the kernel does not tell the number of its newest transaction")
+}
+
+// transaction is what the kernel tells of one.
+type transaction struct {
+	id   uint32 // 0: not told
+	pid  uint32
+	name string // of the process
+}
+
+func generation(attrs []byte) (t transaction, err error) {
+	err = attributes(attrs, func(typ uint16, v []byte) {
+		switch {
+		case typ == genID && len(v) == 4:
+			t.id = binary.BigEndian.Uint32(v)
+		case typ == genPID && len(v) == 4:
+			t.pid = binary.BigEndian.Uint32(v)
+		case typ == genName:
+			t.name = strings.TrimRight(string(v), "\x00")
+		}
+	})
+	return t, err
 }
 
 // table is one table of the kernel's.

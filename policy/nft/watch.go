@@ -4,7 +4,6 @@ package nft
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -63,21 +62,70 @@ const (
 // at its beginning and after each event that concerns one of its tables, which takes nft a second for 10,000 rules and 100,000 elements,
 // and some milliseconds for hundreds. Elements of kept and of dynamic sets are not the ruleset's: they may change. Cancel ctx before a commit, and
 // watch again with the new generation's baseline.
-func (k *Kernel) Watch(ctx context.Context, b *Baseline, tell func(Drift)) error {
+//
+// Cancel it before a Prepare as well, which would otherwise take twice as long: the kernel tells whoever listens of each rule and element. known
+// is until when the ruleset is known to be as b says; if nothing happened since, the comparison at the beginning is left out. What it returns is
+// the same for the watch that follows, and nothing is known after a difference.
+func (k *Kernel) Watch(ctx context.Context, b *Baseline, known Known, tell func(Drift)) (Known, error) {
 	c, err := dial(k.options.Namespace)
 	if err != nil {
-		return err
+		return Known{}, err
 	}
 	defer c.Close()
+	w := watcher{kernel: k, base: b, tell: tell}
 	if err := c.JoinGroup(unix.NFNLGRP_NFTABLES); err != nil {
-		return fmt.Errorf("nftables: events: %w", err)
+		return Known{}, fmt.Errorf("nftables: events: %w", err)
+	}
+	if w.seen, err = k.transaction(); err != nil {
+		return Known{}, err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = c.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
-	w := watcher{kernel: k, base: b, tell: tell}
-	if err := w.compare(ctx); err != nil {
-		return ended(ctx, err)
+	if known.until == 0 || known.until != w.seen {
+		if err := w.compare(ctx); err != nil {
+			return Known{}, ended(ctx, err)
+		}
 	}
+	if err := w.run(ctx, c); err != nil {
+		return Known{}, ended(ctx, err)
+	}
+	// What has happened and was not read yet may be anything.
+	now, err := k.transaction()
+	if err != nil || now != w.seen || len(w.last) > 0 {
+		return Known{}, nil //nolint:nilerr // the next watch compares
+	}
+	return Known{now}, nil
+}
+
+// Known says until which transaction of the kernel a ruleset is known to be as its baseline says. The zero value: it is not known.
+type Known struct{ until uint32 }
+
+// After is what is known after a change of this process that left the ruleset alone: as much as before, if there was no other meanwhile.
+func (n Known) After(r Report) Known {
+	if n.until == 0 || r.began == 0 || n.until != r.began {
+		return Known{}
+	}
+	return Known{r.ended}
+}
+
+// Now is for a baseline that is about to be read: what it says holds from this moment on.
+func (k *Kernel) Now() (Known, error) {
+	n, err := k.transaction()
+	return Known{n}, err
+}
+
+// transaction is the number of the newest one; it asks on a connection of its own, so that no event is taken for the answer.
+func (k *Kernel) transaction() (uint32, error) {
+	c, err := dial(k.options.Namespace)
+	if err != nil {
+		return 0, err
+	}
+	defer c.Close()
+	return c.transaction()
+}
+
+// run compares after each event until ctx ends.
+func (w *watcher) run(ctx context.Context, c conn) error {
 	for ctx.Err() == nil {
 		if err := c.SetReadDeadline(time.Now().Add(watchAll)); err != nil {
 			return err
@@ -96,14 +144,16 @@ func (k *Kernel) Watch(ctx context.Context, b *Baseline, tell func(Drift)) error
 			}
 		}
 		switch {
+		case ctx.Err() != nil && !touched && errors.Is(err, os.ErrDeadlineExceeded):
+			return nil
 		case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, unix.ENOBUFS): // compare
 		case err != nil:
-			return ended(ctx, fmt.Errorf("nftables: events: %w", err))
+			return fmt.Errorf("nftables: events: %w", err)
 		case !touched:
 			continue
 		}
 		if err := w.compare(ctx); err != nil {
-			return ended(ctx, err)
+			return err
 		}
 	}
 	return nil
@@ -122,6 +172,7 @@ type watcher struct {
 	tell   func(Drift)
 	by     string
 	last   []ruleset.Change
+	seen   uint32 // the newest transaction of which all events are read, or that is compared
 }
 
 // receive reads some events; touched: one is about a table of the baseline.
@@ -140,19 +191,15 @@ func (w *watcher) receive(c conn) (touched bool, err error) {
 	return touched, err
 }
 
-// author reads who made a transaction (NFTA_GEN_PROC_PID, NFTA_GEN_PROC_NAME).
+// author reads who made a transaction; that comes after all its other events.
 func (w *watcher) author(attrs []byte) {
-	var pid uint32
-	var name string
-	if attributes(attrs, func(typ uint16, v []byte) {
-		switch {
-		case typ == 2 && len(v) == 4:
-			pid = binary.BigEndian.Uint32(v)
-		case typ == 3:
-			name = strings.TrimRight(string(v), "\x00")
-		}
-	}) == nil {
-		w.by = fmt.Sprintf("%s (%d)", name, pid)
+	t, err := generation(attrs)
+	if err != nil {
+		return
+	}
+	w.by = fmt.Sprintf("%s (%d)", t.name, t.pid)
+	if int32(t.id-w.seen) > 0 { //nolint:gosec // numbers wrap around
+		w.seen = t.id
 	}
 }
 
@@ -186,9 +233,16 @@ func (w *watcher) concerns(typ uint16, family uint8, attrs []byte) (yes bool) {
 }
 
 func (w *watcher) compare(ctx context.Context) error {
+	now, err := w.kernel.transaction()
+	if err != nil {
+		return err
+	}
 	changes, err := w.kernel.Compare(ctx, w.base)
 	if err != nil {
 		return err
+	}
+	if int32(now-w.seen) > 0 { //nolint:gosec // numbers wrap around
+		w.seen = now
 	}
 	if !reflect.DeepEqual(changes, w.last) {
 		by := w.by
