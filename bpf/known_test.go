@@ -88,6 +88,43 @@ func TestSteerDuplicates(t *testing.T) {
 	}
 }
 
+// TestSteerOvertaken: what this member has just been given and another passes on it may have dropped before: a moment later it has not.
+func TestSteerOvertaken(t *testing.T) {
+	routed(t)
+	g := newSharingGate(t, testSteering)
+	p := packet{from: client4, to: far4, proto: protoUDP, sport: 1000, dport: 2000}
+	slot, _ := g.slot(t, p)
+	ranged := packet{from: far4, to: vip4, proto: protoICMP, icmp: 0, id: 45000}
+	elsewhere, _ := g.slot(t, ranged)
+	for _, e := range entries {
+		for _, c := range []struct {
+			name        string
+			packet      packet
+			before, now SlotTable
+			want        verdict
+		}{
+			{"given just now", p, all(0).with(moving(0, 1), slot), all(0).with(1, slot), pass},
+			{"given before", p, all(0).with(1, slot), all(2).with(1, slot), drop},
+			{"of the first table", p, SlotTable{}, all(1), pass},
+			{"of its part of the range, since it takes something", ranged, all(2), all(2).with(1, (elsewhere+1)%SteerSlots), pass},
+			{"of its part of the range, as before", ranged, all(2).with(1, (elsewhere+1)%SteerSlots), all(2).with(1, (elsewhere+2)%SteerSlots), drop},
+		} {
+			t.Run(e.name+"/"+c.name, func(t *testing.T) {
+				g.set(t, c.before)
+				g.set(t, c.now)
+				frame := c.packet.frame(ownMAC, macOf[0])
+				if got, _ := e.run(t, g, frame, nil); got != c.want {
+					t.Errorf("a moment after: %v, want %v", got, c.want)
+				}
+				g.settled()
+				if got, _ := e.run(t, g, frame, nil); got != drop {
+					t.Errorf("settled: %v, want drop", got)
+				}
+			})
+		}
+	}
+}
+
 // TestSteerKnown: the owner of a connection that the kernel knows is the taker of its original direction's slot, whatever NAT does.
 func TestSteerKnown(t *testing.T) {
 	inside, outside := netip.MustParseAddr("192.168.7.7"), far4

@@ -17,6 +17,8 @@ const (
 	EntryNobody = 1 << 7
 )
 
+const tableUnit = 20 // bits of a ns: TABLE_UNIT
+
 // SlotTable says who takes which slot of the traffic; package steer has the meaning. The zero value: nothing is known, nobody takes anything.
 type SlotTable struct {
 	Term, Number uint32
@@ -46,7 +48,8 @@ func (g *Gate) setSlots(t SlotTable) error {
 		}
 	}
 	word := g.words.u64(offTable)
-	next := word.Load() + 1
+	// Above the bank stands when it was put in force: for a moment the gate looks at both.
+	next := uint64(Boottime())>>tableUnit<<1 | ^word.Load()&1
 	if err := g.objects.Slots.Update(uint32(next&1), &value, ebpf.UpdateAny); err != nil {
 		return err
 	}

@@ -87,6 +87,12 @@ func (g *Gate) set(tb testing.TB, t SlotTable) {
 	}
 }
 
+// settled has the table be in force for long.
+func (g *Gate) settled() {
+	word := g.words.u64(offTable)
+	word.Store(word.Load() & 1)
+}
+
 // given is a frame that was passed on to a member.
 func given(frame []byte, member int) []byte {
 	return changed(frame, func(b []byte) {
@@ -112,6 +118,7 @@ func (g *Gate) check(t *testing.T, e entry, c steerCase) {
 		return // BPF_PROG_TEST_RUN for tc does not take it
 	}
 	g.set(t, c.table)
+	g.settled()
 	if c.words != nil {
 		c.words(g.Words())
 	}

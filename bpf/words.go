@@ -53,7 +53,7 @@ const (
 
 	offShare       = 2824 // u64, as a lease
 	offShareLinger = 2832 // u64 boot ns
-	offTable       = 2840 // u64: lowest bit bank, the rest counts
+	offTable       = 2840 // u64: lowest bit bank, the rest since when
 	offHashKey     = 2848 // u64[2]
 	offSteer       = 2864 // u32 bits, see steering.go
 	offSNAT        = 2868 // u32 first << 16 | last

@@ -148,8 +148,30 @@ __noinline int is_own_skb(struct __sk_buff *ctx, const struct packet *p, __u32 i
 	return p && is_own(ctx, false, p, ifindex);
 }
 
+/* Who decides in multicast about a packet with that place. */
+static __always_inline __u32 decider_of(const struct bank *b, __u32 where)
+{
+	__u32 part = PLACE_PART(where);
+
+	return part < MEMBERS && b->takers >> part & 1 ? part : taker_of(b->entry[where & PLACE_SLOT]);
+}
+
+/*
+ * Does this member decide about a packet by itself, so that what another passes on of it is one too many? Not so when the table has just given it
+ * the slot: what came here before that was dropped, though the other one, which was slower, or its frame, comes after.
+ */
+static __always_inline bool is_twice(const struct words *w, const struct bank *b, __u32 where, __u64 now)
+{
+	const struct bank *last;
+
+	if (!b->phase || decider_of(b, where) != w->self)
+		return false;
+	last = last_bank(w, now);
+	return !last || (last->phase && decider_of(last, where) == w->self);
+}
+
 /* A frame from a member to this one's own MAC: what it has passed on is taken, unless this member takes it by itself. */
-static __always_inline __u32 decide_passed(void *ctx, bool xdp, __u32 off, __u32 how, __u32 ifindex)
+static __always_inline __u32 decide_passed(void *ctx, bool xdp, __u32 off, __u32 how, __u32 ifindex, __u64 now)
 {
 	const struct words *w = the_words();
 	struct packet in = {}, *p = &in;
@@ -167,11 +189,7 @@ static __always_inline __u32 decide_passed(void *ctx, bool xdp, __u32 off, __u32
 		if (where & PLACE_OTHER)
 			return STEER_GO_ON;
 		if (steer_mode(w) == STEER_MULTICAST) {
-			__u32 part = PLACE_PART(where), decider = taker_of(b->entry[where & PLACE_SLOT]);
-
-			if (part < MEMBERS && b->takers >> part & 1)
-				decider = part;
-			if (b->phase && decider == w->self &&
+			if (is_twice(w, b, where, now) &&
 			    (where & PLACE_VIP || p->flags & PACKET_ERROR ||
 			     !(xdp ? is_own_xdp(ctx, p, ifindex) : is_own_skb(ctx, p, ifindex))))
 				return dropped(STEER_DUPLICATE);
@@ -189,14 +207,14 @@ static __always_inline __u32 decide_passed(void *ctx, bool xdp, __u32 off, __u32
 	return STEER_TAKE;
 }
 
-__noinline __u32 passed_xdp(struct xdp_md *ctx, __u32 off, __u32 how, __u32 ifindex)
+__noinline __u32 passed_xdp(struct xdp_md *ctx, __u32 off, __u32 how, __u32 ifindex, __u64 now)
 {
-	return decide_passed(ctx, true, off, how, ifindex);
+	return decide_passed(ctx, true, off, how, ifindex, now);
 }
 
-__noinline __u32 passed_skb(struct __sk_buff *ctx, __u32 off, __u32 how, __u32 ifindex)
+__noinline __u32 passed_skb(struct __sk_buff *ctx, __u32 off, __u32 how, __u32 ifindex, __u64 now)
 {
-	return decide_passed(ctx, false, off, how, ifindex);
+	return decide_passed(ctx, false, off, how, ifindex, now);
 }
 
 /* Where a frame goes that came by the VMAC of the gateway. */
@@ -229,7 +247,7 @@ static __always_inline __u32 decide(void *ctx, bool xdp, __u32 off, __u32 how, _
 	part = PLACE_PART(where);
 	if (part >= MEMBERS || !(b->takers >> part & 1))
 		part = NOBODY;
-	decider = part != NOBODY ? part : taker_of(entry);
+	decider = decider_of(b, where);
 	multicast = steer_mode(w) == STEER_MULTICAST;
 	first = p.flags & PACKET_FIRST && !(p.flags & PACKET_ERROR);
 	if (multicast && decider != w->self) {
@@ -386,7 +404,7 @@ static __always_inline int gate_steer(struct frame *f, const struct iface *ifc, 
 		if (from < 0 || !is_sharing(w, now))
 			return -1;
 		how |= from << 8;
-		r = f->xdp ? passed_xdp(f->ctx, f->net, how, ifindex) : passed_skb(f->ctx, f->net, how, ifindex);
+		r = f->xdp ? passed_xdp(f->ctx, f->net, how, ifindex, now) : passed_skb(f->ctx, f->net, how, ifindex, now);
 	} else if (is_decider(w, mode, now)) {
 		r = f->xdp ? usual_xdp(f->ctx, f->net, how == 6, now) : usual_skb(f->ctx, f->net, how == 6, now);
 	} else {

@@ -21,11 +21,23 @@
 #define FLOW_FRESH 256 /* units, 0.27 s: so long a flow's connection is not asked for again */
 #define FLOW_NOT STEER_SLOTS
 
+#define TABLE_UNIT 20 /* bits of a ns */
+#define TABLE_FRESH 20 /* units, 21 ms: so long what the former taker passes on may be what this member has not taken by itself */
+
 static __always_inline const struct bank *the_bank(const struct words *w)
 {
 	__u32 bank = READ_ONCE(w->table) & 1;
 
 	return bpf_map_lookup_elem(&slots, &bank);
+}
+
+/* The one that was in force before, if the switch was a moment ago: its time is in the word, besides the bank. */
+static __always_inline const struct bank *last_bank(const struct words *w, __u64 now)
+{
+	__u64 table = READ_ONCE(w->table);
+	__u32 bank = ~table & 1;
+
+	return (now >> TABLE_UNIT) - (table >> 1) < TABLE_FRESH ? bpf_map_lookup_elem(&slots, &bank) : 0;
 }
 
 /* Who takes a slot, and who if it is about to move. */

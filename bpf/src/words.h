@@ -71,7 +71,7 @@ struct words {
 	/* Load sharing: */
 	__u64 share; /* as a lease; user space only */
 	__u64 share_linger; /* forward stays open until then */
-	__u64 table; /* its lowest bit is the bank that holds the slot table in force, the others count; user space only */
+	__u64 table; /* its lowest bit is the bank that holds the slot table in force, the others since when, in units of 2^20 ns; user space only */
 	__u64 hash_k0, hash_k1;
 	__u32 steer; /* STEER_*; user space only */
 	__u32 snat; /* first port << 16 | last, cut for all members; 0 no range */
