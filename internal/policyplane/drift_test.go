@@ -3,11 +3,13 @@
 package policyplane
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/holdfast-project/holdfast/policy"
+	"github.com/holdfast-project/holdfast/policy/install"
 )
 
 func one(t *testing.T, cfg ...func(*Options)) (*world, *member) {
@@ -182,4 +184,73 @@ func TestDefinitions(t *testing.T) {
 	if got := m.nft("list", "table", "inet", "filter.g2"); !strings.Contains(got, "10.0.0.10") {
 		t.Errorf("in force\n%s", got)
 	}
+}
+
+// TestBootFilterChanged: not only the whole of it is looked after, but each of its chains and rules.
+func TestBootFilterChanged(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	m := w.members[0].up()
+	w.within(5*time.Second, "the boot filter", func() bool { return m.snap().BootFilter })
+	want := m.nft("list", "table", "inet", "holdfast_boot")
+	for _, harm := range []string{"flush chain inet holdfast_boot input; delete chain inet holdfast_boot input", "insert rule inet holdfast_boot forward accept"} {
+		m.forget()
+		m.nft(harm)
+		w.within(5*time.Second, "again: "+harm, func() bool { return m.nft("list", "table", "inet", "holdfast_boot") == want && m.saw(Drifted) })
+	}
+}
+
+// TestChainGone: a table whose chain filters nothing any more is as good as gone.
+func TestChainGone(t *testing.T) {
+	t.Parallel()
+	w, m := one(t)
+	for _, harm := range []string{"flush chain inet filter.g2 input; delete chain inet filter.g2 input", "flush table inet filter.g2",
+		"add chain inet filter.g2 input { policy drop; }"} {
+		m.nft(harm)
+		w.within(5*time.Second, "a problem, and the boot filter: "+harm, func() bool { s := m.snap(); return s.Status == StatusProblem && s.BootFilter })
+		if err := m.plane.Resume(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.within(5*time.Second, "put back", func() bool { s := m.snap(); return s.Status == StatusOK && !s.BootFilter && s.Drift == "" })
+	}
+	m.nft("flush chain inet filter.g2 input")
+	w.within(5*time.Second, "the boot filter", func() bool { return m.snap().BootFilter })
+	m.nft("add rule inet filter.g2 input accept")
+	w.within(5*time.Second, "somebody filters by rules of his own", func() bool { s := m.snap(); return s.Status == StatusOK && !s.BootFilter && s.Drift != "" })
+}
+
+// TestTouchedWhilePrepared: another program changes what an install has loaded, before it is decided. What wakes is the policy all the same,
+// and what it had become is not taken for right.
+func TestTouchedWhilePrepared(t *testing.T) {
+	t.Parallel()
+	w, m := one(t)
+	for i, harm := range []string{"flush chain inet filter.g%d input", "delete table inet filter.g%d", "add rule inet filter.g%d input tcp dport 23 accept"} {
+		g := uint64(3 + i)
+		b := bundle(t, g)
+		w.server.order(g, b, PhasePrepare, time.Minute)
+		w.replied(g, install.Prepared)
+		m.nft(fmt.Sprintf(harm, g))
+		w.server.order(g, b, PhaseCommit, time.Minute)
+		w.replied(g, install.Committed)
+		w.server.order(g, b, PhaseConfirmed, time.Minute)
+		w.replied(g, install.Confirmed)
+		if got := m.nft("list", "table", "inet", fmt.Sprintf("filter.g%d", g)); !strings.Contains(got, fmt.Sprintf("tcp dport %d accept", g)) || strings.Contains(got, "dport 23") {
+			t.Errorf("%s: in force\n%s", harm, got)
+		}
+	}
+}
+
+// TestTouchedWhileAsleep: what a rollback goes back to was changed while it slept: that is told, though it was the kernel's when it woke.
+func TestTouchedWhileAsleep(t *testing.T) {
+	t.Parallel()
+	w, m := one(t)
+	m.nft("add rule inet filter.g1 input tcp dport 23 accept")
+	b := bundle(t, 3)
+	w.server.order(3, b, PhasePrepare, time.Minute)
+	w.replied(3, install.Prepared)
+	w.server.order(3, b, PhaseCommit, time.Minute)
+	w.replied(3, install.Committed)
+	m.nft("add rule inet filter.g2 input tcp dport 24 accept")
+	w.server.order(3, b, PhaseRolledBack, time.Minute)
+	w.within(10*time.Second, "back, and told", func() bool { return m.in() == 2 && strings.Contains(m.snap().Drift, "dport 24") })
 }

@@ -50,6 +50,7 @@ func (l *loop) nowInForce(o policy.Offer, defs []ruleset.Definition, w woken) {
 	}
 	l.filter = false
 	l.hold(o, true, w.text)
+	l.held.sure = w.sure
 	l.held.since = time.Now().UnixNano()
 	if w.loaded {
 		l.loadedWith(o.Generation, defs)
@@ -182,10 +183,10 @@ func (l *loop) guardNothing() {
 	})
 }
 
-// guardEach is how often it is looked whether the boot filter is still there: somebody may have flushed everything.
+// guardEach is how often it is looked whether the boot filter is as it was loaded: somebody may have flushed everything, or a chain.
 const guardEach = time.Second
 
-// guard loads the boot filter again if somebody took it away while it must hold. No watch does: there is no policy in force to watch.
+// guard loads the boot filter again if somebody took it away, or changed it, while it must hold. No watch does: there is no policy in force to watch.
 func (l *loop) guard() {
 	l.in("guard", guardEach, l.guard)
 	filter := l.cfg.BootFilter
@@ -196,7 +197,7 @@ func (l *loop) guard() {
 	l.hand(&task{
 		name: "boot filter again",
 		run: func(ctx context.Context, k *nft.Kernel) error {
-			there, err := k.HasBootFilter()
+			there, err := k.HoldsBootFilter()
 			if err != nil || there {
 				return err
 			}
@@ -209,7 +210,7 @@ func (l *loop) guard() {
 				return
 			}
 			if again && l.filter {
-				l.event(Event{Kind: Drifted, Policy: l.inForce(), Text: "the boot filter was taken away; it was loaded again"})
+				l.event(Event{Kind: Drifted, Policy: l.inForce(), Text: "the boot filter was taken away or changed; it was loaded again"})
 			}
 			l.filter = true
 		},
@@ -245,11 +246,12 @@ func (l *loop) drifted(e drifted) {
 		}
 		return
 	}
+	was := l.gone()
 	l.drift = e.drift.String()
-	l.broken = asleep(e.drift.Changes)
+	l.broken = strings.Join(e.drift.Broken, ", ")
 	l.count.Drifts++
 	l.event(Event{Kind: Drifted, Policy: l.held.offer, Source: e.drift.By, Text: l.drift})
-	if l.gone() {
+	if was || l.gone() {
 		l.guardNothing() // first: putting back may have to wait
 	}
 	if l.cfg.Enforce {
@@ -257,18 +259,7 @@ func (l *loop) drifted(e drifted) {
 	}
 }
 
-// asleep is what of the policy does not filter any more: tables that are gone, or dormant.
-func asleep(changes []ruleset.Change) string {
-	var all []string
-	for _, c := range changes {
-		if c.Kind == "table" && (c.Removed || c.Name == "" && len(c.Lines) > 0) {
-			all = append(all, c.Table)
-		}
-	}
-	return strings.Join(all, ", ")
-}
-
-// gone reports whether the policy in force does not filter as it must: a table with chains that filter is away, or, of a policy without any,
+// gone reports whether the policy in force does not filter as it must: a table with chains that filter is broken, or, of a policy without any,
 // all tables are.
 func (l *loop) gone() bool {
 	if l.broken == "" || l.held == nil || l.held.policy == nil {
@@ -356,13 +347,13 @@ func (l *loop) reload() {
 		done: func(err error, _ time.Duration) {
 			if err != nil {
 				// What it was loaded with before is not there any more, to compare the kernel with.
-				l.held.rematched, l.held.fresh = l.held.rematched || !l.held.fresh, true
+				l.held.rematched, l.held.fresh, l.held.sure = l.held.rematched || !l.held.fresh, true, true
 				l.event(Event{Kind: Failed, Policy: o, Text: "load it with what the configuration has now: " + err.Error() + "; it stays as it was"})
 				return
 			}
 			since, rematched := l.held.since, l.held.rematched || !l.held.fresh
 			l.hold(o, true, t)
-			l.held.since, l.held.rematched = since, rematched
+			l.held.sure, l.held.since, l.held.rematched = true, since, rematched
 			l.loadedWith(o.Generation, defs)
 			l.event(Event{Kind: Reloaded, Policy: o})
 		},

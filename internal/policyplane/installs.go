@@ -236,6 +236,7 @@ func (l *loop) prepared(o policy.Offer) *text {
 type woken struct {
 	text   *text
 	loaded bool // it had to be loaded: nothing of it was asleep
+	sure   bool // what woke is what this process had loaded
 }
 
 // errUnread: the disk does not have a policy as it should be.
@@ -248,16 +249,17 @@ func (l *loop) wakeUp(ctx context.Context, k *nft.Kernel, o policy.Offer, defs [
 			return w, fmt.Errorf("%w: %w", errUnread, err)
 		}
 	}
-	_, err = k.Commit(ctx, w.text.policy)
+	r, err := k.Commit(ctx, w.text.policy)
 	if errors.Is(err, nft.ErrNotPrepared) {
 		w.loaded = true
 		if _, err = k.Prepare(ctx, w.text.policy); err == nil {
-			_, err = k.Commit(ctx, w.text.policy)
+			r, err = k.Commit(ctx, w.text.policy)
 		}
 	}
 	if err != nil {
 		return w, err
 	}
+	w.sure = r.Sure
 	return w, k.RemoveBootFilter(ctx)
 }
 

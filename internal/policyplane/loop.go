@@ -95,7 +95,8 @@ type held struct {
 	sealed *policy.Sealed // nil: it is not on the disk
 	policy *nft.Policy    // nil likewise, or it cannot be read
 	base   *nft.Baseline  // nil: not known yet
-	fresh  bool           // it was loaded by this process: what the kernel has right after that is what it must have
+	fresh  bool           // it was put into force by this process
+	sure   bool           // and loaded by it, untouched since: what the kernel has right after that is what it must have
 	since  int64
 	// rematched says that the connections were looked at, or need not be.
 	rematched bool

@@ -69,15 +69,15 @@ func (l *loop) watch() {
 	known := new(nft.Known)
 	l.look.cancel, l.look.ended, l.look.known = cancel, make(chan struct{}), known
 	serial, ended, p := l.look.serial, l.look.ended, l.p
-	options, links, fresh := nft.Options{Cluster: l.o.Cluster, Namespace: l.o.Namespace, Command: l.o.Command}, l.cfg.Links, h.fresh
+	options, links, sure := nft.Options{Cluster: l.o.Cluster, Namespace: l.o.Namespace, Command: l.o.Command}, l.cfg.Links, h.sure
 	base := h.base
 	l.group.Go(func() error {
 		defer close(ended)
 		defer cancel()
 		k := nft.New(options)
 		err := func() (err error) {
-			certain := fresh
-			if base == nil && fresh {
+			certain := sure
+			if base == nil && sure {
 				if since, err = k.Now(); err != nil {
 					return err
 				}

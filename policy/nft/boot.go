@@ -4,7 +4,9 @@ package nft
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/mdlayher/netlink"
 
@@ -13,10 +15,50 @@ import (
 
 // LoadBootFilter loads the filter that holds while no policy is in force, in the place of an earlier one.
 func (k *Kernel) LoadBootFilter(ctx context.Context, f *bootfilter.Filter) error {
+	k.boot = nil
 	if _, err := k.nft(ctx, f.Text(), "-f", "-"); err != nil {
 		return fmt.Errorf("load the boot filter: %w", err)
 	}
+	c, err := dial(k.options.Namespace)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	now, err := c.print([]table{bootTable}, nil)
+	if err != nil {
+		return fmt.Errorf("the boot filter is loaded, and cannot be read: %w", err)
+	}
+	k.boot = &now
 	return nil
+}
+
+// bootTable is the table of the boot filter.
+var bootTable = func() table {
+	family, name, _ := strings.Cut(bootfilter.Table, " ")
+	return table{family: families[family], name: name}
+}()
+
+// HoldsBootFilter reports whether the boot filter is as this process loaded it last: its table, awake, with all its chains and rules.
+func (k *Kernel) HoldsBootFilter() (bool, error) {
+	if k.boot == nil {
+		return false, nil
+	}
+	c, err := dial(k.options.Namespace)
+	if err != nil {
+		return false, err
+	}
+	defer c.Close()
+	if now, err := c.transaction(); err != nil || now == k.boot.transaction {
+		return err == nil, err
+	}
+	now, err := c.print([]table{bootTable}, nil)
+	if errors.Is(err, errBusy) {
+		return true, nil // the next look tells
+	}
+	if now.sum == k.boot.sum {
+		k.boot.transaction = now.transaction
+	}
+	return now.sum == k.boot.sum, err
 }
 
 // RemoveBootFilter takes it away; one that is not there is away already.
@@ -30,6 +72,7 @@ func (k *Kernel) RemoveBootFilter(context.Context) error {
 	if err != nil || !ok {
 		return err
 	}
+	k.boot = nil
 	if err := c.batch([]netlink.Message{remove(t)}); err != nil {
 		return fmt.Errorf("nftables: remove the boot filter: %w", err)
 	}

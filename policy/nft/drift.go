@@ -29,20 +29,7 @@ type baselineTable struct {
 // Baseline reads what the kernel has of the policy now. Use it right after a commit, or Check's, which is of a namespace of its own: what
 // was changed before is taken for right. The error wraps ErrGone if one of its tables is not there.
 func (k *Kernel) Baseline(ctx context.Context, p *Policy) (*Baseline, error) {
-	b := &Baseline{mark: p.Mark, free: slices.Clone(p.Keep)}
-	for i := range p.Ruleset.Tables {
-		t := &p.Ruleset.Tables[i]
-		for _, o := range t.Objects {
-			if o.Kind != "set" && o.Kind != "map" {
-				continue
-			}
-			for _, s := range o.Statements {
-				if s.Words[0].Text == "flags" && slices.ContainsFunc(s.Words, func(w ruleset.Word) bool { return w.Text == "dynamic" || w.Text == "timeout" }) {
-					b.free = append(b.free, policy.Set{Family: t.Family, Table: t.Name, Name: o.Name})
-				}
-			}
-		}
-	}
+	b := &Baseline{mark: p.Mark, free: p.free()}
 	for _, t := range p.tables() {
 		l, err := k.list(ctx, t, b.free)
 		if err != nil {
@@ -123,4 +110,60 @@ func (k *Kernel) Compare(ctx context.Context, b *Baseline) ([]ruleset.Change, er
 		all = append(all, ruleset.Diff(t.listing, now)...)
 	}
 	return all, nil
+}
+
+// Broken tells of which tables changes leave nothing that does their work: tables that are gone or asleep, and those with a chain that is gone,
+// hooked in elsewhere, of another policy, or without any of its rules. A rule more or less is not among it.
+func (b *Baseline) Broken(changes []ruleset.Change) (tables []string) {
+	for _, c := range changes {
+		broken := false
+		switch c.Kind {
+		case "table":
+			broken = c.Removed || c.Name == "" && len(c.Lines) > 0
+		case "chain":
+			broken = !c.Added && (c.Removed || b.emptied(c))
+		}
+		if broken && !slices.Contains(tables, c.Table) {
+			tables = append(tables, c.Table)
+		}
+	}
+	return tables
+}
+
+// emptied reports whether a chain has another head, or none of the rules that it must have and no other.
+func (b *Baseline) emptied(c ruleset.Change) bool {
+	gone, more := 0, 0
+	for _, l := range c.Lines {
+		switch word, _, _ := strings.Cut(l.Text, " "); {
+		case word == "type" || word == "policy":
+			return true
+		case l.Added:
+			more++
+		default:
+			gone++
+		}
+	}
+	return more == 0 && gone == b.rules(c.Table, c.Name)
+}
+
+// rules is how many rules a chain must have.
+func (b *Baseline) rules(table, chain string) (n int) {
+	for _, t := range b.tables {
+		if familyName(t.family)+" "+ruleset.OperatorName(t.name) != table {
+			continue
+		}
+		for _, o := range t.listing.Tables[0].Objects {
+			if o.Kind != "chain" || o.Name != chain {
+				continue
+			}
+			for _, s := range o.Statements {
+				switch s.Words[0].Text {
+				case "type", "policy", "comment":
+				default:
+					n++
+				}
+			}
+		}
+	}
+	return n
 }

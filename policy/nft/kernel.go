@@ -41,6 +41,10 @@ type Kernel struct {
 	options Options
 	// carried is what Prepare brought into the prepared generation's sets, so that Commit knows what is gone since.
 	carried map[carriedKey]map[string]element
+	// asleep is the generation that Prepare loaded last, so that Commit knows whether somebody touched it since.
+	asleep map[ruleset.Mark]asleep
+	// boot is the boot filter as LoadBootFilter left it, nil if it did not.
+	boot *imprint
 }
 
 type carriedKey struct {
@@ -145,6 +149,8 @@ type Report struct {
 	Kept []Kept // sets whose elements were to be carried over, in the policy's order
 	// The kernel's transactions right before and after a Prepare; 0: somebody else made one between them, or it failed.
 	began, ended uint32
+	// Sure, of a commit: what woke is what this process had loaded. Otherwise it was loaded before, and may have been changed since.
+	Sure bool
 }
 
 // Prepare loads a generation asleep, and carries the elements of kept sets over from the one in force. What was asleep is removed first, but
@@ -178,6 +184,7 @@ func (k *Kernel) Prepare(ctx context.Context, p *Policy) (Report, error) {
 		}
 	}
 	clear(k.carried)
+	k.asleep = nil
 	began, err := c.transaction()
 	if err != nil {
 		return Report{}, err
@@ -198,6 +205,7 @@ func (k *Kernel) Prepare(ctx context.Context, p *Policy) (Report, error) {
 	if ended, err := c.transaction(); err == nil && ended == began+*c.made {
 		r.began, r.ended = began, ended
 	}
+	k.remember(c, p)
 	return r, nil
 }
 
@@ -229,6 +237,7 @@ func (k *Kernel) carry(c conn, from, to uint64, keep []policy.Set) (Report, erro
 
 // Commit wakes the generation that Prepare loaded and puts the one in force to sleep, in one transaction. The elements of kept sets that
 // changed since are brought over before; those that come while that is done, after. A commit of what is in force already changes nothing.
+// The error wraps ErrNotPrepared if its tables are not there, asleep, as Prepare left them: somebody changed them since.
 func (k *Kernel) Commit(_ context.Context, p *Policy) (Report, error) {
 	return k.change(p.Mark, p.Keep, len(p.tables()))
 }
@@ -264,6 +273,13 @@ func (k *Kernel) change(mark ruleset.Mark, keep []policy.Set, tables int) (Repor
 	if next < 0 || len(all[next].tables) != tables {
 		return Report{}, fmt.Errorf("generation %d: %w", mark.Generation, ErrNotPrepared)
 	}
+	same, known, err := k.untouched(c, &all[next])
+	if err != nil {
+		return Report{}, err
+	}
+	if known && !same && !all[next].Awake {
+		return Report{}, fmt.Errorf("generation %d was changed by somebody else since: %w", mark.Generation, ErrNotPrepared)
+	}
 	var wake, rest []netlink.Message
 	from := uint64(0)
 	for i := range all {
@@ -290,6 +306,7 @@ func (k *Kernel) change(mark ruleset.Mark, keep []policy.Set, tables int) (Repor
 		r, err = k.carry(c, from, mark.Generation, keep)
 	}
 	clear(k.carried)
+	k.asleep, r.Sure = nil, same
 	return r, err
 }
 

@@ -23,6 +23,8 @@ type Drift struct {
 	By string
 	// Changes are what differs now; none: it is as it must be again.
 	Changes []ruleset.Change
+	// Broken are the tables, "FAMILY NAME" by the operator's names, that do not do their work any more: see Baseline.Broken.
+	Broken []string
 }
 
 // String says it in words, a line for each difference.
@@ -250,7 +252,7 @@ func (w *watcher) compare(ctx context.Context) error {
 			by = "somebody" // before the watch began
 		}
 		w.last = changes
-		w.tell(Drift{By: by, Changes: changes})
+		w.tell(Drift{By: by, Changes: changes, Broken: w.base.Broken(changes)})
 	}
 	return nil
 }
