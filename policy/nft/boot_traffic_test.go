@@ -336,6 +336,20 @@ func TestTouchedAsleep(t *testing.T) {
 		_, _ = p.try("", "nft", "delete", "table", "inet", "others")
 		install(t, k, bundle(t, 1, rules, kept("own")...))
 	}
+	// Of a set with thousands of elements nobody is sure once anybody changed anything, and the rules count all the same.
+	for _, harm := range []string{"add element inet filter.g2 big { 172.16.0.1 }", "flush chain inet filter.g2 forward"} {
+		g := bundle(t, 2, heavyRules(1, maxImprint+1))
+		if _, err := k.Prepare(t.Context(), g); err != nil {
+			t.Fatal(err)
+		}
+		p.feed(harm, "nft", "-f", "-")
+		if r, err := k.Commit(t.Context(), g); (err != nil) != strings.HasPrefix(harm, "flush") || r.Sure {
+			t.Errorf("%s: %v, sure %v", harm, err, r.Sure)
+		}
+		if err := k.Unload(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
 	// Another process does not know what was loaded.
 	if _, err := k.Prepare(t.Context(), bundle(t, 2, rules, kept("own")...)); err != nil {
 		t.Fatal(err)

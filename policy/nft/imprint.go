@@ -4,6 +4,7 @@ package nft
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -24,7 +25,12 @@ type imprint struct {
 	sum [sha256.Size]byte
 	// transaction is the kernel's number of the latest one, of whomever: as long as it is the same, nobody changed anything.
 	transaction uint32
+	// large are sets whose elements were not read, since they are too many.
+	large []policy.Set
 }
+
+// maxImprint is how many elements of a set are read: an install has no time for 100,000 of them.
+const maxImprint = 4096
 
 const (
 	msgGetChain     = subsystem | unix.NFT_MSG_GETCHAIN
@@ -38,6 +44,9 @@ const (
 // errBusy: the ruleset changed each time while it was read.
 var errBusy = errors.New("it changed each time while it was read")
 
+// errLarge: a set has more elements than are read.
+var errLarge = errors.New("too many elements")
+
 // print reads tables. Elements of free sets do not count. Tables that are not there are as empty ones.
 func (c conn) print(tables []table, free []policy.Set) (imprint, error) {
 	for range 5 {
@@ -46,8 +55,11 @@ func (c conn) print(tables []table, free []policy.Set) (imprint, error) {
 			return imprint{}, err
 		}
 		h := sha256.New()
+		var large []policy.Set
 		for _, t := range tables {
-			if err = c.printTable(h, t, free); err != nil {
+			var more []policy.Set
+			more, err = c.printTable(h, t, free)
+			if large = append(large, more...); err != nil {
 				break
 			}
 		}
@@ -59,7 +71,7 @@ func (c conn) print(tables []table, free []policy.Set) (imprint, error) {
 			return imprint{}, fmt.Errorf("nftables: read tables: %w", err)
 		}
 		if before == after {
-			p := imprint{transaction: after}
+			p := imprint{transaction: after, large: large}
 			h.Sum(p.sum[:0])
 			return p, nil
 		}
@@ -67,7 +79,7 @@ func (c conn) print(tables []table, free []policy.Set) (imprint, error) {
 	return imprint{}, fmt.Errorf("nftables: read tables: %w", errBusy)
 }
 
-func (c conn) printTable(h hash.Hash, t table, free []policy.Set) error {
+func (c conn) printTable(h hash.Hash, t table, free []policy.Set) (large []policy.Set, err error) {
 	var sets []string
 	each := func(kind uint16, attrs []byte) error {
 		write(h, binary.BigEndian.AppendUint16(nil, kind))
@@ -98,23 +110,26 @@ func (c conn) printTable(h hash.Hash, t table, free []policy.Set) error {
 	}
 	for _, kind := range []uint16{msgGetTable, msgGetChain, msgGetSet, msgGetObject, msgGetFlowtable} {
 		if err := each(kind, nil); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	// The kernel leaves out the rules of other tables, of which there may be many.
 	if err := each(msgGetRule, text(nil, tableName, t.name)); err != nil && !errors.Is(err, unix.ENOENT) {
-		return err
+		return nil, err
 	}
 	for _, name := range sets {
 		own := policy.Set{Family: familyName(t.family), Table: ruleset.OperatorName(t.name), Name: name}
 		if slices.Contains(free, own) {
 			continue
 		}
-		if err := c.printElements(h, t, name); err != nil {
-			return err
+		switch err := c.printElements(h, t, name); {
+		case errors.Is(err, errLarge):
+			large = append(large, own)
+		case err != nil:
+			return nil, err
 		}
 	}
-	return nil
+	return large, nil
 }
 
 // printElements adds the elements of a set, which the kernel tells in any order.
@@ -126,12 +141,15 @@ func (c conn) printElements(h hash.Hash, t table, name string) error {
 			if typ == listElements {
 				bad = attributes(list, func(_ uint16, v []byte) {
 					e, err := parseElement(v)
-					bad = errors.Join(bad, err)
+					bad = cmp.Or(bad, err)
 					all = append(all, e.key+"\x00"+e.value)
 				})
 			}
 		})
-		return errors.Join(err, bad)
+		if len(all) > maxImprint {
+			return errLarge
+		}
+		return cmp.Or(err, bad)
 	})
 	if err != nil {
 		return err
@@ -175,21 +193,22 @@ type asleep struct {
 	free []policy.Set
 }
 
-// untouched reports whether the tables of a generation that is asleep are as Prepare left them. known is false if this process did not load
-// it. What takes no time is looked at first: most often nobody has changed anything at all since.
-func (k *Kernel) untouched(c conn, l *Loaded) (same, known bool, err error) {
+// touched reports whether the tables of a generation that is asleep are other ones than Prepare left; sure, that they are the same, with every
+// element. Neither is known of one that this process did not load. What takes no time is looked at first: most often nobody has changed anything
+// at all since.
+func (k *Kernel) touched(c conn, l *Loaded) (touched, sure bool, err error) {
 	a, known := k.asleep[l.Mark]
 	if !known {
 		return false, false, nil
 	}
 	if now, err := c.transaction(); err != nil || now == a.was.transaction {
-		return err == nil, true, err
+		return false, err == nil, err
 	}
-	now, err := c.print(sortedTables(l.tables), a.free)
+	now, err := c.print(sortedTables(l.tables), slices.Concat(a.free, a.was.large))
 	if errors.Is(err, errBusy) {
-		return false, true, nil
+		return false, false, nil
 	}
-	return now.sum == a.was.sum, true, err
+	return now.sum != a.was.sum, now.sum == a.was.sum && len(a.was.large) == 0, err
 }
 
 // sortedTables is another order of the same tables, which does not depend on who lists them.

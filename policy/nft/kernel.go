@@ -149,7 +149,8 @@ type Report struct {
 	Kept []Kept // sets whose elements were to be carried over, in the policy's order
 	// The kernel's transactions right before and after a Prepare; 0: somebody else made one between them, or it failed.
 	began, ended uint32
-	// Sure, of a commit: what woke is what this process had loaded. Otherwise it was loaded before, and may have been changed since.
+	// Sure, of a commit: what woke is what this process had loaded. Otherwise it was loaded before, or somebody may have changed elements of
+	// sets that have thousands.
 	Sure bool
 }
 
@@ -273,11 +274,11 @@ func (k *Kernel) change(mark ruleset.Mark, keep []policy.Set, tables int) (Repor
 	if next < 0 || len(all[next].tables) != tables {
 		return Report{}, fmt.Errorf("generation %d: %w", mark.Generation, ErrNotPrepared)
 	}
-	same, known, err := k.untouched(c, &all[next])
+	touched, sure, err := k.touched(c, &all[next])
 	if err != nil {
 		return Report{}, err
 	}
-	if known && !same && !all[next].Awake {
+	if touched && !all[next].Awake {
 		return Report{}, fmt.Errorf("generation %d was changed by somebody else since: %w", mark.Generation, ErrNotPrepared)
 	}
 	var wake, rest []netlink.Message
@@ -306,7 +307,7 @@ func (k *Kernel) change(mark ruleset.Mark, keep []policy.Set, tables int) (Repor
 		r, err = k.carry(c, from, mark.Generation, keep)
 	}
 	clear(k.carried)
-	k.asleep, r.Sure = nil, same
+	k.asleep, r.Sure = nil, sure
 	return r, err
 }
 
