@@ -230,8 +230,8 @@
 // those that end in a list; a value shorter than below is malformed, and so is a part that runs over the end: then all the rest of
 // the body is left alone.
 //
-//	1 status    role [1]byte, flags [1]byte: 1 current, 2 stopping, 4 the target is evicted; losses of events [2]byte, lease
-//	            term [4]byte, entries [4]byte and digest [8]byte of the tally; in load sharing, slot table
+//	1 status    role [1]byte, flags [1]byte: 1 current, 2 stopping, 4 the target is evicted, 8 takes packed records; losses of
+//	            events [2]byte, lease term [4]byte, entries [4]byte and digest [8]byte of the tally; in load sharing, slot table
 //	2 batch     log [8]byte, sequence [8]byte, floor [8]byte: the lowest sequence that can still be sent to the target; records to the
 //	            end. With sequence 0 it has none: it tells the floor, and wants an ack
 //	3 ack       log [8]byte, sequence wanted next [8]byte: all below were taken; ranges held above it: first, last [8]byte each,
@@ -271,6 +271,12 @@
 // saying that the sum is not known, and three zeros: up to the next mark the lane speaks by that table. Words are the number of the first bucket [2]byte, then for each bucket the XOR of its Prints [8]byte and the count of its
 // entries [4]byte; they tell the buckets in several records. An end says the sequence of the sender's delta lane at the end of its
 // dump [8]byte, how many entries were sent [4]byte, flags [1]byte: 1 complete.
+//
+// Records may come packed, to a target that says so: a byte 255, and then for each record its length with padding in words of 4 bytes,
+// less one [1]byte; for each 8 of these words, or what is left of them, a byte whose bit i says that word i of them is given; the words that are
+// given. Those that are not are as in the record's model: the last record of the batch whose length in words is the same modulo 64, or, if
+// there is none, the last one; beyond its end, and before the first record, zero. Unpacked, a batch has 16384 bytes at most. A sender of
+// the delta lane, whose batches are the same for all targets, packs only what it makes while all of them take it.
 //
 // # Incarnations
 //

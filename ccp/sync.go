@@ -148,6 +148,8 @@ type SyncStatus struct {
 	// Current says that the sender's table is current, Stopping that it is leaving for good, Evicted that the receiver is not waited
 	// for any more: it has lost changes and must repair its copy.
 	Current, Stopping, Evicted bool
+	// Unpacks says that the sender takes packed records: see SyncPacker.
+	Unpacks bool
 	// Losses counts, modulo 65536, how often the sender as an owner lost events of its own kernel and has read its table anew since:
 	// what copies have of it may differ in what no digest shows. Senders that do not know it say 0.
 	Losses uint16
@@ -195,7 +197,7 @@ type SyncBatch struct {
 	// Floor is the lowest sequence that the sender can still send to this receiver, 1 or more and no more than Sequence, unless that
 	// is 0.
 	Floor uint64
-	// Records are laid out as package record does it. It points into the body that was parsed.
+	// Records are laid out as package record does it, or packed: UnpackSync takes both. It points into the body that was parsed.
 	Records []byte
 }
 
@@ -367,6 +369,7 @@ const (
 	flagStatusCurrent  = 1
 	flagStatusStopping = 2
 	flagStatusEvicted  = 4
+	flagStatusUnpacks  = 8
 
 	recordNew = 1 // the op of records that are about themselves
 

@@ -28,7 +28,8 @@ func (t SyncTable) append(b []byte) []byte {
 func (s SyncStatus) Append(b []byte) []byte {
 	be := binary.BigEndian
 	b, at := beginPart(b, SyncStatusPart, 0)
-	b = append(b, byte(s.Role), flag(s.Current, flagStatusCurrent)|flag(s.Stopping, flagStatusStopping)|flag(s.Evicted, flagStatusEvicted))
+	b = append(b, byte(s.Role), flag(s.Current, flagStatusCurrent)|flag(s.Stopping, flagStatusStopping)|flag(s.Evicted, flagStatusEvicted)|
+		flag(s.Unpacks, flagStatusUnpacks))
 	b = be.AppendUint16(b, s.Losses)
 	b = be.AppendUint32(b, s.Term)
 	b = be.AppendUint32(b, s.Entries)

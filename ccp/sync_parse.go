@@ -38,6 +38,7 @@ func (p SyncPart) Status() (SyncStatus, error) {
 	s := SyncStatus{Role: SyncRole(r.u8())}
 	f := r.u8()
 	s.Current, s.Stopping, s.Evicted = f&flagStatusCurrent != 0, f&flagStatusStopping != 0, f&flagStatusEvicted != 0
+	s.Unpacks = f&flagStatusUnpacks != 0
 	s.Losses, s.Term, s.Entries, s.Digest = r.u16(), r.u32(), r.u32(), r.u64()
 	s.Table = readSyncTable(&r)
 	return s, nil

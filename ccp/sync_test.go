@@ -19,7 +19,7 @@ func syncParts() []any {
 	q.Buckets.Add(1023)
 	table := SyncTable{Rules: 0xa1a2a3a4a5a6a7a8, Term: 0xb1b2b3b4, Number: 0xc1c2c3c4, Commit: true}
 	s := SyncStatus{
-		Role: SyncOwner, Current: true, Stopping: true, Evicted: true, Losses: 0x090a, Term: 0x01020304, Entries: 0x05060708, Digest: 0x1112131415161718,
+		Role: SyncOwner, Current: true, Stopping: true, Evicted: true, Unpacks: true, Losses: 0x090a, Term: 0x01020304, Entries: 0x05060708, Digest: 0x1112131415161718,
 	}
 	shared, sharing := s, *q
 	shared.Table, sharing.Table = table, table
@@ -70,8 +70,8 @@ func TestSyncGolden(t *testing.T) {
 		b = appendSync(b, part)
 	}
 	want := unhex(t, `
-		01 00 0014 01 07 090a 01020304 05060708 1112131415161718
-		01 00 0025 01 07 090a 01020304 05060708 1112131415161718 a1a2a3a4a5a6a7a8 b1b2b3b4 c1c2c3c4 01
+		01 00 0014 01 0f 090a 01020304 05060708 1112131415161718
+		01 00 0025 01 0f 090a 01020304 05060708 1112131415161718 a1a2a3a4a5a6a7a8 b1b2b3b4 c1c2c3c4 01
 		06 02 00aa 5152535455565758 02 5152535455565759 6162636465666768 0102`+strings.Repeat("00", 125)+`80 a1a2a3a4a5a6a7a8 b1b2b3b4 c1c2c3c4 01
 		02 01 001f 2122232425262728 4142434445464748 3132333435363738 7265636f726473
 		02 02 0018 0000000000000007 0000000000000000 3132333435363738

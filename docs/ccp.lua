@@ -396,6 +396,7 @@ field("sync.current", "bool", "Current", 8, nil, 1)
 field("sync.at_risk", "bool", "At risk", 8, nil, 2)
 field("sync.stopping", "bool", "Stopping", 8, nil, 2)
 field("sync.evicted", "bool", "Target is evicted", 8, nil, 4)
+field("sync.unpacks", "bool", "Takes packed records", 8, nil, 8)
 field("sync.losses", "uint16", "Losses of events")
 field("sync.entries", "uint32", "Entries")
 field("sync.digest", "uint64", "Digest", base.HEX)
@@ -706,6 +707,35 @@ local function records(v, tree)
   end
 end
 
+-- Packed records, as they were before: each says the words in which it differs from one before it.
+local function unpacked(v)
+  local b, models, last, at, size = v:bytes(), {}, nil, 1, 0
+  local all = ByteArray.new()
+  while at < b:len() do
+    local words = b:get_index(at) + 1
+    local given = at + 1 + math.ceil(words / 8)
+    local model = models[words % 64] or last
+    local record = ByteArray.new()
+    record:set_size(4 * words)
+    size = size + 4 * words
+    if given > b:len() or size > 16384 then error("packed record too long") end
+    for i = 0, words - 1 do
+      local said = math.floor(b:get_index(at + 1 + math.floor(i / 8)) / 2 ^ (i % 8)) % 2 == 1
+      for k = 4 * i, 4 * i + 3 do
+        if said then
+          record:set_index(k, b:get_index(given + k - 4 * i))
+        else
+          record:set_index(k, model and k < model:len() and model:get_index(k) or 0)
+        end
+      end
+      if said then given = given + 4 end
+    end
+    models[words % 64], last, at = record, record, given
+    all:append(record)
+  end
+  return all:tvb("Unpacked records")
+end
+
 local function ranges(v, at, tree)
   while at < v:len() do
     local sub = tree:add(f["range"], v(at, 16))
@@ -718,13 +748,16 @@ end
 local parts = {
   [1] = { "status", 20, function(v, t)
     t:add(f["sync.role"], v(0, 1))
-    for _, name in ipairs({ "current", "stopping", "evicted" }) do t:add(f["sync." .. name], v(1, 1)) end
+    for _, name in ipairs({ "current", "stopping", "evicted", "unpacks" }) do t:add(f["sync." .. name], v(1, 1)) end
     add_fields(t, v(2, 18), { { "sync.losses", 2 }, { "term", 4 }, { "sync.entries", 4 }, { "sync.digest", 8 } })
     slot_table(v, 20, t)
   end },
   [2] = { "batch", 24, function(v, t)
     add_fields(t, v, { { "log", 8 }, { "batch", 8 }, { "floor", 8 } })
-    if v:len() > 24 then records(v(24):tvb(), t) end
+    if v:len() <= 24 then return end
+    local list = v(24):tvb()
+    if list(0, 1):uint() == 255 then list = unpacked(list) end
+    records(list, t)
   end },
   [3] = { "ack", 16, function(v, t)
     add_fields(t, v, { { "log", 8 }, { "next", 8 } })

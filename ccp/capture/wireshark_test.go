@@ -262,6 +262,13 @@ func TestWiresharkOpensSync(t *testing.T) {
 	bulk = ccp.SyncGap{Lane: ccp.LaneDelta, Log: 0xa2, Ranges: []ccp.SyncRange{{First: 4, Last: 5}}}.Append(bulk)
 	bulk = ccp.SyncAnswer{Log: 4, Result: ccp.SyncBusy, Records: 11}.Append(bulk)
 
+	var packer ccp.SyncPacker
+	records := packer.Begin(nil)
+	for _, r := range [][]byte{record(1, 1, 2, []byte{1, 2, 3, 4, 5, 6, 7, 8, 9}), record(1, 2, 2, []byte{1, 2, 3, 4, 5, 6, 7, 9, 9}), record(3, 3, 0, []byte{1})} {
+		records, _ = packer.Append(records, r, 1000)
+	}
+	packed := ccp.SyncBatch{Lane: ccp.LaneDelta, Log: 0xa1, Sequence: 12, Floor: 3, Records: records}.Append(nil)
+
 	hello := sampleHello()
 	hello.Sync = ccp.SyncView{
 		Incarnation: 0xc1, Role: ccp.SyncCopy, AtRisk: true, Entries: 21, Digest: 0xd2, LagRecords: 22, LagMs: 23, Sequence: 24,
@@ -271,7 +278,7 @@ func TestWiresharkOpensSync(t *testing.T) {
 	hd.Type = ccp.TypeHello
 	sealed := ccp.NewSealer(key, 1, cluster, 1, hd.Incarnation).Seal(nil, hd, hello.Append([]byte{0}))
 
-	got := dissect(t, [][]byte{ether(sealedSync(delta)), ether(sealedSync(bulk)), ether(sealed)}, "-o", fmt.Sprintf("holdfast.key:%x", key[:]))
+	got := dissect(t, [][]byte{ether(sealedSync(delta)), ether(sealedSync(bulk)), ether(sealed), ether(sealedSync(packed))}, "-o", fmt.Sprintf("holdfast.key:%x", key[:]))
 	expectFields(t, "delta", got[0], map[string]string{
 		"type": "18", "seal.status": "1", "sync.role": "1", "sync.current": "1", "sync.stopping": "0", "sync.evicted": "1", "sync.losses": "3", "term": "7",
 		"sync.entries": "5", "sync.digest": "0x00000000000000d1", "batch": "12", "floor": "3", "record.table": "1 4", "record.op": "1 1",
@@ -288,6 +295,10 @@ func TestWiresharkOpensSync(t *testing.T) {
 		"sync.incarnation": "0x00000000000000c1", "sync.role": "2", "sync.current": "0", "sync.at_risk": "1", "sync.entries": "21",
 		"sync.digest": "0x00000000000000d2", "sync.lag_records": "22", "sync.lag": "23", "sync.newest": "24", "build": "v0.1",
 		"sync.flush_ask": "25", "sync.flushed": "26",
+	})
+	expectFields(t, "packed", got[3], map[string]string{
+		"batch": "12", "record.table": "1 1 3", "record.op": "1 2 3", "record.family": "2 2 0",
+		"record.attributes": "01:02:03:04:05:06:07:08:09 01:02:03:04:05:06:07:09:09 01",
 	})
 	for i := range got {
 		if got[i]["holdfast.malformed"] != nil {
@@ -308,6 +319,7 @@ func TestWiresharkHostileSync(t *testing.T) {
 		batch(0, 0, 1, 1, 2, 0, 0, 0, 1, 2),            // a record without an end
 		batch(record(16, 0, 0, []byte{0, 1, 2, 3})...), // half a word
 		batch(record(17, 0, 0, []byte{0, 1, 2, 3})...), // half an end
+		batch(255, 3, 1, 0, 1),                         // a packed record over the end
 		append(ccp.SyncGap{Lane: 1, Log: 1}.Append(nil)[:3], 12, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5), // half a range
 		{99, 0, 0, 1, 3}, // a kind to come: no fault
 		batch(record(99, 0, 0, []byte{0, 1, 2})...), // a table to come: no fault
@@ -318,7 +330,7 @@ func TestWiresharkHostileSync(t *testing.T) {
 	}
 	got := dissect(t, packets, "-o", fmt.Sprintf("holdfast.key:%x", key[:]))
 	for i, fields := range got {
-		if flagged := fields["holdfast.malformed"] != nil; flagged != (i < 7) || !slices.Equal(fields["holdfast.seal.status"], []string{"1"}) {
+		if flagged := fields["holdfast.malformed"] != nil; flagged != (i < 8) || !slices.Equal(fields["holdfast.seal.status"], []string{"1"}) {
 			t.Errorf("packet %d: malformed %v: %v", i, flagged, fields)
 		}
 	}
