@@ -13,7 +13,8 @@ type BulkSender struct {
 	log log
 	track
 	open     []byte // the batch that is being filled
-	items    int
+	layout   layout // of it
+	raw      []byte // its items as they were, for the packer
 	openedAt int64
 	flushed  bool
 	closed   bool
@@ -57,17 +58,33 @@ func (s *BulkSender) Offer(now int64, data []byte) (bool, error) {
 		s.starved(now)
 		return false, nil
 	}
-	if len(s.open)+len(data) > s.cfg.Payload {
+	if !s.add(now, data) {
 		s.cut(now)
+		s.add(now, data)
 	}
-	if s.items == 0 {
-		s.open, s.openedAt = s.log.buffer(), now
-	}
-	s.open = append(s.open, data...)
-	s.items++
-	s.offered += uint64(len(data))
 	s.n.Added++
 	return true, nil
+}
+
+// add adds an item to the batch that is being filled, if it fits.
+func (s *BulkSender) add(now int64, data []byte) bool {
+	if s.layout.items == 0 {
+		s.open, s.openedAt, s.layout = s.log.buffer(), now, layout{packer: s.cfg.Packer}
+	}
+	if s.cfg.Packer != nil {
+		// The caller goes on to use its memory for the next item; the packer may want to look at this one again.
+		n := len(s.raw)
+		if s.layout.items == 0 {
+			n = 0
+		}
+		s.raw = append(s.raw[:n], data...)
+		data = s.raw[n:]
+	}
+	before := len(s.open)
+	var ok bool
+	s.open, ok = s.layout.add(s.open, data, s.cfg.Payload)
+	s.offered += uint64(len(s.open) - before)
+	return ok
 }
 
 // Room returns how many more bytes Offer takes now.
@@ -99,13 +116,13 @@ func (s *BulkSender) starved(now int64) {
 }
 
 // Flush has what was taken so far sent without waiting for more.
-func (s *BulkSender) Flush() { s.flushed = s.items > 0 }
+func (s *BulkSender) Flush() { s.flushed = s.layout.items > 0 }
 
 // Close says that nothing more is offered.
 func (s *BulkSender) Close() { s.closed = true }
 
 // Done says whether the session is closed and everything acknowledged.
-func (s *BulkSender) Done() bool { return s.closed && s.items == 0 && s.una == s.log.next }
+func (s *BulkSender) Done() bool { return s.closed && s.layout.items == 0 && s.una == s.log.next }
 
 // Silent returns for how long the receiver has acknowledged nothing new while something waited for it, or for its credit, in ns.
 func (s *BulkSender) Silent(now int64) int64 {
@@ -116,22 +133,22 @@ func (s *BulkSender) Silent(now int64) int64 {
 }
 
 func (s *BulkSender) cut(now int64) {
-	if s.items == 0 {
+	if s.layout.items == 0 {
 		return
 	}
-	s.log.append(batch{s.open, s.items, now})
+	s.log.append(batch{s.open, s.layout.items, now})
 	s.n.Batches++
-	s.n.BatchedItems += uint64(s.items)
+	s.n.BatchedItems += uint64(s.layout.items)
 	s.n.BatchedBytes += uint64(len(s.open))
 	s.n.PeakBatches = max(s.n.PeakBatches, s.log.len())
 	s.n.PeakBytes = max(s.n.PeakBytes, s.log.bytes)
-	s.open, s.items, s.flushed = nil, 0, false
+	s.open, s.layout, s.flushed = nil, layout{}, false
 }
 
 // ripeAt is when the batch that is being filled goes as it is.
 func (s *BulkSender) ripeAt() int64 {
 	switch {
-	case s.items == 0:
+	case s.layout.items == 0:
 		return never
 	case s.flushed || s.closed:
 		return 0

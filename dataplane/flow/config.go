@@ -72,6 +72,17 @@ type SenderConfig struct {
 	// Created, if not nil, is called with the sender's own copy of the data of a change or refresh that has taken the place of a
 	// creation not yet batched, so that it can be made to say that it creates. It must not keep or lengthen it.
 	Created func(data []byte)
+	// Packer, if not nil, lays out the items of the batches that are made while [Sender.SetPacking] is on.
+	Packer Packer
+}
+
+// Packer lays out a batch's items so that they take less room than one behind the other. What it makes is opaque here.
+type Packer interface {
+	// Begin begins a batch: dst is what Append appends to.
+	Begin(dst []byte) []byte
+	// Append appends an item unless dst, size bytes long at most, has no room for it: false, and dst as it was. The item does not change
+	// before the next Begin.
+	Append(dst, data []byte, size int) ([]byte, bool)
 }
 
 // ReceiverConfig says how a Receiver or BulkReceiver behaves. The zero value means the defaults.
@@ -97,6 +108,8 @@ type BulkConfig struct {
 	Payload int
 	// Window is how many unacknowledged batches are under way; at most the receiver's Hold.
 	Window int
+	// Packer, if not nil, lays out the batches' items. What it makes is what the receiver's credit counts.
+	Packer Packer
 }
 
 func orElse[T int | int64](v *T, def T) {

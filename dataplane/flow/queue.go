@@ -36,6 +36,7 @@ type queue struct {
 	mark    int32  // the mark that waits, or 0
 
 	keepDeletes bool
+	packing     bool // batches are laid out by the packer
 	tight       bool // no refresh is taken that would need room
 	cfg         SenderConfig
 	merged      []byte // what Merge made last
@@ -197,24 +198,26 @@ func (q *queue) remove(at int32) {
 func (q *queue) reset() {
 	fresh := newQueue(q.cfg, q.n)
 	fresh.number, fresh.barrier, fresh.solid = q.number, q.barrier, q.solid
-	fresh.keepDeletes, fresh.tight = q.keepDeletes, q.tight
+	fresh.keepDeletes, fresh.packing, fresh.tight = q.keepDeletes, q.packing, q.tight
 	*q = fresh
 }
 
-// take moves items from the front into payload, as many as its room of size bytes holds, and returns it and how many they were.
+// take moves items from the front into payload, which is empty, as many as its room of size bytes holds, and returns it and how many they were.
 func (q *queue) take(payload []byte, size int) ([]byte, int) {
-	n := 0
+	var b layout
+	if q.packing {
+		b.packer = q.cfg.Packer
+	}
 	for q.items > 0 {
 		at := q.entries[0].next
-		e := &q.entries[at]
-		if len(payload)+len(e.data) > size {
+		var ok bool
+		// Entries are not used again before the next item is added, so that their data stays as the packer may want it.
+		if payload, ok = b.add(payload, q.entries[at].data, size); !ok {
 			break
 		}
-		payload = append(payload, e.data...)
 		q.remove(at)
-		n++
 	}
-	return payload, n
+	return payload, b.items
 }
 
 // giveUpRefreshes drops every refresh that waits.

@@ -96,6 +96,10 @@ func (s *Sender) heard() bool {
 // deletion takes away again.
 func (s *Sender) KeepDeletes(on bool) { s.queue.setKeepDeletes(on) }
 
+// SetPacking says whether batches that are made from now on are laid out by the configured Packer, which is off at first. Batches are the same for all
+// peers, so it must be off before a peer is added that does not know the layout.
+func (s *Sender) SetPacking(on bool) { s.queue.packing = on && s.cfg.Packer != nil }
+
 // Flush has everything added so far sent as soon as peers have room, without waiting for company.
 func (s *Sender) Flush() { s.hurry = s.queue.number }
 
