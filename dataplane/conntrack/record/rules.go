@@ -114,8 +114,8 @@ type Verdict struct {
 
 // Judge tells by compiled Rules which records are copied. It is not changed by use: goroutines may share one.
 type Judge struct {
-	special  map[address]mark // by IPv4 address
-	special6 map[address]mark
+	special  specials // IPv4
+	special6 specials
 	services []Service
 	zones    []uint16
 	lookup   [256]bool // protocols that have services
@@ -130,9 +130,33 @@ const (
 	markBroadcast
 )
 
+// specials are addresses that are more than anybody's. Nearly every address that is asked for is not among them, and most of these are told by
+// their last byte.
+type specials struct {
+	marks map[address]mark
+	ends  [4]uint64
+}
+
+func (s *specials) add(a address, m mark) {
+	if s.marks == nil {
+		s.marks = map[address]mark{}
+	}
+	s.marks[a] |= m
+	end := byte(a.hi ^ a.lo)
+	s.ends[end>>6] |= 1 << (end & 63)
+}
+
+func (s *specials) of(a address) mark {
+	end := byte(a.hi ^ a.lo)
+	if s.ends[end>>6]&(1<<(end&63)) == 0 {
+		return 0
+	}
+	return s.marks[a]
+}
+
 // Compile makes a Judge. It never fails: addresses that are not valid match nothing.
 func (r Rules) Compile() *Judge {
-	j := &Judge{special: map[address]mark{}, special6: map[address]mark{}, services: r.Services, zones: r.Zones}
+	j := &Judge{services: r.Services, zones: r.Zones}
 	for _, a := range r.Own {
 		j.set(a, markOwn)
 	}
@@ -144,7 +168,7 @@ func (r Rules) Compile() *Judge {
 			continue
 		}
 		a := addressOf(p.Addr())
-		j.special[address{hi: a.hi | (uint64(1)<<(32-p.Bits()) - 1)}] |= markBroadcast
+		j.special.add(address{hi: a.hi | (uint64(1)<<(32-p.Bits()) - 1)}, markBroadcast)
 	}
 	for _, s := range r.Services {
 		j.lookup[s.Protocol] = true
@@ -155,9 +179,9 @@ func (r Rules) Compile() *Judge {
 func (j *Judge) set(a netip.Addr, m mark) {
 	switch a = a.Unmap(); {
 	case a.Is4():
-		j.special[addressOf(a)] |= m
+		j.special.add(addressOf(a), m)
 	case a.Is6():
-		j.special6[addressOf(a)] |= m
+		j.special6.add(addressOf(a), m)
 	}
 }
 
@@ -211,14 +235,13 @@ func (j *Judge) rules(r Record, p *pair) Verdict {
 	if p.orig.src.linkLocal(r.Family) || p.reply.src.linkLocal(r.Family) {
 		return Verdict{Skip: SkipLinkLocal}
 	}
-	if m := j.marks(r.Family); len(m) > 0 {
-		from, to, end, back := m[p.orig.src], m[p.orig.dst], m[p.reply.src], m[p.reply.dst]
-		switch {
-		case (to|end)&markBroadcast != 0:
-			return Verdict{Skip: SkipBroadcast}
-		case (from|end)&(markOwn|markVirtual) != 0, (to|back)&markOwn != 0:
-			return Verdict{Skip: SkipOwn}
-		}
+	m := j.marks(r.Family)
+	from, to, end, back := m.of(p.orig.src), m.of(p.orig.dst), m.of(p.reply.src), m.of(p.reply.dst)
+	switch {
+	case (to|end)&markBroadcast != 0:
+		return Verdict{Skip: SkipBroadcast}
+	case (from|end)&(markOwn|markVirtual) != 0, (to|back)&markOwn != 0:
+		return Verdict{Skip: SkipOwn}
 	}
 	return j.service(&p.orig)
 }
@@ -231,19 +254,17 @@ func (j *Judge) expectation(family uint8, p *pair) Verdict {
 	if p.reply.src.linkLocal(family) || p.reply.dst.linkLocal(family) {
 		return Verdict{Skip: SkipLinkLocal}
 	}
-	if m := j.marks(family); len(m) > 0 {
-		if m[p.reply.src]&(markOwn|markVirtual) != 0 || m[p.reply.dst]&markOwn != 0 {
-			return Verdict{Skip: SkipOwn}
-		}
+	if m := j.marks(family); m.of(p.reply.src)&(markOwn|markVirtual) != 0 || m.of(p.reply.dst)&markOwn != 0 {
+		return Verdict{Skip: SkipOwn}
 	}
 	return Verdict{Skip: j.service(&p.reply).Skip}
 }
 
-func (j *Judge) marks(family uint8) map[address]mark {
+func (j *Judge) marks(family uint8) *specials {
 	if family == IPv4 {
-		return j.special
+		return &j.special
 	}
-	return j.special6
+	return &j.special6
 }
 
 func (j *Judge) service(orig *tuple) Verdict {
