@@ -141,7 +141,7 @@ func (p *Plane) lotApplied(now int64, l *lot) {
 	case lotDelta, lotNews, lotShare:
 		q.through = l.seq
 	case lotBulk:
-		q.bulkIn.Consumed(now, l.n)
+		q.bulkIn.Consumed(now, l.payload)
 	}
 	if a := p.askerFrom(l.peer); a != nil && q.through != 0 {
 		p.do(now, a, a.applied(now, q.through))
@@ -159,7 +159,7 @@ func (p *Plane) whenQuiet(do func(now int64)) {
 
 // whenApplied runs do, under the lock, when everything queued so far has been applied.
 func (p *Plane) whenApplied(do func(now int64)) {
-	p.inject.put(lot{kind: lotDo, do: do}, nil)
+	_ = p.inject.put(boottime(), lot{kind: lotDo, do: do}, nil) // there is nothing to unpack
 	select {
 	case p.inject.urgent <- struct{}{}:
 	default:

@@ -182,12 +182,9 @@ func (p *Plane) dumpOwn(ctx context.Context, o conntrack.DumpOptions, each func(
 		if err != nil {
 			return nil //nolint:nilerr // an entry that cannot be told is not synchronised either
 		}
-		if judge.Judge(r).Skip != record.SkipNone {
+		id, v := judge.Examine(hasher, r)
+		if v.Skip != record.SkipNone {
 			return nil
-		}
-		id, err := hasher.Identify(r)
-		if err != nil {
-			return nil //nolint:nilerr // as above
 		}
 		buf = buf[:len(buf)+len(r.Attrs)]
 		rs, ids = append(rs, r), append(ids, id)

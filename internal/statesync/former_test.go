@@ -153,14 +153,14 @@ func TestChosen(t *testing.T) {
 	expected.Table = record.TableExpectations
 	gone, here := record.Identity{Key: 1}, record.Identity{Key: 2}
 	a.touch(gone.Key)
-	if p.chosen(bulk, expected, gone) || !p.chosen(bulk, expected, here) {
+	if p.chosen(bulk, expected, gone, record.Verdict{}) || !p.chosen(bulk, expected, here, record.Verdict{}) {
 		t.Error("of expectations in bulk, those that changes were about are to be left out, and no others")
 	}
 	c := p.cfg
 	c.Services = []Service{{Name: "dns", Protocol: 17, From: 53, To: 53, Never: true}}
 	must(t, p.Reconfigure(c))
 	delta := &lot{kind: lotDelta, peer: 1, bound: 1, log: 1}
-	if p.chosen(delta, udp(1, record.OpNew), here) || !p.chosen(delta, udp(1, record.OpDelete), here) {
+	if p.chosen(delta, udp(1, record.OpNew), here, p.judge.Judge(udp(1, record.OpNew))) || !p.chosen(delta, udp(1, record.OpDelete), here, p.judge.Judge(udp(1, record.OpDelete))) {
 		t.Error("of a service that is never synchronised, ends are to be applied, and nothing else")
 	}
 	p.count(udp(1, record.OpDelete), here, conntrack.Outcome{Result: conntrack.Deleted})
@@ -212,7 +212,7 @@ func TestGapAtTakeover(t *testing.T) {
 			continue
 		}
 		for _, n := range []uint64{2, 9} {
-			applied = append(applied, p.chosen(l, udp(int(n), record.OpNew), record.Identity{Key: n}))
+			applied = append(applied, p.chosen(l, udp(int(n), record.OpNew), record.Identity{Key: n}, record.Verdict{}))
 		}
 		q.drained.keys.Clear()
 		q.drained.keys.Add(2)

@@ -48,6 +48,7 @@ type lot struct {
 	log     uint64
 	seq     uint64
 	n       int   // bytes in the queue
+	payload int   // bytes of the batch that they were
 	at      int64 // when it came
 	records int
 	// drained: something that was said before it had not come yet.
@@ -70,31 +71,35 @@ type injector struct {
 	rekeyed bool // identities of this round may be by the keys of before
 
 	// The injector's own.
-	rs   []record.Record
-	ids  []record.Identity
-	out  []conntrack.Outcome
-	gone []record.Record // entries that made way, of the Apply under way
+	rs    []record.Record
+	ids   []record.Identity
+	said  []record.Verdict // by judge, on those of rs that choose has not seen yet
+	judge *record.Judge
+	out   []conntrack.Outcome
+	gone  []record.Record // entries that made way, of the Apply under way
 }
 
 // full says that nothing more should be taken in for now.
 func (j *injector) full() bool { return len(j.data) > injectBytes }
 
-// put queues a copy of the records.
-func (j *injector) put(l lot, records []byte) {
-	l.n, l.at = len(records), boottime()
-	for rest := records; len(rest) > 0; l.records++ {
-		var err error
-		if _, rest, err = ccp.NextSyncRecord(rest); err != nil {
+// put queues a copy of a batch's records, at now. With an error, those that cannot be unpacked are left out.
+func (j *injector) put(now int64, l lot, payload []byte) (err error) {
+	begin := len(j.data)
+	j.data, err = ccp.UnpackSync(j.data, payload)
+	l.n, l.payload, l.at = len(j.data)-begin, len(payload), now
+	for rest := j.data[begin:]; len(rest) > 0; l.records++ {
+		var broken error
+		if _, rest, broken = ccp.NextSyncRecord(rest); broken != nil {
 			break
 		}
 	}
-	j.data = append(j.data, records...)
 	j.lots = append(j.lots, l)
 	j.peak = max(j.peak, uint64(len(j.data)))
 	select {
 	case j.wake <- struct{}{}:
 	default:
 	}
+	return err
 }
 
 // runInjector applies what is queued.
@@ -172,8 +177,10 @@ func (p *Plane) injectLot(l *lot, data []byte) {
 	p.mu.Lock()
 	hasher := p.hasher // only Rekey changes it, and then every tally is made anew
 	checker := p.checker
+	j.judge = p.judge
 	p.mu.Unlock()
 	first := len(j.rs)
+	j.said = j.said[:0]
 	for len(data) > 0 {
 		var head ccp.SyncRecord
 		var err error
@@ -191,12 +198,14 @@ func (p *Plane) injectLot(l *lot, data []byte) {
 				p.refuse(record.ReasonOf(err).String())
 				continue
 			}
-			id, err := hasher.Identify(r)
-			if err != nil {
-				p.refuse(record.ReasonOf(err).String())
-				continue
+			id, said := j.judge.Examine(hasher, r)
+			if said.Skip != record.SkipNone {
+				if id, err = hasher.Identify(r); err != nil {
+					p.refuse(record.ReasonOf(err).String())
+					continue
+				}
 			}
-			j.rs, j.ids = append(j.rs, r), append(j.ids, id)
+			j.rs, j.ids, j.said = append(j.rs, r), append(j.ids, id), append(j.said, said)
 		default:
 			p.choose(l, first)
 			p.apply()
@@ -226,17 +235,21 @@ func (p *Plane) choose(l *lot, first int) {
 	defer p.mu.Unlock()
 	kept := first
 	for i := first; i < len(j.rs); i++ {
-		if !p.chosen(l, j.rs[i], j.ids[i]) {
+		said := j.said[i-first]
+		if p.judge != j.judge { // other rules since
+			said = p.judge.Judge(j.rs[i])
+		}
+		if !p.chosen(l, j.rs[i], j.ids[i], said) {
 			continue
 		}
 		j.rs[kept], j.ids[kept] = j.rs[i], j.ids[i]
 		kept++
 	}
-	j.rs, j.ids = j.rs[:kept], j.ids[:kept]
+	j.rs, j.ids, j.said = j.rs[:kept], j.ids[:kept], j.said[:0]
 }
 
-// chosen says whether a record of lot l is to be applied.
-func (p *Plane) chosen(l *lot, r record.Record, id record.Identity) bool {
+// chosen says whether a record of lot l, of which the rules say v, is to be applied.
+func (p *Plane) chosen(l *lot, r record.Record, id record.Identity, v record.Verdict) bool {
 	switch l.kind {
 	case lotDelta:
 		p.stats.Received++
@@ -278,9 +291,8 @@ func (p *Plane) chosen(l *lot, r record.Record, id record.Identity) bool {
 		}
 		return a.list(id.Key)
 	case lotStale:
-		return p.stale(id) != nil && p.judge.Judge(r).Skip == record.SkipNone // the rules may have changed since the dump
+		return p.stale(id) != nil && v.Skip == record.SkipNone // the rules may have changed since the dump
 	}
-	v := p.judge.Judge(r)
 	if v.Skip == record.SkipService && r.Op == record.OpDelete && (l.kind == lotDelta || l.kind == lotShare) {
 		return true // it may be here from before the rule
 	}

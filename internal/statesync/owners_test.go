@@ -377,8 +377,8 @@ func TestTouchedByAll(t *testing.T) {
 		return id
 	}
 	third := &lot{kind: lotShare, peer: 2, bound: 2, log: 2, seq: 1, owners: p.share.owners}
-	p.chosen(third, udp(500, record.OpUpdate), by(500))
-	p.chosen(third, udp(501, record.OpDelete), by(501)) // it is not for it to say
+	p.chosen(third, udp(500, record.OpUpdate), by(500), record.Verdict{})
+	p.chosen(third, udp(501, record.OpDelete), by(501), record.Verdict{}) // it is not for it to say
 	p.now = boottime()
 	p.eventOf(udp(502, record.OpUpdate), by(502), record.Verdict{})
 	for n, want := range map[int]bool{500: false, 501: true, 502: false, 503: true} {

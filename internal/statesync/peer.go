@@ -123,6 +123,7 @@ func (p *Plane) left(now int64, q *peer) {
 	p.sender.RemovePeer(q.id)
 	q.gone, q.goneAt = q.bound, q.lastSequence
 	q.rebind(0)
+	p.packing()
 	q.statusAt = never
 }
 
@@ -202,6 +203,7 @@ func (p *Plane) forgetPeers() {
 			p.stopServing(boottime(), q)
 			p.sender.RemovePeer(uint8(i))
 			q.init(uint8(i))
+			p.packing()
 		}
 	}
 }

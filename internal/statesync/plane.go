@@ -134,7 +134,7 @@ func New(c Config, log *slog.Logger) (*Plane, error) {
 	p.inject.wake, p.inject.urgent, p.sets.wake = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1)
 	p.turned = make(chan struct{}, 1)
 	p.jobs.init()
-	p.sender, err = flow.NewSender(flow.SenderConfig{Log: p.inc, Payload: ccp.MaxSyncRecords, Merge: record.Merge, Created: nowCreates})
+	p.sender, err = flow.NewSender(flow.SenderConfig{Log: p.inc, Payload: ccp.MaxSyncRecords, Merge: record.Merge, Created: nowCreates, Packer: &ccp.SyncPacker{}})
 	if err != nil {
 		return nil, fmt.Errorf("statesync: %w", err)
 	}

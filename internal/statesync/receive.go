@@ -94,6 +94,7 @@ func (p *Plane) bind(now int64, q *peer, incarnation uint64) {
 	p.stopServing(now, q) // whoever asked is gone
 	q.rebind(incarnation)
 	q.gone = 0
+	p.packing()
 	p.sender.SetPeer(now, q.id, incarnation)
 	p.sets.listAll()
 	q.say(now, statusTimes)
@@ -188,6 +189,9 @@ func (p *Plane) takeStatus(now int64, q *peer, s ccp.SyncStatus) {
 	}
 	before := q.status
 	q.status = s
+	if s.Unpacks != before.Unpacks {
+		p.packing()
+	}
 	if before.Role == ccp.SyncOwner && s.Role != ccp.SyncOwner {
 		q.skipped, q.lossy = false, false // its table is made equal to another one's now
 	}
@@ -211,6 +215,16 @@ func (p *Plane) takeStatus(now int64, q *peer, s ccp.SyncStatus) {
 		}
 		p.follow(now)
 	}
+}
+
+// packing has batches packed while all that get them can unpack them.
+func (p *Plane) packing() {
+	on := true
+	for i := range p.peers {
+		q := &p.peers[i]
+		on = on && (q.bound == 0 || q.status.Unpacks)
+	}
+	p.sender.SetPacking(on)
 }
 
 // skip notes that changes of a peer were not applied here: if its table counts, or comes to count, only a repair makes that good.
@@ -238,7 +252,7 @@ func (p *Plane) takeBatch(now int64, q *peer, b ccp.SyncBatch) {
 			p.verify.progress(now, b.Log)
 		}
 		for _, r := range got.Ready {
-			p.inject.put(lot{kind: lotBulk, peer: q.id, bound: q.bound, log: r.Log, seq: r.Sequence}, r.Payload)
+			p.queue(now, lot{kind: lotBulk, peer: q.id, bound: q.bound, log: r.Log, seq: r.Sequence}, r.Payload)
 		}
 		return
 	}
@@ -281,6 +295,13 @@ func (p *Plane) deliver(now int64, q *peer, ready []flow.Batch) {
 			p.skip(q)
 			continue
 		}
-		p.inject.put(lot{kind: kind, peer: q.id, bound: q.bound, log: b.Log, seq: b.Sequence, owners: p.share.owners}, b.Payload)
+		p.queue(now, lot{kind: kind, peer: q.id, bound: q.bound, log: b.Log, seq: b.Sequence, owners: p.share.owners}, b.Payload)
+	}
+}
+
+// queue has the injector apply the records of a batch.
+func (p *Plane) queue(now int64, l lot, payload []byte) {
+	if err := p.inject.put(now, l, payload); err != nil {
+		p.refused["packed records"]++
 	}
 }

@@ -81,7 +81,7 @@ func (p *Plane) drainFrom(now int64, q *peer, kind lotKind) {
 	for _, b := range ready {
 		p.stats.ReceivedBatches++
 		q.drained.end = b.Sequence
-		p.inject.put(lot{kind: kind, drained: true, peer: q.id, bound: q.bound, log: b.Log, seq: b.Sequence, owners: p.share.owners}, b.Payload)
+		p.queue(now, lot{kind: kind, drained: true, peer: q.id, bound: q.bound, log: b.Log, seq: b.Sequence, owners: p.share.owners}, b.Payload)
 	}
 }
 

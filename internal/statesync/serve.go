@@ -66,7 +66,11 @@ func (p *Plane) takeRequest(now int64, q *peer, r ccp.SyncRequest) {
 		q.answer = &ccp.SyncAnswer{Log: r.Log, Result: result}
 		return
 	}
-	bulk, err := flow.NewBulkSender(now, flow.BulkConfig{Session: r.Log, Payload: ccp.MaxSyncRecords})
+	lane := flow.BulkConfig{Session: r.Log, Payload: ccp.MaxSyncRecords}
+	if q.status.Unpacks {
+		lane.Packer = &ccp.SyncPacker{}
+	}
+	bulk, err := flow.NewBulkSender(now, lane)
 	if err != nil {
 		p.log.Error("serve another member", "member", q.id, "error", err)
 		return

@@ -24,7 +24,7 @@ func (p *Plane) removeStale(ctx context.Context) error {
 		}
 	}
 	p.mu.Unlock()
-	err := p.dumpOwn(ctx, conntrack.DumpOptions{Chunk: func(int) error { return p.notFull(ctx) }}, func(_ int64, rs []record.Record, ids []record.Identity) error {
+	err := p.dumpOwn(ctx, conntrack.DumpOptions{Chunk: func(int) error { return p.notFull(ctx) }}, func(now int64, rs []record.Record, ids []record.Identity) error {
 		buf = buf[:0]
 		for i, r := range rs {
 			if r1 := of[p.stale(ids[i])]; r1 != nil {
@@ -34,7 +34,7 @@ func (p *Plane) removeStale(ctx context.Context) error {
 			}
 		}
 		if len(buf) > 0 {
-			p.inject.put(lot{kind: lotStale}, buf)
+			p.queue(now, lot{kind: lotStale}, buf)
 		}
 		return nil
 	})

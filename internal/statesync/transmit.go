@@ -164,7 +164,7 @@ func (p *Plane) status(q *peer) {
 		role = ccp.SyncOff
 	}
 	p.frames.plain = ccp.SyncStatus{
-		Role: role, Current: p.current(), Stopping: p.stopping, Evicted: q.evicted, Losses: p.losses, Term: p.term,
+		Role: role, Current: p.current(), Stopping: p.stopping, Evicted: q.evicted, Unpacks: true, Losses: p.losses, Term: p.term,
 		Entries: uint32(sum.Entries), Digest: sum.Xor, Table: p.share.table(),
 	}.Append(p.frames.plain)
 }

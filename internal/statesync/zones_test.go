@@ -53,7 +53,7 @@ func TestForeignZone(t *testing.T) {
 		if !p.askers[0].stale(id.Key, id.Bucket()) {
 			t.Fatal("not stale: this test shows nothing")
 		}
-		if got := p.chosen(&lot{kind: lotStale}, r, id); got != want {
+		if got := p.chosen(&lot{kind: lotStale}, r, id, p.judge.Judge(r)); got != want {
 			t.Errorf("removed: %v, want %v: %s", got, want, record.Text(r))
 		}
 	}
