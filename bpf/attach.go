@@ -174,8 +174,11 @@ func (g *Gate) attachAs(index int, as string) error {
 	if err != nil {
 		return err
 	}
-	// Closing a link that could not be pinned detaches it.
-	return errors.Join(l.Pin(linkPin(g.options.PinDir, index, as)), l.Close())
+	path := linkPin(g.options.PinDir, index, as)
+	if err = l.Pin(path); err != nil {
+		err = fmt.Errorf("pin the link as %s, on a BPF file system: %w", path, err)
+	}
+	return errors.Join(err, l.Close()) // closing a link that could not be pinned detaches it
 }
 
 // attached reports whether a living link is pinned. It takes the pin of a severed one away.

@@ -78,6 +78,8 @@ const (
 	CodeLinkUp
 	// CodeUndecided: an interface fault that nothing can attribute; nothing moves.
 	CodeUndecided
+	// CodeGateRemoved: something on this machine has taken the gate off an interface, or removed its pins; it is put back.
+	CodeGateRemoved
 )
 
 // Codes of operators' orders.
@@ -208,7 +210,7 @@ var codeNames = map[Code]string{
 	CodePeerHeard: "peer-heard", CodePeerLost: "peer-lost", CodePeerInterface: "peer-interface",
 	CodePeerState:     "peer-state",
 	CodeDeviceProblem: "device-problem", CodeDeviceOK: "device-ok", CodeLinkDown: "link-down",
-	CodeLinkUp: "link-up", CodeUndecided: "undecided",
+	CodeLinkUp: "link-up", CodeUndecided: "undecided", CodeGateRemoved: "gate-removed",
 	CodeAdminDown: "admin-down", CodeAdminUp: "admin-up", CodeForced: "forced",
 	CodeForceEnded: "force-ended", CodeFailoversReset: "failovers-reset", CodeFrozen: "frozen",
 	CodeUnfrozen:   "unfrozen",

@@ -31,7 +31,7 @@ func (s Severity) String() string {
 // Severity returns how bad events of this code are. It belongs to the code: docs/EVENTS.md lists it, and filters rely on it.
 func (c Code) Severity() Severity {
 	switch c {
-	case CodeConflict, CodeIsolated, CodeVIPStranger, CodeVIPAnswered, CodeAttention, CodeLeaseLost, CodeSlotsUnassigned,
+	case CodeConflict, CodeIsolated, CodeGateRemoved, CodeVIPStranger, CodeVIPAnswered, CodeAttention, CodeLeaseLost, CodeSlotsUnassigned,
 		CodePolicyRolledBack, CodePolicyForged, CodePolicyConflict, CodePolicyDiskFull, CodePolicyMissing, CodePolicyFailed:
 		return SeverityError
 	case CodePeerLost, CodeDown, CodeDeviceProblem, CodeLinkDown, CodePeerInterface, CodeUndecided, CodeDamped, CodeClaimRefused,
