@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 )
 
@@ -129,6 +130,7 @@ func (h *Host) Apply(d Desired) error {
 			all[name] = ifi.Index
 		}
 	}
+	errs = append(errs, h.rename(all)...)
 	wishes := plan(d, func(name string) (int, bool) { i, ok := all[name]; return i, ok })
 	k, err := h.look(indices)
 	if err != nil {
@@ -183,6 +185,32 @@ func (h *Host) Restore() error {
 		return errors.Join(errs...)
 	}
 	return errors.Join(append(errs, h.record.remove(h.path))...)
+}
+
+// rename has entries of devices that were renamed follow them: what was set on a device is still there under its new name, and taking it
+// back as the old one's would take it from the new one.
+func (h *Host) rename(indices map[string]int) []error {
+	changed := false
+	for name, index := range indices {
+		for i := range h.record.Entries {
+			e := &h.record.Entries[i]
+			if e.Index != index || e.Link == "" || e.Link == name {
+				continue
+			}
+			if _, err := net.InterfaceByName(e.Link); err == nil {
+				continue // another device, which had that index when it was made
+			}
+			e.Path = strings.Replace(e.Path, "/conf/"+e.Link+"/", "/conf/"+name+"/", 1)
+			e.Link, changed = name, true
+		}
+	}
+	if !changed {
+		return nil
+	}
+	if err := h.record.write(h.path); err != nil {
+		return []error{err}
+	}
+	return nil
 }
 
 // forget undoes entries that are not wished for, newest kind first, and writes the record if any were.

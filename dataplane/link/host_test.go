@@ -221,6 +221,34 @@ func TestApplyTakesBackWhatIsNoLongerDesired(t *testing.T) {
 	sameDump(t, before, dump(member))
 }
 
+// TestRenamedDevice: what was set on a device stays when it is renamed, and Restore finds it there.
+func TestRenamedDevice(t *testing.T) {
+	member, _ := segment(t)
+	path := filepath.Join(t.TempDir(), "host.json")
+	rename := func(from, to string) {
+		member.Run("ip", "link", "set", from, "down")
+		member.Run("ip", "link", "set", from, "name", to)
+		member.Run("ip", "link", "set", to, "up")
+		waitUsable(t, member, to)
+	}
+	rename("e0", "wan0")
+	before := dump(member)
+	rename("wan0", "e0")
+	d := desired()
+	h := apply(t, member, path, d)
+	rename("e0", "wan0")
+	d.Interfaces[0].Name = "wan0"
+	member.Do(func() error { return h.Apply(d) })
+	mustContain(t, "renamed", member.Run("bridge", "fdb", "show", "dev", "wan0"), "02:48:00:01:00:00")
+	if got := strings.TrimSpace(member.Run("cat", "/proc/sys/net/ipv4/conf/wan0/arp_ignore")); got != "1" {
+		t.Errorf("arp_ignore of the renamed device is %s, want 1", got)
+	}
+	restore(t, member, h)
+	if after := dump(member); after != before {
+		t.Errorf("after Restore:\n%s\nbefore Apply:\n%s", after, before)
+	}
+}
+
 func TestManageForwarding(t *testing.T) {
 	member, _ := segment(t)
 	member.Run("sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/e0/forwarding")
