@@ -46,6 +46,7 @@ func (n *node) findDevice(p *port) {
 		n.log.Warn("interface cannot be read", "interface", p.Name, "device", p.device, "error", err)
 		return
 	}
+	p.named = p.device
 	p.index, p.mac, p.up, p.carrier, p.received = st.Index, st.MAC, st.AdminUp, st.AdminUp && st.Carrier, st.Received
 }
 
@@ -145,12 +146,12 @@ func (n *node) desired() link.Desired {
 		OwnStays: n.cfg.OwnTraffic != config.OwnToServer}
 	for _, p := range n.ports {
 		if p.Monitored && p.index != 0 {
-			d.NAPIDevices = append(d.NAPIDevices, p.device)
+			d.NAPIDevices = append(d.NAPIDevices, p.named)
 		}
 		if !p.serves() {
 			continue
 		}
-		i := link.Interface{Name: p.device, Proxy: p.ProxyARP}
+		i := link.Interface{Name: p.named, Proxy: p.ProxyARP}
 		if p.VMAC != nil {
 			i.VMACs = [][6]byte{*p.VMAC}
 		}

@@ -128,6 +128,9 @@ func (n *node) gateOpened(group uint8) {
 		n.serve.openedBy = 0
 	}
 	n.tellHost(group, true)
+	for _, w := range n.forwardingOff() {
+		n.log.Warn("this member serves, and forwards nothing", "reason", w)
+	}
 	n.moved(n.machine.View(bpf.Boottime()))
 }
 

@@ -172,12 +172,16 @@ func (n *node) linkEvent(ev link.Event) {
 		n.detach(p) // another device has the name now
 	}
 	renewed, raised := p.index != changed.Index || p.mac != changed.MAC, changed.AdminUp && !p.up
-	p.index, p.mac = changed.Index, changed.MAC
+	renamed := p.named != changed.Name && !renewed
+	p.index, p.mac, p.named = changed.Index, changed.MAC, changed.Name
 	p.up, p.carrier, p.received = changed.AdminUp, changed.AdminUp && changed.Carrier, changed.Received
 	p.bond, p.looked = changed.Bond, true
 	n.listenFirst(p)
 	n.linkStep(p)
-	if raised && !renewed { // taking an interface down takes its routes too
+	if renamed && p.named != p.device {
+		n.log.Warn("a device was renamed, and goes on being used", "interface", p.Name, "device", p.device, "name", p.named)
+	}
+	if (raised || renamed) && !renewed { // taking an interface down takes its routes too
 		_ = n.applyHost() // the worker's errors come as results
 	}
 	if renewed {
@@ -216,6 +220,10 @@ func (n *node) addressEvent(a link.AddressChanged) {
 	if n.sync.local.take(a) {
 		n.followSync(bpf.Boottime())
 	}
+	if n.virtual(a.Prefix.Addr()) && (a.Gone || a.Index != loopback) {
+		_ = n.applyHost() // somebody has taken a VIP off lo, or given one to an interface
+		return
+	}
 	p := n.portByIndex(a.Index)
 	if p == nil || !p.Role.Gated() || a.Tentative || !a.Prefix.Addr().Is6() {
 		return
@@ -245,10 +253,10 @@ func (n *node) linkResult(r link.Result) {
 			n.looked(p, r.State)
 		}
 	case r.Op == link.OpQuery: // gone: the watcher says so
+	case r.Op == link.OpApply:
+		n.noteFault(&n.hostFault, r.Err)
 	case r.Op == link.OpServing && r.Err != nil:
 		n.log.Error("route this member's own traffic to the VIPs", "error", r.Err)
-	case r.Err != nil:
-		n.log.Error("addresses and settings of this host", "error", r.Err)
 	}
 }
 

@@ -42,6 +42,9 @@ func (n *node) facts(now int64, v members.View) []string {
 	for _, m := range n.thinMargins() {
 		facts = append(facts, "thin margin: "+m)
 	}
+	for _, w := range n.hostWarnings() {
+		facts = append(facts, "this host: "+w)
+	}
 	return facts
 }
 

@@ -34,6 +34,7 @@ type periodic struct {
 	stop     int64 // end of the patience with a stop, 0 if none is under way
 	lingered int64 // end of a stop's linger, 0 before another member serves
 	slow     int64 // counters
+	host     int64 // the host brought in line again, whoever changed what by hand
 	quiet    int64 // when the last port that only listens has listened, 0 if none does
 	lastMove int64 // the hand-over that was put into the history last
 }
@@ -103,6 +104,10 @@ func (n *node) loop(ctx context.Context) error {
 			what = "link"
 			woke = bpf.Boottime()
 			n.linkResult(r)
+		case gone := <-n.guard.found:
+			what = "gate"
+			woke = bpf.Boottime()
+			n.gateRemoved(gone)
 		case a := <-n.asker.Answers():
 			what = "neighbour"
 			woke = bpf.Boottime()
@@ -219,6 +224,7 @@ func (n *node) tick() {
 		if now >= n.due.slow {
 			n.due.slow = now + int64(time.Second)
 			n.publish(now)
+			n.guardHost(now)
 		}
 	}
 	if every := n.systemd.Interval(); every > 0 && now >= n.due.watchdog {

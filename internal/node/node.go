@@ -98,6 +98,9 @@ type node struct {
 	silent    map[[2]uint8]bool                // by peer and slot: dead by the pulse's rule
 	judges    [members.MaxMembers]margin.Judge // of each member's margins
 	cpu       cpuLoad
+	guard     guard
+	hostFault string // what the last attempt to bring the host in line could not do, "" for nothing
+	pinFault  string // why the gate's pins cannot be put back
 	sync      syncing
 	share     sharing
 	policy    policies
@@ -107,12 +110,14 @@ type node struct {
 type port struct {
 	config.Interface
 	device   string
-	index    int // 0 while the device does not exist
+	named    string // what the device is called now: it may have been renamed since it was found
+	index    int    // 0 while the device does not exist
 	mac      [6]byte
 	up       bool // the operator wants it up
 	carrier  bool
 	received bool
 	attached bool
+	removed  bool   // somebody took the gate off, and putting it back has failed
 	fault    string // why the port is not used although its device is there, in words
 	unsent   bool   // the kernel takes no frame of ours
 	bond     link.Bond
@@ -267,6 +272,7 @@ func (n *node) open() error {
 	n.watcher = link.NewWatcher(n.log)
 	n.announcer = announce.New(n.log)
 	n.asker = neighbour.New(n.log)
+	n.guard = newGuard(n.gate.Missing)
 	keys, err := readKeys(n.cfg)
 	if err != nil {
 		return err
@@ -358,6 +364,7 @@ func (n *node) start() (stop context.CancelFunc) {
 	n.links = link.NewWorker(n.host, n.log)
 	in("links", n.links.Serve)
 	in("link watcher", n.watcher.Serve)
+	in("gate guard", n.guard.serve)
 	in("announcements", n.announcer.Serve)
 	in("neighbours", n.asker.Serve)
 	server := &control.Server{Backend: &backend{n}, Events: n.events, Log: n.log, Version: build.Version}

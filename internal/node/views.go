@@ -294,7 +294,7 @@ func (n *node) warnings() []string {
 	if text := n.syncWarning(); text != "" {
 		w = append(w, text)
 	}
-	return w
+	return append(w, n.hostWarnings()...)
 }
 
 // Why implements control.Backend.

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/holdfast-project/holdfast/bpf"
+	"github.com/holdfast-project/holdfast/members"
+)
+
+// hostEvery is how often the host is brought in line though nothing is known to have changed: of most settings the kernel tells nobody.
+const hostEvery = time.Minute
+
+// guarded is a port that the gate is to hang on, and, once looked at, what of it is missing there.
+type guarded struct {
+	slot    uint8
+	index   int
+	gated   bool
+	missing string
+}
+
+// guard looks whether the gate still hangs where it was attached, beside the loop: the kernel answers under a lock that some driver may hold
+// for long.
+type guard struct {
+	look  func(index int, gated bool) string
+	ask   chan []guarded
+	found chan []guarded
+}
+
+func newGuard(look func(index int, gated bool) string) guard {
+	return guard{look: look, ask: make(chan []guarded, 1), found: make(chan []guarded)}
+}
+
+// serve looks whenever it is asked to, until ctx ends, and tells what is missing.
+func (g guard) serve(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case ports := <-g.ask:
+			var gone []guarded
+			for _, p := range ports {
+				if p.missing = g.look(p.index, p.gated); p.missing != "" {
+					gone = append(gone, p)
+				}
+			}
+			if len(gone) == 0 {
+				continue
+			}
+			select {
+			case <-ctx.Done():
+				return nil
+			case g.found <- gone:
+			}
+		}
+	}
+}
+
+// guardHost puts back, once a second, what somebody else on this machine may have removed of the gate, and once in a while what they may
+// have changed of its settings.
+func (n *node) guardHost(now int64) {
+	restored, err := n.gate.KeepPins()
+	if len(restored) > 0 {
+		n.say(members.CodeGateRemoved, fmt.Sprintf("something on this machine removed pins of the gate below %s (%s); they are put back",
+			n.local.PinDir, strings.Join(restored, " ")))
+	}
+	n.noteFault(&n.pinFault, err)
+	var ports []guarded
+	for _, p := range n.ports {
+		if p.index != 0 && p.removed && n.attach(p) == nil {
+			n.attachedAgain(p)
+		}
+		if p.index != 0 && p.attached {
+			ports = append(ports, guarded{slot: p.Slot, index: p.index, gated: p.Role.Gated()})
+		}
+	}
+	select {
+	case n.guard.ask <- ports:
+	default: // it still looks
+	}
+	if n.due.host == 0 {
+		n.due.host = now + int64(hostEvery)
+	}
+	if now >= n.due.host {
+		n.due.host = now + int64(hostEvery)
+		_ = n.applyHost() // the worker's errors come as results
+	}
+}
+
+// gateRemoved attaches the gate again where somebody took it off. Until that is done a member that serves answers nobody there, and one that
+// does not is guarded by nothing but the stack's own settings.
+func (n *node) gateRemoved(gone []guarded) {
+	for _, g := range gone {
+		p := n.portByIndex(g.index)
+		if p == nil || !p.attached || p.Slot != g.slot {
+			continue
+		}
+		if _, err := net.InterfaceByIndex(g.index); err != nil {
+			continue // the device is gone, which the watcher tells
+		}
+		if g.missing = n.gate.Missing(g.index, g.gated); g.missing == "" {
+			continue // it was put back meanwhile
+		}
+		state := members.StateInit // which one does not matter: nothing changes
+		n.record(bpf.Boottime(), members.Record{Code: members.CodeGateRemoved, From: state, To: state, Iface: p.Name, Peer: members.Nobody,
+			Reason: fmt.Sprintf("something on this machine took the gate off %s (%s); it is put back", p.named, g.missing)})
+		p.attached, p.removed = false, true
+		if err := n.attach(p); err != nil {
+			n.log.Error("put the gate back", "interface", p.Name, "device", p.named, "error", err)
+			n.linkStep(p)
+			continue
+		}
+		n.attachedAgain(p)
+	}
+}
+
+// attachedAgain goes on with a port where the gate is back.
+func (n *node) attachedAgain(p *port) {
+	p.removed = false
+	if err := n.applyPorts(); err != nil {
+		n.log.Error("the gate is back on an interface", "interface", p.Name, "device", p.named, "error", err)
+	}
+	n.linkStep(p)
+	if n.serve.open {
+		n.announceNow(gateway)
+	}
+}
+
+// virtual reports whether addr is one of the cluster's.
+func (n *node) virtual(addr netip.Addr) bool {
+	for _, p := range n.ports {
+		for _, v := range p.VIPs {
+			if v.Addr == addr {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// noteFault keeps in fault why this host is not as it should be, "" for no reason, and logs it when it is news.
+func (n *node) noteFault(fault *string, err error) {
+	was := *fault
+	*fault = ""
+	if err != nil {
+		*fault = strings.ReplaceAll(err.Error(), "\n", "; ")
+	}
+	if *fault != "" && *fault != was {
+		n.log.Error("addresses, settings and pins of this host", "error", *fault)
+	}
+}
+
+// hostWarnings are what is wrong with this host and does not move the gateway.
+func (n *node) hostWarnings() []string {
+	var w []string
+	for _, fault := range []string{n.hostFault, n.pinFault} {
+		if fault != "" {
+			w = append(w, fault)
+		}
+	}
+	for _, p := range n.ports {
+		if p.index != 0 && p.named != p.device {
+			w = append(w, fmt.Sprintf("interface %s: device %s is called %s now; it is used until the daemon ends: rename it back, or correct %s",
+				p.Name, p.device, p.named, n.cfg.Path))
+		}
+	}
+	return append(w, n.forwardingOff()...)
+}
+
+// forwardingOff says where the kernel forwards nothing between the cluster's interfaces. One alone needs no forwarding.
+func (n *node) forwardingOff() []string {
+	var v4, v6 []*port
+	for _, p := range n.ports {
+		if !p.serves() {
+			continue
+		}
+		for _, v := range firstOfEachFamily(p) {
+			if v.Is4() {
+				v4 = append(v4, p)
+			} else {
+				v6 = append(v6, p)
+			}
+		}
+	}
+	var off []string
+	if len(v4) > 1 {
+		for _, p := range v4 {
+			if setting("ipv4/conf/"+p.named+"/forwarding") == "0" {
+				off = append(off, fmt.Sprintf("IPv4 packets that come in on %s are not forwarded: net.ipv4.conf.%s.forwarding is 0; "+
+					"sysctl -w net.ipv4.ip_forward=1, and make it permanent", p.Name, p.named))
+			}
+		}
+	}
+	if len(v6) > 1 && setting("ipv6/conf/all/forwarding") == "0" {
+		off = append(off, "IPv6 packets are not forwarded: net.ipv6.conf.all.forwarding is 0; sysctl -w net.ipv6.conf.all.forwarding=1, and make it permanent")
+	}
+	return off
+}
+
+// setting is a value below /proc/sys/net, "" if it cannot be read.
+func setting(path string) string {
+	b, err := os.ReadFile("/proc/sys/net/" + path)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(b))
+}
