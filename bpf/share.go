@@ -19,6 +19,20 @@ func (w *Words) RevokeShare() {
 	w.u64(offShareLinger).Store(0)
 }
 
+// EndShare ends the share in order: if it is open it lingers, for what is on its way.
+func (w *Words) EndShare(now int64) {
+	fence := w.word(0, offFence)
+	before := fence.Load()
+	if w.ShareOpen(now) {
+		// The gate may grant a surrender meanwhile. An exchange, so that the fence is read after it.
+		w.u64(offShareLinger).Swap(uint64(now + int64(w.duration(offLinger))))
+		if fence.Load() != before {
+			w.u64(offShareLinger).Store(0)
+		}
+	}
+	w.u64(offShare).Store(0)
+}
+
 // Share returns this member's share, packed as a lease: its term, 0 for none, and when it was last renewed.
 func (w *Words) Share() gate.Lease { return gate.Lease(w.u64(offShare).Load()) }
 

@@ -67,6 +67,31 @@ func TestWordsSnapshot(t *testing.T) {
 	}
 }
 
+// TestWordsEndShare: an open share lingers after its end in order, and no other.
+func TestWordsEndShare(t *testing.T) {
+	now := Boottime()
+	for _, c := range []struct {
+		name  string
+		fence uint32
+		share uint32
+		want  int64
+	}{
+		{"open", 5, 5, now + int64(time.Minute)},
+		{"fenced off", 6, 5, 0},
+		{"none", 5, 0, 0},
+	} {
+		w := &Words{memory: make([]byte, wordsSize)}
+		w.setTimers(time.Second, time.Second, time.Second, time.Minute)
+		w.u32(offSteer).Store(uint32(SteerMulticast))
+		w.word(0, offFence).Store(gate.Fence{Term: c.fence}.Word())
+		w.RenewShare(c.share, now)
+		w.EndShare(now)
+		if got := w.ShareLinger(); got != c.want || w.Share() != 0 {
+			t.Errorf("%s: lingers until %d, want %d; share %v", c.name, got, c.want, w.Share())
+		}
+	}
+}
+
 // TestWordsRenewAllocatesNothing: the pulse runs without a garbage collector.
 func TestWordsRenewAllocatesNothing(t *testing.T) {
 	w := &Words{memory: make([]byte, wordsSize)}

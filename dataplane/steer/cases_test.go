@@ -279,6 +279,26 @@ func TestRestartEnds(t *testing.T) {
 	})
 }
 
+// TestLeavesInOrder: the share of a member that has no slots any more lingers, one that is taken from a member with slots does not.
+func TestLeavesInOrder(t *testing.T) {
+	each(t, 3, func(_ *testing.T, w *world) {
+		nd := w.nodes[2]
+		nd.leaving = true
+		w.run(500 * ms)
+		if nd.a.share != 0 || !nd.inOrder {
+			w.fail("left: share %d, in order %v", nd.a.share, nd.inOrder)
+		}
+		nd.leaving = false
+		w.settle(3000*ms, "it is back")
+		nd.broken = true
+		w.boundZero = 60 * ms
+		w.run(500 * ms)
+		if nd.a.share != 0 || nd.inOrder {
+			w.fail("broken: share %d, in order %v", nd.a.share, nd.inOrder)
+		}
+	})
+}
+
 // TestKeepsByClaim: who is to have its share again under a new term is asked so that its gate lingers; who is to lose it, so that it closes.
 func TestKeepsByClaim(t *testing.T) {
 	w := settledWorld(t, 1, 3, ModeMulticast)

@@ -6,8 +6,9 @@ package steer
 // them: what closes comes before the table, the table before what opens, and what opens before what tells others.
 type Effect interface{ effect() }
 
-// DropShare closes the own gate's share at once.
-type DropShare struct{}
+// DropShare closes the own gate's share: at once, or if this member has left in order, and takes nothing any more by the table in force, with the
+// linger time: what is on its way to it or through it belongs to nobody else.
+type DropShare struct{ InOrder bool }
 
 // Apply puts a table into the gate, and tells the sync plane who takes what. The table must not be changed. If that takes time, all later effects
 // but DropShare and WakeAt wait; Own tells when it is in force.

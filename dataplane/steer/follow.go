@@ -82,7 +82,8 @@ func (a *Agreement) apply(t *Table) {
 	self := a.cfg.Self
 	if t.Share[self] == 0 && a.share != 0 {
 		a.share = 0
-		a.emit(DropShare{})
+		takes, _ := a.table.Takes()
+		a.emit(DropShare{InOrder: t.Leader == a.table.Leader && a.table.Phase == PhaseCommit && takes[self] == 0})
 	}
 	drained := a.drained
 	a.drained, a.flushed, a.flushing = false, false, false

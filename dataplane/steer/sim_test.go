@@ -108,6 +108,7 @@ type simNode struct {
 	incarnation uint64
 	fit         bool
 	leaving     bool
+	inOrder     bool // its share was dropped last after it had left
 	broken      bool
 	stopLead    bool
 	reading     bool // its inbox
@@ -514,7 +515,7 @@ func (nd *simNode) perform(effects []Effect) {
 		switch x := x.(type) {
 		case DropShare:
 			w.logf("%d drops its share", nd.id)
-			nd.wantShare, nd.gate.share = 0, 0
+			nd.wantShare, nd.gate.share, nd.inOrder = 0, 0, x.InOrder
 			nd.doing = slices.DeleteFunc(nd.doing, func(e Effect) bool { _, opens := e.(Share); return opens })
 		case Apply:
 			nd.ready = false

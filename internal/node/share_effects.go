@@ -118,7 +118,7 @@ func (n *node) sharePerform(now int64, e steer.Effect) {
 	switch e := e.(type) {
 	case steer.DropShare:
 		s.share, s.gaveUp, s.closeAt = 0, true, now+int64(closeAfter)
-		err = n.pulse.DropShare()
+		err = n.pulse.DropShare(e.InOrder)
 	case steer.Apply:
 		if err = n.takeTable(now, e.Table); err == nil && s.share != 0 && s.share == e.Table.Share[n.local.Self.ID] {
 			err = n.pulse.Share(s.share, e.Table.Number) // one that expires is given back by a newer table only

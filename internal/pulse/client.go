@@ -254,8 +254,10 @@ func (p *Pulse) Share(term, number uint32) error {
 	return p.send(&command{kind: msgShare, term: term, number: number, at: bpf.Boottime()})
 }
 
-// DropShare ends this member's share: the gate takes no traffic but what it lingers for. ShareChanged answers.
-func (p *Pulse) DropShare() error { return p.send(&command{kind: msgDropShare}) }
+// DropShare ends this member's share: the gate takes no traffic any more, or with lingers only what is on its way. ShareChanged answers.
+func (p *Pulse) DropShare(lingers bool) error {
+	return p.send(&command{kind: msgDropShare, lingers: lingers})
+}
 
 // Yield sends a YIELD on every interface. A YieldReply comes for each that is answered.
 func (p *Pulse) Yield(r YieldRequest) error {

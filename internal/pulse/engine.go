@@ -60,6 +60,7 @@ type words interface {
 	ShareOpen(now int64) bool
 	RenewShare(term uint32, now int64)
 	RevokeShare()
+	EndShare(now int64)
 	Snapshot() gate.Words
 }
 
@@ -213,7 +214,7 @@ func (e *engine) command(now int64, c *command) {
 		e.word(now, c.at)
 		e.openShare(now, c.at, c.term, c.number)
 	case msgDropShare:
-		e.dropShare()
+		e.dropShare(now, c.lingers)
 	case msgYield:
 		e.yield(c)
 	case msgQuery:

@@ -53,10 +53,16 @@ func (e *engine) openShare(now, asked int64, term, number uint32) {
 	}
 }
 
-// dropShare ends the share because main says so.
-func (e *engine) dropShare() {
-	e.share.watched, e.share.toldAny = true, false
-	e.loseShare(LostNot)
+// dropShare ends the share because main says so. One that lingers is left to the gate.
+func (e *engine) dropShare(now int64, lingers bool) {
+	s := &e.share
+	s.watched, s.toldAny = true, false
+	if !lingers {
+		e.loseShare(LostNot)
+		return
+	}
+	s.term, s.number, s.stored, s.lost = 0, 0, false, LostNot
+	e.words.EndShare(now)
 }
 
 func (e *engine) loseShare(why Lost) {

@@ -85,6 +85,25 @@ func TestShareUnderTheNextTerm(t *testing.T) {
 	}
 }
 
+// TestShareEndsInOrder: what is on its way still passes, for the linger time; and it can be opened again.
+func TestShareEndsInOrder(t *testing.T) {
+	b, p := sharing(t)
+	openShare(b, 3, 1)
+	b.step(10*ms, p)
+	b.do(command{kind: msgDropShare, lingers: true})
+	b.step(0, p)
+	if e := lastShare(t, b); !b.own.Serving(0, b.at).Has(gate.Forward) || b.own.ShareOpen(b.at) || e.Open || !e.Forward || e.Term != 0 || e.Lost != LostNot {
+		t.Errorf("bits %b, told %+v", b.own.Serving(0, b.at), e)
+	}
+	if b.step(int64(b.own.w.Linger), p); b.own.Serving(0, b.at).Has(gate.Forward) {
+		t.Error("it lingers for good")
+	}
+	openShare(b, 3, 2)
+	if b.step(0, p); !b.own.ShareOpen(b.at) {
+		t.Error("it cannot be opened again")
+	}
+}
+
 func TestDroppedShareClosesAtOnce(t *testing.T) {
 	b, p := sharing(t)
 	openShare(b, 3, 1)

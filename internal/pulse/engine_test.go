@@ -193,6 +193,7 @@ func (t *twin) Share() gate.Lease                     { return t.w.Share }
 func (t *twin) ShareOpen(now int64) bool              { return t.w.ShareOpen(now) }
 func (t *twin) RenewShare(term uint32, now int64)     { t.w.RenewShare(term, now) }
 func (t *twin) RevokeShare()                          { t.w.RevokeShare() }
+func (t *twin) EndShare(now int64)                    { t.w.EndShare(now) }
 func (b *bench) word()                                { b.do(command{kind: msgWord, at: b.at}) }
 func (b *bench) own0() (lease gate.Lease, bits gate.Bits) {
 	return b.own.Lease(0), b.own.Serving(0, b.at)

@@ -55,6 +55,7 @@ type command struct {
 	alone    bool
 	yield    ccp.YieldKind
 	term     uint32
+	lingers  bool   // for msgDropShare
 	number   uint32 // of the table of slots, for msgShare
 	minAgeMs uint32
 	at       int64 // boot time at which main sent msgWord, msgLease or msgShare
@@ -80,6 +81,8 @@ func appendCommand(b []byte, c *command) []byte {
 		b = binary.LittleEndian.AppendUint32(b, c.term)
 		b = binary.LittleEndian.AppendUint32(b, c.number)
 		b = appendInt(b, c.at)
+	case msgDropShare:
+		b = append(b, bit(c.lingers))
 	case msgBuild:
 		b = appendText(b, c.text)
 	case msgYield:
@@ -107,7 +110,9 @@ func decodeCommand(b []byte, c *command) error {
 		c.target, c.group, c.yield, c.term, c.minAgeMs = r.u8(), r.u8(), ccp.YieldKind(r.u8()), r.u32(), r.u32()
 	case msgShare:
 		c.term, c.number, c.at = r.u32(), r.u32(), r.int()
-	case msgQuery, msgDropShare:
+	case msgDropShare:
+		c.lingers = r.bool()
+	case msgQuery:
 	case msgBuild:
 		c.text = r.text()
 	default:

@@ -40,6 +40,7 @@ var commands = []command{
 	{kind: msgBuild, text: "v1.0.0 0011223344556677"},
 	{kind: msgShare, term: 9, number: 77, at: 79},
 	{kind: msgDropShare},
+	{kind: msgDropShare, lingers: true},
 }
 
 var heardEvent = Heard{Peer: 1, Slot: 2, Query: true, At: 3, RTT: 4, Incarnation: 5, Stamp: 6, Reply: testReply}

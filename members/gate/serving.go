@@ -56,6 +56,14 @@ func (w *Words) RenewShare(term uint32, now int64) { w.Share = NewLease(term, no
 // RevokeShare ends the share at once, whether it lingers or not.
 func (w *Words) RevokeShare() { w.Share, w.ShareLinger = 0, 0 }
 
+// EndShare ends a share in order: if it is open it lingers, for what is on its way.
+func (w *Words) EndShare(now int64) {
+	if w.ShareOpen(now) {
+		w.ShareLinger = now + int64(w.Linger)
+	}
+	w.Share = 0
+}
+
 // ShareOpen reports whether this member may carry a share of the gateway's traffic at the boot time now, by the rules that a lease
 // serves by: not below the fence of group 0, whoever that was granted to, and renewed not too long ago. It may still carry one for a
 // while after that (ShareLinger). Without load sharing there is no share.

@@ -16,6 +16,8 @@ func TestShare(t *testing.T) {
 		{"of term 0", func(w *Words) { w.RenewShare(0, at) }, 0},
 		{"revoked", func(w *Words) { w.RenewShare(5, at); w.RevokeShare() }, 0},
 		{"revoked while it lingers", func(w *Words) { w.ShareLinger = at + 1; w.RevokeShare() }, 0},
+		{"ended in order", func(w *Words) { w.RenewShare(5, at); w.EndShare(at) }, Forward},
+		{"ended in order when it was fenced off", func(w *Words) { w.Group[0].Fence.Term = 6; w.RenewShare(5, at); w.EndShare(at) }, 0},
 		{"late", func(w *Words) { w.RenewShare(5, at-21*ms) }, 0},
 		{"late, watched", func(w *Words) { w.RenewShare(5, at-21*ms); w.Watched = at - 24*ms }, Forward | Watched},
 		{"very late, watched", func(w *Words) { w.RenewShare(5, at-1001*ms); w.Watched = at }, Watched},
