@@ -55,7 +55,7 @@ func (n *node) shareInForce(now int64) {
 // ownSlots tells the sync plane who takes what, and returns a channel that is closed once what came in before is in the kernel's table; nil if
 // it is already.
 func (n *node) ownSlots(t *steer.Table) <-chan struct{} {
-	applied := n.sync.plane.SetOwners(ownersOf(t, n.shareCarries(t)))
+	applied := n.sync.plane.SetOwners(ownersOf(t, n.local.Self.ID, n.shareCarries(t)))
 	select {
 	case <-applied:
 		return nil

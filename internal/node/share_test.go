@@ -79,11 +79,14 @@ func TestTablesTranslate(t *testing.T) {
 	if keyBytes(keyWords(key)) != key {
 		t.Error("the secret of the hash changes on its way to the gate")
 	}
-	o := ownersOf(table, true)
+	o := ownersOf(table, 1, true)
+	if of := ownersOf(table, 0, true); !o.Coming[1] || of.Coming[1] || o.Coming[4] {
+		t.Error("a moving slot comes to its next taker, and to no other")
+	}
 	if o.Term != 7 || o.Number != 3 || o.Commit || !o.Sharing || o.Takes[0] != 0 || o.Takes[4] != 1 || o.Takes[2] != ccp.Nobody || !o.Moving[1] || o.Moving[0] {
 		t.Errorf("for the sync plane: %+v", o.Takes[:8])
 	}
-	none := ownersOf(&steer.Table{}, false)
+	none := ownersOf(&steer.Table{}, 0, false)
 	if none.Takes[0] != ccp.Nobody || none.Takes[1023] != ccp.Nobody || none.Sharing {
 		t.Error("of a table that knows nothing somebody takes something")
 	}

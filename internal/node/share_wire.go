@@ -95,11 +95,11 @@ func statusFromWire(v *ccp.ShareView) steer.Status {
 	}
 }
 
-// ownersOf tells the sync plane who takes what.
-func ownersOf(t *steer.Table, sharing bool) statesync.Owners {
+// ownersOf tells the sync plane of a member who takes what.
+func ownersOf(t *steer.Table, self uint8, sharing bool) statesync.Owners {
 	o := statesync.Owners{Term: t.Term, Number: t.Number, Commit: t.Phase == steer.PhaseCommit, Sharing: sharing}
 	for i, e := range t.Entry {
-		o.Takes[i], o.Moving[i] = ccp.Nobody, e.Moving()
+		o.Takes[i], o.Moving[i], o.Coming[i] = ccp.Nobody, e.Moving(), e.Moving() && e.Next() == self
 		if t.Phase != steer.PhaseNone {
 			o.Takes[i] = e.Taker()
 		}

@@ -198,6 +198,9 @@ func (p *Plane) ownEvent(r record.Record, id record.Identity, after time.Duratio
 	class := flow.Change
 	switch r.Op {
 	case record.OpNew:
+		if after == 0 && p.comes(id.Bucket()) {
+			after = comesWithin
+		}
 		if after > 0 {
 			p.held.Put(id.Key, id.Print, p.now+int64(after), p.wire(r))
 			return

@@ -17,6 +17,7 @@ type moves struct {
 
 	gained, lost ccp.SyncBitmap       // by this member
 	handed       ccp.SyncBitmap       // of those lost, the ones that were about to move
+	came         ccp.SyncBitmap       // those that were about to move to this member, and are not any more
 	gainedFrom   [ccp.MaxMembers]bool // by this member
 	orphaned     [ccp.MaxMembers]bool // members that lost buckets which were not about to move: they may be dead
 	unplanned    bool                 // this member gains such buckets, or its first
@@ -24,7 +25,7 @@ type moves struct {
 
 // movesTo compares two slot tables; before is nil at first.
 func movesTo(before, o *Owners, self uint8) (m moves) {
-	m.none = before != nil && before.Takes == o.Takes && before.Moving == o.Moving
+	m.none = before != nil && before.Takes == o.Takes && before.Moving == o.Moving && before.Coming == o.Coming
 	for b, is := range o.Takes {
 		if is < ccp.MaxMembers {
 			m.takes[is].Add(b)
@@ -39,6 +40,9 @@ func movesTo(before, o *Owners, self uint8) (m moves) {
 		was, announced := ccp.Nobody, false
 		if before != nil {
 			was, announced = before.Takes[b], before.Moving[b]
+			if before.Coming[b] && !o.Coming[b] {
+				m.came.Add(b)
+			}
 		}
 		if was == is {
 			continue

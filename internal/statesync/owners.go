@@ -25,6 +25,9 @@ type Owners struct {
 	// the two have of them is not compared for the moment.
 	Takes  [record.Buckets]uint8
 	Moving [record.Buckets]bool
+	// Coming are those of them that move to this member. What its kernel begins there is told once they have moved: deciders that knew of it
+	// would send its packets to the member that still takes the bucket, and that one may have heard of it less than they have.
+	Coming [record.Buckets]bool
 	// Sharing says that this member's share is open, or lingers: what its kernel begins and changes is told to the others.
 	Sharing bool
 }
@@ -249,14 +252,15 @@ func (p *Plane) rescope(now int64, o *Owners, m *moves) {
 	}
 }
 
-// releaseMoving sends what is held back of connections that others are to go on with.
+// releaseMoving sends what is held back of connections that others are to go on with, and of those that began before their bucket was this
+// member's.
 func (p *Plane) releaseMoving(now int64, m *moves) {
 	if p.held.Len() == 0 {
 		return
 	}
 	for _, e := range p.held.Take(func(key uint64) bool {
 		b := record.Identity{Key: key}.Bucket()
-		return m.lost.Has(b) || p.share.owners.Moving[b] && p.owns(b)
+		return m.lost.Has(b) || m.came.Has(b) || p.share.owners.Moving[b] && p.owns(b)
 	}) {
 		p.release(now, e)
 	}

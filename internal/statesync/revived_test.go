@@ -120,6 +120,40 @@ func TestHeldAndForeign(t *testing.T) {
 	}
 }
 
+// TestBeginsBeforeItMoved: what begins in a bucket that is about to move here is told when it has moved, or will not, or has waited for long.
+func TestBeginsBeforeItMoved(t *testing.T) {
+	for name, ends := range map[string]func(p *Plane, prepared, moved *Owners){
+		"it moves":        func(p *Plane, _, moved *Owners) { p.SetOwners(*moved) },
+		"it stays":        func(p *Plane, _, _ *Owners) { p.SetOwners(*parts(7, 2, 3)) },
+		"nothing happens": func(p *Plane, _, _ *Owners) { p.matured(p.now + comesWithin) },
+	} {
+		p := stillSharing(t)
+		prepared := parts(7, 1, 3)
+		prepared.Commit, prepared.Moving[500], prepared.Coming[500], prepared.Moving[900] = false, true, true, true
+		moved := parts(7, 1, 3)
+		moved.Takes[500], moved.Takes[900] = 0, 1
+		p.SetOwners(*prepared)
+		p.now = boottime()
+		tell := func(n int, op record.Op) uint64 {
+			before := p.stats.Records
+			r := udp(n, op)
+			id, v := p.judge.Examine(p.hasher, r)
+			p.eventOf(r, id, v)
+			return p.stats.Records - before
+		}
+		if tell(900, record.OpNew) != 1 {
+			t.Errorf("%s: what begins in another bucket is not told", name)
+		}
+		if tell(500, record.OpNew)+tell(500, record.OpUpdate)+tell(500+record.Buckets, record.OpNew)+tell(500+record.Buckets, record.OpDelete) != 0 || p.held.Len() != 1 {
+			t.Errorf("%s: what begins in the bucket is told at once; %d are held", name, p.held.Len())
+		}
+		before := p.stats
+		if ends(p, prepared, moved); p.held.Len() != 0 || p.stats.News != before.News+1 {
+			t.Errorf("%s: %d are held, %d told", name, p.held.Len(), p.stats.News-before.News)
+		}
+	}
+}
+
 // TestExpectationEnds: only the owner of its master's bucket tells that an expectation is no more: a copy's times out by itself.
 func TestExpectationEnds(t *testing.T) {
 	p := stillSharing(t)

@@ -17,6 +17,14 @@ func (p *Plane) owns(bucket int) bool {
 	return p.role == RoleOwner
 }
 
+// comes says whether a bucket is about to move to this member.
+func (p *Plane) comes(bucket int) bool {
+	return p.share.on && p.share.owners != nil && p.share.owners.Coming[bucket]
+}
+
+// comesWithin is for how long in ns what begins in such a bucket waits at most: a change that is stuck ends, or it is time to tell.
+const comesWithin = 300e6
+
 // ownBuckets is how many there are of those, for judging whether somebody wants all.
 func (p *Plane) ownBuckets() int {
 	if p.share.on {

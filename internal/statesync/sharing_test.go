@@ -50,6 +50,9 @@ func (w *sharedWorld) tell(m *member) {
 	if m.stop != nil {
 		o := w.table
 		o.Sharing = slices.Contains(o.Takes[:], m.id)
+		if m.id == w.next {
+			o.Coming = o.Moving
+		}
 		<-m.plane.SetOwners(o)
 	}
 }
