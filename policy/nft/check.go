@@ -42,8 +42,8 @@ func try(ctx context.Context, command string, p *Policy, links []Link, then func
 	if err != nil {
 		return err
 	}
-	defer file.Close() // and with it, the namespace
-	k := New(Options{Cluster: p.Mark.Cluster, Namespace: int(file.Fd()), Command: command})
+	defer file.Close()                                                                                    // and with it, the namespace
+	k := New(Options{Cluster: p.Mark.Cluster, Namespace: int(file.Fd()), Command: command, Gentle: true}) // nobody waits for it but people
 	for _, s := range p.Keep {
 		if !p.Ruleset.Has(s.Family, s.Table, s.Name) {
 			return &RulesetError{[]Problem{{File: p.Ruleset.File, What: fmt.Sprintf("set %v, which is to be kept, is not there", s)}}}

@@ -51,6 +51,7 @@ const (
 	// nftTime bounds one run of nft: 10,000 rules and 100,000 elements take it a second.
 	nftTime = 2 * time.Minute
 	maxTold = 64 << 10 // bytes of its complaints that are read
+	gentle  = 10       // nice(2)
 )
 
 // within runs f on a thread in the namespace; 0 is the caller's own. The thread is not used again.
@@ -82,6 +83,9 @@ func (k *Kernel) nft(ctx context.Context, input string, args ...string) (string,
 	// The namespace is that of the thread that forks.
 	if err := within(k.options.Namespace, cmd.Start); err != nil {
 		return "", fmt.Errorf("run %s: %w", k.options.Command, err)
+	}
+	if k.options.Gentle {
+		_ = unix.Setpriority(unix.PRIO_PROCESS, cmd.Process.Pid, gentle)
 	}
 	if err := cmd.Wait(); err != nil {
 		if ctx.Err() != nil {

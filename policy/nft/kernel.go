@@ -34,6 +34,8 @@ type Options struct {
 	Namespace int
 	// Command is nft(8); "" finds it in the path of the system.
 	Command string
+	// Gentle runs it below the priority of what else goes on.
+	Gentle bool
 }
 
 // Kernel is nf_tables of one network namespace. Not safe for concurrent use, but for Watch.

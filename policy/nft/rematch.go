@@ -228,7 +228,7 @@ func (s *standIn) pass(ctx context.Context, all []packet) (through []packet, tri
 	}
 	defer c.Close()
 	err = within(s.kernel.options.Namespace, func() error {
-		_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), 10) // of this thread, which ends here: what serves goes first
+		_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), gentle) // of this thread, which ends here: what serves goes first
 		for tried < len(all) && ctx.Err() == nil {
 			part := all[tried:min(tried+s.atOnce, len(all))]
 			if through, err = s.try(c, part, through); err != nil {
