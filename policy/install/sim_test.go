@@ -330,6 +330,8 @@ type management struct {
 	confirm time.Duration
 	decided map[uint64]Decision // durable: Commit becomes Confirm or RollBack
 	began   int64
+	check   int64            // when its own check refuses the policy; 0: it does not
+	refused int              // how often that ended an attempt while members prepared it
 	said    map[string]State // of this attempt
 	good    map[string]bool  // who hears all peers since its commit
 	running bool
@@ -352,6 +354,9 @@ func (g *management) begin() {
 	if g.w.sticks && g.confirm > 0 && g.w.r.IntN(4) == 0 {
 		g.w.stuck[g.policy.Digest] = g.w.members[g.w.r.IntN(len(g.w.members))].name
 	}
+	if g.check = 0; g.w.r.IntN(8) == 0 {
+		g.check = g.w.now + g.w.r.Int64N(300*ms)
+	}
 	g.began, g.said, g.good, g.running = g.w.now, map[string]State{}, map[string]bool{}, true
 	g.push()
 }
@@ -366,6 +371,11 @@ func (g *management) push() {
 	if d == Unknown && g.w.now-g.began > second {
 		d = Abort
 		g.decided[g.number] = d
+	}
+	if d == Unknown && g.check != 0 && g.w.now >= g.check {
+		d = Abort
+		g.decided[g.number] = d
+		g.refused++
 	}
 	for _, x := range g.w.members {
 		s := g.said[x.name]
@@ -549,7 +559,7 @@ func TestSimulation(t *testing.T) {
 		runs = 200
 	}
 	count := map[Decision]int{}
-	rolls, lone, held := 0, 0, 0
+	rolls, lone, held, refused := 0, 0, 0, 0
 	for seed := range uint64(runs + runs/2) {
 		w := &world{t: t, seed: seed, r: rand.New(rand.NewPCG(seed, 7)), faults: seed%4 != 0, sticks: seed%4 != 0 && seed >= uint64(runs), cut: map[[2]string]bool{}, bad: map[policy.Digest]string{}, stuck: map[policy.Digest]string{}}
 		w.run()
@@ -573,6 +583,10 @@ func TestSimulation(t *testing.T) {
 			w.fail("two generations side by side for %v", time.Duration(w.worst))
 		}
 		rolls, lone, held = rolls+w.rolls, lone+w.lone, held+w.held
+		refused += w.mgmt.refused
+	}
+	if refused < runs/4 {
+		t.Errorf("management's check refused %d policies in %d runs", refused, runs)
 	}
 	if count[Confirm] < runs || count[Abort] < runs/4 || count[RollBack] < runs/4 || rolls < runs/4 || lone == 0 || held < runs {
 		t.Errorf("%v in %d runs, %d members went back, %d returned: the simulation does not do what it should", count, runs, rolls, lone)
