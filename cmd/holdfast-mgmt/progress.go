@@ -58,8 +58,10 @@ func (p *progress) line(l api.InstallLine) error {
 	case l.Checked != nil:
 		p.checked = l.Checked
 		p.say("%s", checkedText(*l.Checked))
-		for _, w := range l.Checked.Warnings {
-			p.say("warning: %s", w)
+		if p.last == nil { // they come again with how a check ended
+			for _, w := range l.Checked.Warnings {
+				p.say("warning: %s", w)
+			}
 		}
 	case l.Install != nil:
 		p.step(*l.Install)
@@ -74,7 +76,16 @@ func checkedText(c api.Checked) string {
 	if c.Skipped != "" {
 		return "read, and not loaded on the server: " + c.Skipped
 	}
-	return fmt.Sprintf("checked for %s in %v", strings.Join(c.Members, ", "), (time.Duration(c.TookMs) * time.Millisecond).Round(10*time.Millisecond))
+	took := (time.Duration(c.TookMs) * time.Millisecond).Round(10 * time.Millisecond)
+	switch {
+	case c.UnderWay:
+		return fmt.Sprintf("read in %v; the check goes on while members prepare", took)
+	case len(c.Members) == 0:
+		return "no check was left to do: members have loaded it"
+	case len(c.Loaded) > 0:
+		return fmt.Sprintf("checked for %s in %v; members have loaded it for %s", strings.Join(c.Members, ", "), took, strings.Join(c.Loaded, ", "))
+	}
+	return fmt.Sprintf("checked for %s in %v", strings.Join(c.Members, ", "), took)
 }
 
 func allCommitted(v api.Install) bool {

@@ -19,8 +19,8 @@ import (
 // followed is an install as the command that orders it tells of it.
 type followed struct {
 	began   time.Time
-	inForce time.Time // when it first said that all members have it in force
-	checked api.Checked
+	inForce time.Time   // when it first said that all members have it in force
+	checked api.Checked // as first said: what there was of it before members prepared
 	attempt api.Install // its times are by management's clock, which is this one
 }
 
@@ -34,7 +34,9 @@ func (f *followed) line(at time.Time, text []byte) error {
 	case l.Error != nil:
 		return l.Error
 	case l.Checked != nil:
-		f.checked = *l.Checked
+		if f.attempt.Number == 0 {
+			f.checked = *l.Checked
+		}
 	case l.Install != nil:
 		f.attempt = *l.Install
 		if f.inForce.IsZero() && everywhere(f.attempt) {

@@ -21,7 +21,12 @@ var ErrStopped = errors.New("the server is stopping: ask another one, or again")
 
 // Install numbers and signs a policy, keeps it, and begins to install it; Watch tells how it goes on. The error wraps what records.AddPolicy and
 // records.BeginAttempt return, or management.ErrValue.
-func (co *Coordinator) Install(ctx context.Context, i Install) (management.Attempt, error) {
+func (co *Coordinator) Install(ctx context.Context, i Install) (_ management.Attempt, err error) {
+	defer func() {
+		if err != nil {
+			i.Check.stop()
+		}
+	}()
 	stored, err := co.o.Records.Cluster(ctx, i.Cluster)
 	if err != nil {
 		return management.Attempt{}, err
@@ -57,7 +62,7 @@ func (co *Coordinator) Install(ctx context.Context, i Install) (management.Attem
 	if err != nil {
 		return a, err
 	}
-	return a, co.start(ctx, c, a, false)
+	return a, co.start(ctx, c, a, i.Check, false)
 }
 
 // idle refuses what BeginAttempt would, before a generation is made for nothing.
@@ -92,7 +97,7 @@ func chosen(c management.Cluster, members []string) ([]management.Reply, error) 
 }
 
 // start runs an attempt here, if no other server does: then errors.Is(err, store.ErrHeld).
-func (co *Coordinator) start(ctx context.Context, c *cluster, a management.Attempt, takeOver bool) error {
+func (co *Coordinator) start(ctx context.Context, c *cluster, a management.Attempt, check *Check, takeOver bool) error {
 	lease, err := co.o.Records.Acquire(ctx, fmt.Sprintf("attempt/%s/%d", a.Cluster, a.Number), co.o.Server, co.o.Lease)
 	if err != nil {
 		return err
@@ -120,7 +125,8 @@ func (co *Coordinator) start(ctx context.Context, c *cluster, a management.Attem
 	c.mu.Unlock()
 	go func() {
 		defer co.tasks.Done()
-		r.run(running, a, takeOver)
+		r.run(running, a, check, takeOver)
+		check.stop()
 		close(r.ended)
 		c.mu.Lock()
 		delete(c.running, a.Number)

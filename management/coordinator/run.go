@@ -208,7 +208,7 @@ func (co *Coordinator) sweep(ctx context.Context, before map[string]bool) map[st
 		if seen[key] = true; before != nil && !before[key] {
 			continue
 		}
-		switch err := co.start(ctx, c, a, true); {
+		switch err := co.start(ctx, c, a, nil, true); {
 		case err == nil:
 			co.o.Log.Info("an attempt is taken over", "cluster", a.Cluster, "attempt", a.Number, "phase", a.Phase.String())
 		case !errors.Is(err, store.ErrHeld) && ctx.Err() == nil:

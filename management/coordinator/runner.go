@@ -60,14 +60,23 @@ func (r *runner) take() map[string]rollout.Reported {
 }
 
 // run runs the attempt to its end, or until ctx ends or the lease is lost: then another server, or the next life of this one, goes on.
-func (r *runner) run(ctx context.Context, a management.Attempt, takeOver bool) {
-	m, effects := rollout.New(r.co.o.Times, a, takeOver, r.co.now(), r.co.o.Now().UnixNano())
+func (r *runner) run(ctx context.Context, a management.Attempt, check *Check, takeOver bool) {
+	var trials [][]string
+	var tried <-chan rollout.Tried
+	if check != nil {
+		trials, tried = check.Groups, check.Ended
+	}
+	m, effects := rollout.New(r.co.o.Times, a, trials, takeOver, r.co.now(), r.co.o.Now().UnixNano())
 	r.m = m
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	r.perform(ctx, effects, management.Actor{Kind: management.ByServer, Name: r.co.o.Server}, timer)
 	server := management.Actor{Kind: management.ByServer, Name: r.co.o.Server}
 	for !m.Done() {
+		if tried != nil && m.Attempt().Phase != management.Preparing {
+			tried = nil
+			check.stop()
+		}
 		select {
 		case <-ctx.Done():
 			return
@@ -79,6 +88,8 @@ func (r *runner) run(ctx context.Context, a management.Attempt, takeOver bool) {
 				r.show(e)
 				r.perform(ctx, m.Step(r.co.now(), e), server, timer)
 			}
+		case t := <-tried:
+			r.perform(ctx, m.Step(r.co.now(), t), server, timer)
 		case <-timer.C:
 			r.perform(ctx, m.Step(r.co.now(), rollout.Tick{}), server, timer)
 		case o := <-r.said:

@@ -24,6 +24,22 @@ type Install struct {
 	// Manual leaves the confirmation to a person.
 	Manual bool
 	By     management.Actor
+	// Check goes on while members prepare; nil: there is none, or it has ended.
+	Check *Check
+}
+
+// Check is management's own trial of a policy, under way. Once it is given to Coordinator.Install, that stops it, also when Install fails.
+type Check struct {
+	Groups [][]string           // members that load the same have one trial
+	Ended  <-chan rollout.Tried // one for each group; it has room for all
+	Stop   func()               // what is not known yet need not be
+}
+
+// stop ends a check, or what is left of it.
+func (k *Check) stop() {
+	if k != nil {
+		k.Stop()
+	}
 }
 
 // Progress is an attempt at a moment.

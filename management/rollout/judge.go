@@ -41,6 +41,26 @@ func (x *member) reported(e Reported, now int64) {
 	}
 }
 
+// trial is a load of the policy by management, for members that load the same.
+type trial struct {
+	members []string
+	over    bool
+	why     string // it is refused
+}
+
+// tried returns why a trial refuses the policy, and the members for which nobody has loaded it yet: no trial, and none of them.
+func (m *Machine) tried() (why string, open []string) {
+	for _, t := range m.trials {
+		switch {
+		case t.over && t.why != "":
+			return t.why, nil
+		case !t.over && !slices.ContainsFunc(t.members, func(name string) bool { return m.members[name] != nil && m.ready(m.members[name]) }):
+			open = append(open, t.members...)
+		}
+	}
+	return "", open
+}
+
 // judge decides what can be decided now.
 func (m *Machine) judge() {
 	if m.done || m.writing || m.now < m.retry {
@@ -82,13 +102,19 @@ func (m *Machine) judgePrepare() {
 			open[name] = m.unanswered(x)
 		}
 	}
+	why, untried := m.tried()
 	late := m.now >= m.deadline()
 	switch {
+	case why != "":
+		m.decide(management.Aborted, "refused by management's check: "+why)
 	case len(no) == 0 && len(open) == 0:
 		m.decide(management.Committed, "")
 	case len(no) > 0 && !m.a.BestEffort:
 		m.decide(management.Aborted, list(no))
 	case len(open) > 0 && !late: // perhaps it comes
+	case ready > 0 && len(untried) > 0 && !late: // likewise
+	case ready > 0 && len(untried) > 0:
+		m.decide(management.Aborted, "management's check did not end in time for "+strings.Join(untried, ", "))
 	case m.a.BestEffort && ready > 0:
 		m.decide(management.Committed, "")
 	default:

@@ -40,6 +40,11 @@ type (
 		Why    string
 		Heard  []string // names of the peers that it hears
 	}
+	// Tried says how a trial ended: Why is why it refuses the policy; "": it does not.
+	Tried struct {
+		Trial int // as New was given them
+		Why   string
+	}
 	// Stored says what the store has of the attempt: it ends the effect Persist, also if another server was first.
 	Stored struct{ Attempt management.Attempt }
 	// NotStored says that it is not known whether a write was made; it is tried again.
@@ -53,6 +58,7 @@ type (
 )
 
 func (Reported) event()  {}
+func (Tried) event()     {}
 func (Stored) event()    {}
 func (NotStored) event() {}
 func (Confirm) event()   {}
@@ -90,6 +96,7 @@ type Machine struct {
 	cfg     Config
 	a       management.Attempt // as it is stored
 	members map[string]*member
+	trials  []trial
 	taken   int64 // when it was taken over; 0: it was not
 	since   int64 // when its phase began, by the clock of now: limits count from here
 	asked   int64 // when the first decision of this phase was to be written; 0: none was
@@ -105,9 +112,12 @@ type Machine struct {
 // unless a member says that it has committed, and one that is committed is rolled back no sooner, and confirmed if a member says that it is (the
 // store was restored from a backup, and has forgotten the decision).
 //
+// trials are management's own, under way, of what its members would load: each is for those that load the same. The policy is not committed before
+// each trial has ended well, or one of its members has loaded the policy. Who takes an attempt over has none.
+//
 // now is of a clock that does not jump, wall of the one that the records' times are of. Only what has passed before a take-over is told by the
 // records' times, and within the limit of the phase: the server that wrote them may have another clock.
-func New(cfg Config, a management.Attempt, takeOver bool, now, wall int64) (*Machine, []Effect) {
+func New(cfg Config, a management.Attempt, trials [][]string, takeOver bool, now, wall int64) (*Machine, []Effect) {
 	m := &Machine{cfg: cfg, a: a, members: map[string]*member{}, now: now, since: now, offset: wall - now}
 	if takeOver {
 		m.taken = now
@@ -119,6 +129,9 @@ func New(cfg Config, a management.Attempt, takeOver bool, now, wall int64) (*Mac
 			x.at = r.At - m.offset
 		}
 		m.members[r.Member] = x
+	}
+	for _, of := range trials {
+		m.trials = append(m.trials, trial{members: of})
 	}
 	m.out = append(m.out, Tell{})
 	if a.Ended != 0 {
@@ -145,6 +158,10 @@ func (m *Machine) Step(now int64, e Event) []Effect {
 	case Reported:
 		if x := m.members[e.Member]; x != nil {
 			x.reported(e, m.now)
+		}
+	case Tried:
+		if e.Trial >= 0 && e.Trial < len(m.trials) {
+			m.trials[e.Trial].over, m.trials[e.Trial].why = true, e.Why
 		}
 	case Stored:
 		m.stored(e.Attempt)

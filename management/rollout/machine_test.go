@@ -40,9 +40,9 @@ type script struct {
 	reports map[string]Reported
 }
 
-func begin(t *testing.T, a management.Attempt, takeOver bool) *script {
+func begin(t *testing.T, a management.Attempt, takeOver bool, trials ...[]string) *script {
 	s := &script{t: t, stored: a, reports: map[string]Reported{}, now: base}
-	m, effects := New(Default(), a, takeOver, base, base)
+	m, effects := New(Default(), a, trials, takeOver, base, base)
 	s.m = m
 	s.perform(effects)
 	return s
@@ -296,7 +296,7 @@ func TestTakeOver(t *testing.T) {
 
 	// The store does not answer when the take-over is to be decided: it is tried again, and nobody prepares meanwhile.
 	s = &script{t: t, stored: attempt("a"), reports: map[string]Reported{}, broken: true, now: base}
-	m, effects := New(Default(), s.stored, true, base, base)
+	m, effects := New(Default(), s.stored, nil, true, base, base)
 	s.m = m
 	s.perform(effects)
 	want(t, s.at(4*time.Second, says("a", Prepared)), "")
@@ -316,7 +316,7 @@ func TestClocks(t *testing.T) {
 	for _, skew := range []int64{-120 * second, 120 * second} {
 		a := attempt("a")
 		a.Begun += skew
-		m, _ := New(Default(), a, false, base, base+skew)
+		m, _ := New(Default(), a, nil, false, base, base+skew)
 		if effects := m.Step(base+second, says("a", Loading)); effects[0] != (WakeAt{base + 60*second}) {
 			t.Errorf("skew %d: %v", skew, effects)
 		}
@@ -331,7 +331,7 @@ func TestClocks(t *testing.T) {
 		}
 		// A server whose clock is behind takes it over, then one whose clock is right.
 		for wall, left := range map[int64]int64{base + skew - 600*second: 30, base + skew + 12*second: 20} {
-			m, _ := New(Default(), a, true, base, wall)
+			m, _ := New(Default(), a, nil, true, base, wall)
 			if effects := m.Step(base+4*second, Tick{}); len(effects) != 1 || effects[0] != (WakeAt{base + left*second}) {
 				t.Errorf("skew %d, taken over: %v", skew, effects)
 			}
@@ -341,7 +341,7 @@ func TestClocks(t *testing.T) {
 
 // The store says that another server decided otherwise: that holds.
 func TestOtherDecided(t *testing.T) {
-	m, _ := New(Default(), attempt("a"), false, base, base)
+	m, _ := New(Default(), attempt("a"), nil, false, base, base)
 	effects := m.Step(base+second, says("a", Prepared))
 	if p, ok := effects[0].(Persist); !ok || p.To != management.Committed {
 		t.Fatal(effects)
@@ -354,4 +354,62 @@ func TestOtherDecided(t *testing.T) {
 	if _, ok := effects[0].(Tell); !ok || m.Attempt().Phase != management.Aborted {
 		t.Error(effects)
 	}
+}
+
+// TestTrials: management's check has a vote, which a member that has loaded the policy gives for all that load the same.
+func TestTrials(t *testing.T) {
+	group := [][]string{{"a", "b"}, {"c"}}
+	prepared := []Event{says("a", Prepared), says("b", Prepared), says("c", Prepared)}
+	begun := func(t *testing.T, bestEffort bool) *script {
+		a := attempt("a", "b", "c")
+		a.BestEffort = bestEffort
+		return begin(t, a, false, group...)
+	}
+	t.Run("members load it before the check is through", func(t *testing.T) {
+		s := begun(t, false)
+		want(t, s.at(0, prepared[:2]...), "")
+		want(t, s.at(0, prepared[2]), "committed")
+	})
+	t.Run("the check is through first", func(t *testing.T) {
+		s := begun(t, false)
+		want(t, s.at(0, Tried{Trial: 0}, Tried{Trial: 1}, Tried{Trial: 2}), "")
+		want(t, s.at(0, prepared...), "committed")
+	})
+	t.Run("it refuses", func(t *testing.T) {
+		for _, bestEffort := range []bool{false, true} {
+			s := begun(t, bestEffort)
+			want(t, s.at(0, says("a", Loading), prepared[1], Tried{Trial: 1, Why: "edge.nft:4: no"}), "aborted: refused by management's check: edge.nft:4: no")
+			want(t, s.at(0, prepared...), "")
+		}
+	})
+	t.Run("it refuses what a member has loaded", func(t *testing.T) {
+		s := begun(t, false)
+		want(t, s.at(0, prepared[0], Tried{Trial: 0, Why: "no"}), "aborted: refused by management's check: no")
+	})
+	t.Run("who is left behind is checked for", func(t *testing.T) {
+		for _, c := range []struct{ why, then string }{
+			{"", "committed"}, {"no", "aborted: refused by management's check: no"},
+		} {
+			s := begun(t, true)
+			want(t, s.at(0, prepared[0], prepared[1], Reported{Member: "c", State: Refused, Why: "no room"}), "")
+			want(t, s.at(time.Second, Tried{Trial: 1, Why: c.why}), c.then)
+		}
+	})
+	t.Run("a silent member's vote is none", func(t *testing.T) {
+		s := begun(t, false)
+		want(t, s.at(0, prepared[2], Tried{Trial: 0}), "")
+		delete(s.reports, "c")
+		want(t, s.at(10*time.Second, prepared[0], prepared[1]), "")
+		want(t, s.at(11*time.Second, prepared[2]), "committed")
+	})
+	t.Run("it does not end", func(t *testing.T) {
+		s := begun(t, true)
+		want(t, s.at(0, prepared[0], prepared[1]), "")
+		want(t, s.at(61*time.Second), "aborted: management's check did not end in time for c")
+	})
+	t.Run("nobody has it", func(t *testing.T) {
+		s := begun(t, true)
+		want(t, s.at(0, Reported{Member: "a", State: Refused}, Reported{Member: "b", State: Refused}, Reported{Member: "c", State: Refused}),
+			"aborted: a refused; b refused; c refused, end, done")
+	})
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -55,6 +56,8 @@ type world struct {
 	down    bool // the store
 	store   map[uint64]management.Attempt
 	newest  uint64
+	trials  map[uint64][]simTrial // of each attempt, those that its server began
+	refused int                   // attempts that a trial ended
 	loss    float64
 	faults  bool
 	cut     map[[2]string]bool
@@ -94,6 +97,57 @@ func (w *world) current() management.Ref {
 		}
 	}
 	return management.Ref{}
+}
+
+// simTrial is management's own load of a policy, for members that load the same.
+type simTrial struct {
+	members []string
+	over    bool // and the server that runs the attempt knows
+	why     string
+}
+
+// try begins trials for a new attempt, for some or all of its members; each ends in its time, or never.
+func (w *world) try(number uint64, g *simServer) (groups [][]string) {
+	if w.r.IntN(4) == 0 {
+		return nil
+	}
+	for _, x := range w.members {
+		if len(groups) > 0 && w.r.IntN(2) == 0 {
+			groups[len(groups)-1] = append(groups[len(groups)-1], x.name)
+		} else {
+			groups = append(groups, []string{x.name})
+		}
+	}
+	for i, of := range groups {
+		w.trials[number] = append(w.trials[number], simTrial{members: of})
+		if w.r.IntN(4) == 0 {
+			continue
+		}
+		why := ""
+		if w.r.IntN(10) == 0 {
+			why = "no"
+		}
+		life := g.life + 1 // that of the run that is about to begin
+		w.after(w.r.Int64N(400*ms), func() {
+			if g.runs != nil && g.life == life && !g.dead && g.runs.Attempt().Number == number {
+				w.trials[number][i].over, w.trials[number][i].why = true, why
+				g.perform(g.runs.Step(w.now, Tried{i, why}))
+			}
+		})
+	}
+	return groups
+}
+
+// tried fails if a commit is decided that a trial refuses, or for members of whom none has loaded the policy, nor management.
+func (w *world) tried(e Persist, trials []simTrial) {
+	for _, t := range trials {
+		loaded := slices.ContainsFunc(e.Replies, func(r management.Reply) bool {
+			return slices.Contains(t.members, r.Member) && r.State != management.Waiting && !left(r.State) && r.State != management.MemberRolledBack
+		})
+		if t.over && t.why != "" || !t.over && !loaded {
+			w.fail("a commit is decided: trial %+v, replies %+v", t, e.Replies)
+		}
+	}
 }
 
 // simMember is a member: a machine, and what outlives it.
@@ -329,11 +383,12 @@ func (x *simMember) ordered(o Order) {
 
 // simServer is one of two servers.
 type simServer struct {
-	w    *world
-	dead bool
-	life int
-	runs *Machine // nil: it runs no attempt
-	held map[string]*simMember
+	w     *world
+	dead  bool
+	life  int
+	runs  *Machine // nil: it runs no attempt
+	began bool     // it began that attempt, and did not take it over
+	held  map[string]*simMember
 }
 
 // heard takes a report: for the attempt that it runs, or to pass it on, and answers with orders.
@@ -405,6 +460,12 @@ func (g *simServer) perform(effects []Effect) {
 		}
 		switch e := e.(type) {
 		case Persist:
+			if e.To == management.Committed && g.began {
+				w.tried(e, w.trials[run.Attempt().Number])
+			}
+			if strings.HasPrefix(e.Why, "refused by management's check") {
+				w.refused++
+			}
 			answer(ms+w.r.Int64N(20*ms), func() Event {
 				lost := w.down && w.r.IntN(2) == 0 // it is written or it is not
 				if w.down && !lost {
@@ -478,6 +539,7 @@ func (w *world) sweep() {
 		return
 	}
 	a, takeOver := w.store[w.newest], true
+	var trials [][]string
 	if w.newest == 0 || a.Ended != 0 {
 		if w.now > 45*second || w.r.IntN(3) == 0 {
 			return
@@ -492,6 +554,7 @@ func (w *world) sweep() {
 			a.Replies = append(a.Replies, management.Reply{Member: x.name})
 		}
 		w.store[a.Number] = a
+		trials = w.try(a.Number, g)
 		if a.Manual {
 			w.after(w.r.Int64N(7*second), func() { g.say(Confirm{}) })
 		}
@@ -500,8 +563,9 @@ func (w *world) sweep() {
 		}
 	}
 	g.life++
+	g.began = !takeOver
 	var effects []Effect
-	g.runs, effects = New(simTimes, a, takeOver, w.now, w.now)
+	g.runs, effects = New(simTimes, a, trials, takeOver, w.now, w.now)
 	g.perform(effects)
 	for _, other := range w.servers {
 		for _, x := range other.held {
@@ -599,10 +663,11 @@ func TestSimulation(t *testing.T) {
 	if err != nil {
 		runs = 150
 	}
-	count := map[management.Phase]int{}
+	count, refused := map[management.Phase]int{}, 0
 	for seed := range uint64(runs) {
-		w := &world{t: t, seed: seed, r: rand.New(rand.NewPCG(seed, 11)), faults: seed%4 != 0, cut: map[[2]string]bool{}, store: map[uint64]management.Attempt{}}
+		w := &world{t: t, seed: seed, r: rand.New(rand.NewPCG(seed, 11)), faults: seed%4 != 0, cut: map[[2]string]bool{}, store: map[uint64]management.Attempt{}, trials: map[uint64][]simTrial{}}
 		w.run()
+		refused += w.refused
 		want := management.Ref{}
 		for n := uint64(1); n <= w.newest; n++ {
 			a := w.store[n]
@@ -633,5 +698,8 @@ func TestSimulation(t *testing.T) {
 			t.Errorf("%d attempts in %d runs were %v: the simulation does not do what it should", count[p], runs, p)
 		}
 	}
-	t.Log(count)
+	if refused < runs/10 {
+		t.Errorf("management's check refused %d times in %d runs", refused, runs)
+	}
+	t.Log(count, refused)
 }

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -17,6 +18,8 @@ import (
 	"github.com/holdfast-project/holdfast/internal/defines"
 	"github.com/holdfast-project/holdfast/management"
 	"github.com/holdfast-project/holdfast/management/api"
+	"github.com/holdfast-project/holdfast/management/coordinator"
+	"github.com/holdfast-project/holdfast/management/rollout"
 	"github.com/holdfast-project/holdfast/policy"
 	"github.com/holdfast-project/holdfast/policy/nft"
 	"github.com/holdfast-project/holdfast/policy/ruleset"
@@ -40,90 +43,212 @@ func TryCheck(ctx context.Context) error {
 	return KernelCheck(ctx, &nft.Policy{Ruleset: r, Mark: ruleset.Mark{Cluster: 1, Generation: 1}}, nil)
 }
 
-// checksAtOnce is how many times a ruleset is loaded at a time.
-const checksAtOnce = 2
+const (
+	// checksAtOnce is how many times a ruleset is loaded at a time.
+	checksAtOnce = 2
+	// checkWhole is how long a ruleset may be, in bytes, that reaches no member before its check is over: some thousand rules.
+	checkWhole = 256 << 10
+	// checkFirst is how long the members wait for the check of a longer one before they prepare.
+	checkFirst = 300 * time.Millisecond
+	// mostWhy bounds what is kept of the reasons why a check refuses, in bytes.
+	mostWhy = 1000
+)
 
-// check reads what is to be installed and finds what is wrong with it on any of the members. Nothing is changed anywhere.
-func (c *call) check(one management.Cluster, b *policy.Bundle, members []string, strict bool) (api.Checked, error) {
-	began := time.Now()
-	v := api.Checked{Members: []string{}}
+// checking is a check of what is to be installed, under way.
+type checking struct {
+	call    *call
+	began   time.Time
+	found   api.Checked
+	cluster *ruleset.Cluster
+	trials  []trial
+	ended   chan rollout.Tried // has room for all
+	over    chan struct{}      // closed when all have ended
+	stop    func()
+
+	mu       sync.Mutex
+	failed   []error // by member
+	tried    []bool
+	needless bool // it was stopped: the members have loaded it themselves, or the install has ended
+}
+
+// check reads what is to be installed, finds what can be seen to be wrong with it on any of the members, and begins to load it for them. Nothing is
+// changed anywhere. It goes on until stop is called, or the client is gone before leave is.
+func (c *call) check(one management.Cluster, b *policy.Bundle, members []string, strict bool) (*checking, error) {
+	k := &checking{call: c, began: time.Now(), found: api.Checked{Members: []string{}}, over: make(chan struct{}), stop: func() {}}
 	parsed, err := config.Parse("cluster.yaml", one.Config)
 	if err != nil {
-		return v, fmt.Errorf("cluster.yaml of %s, as it was added: %w", one.Name, err)
+		return nil, fmt.Errorf("cluster.yaml of %s, as it was added: %w", one.Name, err)
 	}
-	cluster := defines.Cluster(parsed)
+	k.cluster = defines.Cluster(parsed)
 	r, err := ruleset.Parse(b.File, b.Ruleset)
 	if err != nil {
-		return v, err
+		return nil, err
 	}
 	for _, s := range b.Keep {
 		if !r.Has(s.Family, s.Table, s.Name) {
-			return v, invalid(fmt.Sprintf("the set %v is to be kept, and %s has none of that name", s, b.File), "name FAMILY TABLE SET as in the ruleset")
+			return nil, invalid(fmt.Sprintf("the set %v is to be kept, and %s has none of that name", s, b.File), "name FAMILY TABLE SET as in the ruleset")
 		}
 	}
 	if err := checkServices(b); err != nil {
-		return v, err
+		return nil, err
 	}
 	var fatal []string
-	for _, w := range r.Lint(cluster) {
-		v.Warnings = append(v.Warnings, w.String())
+	for _, w := range r.Lint(k.cluster) {
+		k.found.Warnings = append(k.found.Warnings, w.String())
 		if w.Fatal || strict {
 			fatal = append(fatal, w.String())
 		}
 	}
 	if fatal != nil {
-		return v, &api.Error{Code: api.CodeRuleset, What: "the ruleset is not right for cluster " + one.Name, WayOut: "mend it, and install again", Details: fatal}
+		return nil, &api.Error{Code: api.CodeRuleset, What: "the ruleset is not right for cluster " + one.Name, WayOut: "mend it, and install again", Details: fatal}
 	}
 	if c.server.o.Check == nil {
-		v.Skipped, v.TookMs = c.server.o.Unchecked, time.Since(began).Milliseconds()
-		return v, nil
+		k.found.Skipped = c.server.o.Unchecked
+		k.found.TookMs = time.Since(k.began).Milliseconds()
+		close(k.over)
+		return k, nil
 	}
-	if err := c.load(one, cluster, r, b.Keep, members); err != nil {
-		return v, err
-	}
-	v.Members, v.TookMs = members, time.Since(began).Milliseconds()
-	return v, nil
+	k.load(one, r, b.Keep, members)
+	return k, nil
 }
 
 // load tries the ruleset for each member. What is wrong on several is said once, with their names. Members that have the same devices, and the same
 // of all definitions that the ruleset uses, have the same trial.
-func (c *call) load(one management.Cluster, cluster *ruleset.Cluster, r *ruleset.Ruleset, keep []policy.Set, members []string) error {
-	var trials []trial
-	for i := range cluster.Members {
-		m := &cluster.Members[i]
+func (k *checking) load(one management.Cluster, r *ruleset.Ruleset, keep []policy.Set, members []string) {
+	for i := range k.cluster.Members {
+		m := &k.cluster.Members[i]
 		if !slices.Contains(members, m.Name) {
 			continue
 		}
-		n := trial{definitions: r.Uses(cluster.Definitions(i)), links: links(m), of: []int{i}}
-		if k := slices.IndexFunc(trials, n.same); k >= 0 {
-			trials[k].of = append(trials[k].of, i)
+		n := trial{definitions: r.Uses(k.cluster.Definitions(i)), links: links(m), of: []int{i}}
+		if at := slices.IndexFunc(k.trials, n.same); at >= 0 {
+			k.trials[at].of = append(k.trials[at].of, i)
 			continue
 		}
-		trials = append(trials, n)
+		k.trials = append(k.trials, n)
 	}
-	g, ctx := errgroup.WithContext(c.context())
+	k.failed, k.tried, k.ended = make([]error, len(k.trials)), make([]bool, len(k.trials)), make(chan rollout.Tried, len(k.trials))
+	ctx, cancel := context.WithCancel(context.WithoutCancel(k.call.context()))
+	k.stop = func() {
+		k.mu.Lock()
+		if !k.needless && slices.Contains(k.tried, false) {
+			k.found.TookMs = time.Since(k.began).Milliseconds()
+		}
+		k.needless = true
+		k.mu.Unlock()
+		cancel()
+	}
+	var g errgroup.Group
 	g.SetLimit(checksAtOnce)
-	failed := make([]error, len(cluster.Members))
-	for _, n := range trials {
-		g.Go(func() error {
-			// All definitions, so that what nft says of them has the lines that members' texts have.
-			p := &nft.Policy{Ruleset: r, Definitions: cluster.Definitions(n.of[0]), Keep: keep,
-				Mark: ruleset.Mark{Cluster: one.ID, Generation: one.Numbers.Generation + 1}}
-			err := c.server.o.Check(ctx, p, n.links)
-			for _, i := range n.of {
-				failed[i] = err
-			}
-			if e := (*nft.RulesetError)(nil); err != nil && !errors.As(err, &e) {
-				return fmt.Errorf("checking for %s: %w", cluster.Members[n.of[0]].Name, err)
-			}
-			return nil
-		})
+	go func() {
+		for at, n := range k.trials {
+			g.Go(func() error {
+				// All definitions, so that what nft says of them has the lines that members' texts have.
+				p := &nft.Policy{Ruleset: r, Definitions: k.cluster.Definitions(n.of[0]), Keep: keep,
+					Mark: ruleset.Mark{Cluster: one.ID, Generation: one.Numbers.Generation + 1}}
+				err := ctx.Err()
+				if err == nil {
+					err = k.call.server.o.Check(ctx, p, n.links)
+				}
+				k.end(at, err)
+				return nil
+			})
+		}
+		_ = g.Wait() // it has none
+		cancel()
+		close(k.over)
+	}()
+}
+
+// end takes in how a trial ended, unless it was stopped.
+func (k *checking) end(at int, err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.needless {
+		return
 	}
-	if err := g.Wait(); err != nil {
-		return &api.Error{Code: api.CodeUnavailable, What: "the ruleset cannot be checked here: " + err.Error(),
-			WayOut: "run holdfast-mgmt with CAP_SYS_ADMIN and CAP_NET_ADMIN, or with --unchecked"}
+	k.tried[at], k.failed[at] = true, err
+	k.found.TookMs = time.Since(k.began).Milliseconds()
+	k.ended <- rollout.Tried{Trial: at, Why: k.why(at)}
+}
+
+// why is why a trial refuses the ruleset; "": it does not. The caller holds mu.
+func (k *checking) why(at int) string {
+	failed := make([]error, len(k.failed))
+	failed[at] = k.failed[at]
+	err := k.problem(failed)
+	if err == nil {
+		return ""
 	}
-	return joined(cluster, failed)
+	text := err.What
+	if len(err.Details) > 0 {
+		text = strings.Join(err.Details, "; ")
+	}
+	if len(text) > mostWhy {
+		text = strings.ToValidUTF8(text[:mostWhy], "") + "..."
+	}
+	return text
+}
+
+// wait waits for the check to be over, and no longer than that; it reports whether it is.
+func (k *checking) wait(most time.Duration) (bool, error) {
+	late := time.NewTimer(most)
+	defer late.Stop()
+	select {
+	case <-k.over:
+		return true, nil
+	case <-late.C:
+		return false, nil
+	case <-k.call.context().Done():
+		return false, k.call.context().Err()
+	}
+}
+
+// result is what was found by now.
+func (k *checking) result() (api.Checked, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if err := k.problem(k.failed); err != nil {
+		return k.found, err
+	}
+	v := k.found
+	for at, n := range k.trials {
+		for _, i := range n.of {
+			switch name := k.cluster.Members[i].Name; {
+			case k.tried[at]:
+				v.Members = append(v.Members, name)
+			case k.needless:
+				v.Loaded = append(v.Loaded, name)
+			default:
+				v.UnderWay, v.TookMs = true, time.Since(k.began).Milliseconds()
+			}
+		}
+	}
+	return v, nil
+}
+
+// vote is the check as the install needs it.
+func (k *checking) vote() *coordinator.Check {
+	v := &coordinator.Check{Ended: k.ended, Stop: k.stop}
+	for _, n := range k.trials {
+		var names []string
+		for _, i := range n.of {
+			names = append(names, k.cluster.Members[i].Name)
+		}
+		v.Groups = append(v.Groups, names)
+	}
+	return v
+}
+
+// problem is what trials found; failed is by trial. nil: nothing.
+func (k *checking) problem(failed []error) *api.Error {
+	for at, err := range failed {
+		if e := (*nft.RulesetError)(nil); err != nil && !errors.As(err, &e) {
+			return &api.Error{Code: api.CodeUnavailable, What: fmt.Sprintf("the ruleset cannot be checked here: checking for %s: %v", k.cluster.Members[k.trials[at].of[0]].Name, err),
+				WayOut: "run holdfast-mgmt with CAP_SYS_ADMIN and CAP_NET_ADMIN, or with --unchecked"}
+		}
+	}
+	return joined(k.cluster, k.trials, failed)
 }
 
 // trial is one load of a ruleset, for all members for which it is the same.
@@ -147,13 +272,18 @@ func links(m *ruleset.Member) (all []nft.Link) {
 	return all
 }
 
-// joined lists problems with the members that have them.
-func joined(cluster *ruleset.Cluster, failed []error) error {
+// joined lists problems with the members that have them, in their order.
+func joined(cluster *ruleset.Cluster, trials []trial, failed []error) *api.Error {
+	of := make([]*nft.RulesetError, len(cluster.Members))
+	for at, err := range failed {
+		for _, i := range trials[at].of {
+			_ = errors.As(err, &of[i])
+		}
+	}
 	var order []string
 	who := map[string][]string{}
-	for i, err := range failed {
-		var e *nft.RulesetError
-		if !errors.As(err, &e) {
+	for i, e := range of {
+		if e == nil {
 			continue
 		}
 		for _, p := range e.Problems {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/holdfast-project/holdfast/internal/labtest"
 	"github.com/holdfast-project/holdfast/management"
@@ -73,5 +74,81 @@ func TestTrials(t *testing.T) {
 		if tried != want {
 			t.Errorf("%s: loaded %d times, want %d", rule, tried, want)
 		}
+	}
+}
+
+// TestCheckBeside: members prepare what is long while the check goes on. What they have loaded needs no check; what it refuses ends the install; and
+// what nobody has loaded waits for it.
+func TestCheckBeside(t *testing.T) {
+	s := newStand(t)
+	outcome := make(chan error)
+	s.server.o.Check = func(ctx context.Context, _ *nft.Policy, _ []nft.Link) error {
+		select {
+		case err := <-outcome:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	admin := s.person("admin", management.Admin)
+	s.cluster(admin)
+	long := api.InstallRequest{File: "edge.nft", Ruleset: rulesetText + strings.Repeat("# "+strings.Repeat("x", 98)+"\n", checkWhole/100),
+		InstallOptions: api.InstallOptions{PrepareWithinMs: 10_000}}
+	// Nobody is there to prepare it: the check is waited for, and refuses.
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	var lines []api.InstallLine
+	follow := func(then func(api.InstallLine)) api.Install {
+		lines = nil
+		must(t, s.client(admin).Lines(ctx, "POST", "/v1/clusters/edge/installs", long, func(l api.InstallLine) error {
+			lines = append(lines, l)
+			then(l)
+			return nil
+		}))
+		if len(lines) == 0 || lines[0].Checked == nil || !lines[0].Checked.UnderWay || len(lines[0].Checked.Members) > 0 {
+			t.Fatalf("%+v", lines)
+		}
+		return *lines[len(lines)-1].Install
+	}
+	told := false
+	v := follow(func(l api.InstallLine) {
+		if l.Install != nil && !told {
+			told = true
+			outcome <- &nft.RulesetError{Problems: []nft.Problem{{File: "edge.nft", Line: 4, What: "not liked"}}}
+		}
+	})
+	if v.Phase != "aborted" || v.Why != "refused by management's check: edge.nft:4: not liked (on gw-a, gw-b)" {
+		t.Errorf("%+v", v)
+	}
+	// They are there, and load it before the check is over.
+	all := s.members(admin)
+	v = follow(func(api.InstallLine) {})
+	var checked *api.Checked
+	for _, l := range lines[1:] {
+		if l.Checked != nil {
+			checked = l.Checked
+		}
+	}
+	if v.Phase != "confirmed" || checked == nil || len(checked.Loaded) != 2 || len(checked.Members) != 0 || checked.UnderWay {
+		t.Errorf("%+v, checked %+v", v, checked)
+	}
+	// One of them cannot load it, and is left behind: what the check says counts for it.
+	all["gw-b"].mu.Lock()
+	all["gw-b"].refuse = "no room"
+	all["gw-b"].mu.Unlock()
+	long.Ruleset = strings.Replace(long.Ruleset, "ct state", "ip saddr $holdfast_own4_inside drop\n\t\tct state", 1) // a trial each
+	long.BestEffort = true
+	told = false
+	v = follow(func(l api.InstallLine) {
+		if l.Install == nil || told || l.Install.Members[0].State != "prepared" || l.Install.Members[1].State != "refused" {
+			return
+		}
+		told = true
+		for range 2 {
+			outcome <- nil
+		}
+	})
+	if v.Phase != "confirmed" || !told {
+		t.Errorf("%v %+v", told, v)
 	}
 }

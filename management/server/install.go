@@ -98,13 +98,33 @@ func (c *call) put(b policy.Bundle, o api.InstallOptions) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	found, err := c.check(one, &b, order.Members, o.Strict)
+	k, err := c.check(one, &b, order.Members, o.Strict)
 	if err != nil {
 		return nil, err
 	}
-	if o.CheckOnly {
+	patience := checkFirst
+	if o.CheckOnly || len(b.Ruleset) <= checkWhole {
+		patience = inLongTime
+	}
+	over, err := k.wait(patience)
+	var found api.Checked
+	if err == nil {
+		found, err = k.result()
+	}
+	if err != nil || o.CheckOnly {
+		k.stop()
+		if err == nil && !over {
+			err = &api.Error{Code: api.CodeUnavailable, What: fmt.Sprintf("the check takes longer than %v", patience), WayOut: "give the server more processor, or divide the ruleset"}
+		}
+		if err != nil {
+			return nil, err
+		}
 		c.lines()(api.InstallLine{Checked: &found})
 		return streamed{}, nil
+	}
+	if found.UnderWay {
+		order.Check = k.vote()
+		defer func() { <-k.over }() // it has a place until then
 	}
 	// What was checked is installed even if the client is gone: it may look for it later, and must not leave half of it.
 	ctx, cancel := c.lasting(inTime)
@@ -113,10 +133,13 @@ func (c *call) put(b policy.Bundle, o api.InstallOptions) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.done() // to watch is nothing: others may begin
 	say := c.lines()
 	say(api.InstallLine{Checked: &found})
-	c.follow(one.Name, a.Number, say)
+	if !found.UnderWay {
+		c.done() // to watch is nothing: others may begin
+		k = nil
+	}
+	c.follow(one.Name, a.Number, k, say)
 	return streamed{}, nil
 }
 
@@ -166,16 +189,26 @@ func (c *call) lines() func(api.InstallLine) {
 // linger is how long the stream waits, once the end is decided, for the members to say that they know.
 const linger = 3 * time.Second
 
-// follow tells of an attempt until it is over.
-func (c *call) follow(cluster string, number uint64, say func(api.InstallLine)) {
+// follow tells of an attempt until it is over, and how its check ends if that is under way; nil: there is none.
+func (c *call) follow(cluster string, number uint64, k *checking, say func(api.InstallLine)) {
 	progress, err := c.server.o.Coordinator.Watch(c.context(), cluster, number)
 	if err != nil {
 		say(api.InstallLine{Error: c.server.explain(err)})
 		return
 	}
 	var enough <-chan time.Time
+	var checked <-chan struct{}
+	if k != nil {
+		checked = k.over
+	}
 	for {
 		select {
+		case <-checked:
+			checked = nil
+			c.done()
+			if found, err := k.result(); err == nil { // what it refuses ends the attempt, which says so
+				say(api.InstallLine{Checked: &found})
+			}
 		case p, ok := <-progress:
 			if !ok {
 				return
@@ -251,7 +284,7 @@ func (c *call) oneInstall() (any, error) {
 		say(api.InstallLine{Install: &v})
 		return streamed{}, nil
 	}
-	c.follow(a.Cluster, a.Number, say)
+	c.follow(a.Cluster, a.Number, nil, say)
 	return streamed{}, nil
 }
 
