@@ -300,10 +300,14 @@ func (c *Cluster) Events() []Event { return c.events.all() }
 // Close implements machine.System.
 func (c *Cluster) Close() error {
 	c.follow()
-	var errs []error
-	for _, m := range c.members {
-		errs = append(errs, m.machine.Close())
-		m.client.Close()
+	errs := make([]error, len(c.members))
+	var wg sync.WaitGroup
+	for i, m := range c.members { // at the same time: the kernel takes a while to let a machine go
+		wg.Go(func() {
+			errs[i] = m.machine.Close()
+			m.client.Close()
+		})
 	}
+	wg.Wait()
 	return errors.Join(append(errs, c.tasks.Wait())...)
 }

@@ -174,9 +174,9 @@ func (w *Watch) Stop() error {
 }
 
 func (w *Watch) close() error {
-	var errs []error
+	var taps []*tap.Tap
 	for _, c := range w.cables {
-		errs = append(errs, c.Close())
+		taps = append(taps, c.Tap)
 	}
-	return errors.Join(errs...)
+	return tap.CloseAll(taps...)
 }

@@ -152,9 +152,7 @@ func openTaps(in tap.Namespace, ports []Port, filter []bpf.RawInstruction) ([]*t
 }
 
 func closeTaps(taps []*tap.Tap) {
-	for _, t := range taps {
-		_ = t.Close() // nothing can be lost that way
-	}
+	_ = tap.CloseAll(taps...) // nothing can be lost that way
 }
 
 func (p *Prober) close() {

@@ -180,8 +180,9 @@ func (s seen) passedOn(earlier seen) bool {
 func (w *Watch) Stop() error {
 	w.stop()
 	err := w.task.Wait()
+	var taps []*tap.Tap
 	for _, c := range w.cables {
-		err = errors.Join(err, c.Close())
+		taps = append(taps, c.Tap)
 	}
-	return err
+	return errors.Join(err, tap.CloseAll(taps...))
 }

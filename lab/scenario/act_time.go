@@ -59,6 +59,7 @@ func (a expectation) run(ctx context.Context, r *runner) error {
 		if err := sleep(ctx, lookEvery); err != nil {
 			return err
 		}
+		r.judged = time.Time{}
 		ok, got, err = a.cond.check(ctx, r)
 	}
 	took := time.Since(begin)

@@ -135,6 +135,7 @@ const lookQuiet = 50 * time.Millisecond
 type quiet struct{ d time.Duration }
 
 func (c quiet) check(ctx context.Context, r *runner) (bool, string, error) {
+	r.judged = time.Time{} // time passes here: what comes next is judged with it
 	begin := time.Now()
 	for time.Since(begin) < c.d {
 		if err := sleep(ctx, min(lookQuiet, c.d)); err != nil {

@@ -13,10 +13,12 @@ import (
 	"github.com/holdfast-project/holdfast/lab/traffic"
 )
 
-// window waits until the traffic of the window from the mark to now can be judged.
+// window waits until the traffic of the window from the mark to now can be judged; in a row of checks, to when the first one was made.
 func (r *runner) window(ctx context.Context) (from, to time.Time, err error) {
-	to = time.Now()
-	return r.marked, to, sleep(ctx, settle)
+	if r.judged.IsZero() {
+		r.judged = time.Now()
+	}
+	return r.marked, r.judged, sleep(ctx, time.Until(r.judged.Add(settle)))
 }
 
 type udp struct {

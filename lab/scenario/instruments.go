@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/holdfast-project/holdfast/lab/conversation"
@@ -151,34 +152,41 @@ func (r *runner) startProber(ctx context.Context, i int, g topology.Segment) err
 	return nil
 }
 
-// stopTraffic ends what startTraffic began.
+// stopTraffic ends what startTraffic began, all of it at the same time: each has sockets that the kernel takes a while to let go.
 func (r *runner) stopTraffic() error {
-	var errs []error
+	var stop []func() error
 	if r.udp != nil {
-		_, err := r.udp.Stop(0)
-		errs = append(errs, err)
+		stop = append(stop, r.udp.Close)
 	}
 	if r.tcp != nil {
-		_, err := r.tcp.Stop()
-		errs = append(errs, err)
+		stop = append(stop, func() error { _, err := r.tcp.Stop(); return err })
 	}
 	for _, p := range r.probers {
-		_, err := p.Stop()
-		errs = append(errs, err)
+		stop = append(stop, func() error { _, err := p.Stop(); return err })
 	}
 	for _, w := range r.watches {
-		_, err := w.Stop()
-		errs = append(errs, err)
+		stop = append(stop, func() error { _, err := w.Stop(); return err })
 	}
 	if r.talks != nil {
-		errs = append(errs, r.talks.Stop())
+		stop = append(stop, r.talks.Stop)
 	}
 	if r.resets != nil {
-		errs = append(errs, r.resets.Stop())
+		stop = append(stop, r.resets.Stop)
 	}
 	if r.paths != nil {
-		errs = append(errs, r.paths.Stop())
+		stop = append(stop, r.paths.Stop)
 	}
+	return atOnce(stop)
+}
+
+// atOnce calls all functions at the same time and returns their errors.
+func atOnce(all []func() error) error {
+	errs := make([]error, len(all))
+	var wg sync.WaitGroup
+	for i, fn := range all {
+		wg.Go(func() { errs[i] = fn() })
+	}
+	wg.Wait()
 	return errors.Join(errs...)
 }
 

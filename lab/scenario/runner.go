@@ -75,6 +75,7 @@ type runner struct {
 	managing  managing
 	stepped   time.Duration // by how much the wall clock was moved
 	marked    time.Time
+	judged    time.Time             // the end of the window that checks in a row judge; zero when the next one begins a row
 	counters  map[string]counterSet // at the last mark, by member
 	memory    map[string]float64    // likewise, in MiB
 	shared    []control.LoadMember  // likewise, of load sharing
@@ -180,11 +181,20 @@ func (r *runner) steps(ctx context.Context) error {
 				return err
 			}
 		}
-		if err := s.do.run(ctx, r); err != nil {
+		if err := r.do(ctx, s); err != nil {
 			return fmt.Errorf("%s:%d: %s: %w", r.sc.File, s.Line, s.Text, err)
 		}
 	}
 	return nil
+}
+
+// do carries out a step. What is expected at once in a row is judged of one window: only the first check of it waits until what is under way
+// has come.
+func (r *runner) do(ctx context.Context, s Step) error {
+	if e, is := s.do.(expectation); !is || e.within > 0 || s.When != Next {
+		r.judged = time.Time{}
+	}
+	return s.do.run(ctx, r)
 }
 
 // tearDown undoes everything; it goes on when a part of it fails.

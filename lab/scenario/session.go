@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/holdfast-project/holdfast/lab/members"
 	"github.com/holdfast-project/holdfast/lab/topology"
@@ -35,7 +36,8 @@ func (s *Session) Do(ctx context.Context, text string) error {
 	}
 	judged := len(s.r.checks)
 	for _, step := range p.sc.Steps {
-		if err := step.do.run(ctx, s.r); err != nil {
+		s.r.judged = time.Time{}
+		if err := s.r.do(ctx, step); err != nil {
 			return err
 		}
 	}

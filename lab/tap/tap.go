@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 	"time"
 
 	"golang.org/x/net/bpf"
@@ -197,6 +198,17 @@ func (t *Tap) Close() error {
 		return fmt.Errorf("close tap at %s: %w", t.name, err)
 	}
 	return nil
+}
+
+// CloseAll closes taps side by side: for each the kernel waits until all its processors have let go.
+func CloseAll(taps ...*Tap) error {
+	errs := make([]error, len(taps))
+	var wg sync.WaitGroup
+	for i, t := range taps {
+		wg.Go(func() { errs[i] = t.Close() })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
 }
 
 // attach installs a classic BPF program; it has no effect when prog is empty.

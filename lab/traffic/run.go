@@ -47,7 +47,7 @@ type Run struct {
 	settled        sync.Once
 }
 
-// Start opens the sockets and begins to send. The traffic runs until Stop or until ctx ends; Stop must be called in any case.
+// Start opens the sockets and begins to send. The traffic runs until Stop or until ctx ends; Stop or Close must be called in any case.
 func Start(ctx context.Context, cfg Config) (*Run, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -92,10 +92,18 @@ func (r *Run) Stop(threshold time.Duration) (Report, error) {
 	r.stop()
 	err := r.send.Wait()
 	r.settled.Do(func() { <-time.After(settle + drainEvery) })
+	err = errors.Join(err, r.Close())
+	return r.Window(r.start, r.start.Add(time.Duration(r.ended.Load())), threshold), err
+}
+
+// Close ends everything at once, for whom it no longer matters whether the last packets arrive. After Stop it does nothing new.
+func (r *Run) Close() error {
+	r.stop()
+	err := r.send.Wait()
 	r.drain()
 	err = errors.Join(err, r.recv.Wait())
 	r.close()
-	return r.Window(r.start, r.start.Add(time.Duration(r.ended.Load())), threshold), err
+	return err
 }
 
 // Progress returns each flow as it is now.
