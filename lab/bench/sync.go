@@ -44,6 +44,8 @@ type SyncConfig struct {
 	FillRate int
 	// LastRate is in new connections a second before the power-off in case last-100ms; 0 means 10,000.
 	LastRate int
+	// Stuck is how long a count of entries may stand still before it is what it will be; 0 means 10 s.
+	Stuck time.Duration
 	// Dir is where the systems' files go; it must exist and its path be short (sockets lie in it).
 	Dir string
 	// Log gets a line per measurement; nil discards them.
@@ -65,6 +67,9 @@ func (c SyncConfig) check() (SyncConfig, error) {
 	}
 	if c.LastRate == 0 {
 		c.LastRate = 10_000
+	}
+	if c.Stuck == 0 {
+		c.Stuck = 10 * time.Second
 	}
 	var errs []error
 	if c.Rounds < 1 {
@@ -149,34 +154,17 @@ func Sync(ctx context.Context, cfg SyncConfig) (Result, error) {
 	return r.result, ctx.Err()
 }
 
+// tries is how often a measurement is begun with a system that moves the gateway by itself.
+const tries = 4
+
 // measure makes one measurement of a case with a system and keeps what came of it.
 func (r *syncRun) measure(ctx context.Context, round int, s System, name string) {
-	kind, n, err := parseSyncCase(name)
+	m, err := r.once(ctx, s, name)
+	for again := 1; again < tries && errors.Is(err, errMoved) && ctx.Err() == nil; again++ {
+		fmt.Fprintf(r.cfg.Log, "round %d  %-18s %-18s once more: %v\n", round, name, s.Name, err)
+		m, err = r.once(ctx, s, name)
+	}
 	if err != nil {
-		r.failed(round, s, name, err)
-		return
-	}
-	sd, err := openSync(ctx, r.cfg.Dir, s, "sync")
-	if err != nil {
-		if ctx.Err() == nil {
-			r.failed(round, s, name, err)
-		}
-		return
-	}
-	var m Measure
-	switch kind {
-	case kindReplicate:
-		m, err = sd.replicate(ctx, n)
-	case kindFullSync:
-		m, err = sd.fullSync(ctx, n, r.cfg.FillRate)
-	case kindPowerOff:
-		m, err = sd.powerOff(ctx, n, r.cfg.FillRate)
-	case caseLast:
-		m, err = sd.last(ctx, r.cfg.LastRate)
-	case caseLatency:
-		m, err = sd.latency(ctx)
-	}
-	if err = errors.Join(err, sd.close()); err != nil {
 		if ctx.Err() == nil { // one that was interrupted has not failed
 			r.failed(round, s, name, err)
 		}
@@ -194,6 +182,31 @@ func (r *syncRun) measure(ctx context.Context, round int, s System, name string)
 		text = append(text, "("+m.Note+")")
 	}
 	fmt.Fprintf(r.cfg.Log, "round %d  %-18s %-18s %s\n", round, name, s.Name, strings.Join(text, "  "))
+}
+
+// once builds a system anew and tries to measure a case.
+func (r *syncRun) once(ctx context.Context, s System, name string) (m Measure, err error) {
+	kind, n, err := parseSyncCase(name)
+	if err != nil {
+		return m, err
+	}
+	sd, err := openSync(ctx, r.cfg.Dir, s, "sync", r.cfg.Stuck)
+	if err != nil {
+		return m, err
+	}
+	switch kind {
+	case kindReplicate:
+		m, err = sd.replicate(ctx, n)
+	case kindFullSync:
+		m, err = sd.fullSync(ctx, n, r.cfg.FillRate)
+	case kindPowerOff:
+		m, err = sd.powerOff(ctx, n, r.cfg.FillRate)
+	case caseLast:
+		m, err = sd.last(ctx, r.cfg.LastRate)
+	case caseLatency:
+		m, err = sd.latency(ctx)
+	}
+	return m, errors.Join(err, sd.close())
 }
 
 // failed notes a measurement that could not be made.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/holdfast-project/holdfast/lab/conversation"
@@ -33,6 +34,10 @@ const (
 	marginAfter  = 350 * time.Millisecond
 )
 
+// errMoved says that a system moved the gateway by itself before anything was done to it, as one with short timers does on a host that
+// stands still for a moment. What followed would not be what the case measures.
+var errMoved = errors.New("the gateway was moved before the power-off")
+
 // powerOff measures the gap that the power-off of the serving member leaves in established traffic, UDP both ways in both families and
 // TCP through SNAT, with n other connections in the table. Before it, the rules are closed to new connections: what is not known to
 // the survivor does not pass.
@@ -50,14 +55,21 @@ func (sd *syncStand) powerOff(ctx context.Context, n, rate int) (_ Measure, err 
 			return Measure{}, err
 		}
 	}
-	if server, err := sd.steady(ctx, bootWithin); err != nil || server != sd.active.Name {
-		return Measure{}, errors.Join(err, fmt.Errorf("before the power-off %q serves, %s did when its table was filled", server, sd.active.Name))
+	server, err := sd.steady(ctx, bootWithin)
+	if err != nil {
+		return Measure{}, err
+	}
+	if server != sd.active.Name {
+		return Measure{}, fmt.Errorf("%w: %s serves, %s did when its table was filled", errMoved, server, sd.active.Name)
 	}
 	if !group.Begun() {
 		return Measure{}, errors.New("a stream through SNAT did not begin")
 	}
 	if err := wait(ctx, rand.N(spread)); err != nil {
 		return Measure{}, err
+	}
+	if serving := sd.stage.System.Serving(ctx); !slices.Equal(serving, []string{server}) {
+		return Measure{}, fmt.Errorf("%w: %v say that they serve, %s did", errMoved, serving, server)
 	}
 	at := time.Now()
 	if err := sd.stage.System.PowerOff(sd.active.Name); err != nil {

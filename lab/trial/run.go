@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/holdfast-project/holdfast/lab/machine"
@@ -68,13 +69,8 @@ func (o Outcome) Two() bool { return o.Contested() > 0 || o.Twice() > 0 }
 // Run makes one trial, undoes the harm and waits until all members are ready again.
 func (st *Stage) Run(ctx context.Context, c Case, o Options) (Outcome, error) {
 	out := Outcome{Case: c.Name, System: st.System.Name()}
-	if err := st.ready(ctx, c, o, &out); err != nil {
+	if err := st.begin(ctx, c, o, &out); err != nil {
 		return out, err
-	}
-	if o.Spread > 0 {
-		if err := pause(ctx, rand.N(o.Spread)); err != nil {
-			return out, err
-		}
 	}
 	out.At = time.Now()
 	undo, err := c.Harm(ctx, st, out.Before)
@@ -91,6 +87,31 @@ func (st *Stage) Run(ctx context.Context, c Case, o Options) (Outcome, error) {
 		}
 	}
 	return out, st.recover(ctx, c, &out)
+}
+
+// begins is how often a trial is begun on a system that moves the gateway by itself.
+const begins = 5
+
+// begin waits until the trial can begin and for the moment of the harm. A system may move the gateway in that time by itself (one with short
+// timers does on a host that stands still for a moment): then the one that is to be harmed does not serve any more, and it begins anew.
+func (st *Stage) begin(ctx context.Context, c Case, o Options, out *Outcome) error {
+	for again := 1; ; again++ {
+		if err := st.ready(ctx, c, o, out); err != nil {
+			return err
+		}
+		if o.Spread > 0 {
+			if err := pause(ctx, rand.N(o.Spread)); err != nil {
+				return err
+			}
+		}
+		serving := st.System.Serving(ctx)
+		if slices.Equal(serving, []string{out.Before}) {
+			return nil
+		}
+		if again == begins {
+			return fmt.Errorf("%s: before: %v say that they serve, a moment ago %s did; so it was %d times", c.Name, serving, out.Before, begins)
+		}
+	}
 }
 
 // ready waits until the trial can begin, and fills in who serves then.

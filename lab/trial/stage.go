@@ -23,6 +23,8 @@ type Stage struct {
 	Faults   *fault.Faults
 	Observer *observe.Observer
 
+	quiet time.Duration // for how long nothing may have changed before it is at rest
+
 	mu      sync.Mutex
 	changes []machine.Change
 	states  map[string]string
@@ -30,7 +32,10 @@ type Stage struct {
 
 // NewStage begins to listen to the members' changes of state, until ctx ends. Call it before System.Boot, so that none is missed.
 func NewStage(ctx context.Context, s machine.System, f *fault.Faults) *Stage {
-	st := &Stage{System: s, Faults: f, states: map[string]string{}}
+	st := &Stage{System: s, Faults: f, states: map[string]string{}, quiet: quiet}
+	if r, ok := s.(rester); ok {
+		st.quiet = r.Rest()
+	}
 	s.Watch(ctx, func(c machine.Change) {
 		st.mu.Lock()
 		defer st.mu.Unlock()
@@ -87,11 +92,14 @@ func (st *Stage) Other(name string) (string, error) {
 // Times of Ready.
 const (
 	readyPoll = 50 * time.Millisecond
-	// quiet is for how long nothing may have changed: Holdfast's own rules keep a second between two moves.
+	// quiet is for how long nothing may usually have changed: Holdfast's own rules keep a second between two moves.
 	quiet = 1500 * time.Millisecond
 )
 
-// Ready waits until every member is ready, one of them serves, and nothing has changed for 1.5 s; it returns the server.
+// rester is a system that knows better than quiet how long after its last change it is at rest.
+type rester interface{ Rest() time.Duration }
+
+// Ready waits until every member is ready, one of them serves, and nothing has changed for 1.5 s, or what the system says; it returns the server.
 func (st *Stage) Ready(ctx context.Context) (string, error) {
 	ticker := time.NewTicker(readyPoll)
 	defer ticker.Stop()
@@ -126,7 +134,7 @@ func (st *Stage) unready() error {
 		return fmt.Errorf("%d members serve: %v", servers, st.states)
 	}
 	last := slices.MaxFunc(st.changes, func(a, b machine.Change) int { return a.At.Compare(b.At) })
-	if age := time.Since(last.At); age < quiet {
+	if age := time.Since(last.At); age < st.quiet {
 		return fmt.Errorf("%s became %s %v ago", last.Member, last.To, age.Round(time.Millisecond))
 	}
 	return nil

@@ -143,6 +143,9 @@ func (s *System) Watch(_ context.Context, fn func(machine.Change)) {
 // Close implements machine.System.
 func (s *System) Close() error { return nil }
 
+// Rest says how long after a change it is at rest: it does nothing by itself.
+func (s *System) Rest() time.Duration { return 100 * time.Millisecond }
+
 func (s *System) give(member string) error {
 	if err := s.serve(member, true); err != nil {
 		return err
