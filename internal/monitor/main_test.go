@@ -172,7 +172,7 @@ func good(t testing.TB, c Check) {
 
 func bad(t testing.TB, c Check, reason string) {
 	t.Helper()
-	if r := once(t, Spec{Check: c, Timeout: 300 * time.Millisecond}); r.Outcome != verdict.Bad || !strings.Contains(r.Reason, reason) {
+	if r := once(t, Spec{Check: c, Timeout: time.Second}); r.Outcome != verdict.Bad || !strings.Contains(r.Reason, reason) {
 		t.Errorf("%+v: %+v, want %q", c, r, reason)
 	}
 }

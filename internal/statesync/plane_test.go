@@ -150,7 +150,7 @@ func TestTakeover(t *testing.T) {
 		owner := round % 2
 		w.members[owner].flows(record.OpNew, n, n+500)
 		n += 500
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		if err := w.members[owner].plane.Flush(ctx); err != nil {
 			t.Fatalf("flush: %v", err)
 		}

@@ -86,7 +86,7 @@ func TestGoodbye(t *testing.T) {
 		return s.Status == StatusOff && strings.HasPrefix(s.Reason, "alone") && !s.Peers[0].Bound
 	})
 	m.flows(record.OpNew, 0, 100)
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	must(t, m.plane.Flush(ctx))
 	w.members[1].start()
