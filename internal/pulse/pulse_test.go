@@ -55,7 +55,7 @@ func TestPeersAreHeardAndMissed(t *testing.T) {
 		t.Fatal(err)
 	}
 	q := await(a, "answer to a query", func(h Heard) bool { return h.Query })
-	if q.Reply.Heard[0] > 1000 || q.Reply.Heard[1] != 0 {
+	if q.Reply.Heard[0] > 250 || q.Reply.Heard[1] != 0 {
 		t.Errorf("the peer heard us %d ms ago, itself %d", q.Reply.Heard[0], q.Reply.Heard[1])
 	}
 	st := await(a, "stats", func(s Stats) bool { return s.Ticks > 0 })
