@@ -62,6 +62,7 @@ type source struct {
 	kernel  Set // as the kernel knows it
 	told    map[string]*told
 	turn    uint64 // of reading
+	timeout uint64 // the set's own, ms
 	problem error
 }
 
@@ -128,6 +129,7 @@ func (r *Reader) poll(s *source, now int64, full bool, emit func(Change)) error 
 	var intervals []element
 	err := read(r.sock, s.kernel, func(i setInfo) {
 		info, listed, intervals = i, 0, nil
+		s.timeout = i.timeout
 		s.turn++
 	}, func(e *element) {
 		if e.expires != 0 && e.expires < leastLeft {
