@@ -238,7 +238,7 @@
 //	            ascending, 32 at most, to the end
 //	4 gap       log [8]byte; ranges asked for, as in ack
 //	5 credit    log [8]byte, bytes of records that may be sent since the log's start [8]byte
-//	6 request   log [8]byte, want [1]byte: 1 words, 2 repair, 3 nothing, 4 fresh words, 5 records to read; sequence of the target's
+//	6 request   log [8]byte, want [1]byte: 1 words, 2 repair, 3 nothing, 4 fresh words, 5 records to read, 6 elements of sets; sequence of the target's
 //	            delta lane up to which the asker has applied [8]byte, first credit [8]byte, buckets [128]byte: bit i%8 of byte i/8
 //	            stands for bucket i; in load sharing, slot table: that by which the target owns them
 //	7 answer    log [8]byte, result [1]byte: 1 accepted, 2 busy, 3 unfit; records to come, about [4]byte

@@ -241,6 +241,9 @@ const (
 	SyncWantFresh SyncWant = 4
 	// SyncWantRead asks any member for the records of some buckets, to be looked at and not applied.
 	SyncWantRead SyncWant = 5
+	// SyncWantSets asks any member for the elements of its nftables sets, to be looked at and not applied. Members that do not know it
+	// answer SyncUnfit.
+	SyncWantSets SyncWant = 6
 )
 
 // SyncBitmap has a bit for each bucket: bit i%8 of byte i/8.

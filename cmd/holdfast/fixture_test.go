@@ -108,8 +108,12 @@ func edge() *controltest.Backend {
 				"refused-records": {}, "dropped-frames": {"replay": 2}, "kernel-errors": {}, "skipped-events": {"multicast": 90, "own-address": 411}}},
 		SyncVerifyV: control.SyncVerify{Member: "gw-b", Reports: []control.SyncReport{
 			{Peer: "gw-a", Local: 50_017, Remote: 48_211, Buckets: 3, OnlyLocal: 2, Different: 1, TookMs: 412,
+				Sets:     &control.SyncSetsReport{Equal: true, Local: 12, Remote: 12},
 				Examples: []string{"only here: tcp 6 src=10.0.0.5 dst=198.51.100.7 sport=40001 dport=443", "only here: udp 17 src=10.0.0.6 dst=198.51.100.8 sport=5000 dport=53", "different: tcp 6 src=10.0.0.7 dst=198.51.100.7 sport=40002 dport=22"}},
-			{Peer: "gw-c", Equal: true, Local: 50_017, Remote: 50_017, TookMs: 390}, {Peer: "gw-d", Error: "it is not connected"}}},
+			{Peer: "gw-c", Local: 50_017, Remote: 50_017, TookMs: 390, Sets: &control.SyncSetsReport{Local: 12, Remote: 11, OnlyLocal: 1},
+				Examples: []string{"only here: inet filter blocked: 0xc0000209 (192.0.2.9) expires in 59m0s"}},
+			{Peer: "gw-d", Error: "it is not connected"}, {Peer: "gw-e", Local: 50_017, Remote: 50_017, TookMs: 390,
+				Sets: &control.SyncSetsReport{Error: "the other member does not tell the elements of its sets: it runs an older version"}}}},
 		CountersV: control.Counters{Member: "gw-b", Groups: map[string]map[string]uint64{"gate": {"arp-answered": 12, "forged": 0}, "drops": {"replay": 3}}},
 		ReloadV: control.ReloadResult{Refused: []control.Change{{Path: "id", From: "7", To: "8", Reason: "all members must change it in the same moment"}},
 			Applied: []control.Change{}},

@@ -207,13 +207,14 @@ func drawVerify(p *page, v control.SyncVerify) {
 			continue
 		}
 		verdict := cell{"equal", green}
-		if !r.Equal {
+		if r.OnlyLocal+r.OnlyRemote+r.Different > 0 { // the sets have a table of their own
 			verdict = cell{"DIFFERENT", red}
 		}
 		rows = append(rows, []cell{text(r.Peer), verdict, text(fmt.Sprint(r.Local)), text(fmt.Sprint(r.Remote)), text(fmt.Sprint(r.Buckets)),
 			text(fmt.Sprint(r.OnlyLocal)), text(fmt.Sprint(r.OnlyRemote)), text(fmt.Sprint(r.Different)), text(ms(r.TookMs)), {}})
 	}
 	p.table([]string{"WITH", "TABLES ARE", "HERE", "THERE", "BUCKETS", "ONLY HERE", "ONLY THERE", "DIFFERENT", "TOOK", "ERROR"}, rows)
+	drawVerifiedSets(p, v)
 	for _, r := range v.Reports {
 		if len(r.Examples) == 0 {
 			continue
@@ -226,6 +227,30 @@ func drawVerify(p *page, v control.SyncVerify) {
 		if more := len(r.Examples) - shownExamples; more > 0 {
 			p.line("  and %d more: -o json", more)
 		}
+	}
+}
+
+// drawVerifiedSets shows how the nftables sets compare, where there are any.
+func drawVerifiedSets(p *page, v control.SyncVerify) {
+	var rows [][]cell
+	for _, r := range v.Reports {
+		s := r.Sets
+		switch {
+		case s == nil:
+		case s.Error != "":
+			rows = append(rows, []cell{text(r.Peer), {"not compared", yellow}, {}, {}, {}, {}, {}, {s.Error, yellow}})
+		default:
+			verdict := cell{"equal", green}
+			if !s.Equal {
+				verdict = cell{"DIFFERENT", red}
+			}
+			rows = append(rows, []cell{text(r.Peer), verdict, text(fmt.Sprint(s.Local)), text(fmt.Sprint(s.Remote)),
+				text(fmt.Sprint(s.OnlyLocal)), text(fmt.Sprint(s.OnlyRemote)), text(fmt.Sprint(s.Different)), {}})
+		}
+	}
+	if len(rows) > 0 {
+		p.line("")
+		p.table([]string{"WITH", "SETS ARE", "HERE", "THERE", "ONLY HERE", "ONLY THERE", "DIFFERENT", "ERROR"}, rows)
 	}
 }
 

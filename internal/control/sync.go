@@ -112,8 +112,22 @@ type SyncReport struct {
 	OnlyLocal  uint64   `json:"only_local"`
 	OnlyRemote uint64   `json:"only_remote"`
 	Different  uint64   `json:"different"`
-	Examples   []string `json:"examples,omitempty"` // of those, one line each; at most 100 of a kind
-	TookMs     float64  `json:"took_ms"`
+	Examples   []string `json:"examples,omitempty"` // of those and of the sets', one line each; at most 100 of a kind
+	// Sets compares the nftables sets of sync.sets; absent if there are none.
+	Sets   *SyncSetsReport `json:"sets,omitempty"`
+	TookMs float64         `json:"took_ms"`
+}
+
+// SyncSetsReport compares the elements of nftables sets. An element differs if its value does, or if it expires at another time than what is told of
+// it explains.
+type SyncSetsReport struct {
+	Equal      bool   `json:"equal"`
+	Error      string `json:"error,omitempty"` // why they were not compared
+	Local      uint64 `json:"local"`           // elements on this member
+	Remote     uint64 `json:"remote"`          // elements on the other
+	OnlyLocal  uint64 `json:"only_local"`
+	OnlyRemote uint64 `json:"only_remote"`
+	Different  uint64 `json:"different"`
 }
 
 // Validate refuses a request that no member could carry out.

@@ -211,12 +211,23 @@ func syncReport(peer string, r statesync.Report, err error) control.SyncReport {
 	}
 	v := control.SyncReport{Peer: peer, Equal: r.Equal(), Local: r.Local, Remote: r.Remote, Buckets: r.Buckets,
 		OnlyLocal: r.Counted[0], OnlyRemote: r.Counted[1], Different: r.Counted[2], TookMs: r.Took * 1000}
-	for i, lines := range [...][]string{r.OnlyLocal, r.OnlyRemote, r.Different} {
-		for _, line := range lines {
-			v.Examples = append(v.Examples, [...]string{"only here: ", "only there: ", "different: "}[i]+line)
-		}
+	v.Examples = examples(nil, r.OnlyLocal, r.OnlyRemote, r.Different)
+	if s := r.Sets; s != nil {
+		v.Sets = &control.SyncSetsReport{Equal: s.Equal(), Error: s.Problem, Local: s.Local, Remote: s.Remote,
+			OnlyLocal: s.Counted[0], OnlyRemote: s.Counted[1], Different: s.Counted[2]}
+		v.Examples = examples(v.Examples, s.OnlyLocal, s.OnlyRemote, s.Different)
 	}
 	return v
+}
+
+// examples puts differences into words.
+func examples(list []string, kinds ...[]string) []string {
+	for i, lines := range kinds {
+		for _, line := range lines {
+			list = append(list, [...]string{"only here: ", "only there: ", "different: "}[i]+line)
+		}
+	}
+	return list
 }
 
 // syncWarning says in words what of state synchronisation an operator should know, "" for nothing.

@@ -108,6 +108,12 @@ func (p *Plane) special(l *lot, head ccp.SyncRecord) {
 		defer p.mu.Unlock()
 		p.stats.Received++
 		p.takeElement(head.Bytes)
+	case record.Table(head.Table) == record.TableSets && l.kind == lotBulk:
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if l.log == p.verify.session && l.peer == p.verify.peer {
+			p.verify.listedElement(head.Bytes)
+		}
 	case record.Table(head.Table) == record.TableSets:
 	case head.Table == ccp.SyncTableWords && l.kind == lotBulk:
 		p.mu.Lock()

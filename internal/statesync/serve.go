@@ -85,6 +85,8 @@ func (p *Plane) takeRequest(now int64, q *peer, r ccp.SyncRequest) {
 		s.fresh = true
 		p.jobs.ownTally = true
 		p.jobs.signal()
+	case ccp.SyncWantSets:
+		p.sets.signal()
 	case ccp.SyncWantRepair, ccp.SyncWantRead:
 		buckets, entries := p.wanted(&r.Buckets)
 		s.answer.Records = uint32(min(entries, 1<<32-1))
@@ -108,7 +110,7 @@ func (p *Plane) mayServe(q *peer, want ccp.SyncWant, by ccp.SyncTable) ccp.SyncR
 		case !p.tallyGood || q.evicted || by != p.share.table():
 			return ccp.SyncBusy // it may ask for what another member owns
 		}
-	case ccp.SyncWantFresh, ccp.SyncWantRead:
+	case ccp.SyncWantFresh, ccp.SyncWantRead, ccp.SyncWantSets:
 	default:
 		return ccp.SyncUnfit
 	}

@@ -94,6 +94,7 @@ func (p *Plane) runSets(ctx context.Context) error {
 		if again := p.keepSets(now, now >= next); again != 0 {
 			next = again
 		}
+		p.serveSets(ctx)
 		if next == never {
 			timer.Stop() // nothing is to be kept equal: the next configuration wakes
 			next = 0

@@ -3,6 +3,7 @@
 package statesync
 
 import (
+	"context"
 	"fmt"
 	"os/exec"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast-project/holdfast/ccp"
 	"github.com/holdfast-project/holdfast/internal/labtest"
 )
 
@@ -133,5 +135,48 @@ func TestSetsOfGenerations(t *testing.T) {
 	everywhere("192.0.2.1 192.0.2.3")
 	if s := w.members[0].plane.State(); s.Status != StatusOK || s.SetElements != 2 {
 		t.Errorf("%v: %s, %d elements", s.Status, s.Reason, s.SetElements)
+	}
+}
+
+// TestVerifySets: a comparison of two members compares their sets too.
+func TestVerifySets(t *testing.T) {
+	t.Parallel()
+	labtest.Require(t, "nft")
+	w := newWorld(t, 2, 1, func(c *Config) { c.Sets = []string{"inet filter blocked", "inet filter absent"} })
+	for _, m := range w.members {
+		m.nft("table inet filter { set blocked { type ipv4_addr; flags timeout; timeout 1h; }; }")
+	}
+	w.ready()
+	w.members[0].nft("add element inet filter blocked { 192.0.2.1, 192.0.2.2 timeout 2h, 192.0.2.3 timeout 3h }")
+	w.eventually("the copy has them", 6*time.Second, func() bool { return w.members[1].blocked() == w.members[0].blocked() })
+	compare := func(of, with int) *SetsReport {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		defer cancel()
+		r, err := w.members[of].plane.Verify(ctx, uint8(with))
+		if err != nil || r.Sets == nil {
+			t.Fatalf("%+v, %v", r, err)
+		}
+		if r.Equal() != r.Sets.Equal() {
+			t.Errorf("equal %v, the sets %v", r.Equal(), r.Sets.Equal())
+		}
+		return r.Sets
+	}
+	for i := range 2 {
+		if r := compare(i, 1-i); !r.Equal() || r.Local != 3 || r.Remote != 3 {
+			t.Errorf("%d with %d: %+v", i, 1-i, r)
+		}
+	}
+	// By hand on the copy, which the next round would mend.
+	w.members[1].nft("delete element inet filter blocked { 192.0.2.1, 192.0.2.3 }; add element inet filter blocked { 192.0.2.3 timeout 3h expires 1h, 192.0.2.9 }")
+	r := compare(0, 1)
+	if r.Counted != [3]uint64{1, 1, 1} || !strings.Contains(r.OnlyLocal[0], "192.0.2.1)") || !strings.Contains(r.OnlyRemote[0], "192.0.2.9)") ||
+		!strings.Contains(r.Different[0], "192.0.2.3)") {
+		t.Errorf("%+v", r)
+	}
+	// An older member does not know what it is asked for.
+	ask := &w.members[1].plane.peers[0]
+	if got := w.members[1].plane.mayServe(ask, 99, ccp.SyncTable{}); got != ccp.SyncUnfit {
+		t.Errorf("what is not known is answered %v", got)
 	}
 }

@@ -26,11 +26,13 @@ type Report struct {
 	// says how many there were. What changed while it was looked at is looked at again before it counts.
 	OnlyLocal, OnlyRemote, Different []string
 	Counted                          [3]uint64
-	Took                             float64 // seconds
+	// Sets compares the nftables sets that are kept equal; nil if there are none.
+	Sets *SetsReport
+	Took float64 // seconds
 }
 
-// Equal says that no difference was found.
-func (r Report) Equal() bool { return r.Counted == [3]uint64{} }
+// Equal says that all was compared and no difference found.
+func (r Report) Equal() bool { return r.Counted == [3]uint64{} && (r.Sets == nil || r.Sets.Equal()) }
 
 const (
 	// verifyLines is how many entries of a kind a report lists.
@@ -54,6 +56,7 @@ type verify struct {
 	remote  []entry               // what the peer has
 	most    uint64                // how many may come: more than its words said is no honest answer
 	explain map[uint64]*[2]string // keys whose entries are to be put into words, here and there
+	sets    []byte                // records of its elements of sets
 	heard   int64
 	done    chan error
 }
@@ -69,9 +72,14 @@ func (v *verify) progress(now int64, session uint64) {
 
 func (v *verify) answered(a ccp.SyncAnswer) {
 	if v.running && a.Result != ccp.SyncAccepted {
-		v.finish(fmt.Errorf("statesync: member %d: %v", v.peer, a.Result))
+		v.finish(fmt.Errorf("statesync: member %d: %w", v.peer, refusal(a.Result)))
 	}
 }
+
+// refusal is the answer of a member that does not do what it is asked for.
+type refusal ccp.SyncResult
+
+func (r refusal) Error() string { return ccp.SyncResult(r).String() }
 
 func (v *verify) ended(end ccp.SyncEnd) {
 	if !end.Complete {
@@ -103,8 +111,8 @@ func (v *verify) listed(r record.Record, id record.Identity) {
 	}
 }
 
-// Verify compares this member's table with a peer's for real: both are dumped, and entry by entry compared where buckets differ. The
-// error says why that was not possible: the peer is not reached, a repair is under way, ctx ended.
+// Verify compares this member's table with a peer's for real: both are dumped, and entry by entry compared where buckets differ; and their
+// nftables sets, element by element. The error says why that was not possible: the peer is not reached, a repair is under way, ctx ended.
 func (p *Plane) Verify(ctx context.Context, peer uint8) (Report, error) {
 	began := time.Now()
 	report := Report{Peer: peer}
@@ -135,8 +143,10 @@ func (p *Plane) Verify(ctx context.Context, peer uint8) (Report, error) {
 			return report, err
 		}
 	}
+	var err error
+	report.Sets, err = p.compareSets(ctx)
 	report.Took = time.Since(began).Seconds()
-	return report, nil
+	return report, err
 }
 
 func (p *Plane) beginVerify(ctx context.Context, peer uint8) error {
@@ -219,7 +229,7 @@ func (p *Plane) want(ctx context.Context, want ccp.SyncWant, buckets ccp.SyncBit
 	q := &p.peers[v.peer]
 	p.session++
 	v.session, v.heard = p.session, now
-	v.remote = nil
+	v.remote, v.sets = nil, nil
 	q.bulkIn.Open(now, v.session)
 	request := &ccp.SyncRequest{Log: v.session, Want: want, Limit: bulkCredit, Buckets: buckets, Table: p.share.table()}
 	done := v.done
