@@ -24,7 +24,8 @@ import (
 
 // benchCommand compares systems.
 func benchCommand(o *options) *cobra.Command {
-	cmd := &cobra.Command{Use: "bench", Short: "Measure, beside other systems in the same run"}
+	cmd := &cobra.Command{Use: "bench", Short: "Measure, beside other systems in the same run", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
 	cmd.AddCommand(benchFailoverCommand(o), benchDevicesCommand(o), benchSyncCommand(o), benchLoadCommand(o), benchPolicyCommand(o), benchShowCommand())
 	return cmd
 }

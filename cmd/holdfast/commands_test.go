@@ -261,7 +261,7 @@ func TestConfigCommands(t *testing.T) {
 		t.Errorf("diff: %d %s %s", code, out, errs)
 	}
 	out, errs, code = invoke(t.Context(), t, "", false, "holdfast", "config", "check", changed)
-	if code != 1 || !strings.Contains(out, "holdfast key generate") || !strings.Contains(out, "1 problems") || errs != "" {
+	if code != 1 || !strings.Contains(out, "holdfast key generate") || !strings.Contains(out, "1 problem\n") || errs != "" {
 		t.Errorf("a missing key: %d %q %q", code, out, errs)
 	}
 }

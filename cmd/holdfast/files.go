@@ -95,6 +95,7 @@ type checked struct {
 	Members  int      `json:"members,omitempty"`
 	VIPs     int      `json:"vips,omitempty"`
 	Problems []string `json:"problems,omitempty"`
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 func (a *app) configCheck() *cobra.Command {
@@ -117,6 +118,7 @@ func (a *app) configCheck() *cobra.Command {
 				for _, i := range c.Interfaces {
 					v.VIPs += len(i.VIPs)
 				}
+				v.Warnings = append(c.Hidden(""), c.Doubts()...)
 			}
 			if err := a.print(v, func(p *page) { drawChecked(p, v) }); err != nil {
 				return err
@@ -145,9 +147,15 @@ func drawChecked(p *page, v checked) {
 	for _, problem := range v.Problems {
 		p.line("%s", problem)
 	}
-	if v.OK {
+	for _, w := range v.Warnings {
+		p.line("warning: %s", w)
+	}
+	switch {
+	case v.OK:
 		p.line("%s is well: %d members, %d virtual addresses, digest %s", v.File, v.Members, v.VIPs, v.Digest)
-	} else {
+	case len(v.Problems) == 1:
+		p.line("1 problem")
+	default:
 		p.line("%d problems", len(v.Problems))
 	}
 }
@@ -183,6 +191,9 @@ func (a *app) configDefines() *cobra.Command {
 			c, err := loadConfig(args[0], true)
 			if err != nil {
 				return err
+			}
+			if member == "" {
+				return &usageError{errors.New("whose definitions? Name the member with --member")}
 			}
 			l, err := c.For(member)
 			if err != nil {

@@ -129,7 +129,7 @@ func TestLoadVerbs(t *testing.T) {
 		{"holdfast which-member 192.0.2.1 192.0.2.2 --spi 5", 1, "only esp and ah have one"},
 		{"holdfast which-member 192.0.2.1 192.0.2.2 --dport 70000", 2, "invalid argument"},
 		{"holdfast config defines --member gw-a ../../deploy/cluster.yaml", 1, "they are of mode load-sharing"},
-		{"holdfast config defines ../../deploy/cluster.yaml", 1, `member "" is not in`},
+		{"holdfast config defines ../../deploy/cluster.yaml", 2, "--member"},
 	} {
 		_, errs, code := invoke(t.Context(), t, socket, false, strings.Fields(k.args)...)
 		if code != k.code || !strings.Contains(errs, k.says) {

@@ -55,7 +55,12 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stdout, "holdfastd", build.Version)
 		return 0
 	case *check:
-		return checkConfig(*path, stdout, stderr)
+		named := false
+		flags.Visit(func(f *flag.Flag) { named = named || f.Name == "member" })
+		if !named {
+			*member = ""
+		}
+		return checkConfig(*path, *member, stdout, stderr)
 	}
 	err := serve(*path, *member, stderr)
 	if errors.Is(err, node.ErrRestart) {
@@ -68,10 +73,14 @@ func run(args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-func checkConfig(path string, stdout, stderr io.Writer) int {
+// checkConfig checks a file and, unless member is "", that it has that member.
+func checkConfig(path, member string, stdout, stderr io.Writer) int {
 	cfg, err := config.Load(path)
 	if err == nil {
 		_, err = config.LoadKey(cfg.KeyFile)
+	}
+	if err == nil && member != "" {
+		_, err = cfg.For(member)
 	}
 	if err != nil {
 		fmt.Fprintln(stderr, err)
@@ -83,7 +92,7 @@ func checkConfig(path string, stdout, stderr io.Writer) int {
 	}
 	fmt.Fprintf(stdout, "%s: cluster %s (%d), %d members, %d interfaces, %d virtual addresses: ok\n",
 		path, cfg.Name, cfg.ID, len(cfg.Members), len(cfg.Interfaces), vips)
-	for _, w := range cfg.Hidden("") {
+	for _, w := range append(cfg.Hidden(""), cfg.Doubts()...) {
 		fmt.Fprintln(stderr, "warning:", w)
 	}
 	return 0

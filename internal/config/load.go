@@ -14,6 +14,9 @@ import (
 // every problem found; Problems takes it apart.
 func Load(path string) (*Cluster, error) {
 	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("read configuration: %w; name another file, or write this one: deploy/cluster.yaml explains every key", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}

@@ -267,6 +267,9 @@ func readiness(s statesync.State, owner *ccp.SyncView, name func(uint8) string) 
 	return members.SyncReady{Reason: progressText(s.FullSync, name)}, true
 }
 
+// unanswered is how long a full sync asks before something is in the way of the answer.
+const unanswered = 3 * time.Second
+
 // progressText says in words how far the full sync is, in steps that are worth telling.
 func progressText(p statesync.Progress, name func(uint8) string) string {
 	from := ""
@@ -276,6 +279,9 @@ func progressText(p statesync.Progress, name func(uint8) string) string {
 	switch {
 	case !p.Running:
 		return "waits for a full sync" + from
+	case p.Stage == "asking" && (p.Took >= unanswered || p.Tries > 2):
+		// Small frames go both ways, or there would be nobody to ask.
+		return "full sync" + from + ": no answer comes through; compare the MTU of the sync interfaces of both members and of what is between them"
 	case p.Total < 1000 || p.Done == 0:
 		return "full sync" + from + " is running"
 	}
