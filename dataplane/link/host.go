@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // Desired is all that the cluster wants of the host. The zero value wants nothing.
@@ -69,6 +70,8 @@ type Host struct {
 	serving map[uint8]bool
 	rules   map[item]bool // the kindRule items that the last Apply wanted
 	groups  map[int]*membership
+
+	unwritten atomic.Pointer[string] // why the record is not on the disk
 }
 
 // OpenHost reads the record at path, if there is one of this boot and this network namespace. The directory must exist.
@@ -130,7 +133,10 @@ func (h *Host) Apply(d Desired) error {
 			all[name] = ifi.Index
 		}
 	}
-	errs = append(errs, h.rename(all)...)
+	h.rename(all)
+	if h.unwritten.Load() != nil {
+		h.write()
+	}
 	wishes := plan(d, func(name string) (int, bool) { i, ok := all[name]; return i, ok })
 	k, err := h.look(indices)
 	if err != nil {
@@ -189,7 +195,7 @@ func (h *Host) Restore() error {
 
 // rename has entries of devices that were renamed follow them: what was set on a device is still there under its new name, and taking it
 // back as the old one's would take it from the new one.
-func (h *Host) rename(indices map[string]int) []error {
+func (h *Host) rename(indices map[string]int) {
 	changed := false
 	for name, index := range indices {
 		for i := range h.record.Entries {
@@ -204,13 +210,9 @@ func (h *Host) rename(indices map[string]int) []error {
 			e.Link, changed = name, true
 		}
 	}
-	if !changed {
-		return nil
+	if changed {
+		h.write()
 	}
-	if err := h.record.write(h.path); err != nil {
-		return []error{err}
-	}
-	return nil
 }
 
 // forget undoes entries that are not wished for, newest kind first, and writes the record if any were.
@@ -246,9 +248,7 @@ func (h *Host) forget(wishes []wish) []error {
 		}
 	}
 	h.record.Entries = keep
-	if err := h.record.write(h.path); err != nil {
-		errs = append(errs, err)
-	}
+	h.write()
 	return errs
 }
 
@@ -277,11 +277,28 @@ func (h *Host) remember(wishes []wish, k *kernel) error {
 	if len(h.record.Entries) == before {
 		return nil
 	}
-	if err := h.record.write(h.path); err != nil {
-		h.record.Entries = h.record.Entries[:before]
-		return err
-	}
+	h.write()
 	return nil
+}
+
+// write puts the record on the disk. A disk that refuses must not keep a member from serving: the
+// record is in memory meanwhile, and the next Apply tries again.
+func (h *Host) write() {
+	err := h.record.write(h.path)
+	if err == nil {
+		h.unwritten.Store(nil)
+		return
+	}
+	why := err.Error()
+	h.unwritten.Store(&why)
+}
+
+// Unrecorded says why what is set on the host is not on record on the disk, "" if it is: a daemon that followed could not take it back.
+func (h *Host) Unrecorded() string {
+	if why := h.unwritten.Load(); why != nil {
+		return *why
+	}
+	return ""
 }
 
 // join sets the multicast memberships of every interface.

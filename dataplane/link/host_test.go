@@ -249,6 +249,32 @@ func TestRenamedDevice(t *testing.T) {
 	}
 }
 
+// TestFullDisk: a disk that refuses the record keeps nothing from being set; it is written when that works again, and all is taken back.
+func TestFullDisk(t *testing.T) {
+	member, _ := segment(t)
+	before := dump(member)
+	path := filepath.Join(t.TempDir(), "host.json")
+	if err := os.Mkdir(path+".new", 0o700); err != nil { // no file can be written there
+		t.Fatal(err)
+	}
+	h := apply(t, member, path, desired())
+	if h.Unrecorded() == "" {
+		t.Error("the record could not be written, and that is not said")
+	}
+	mustContain(t, "addresses", member.Run("ip", "addr", "show", "dev", "lo"), "10.0.0.100/32")
+	if err := os.Remove(path + ".new"); err != nil {
+		t.Fatal(err)
+	}
+	member.Do(func() error { return h.Apply(desired()) })
+	if _, err := os.Stat(path); err != nil || h.Unrecorded() != "" {
+		t.Errorf("the disk works again: %v, %q", err, h.Unrecorded())
+	}
+	restore(t, member, h)
+	if after := dump(member); after != before {
+		t.Errorf("after Restore:\n%s\nbefore Apply:\n%s", after, before)
+	}
+}
+
 func TestManageForwarding(t *testing.T) {
 	member, _ := segment(t)
 	member.Run("sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/e0/forwarding")

@@ -72,6 +72,11 @@ func (n *node) guardHost(now int64) {
 			n.local.PinDir, strings.Join(restored, " ")))
 	}
 	n.noteFault(&n.pinFault, err)
+	var unrecorded error
+	if why := n.host.Unrecorded(); why != "" {
+		unrecorded = fmt.Errorf("%s: what is set on this host is on record in memory only: make room in %s", why, n.local.StateDir)
+	}
+	n.noteFault(&n.diskFault, unrecorded)
 	var ports []guarded
 	for _, p := range n.ports {
 		if p.index != 0 && p.removed && n.attach(p) == nil {
@@ -160,7 +165,7 @@ func (n *node) noteFault(fault *string, err error) {
 // hostWarnings are what is wrong with this host and does not move the gateway.
 func (n *node) hostWarnings() []string {
 	var w []string
-	for _, fault := range []string{n.hostFault, n.pinFault} {
+	for _, fault := range []string{n.hostFault, n.pinFault, n.diskFault} {
 		if fault != "" {
 			w = append(w, fault)
 		}

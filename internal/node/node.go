@@ -101,6 +101,7 @@ type node struct {
 	guard     guard
 	hostFault string // what the last attempt to bring the host in line could not do, "" for nothing
 	pinFault  string // why the gate's pins cannot be put back
+	diskFault string // why what is set on the host is not on record
 	sync      syncing
 	share     sharing
 	policy    policies
@@ -315,9 +316,11 @@ func (n *node) openMachine() error {
 		Now: now, Incarnation: n.wire.incarnation, StoredTerm: n.store.TermCeiling,
 		Gate: n.gateState(gateway), AdminDown: n.store.AdminDown,
 	}
-	// The first claim takes a term above the ceiling. Now is the time to wait for the disk.
+	// The first claim takes a term above the ceiling. Now is the time to wait for the disk. One that refuses keeps nobody from serving: the
+	// gates know the terms too, all but those that boot together with this one.
 	if err := n.store.reserve(n.boot.StoredTerm + 1); err != nil {
-		return err
+		n.log.Error("the disk takes no terms, going on without; it is tried again", "error", err)
+		n.store.want(n.boot.StoredTerm + 1)
 	}
 	if n.gate.Adopted() {
 		// Nobody shall yield the gateway away while this daemon finds its feet; the machine takes it back when it serves.

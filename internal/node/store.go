@@ -96,12 +96,20 @@ func openStore(dir string, log *slog.Logger) (_ *store, err error) {
 const lockPatience = 3 * time.Second
 
 // lockFile takes the lock that makes this daemon the member: a second one would take over gate and control socket of the first.
-func lockFile(path string) (*os.File, error) {
+func lockFile(path string) (*os.File, error) { return lockFileWithin(path, lockPatience) }
+
+func lockFileWithin(path string, patience time.Duration) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if errors.Is(err, unix.EROFS) || errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		// A disk that takes no more is no reason to end a member: any open file can be locked, and the directory if there is none yet.
+		if f, err = os.Open(path); errors.Is(err, fs.ErrNotExist) {
+			f, err = os.Open(filepath.Dir(path))
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("lock: %w", err)
 	}
-	for end := time.Now().Add(lockPatience); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		if err == nil {
 			return f, nil
@@ -135,6 +143,9 @@ func (s *store) serve(ctx context.Context) error {
 	write := time.NewTimer(0)
 	defer write.Stop()
 	<-write.C
+	again, owed := time.NewTimer(0), uint32(0)
+	defer again.Stop()
+	<-again.C
 	due := false // a write is: what is noted meanwhile must not put it off
 	for {
 		select {
@@ -157,8 +168,12 @@ func (s *store) serve(ctx context.Context) error {
 			}
 		case term := <-s.wanted:
 			if err := s.reserve(term + termReserve/2); err != nil {
-				s.log.Error("reserve terms", "error", err)
+				s.log.Error("reserve terms, trying again", "error", err)
+				owed = term
+				again.Reset(reportsAgain)
 			}
+		case <-again.C:
+			s.want(owed)
 		}
 	}
 }

@@ -4,6 +4,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -13,7 +14,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/holdfast-project/holdfast/internal/control"
+	"github.com/holdfast-project/holdfast/internal/labtest"
 )
 
 func TestStore(t *testing.T) {
@@ -132,4 +136,43 @@ func TestReportsThatNeverPause(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// TestDiskThatRefuses: a daemon on a disk that has become read-only, or full, is the member all the same, and alone.
+func TestDiskThatRefuses(t *testing.T) {
+	labtest.Require(t, "mount", "umount")
+	dir := filepath.Join(t.TempDir(), "state")
+	for _, there := range []bool{true, false} { // the file to be locked
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if there {
+			if err := os.WriteFile(filepath.Join(dir, "lock"), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := unix.Mount(dir, dir, "", unix.MS_BIND, ""); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+		if err := unix.Mount("", dir, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+			t.Fatal(err)
+		}
+		s, err := openStore(dir, nil)
+		if err != nil {
+			t.Fatalf("lock there: %v: %v", there, err)
+		}
+		if err := s.reserve(1); err == nil {
+			t.Error("a read-only disk has taken a term")
+		}
+		if _, err := lockFileWithin(filepath.Join(dir, "lock"), 0); err == nil {
+			t.Errorf("lock there: %v: a second daemon is this member", there)
+		}
+		if err := s.close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(unix.Unmount(dir, 0), os.RemoveAll(dir)); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
