@@ -51,6 +51,10 @@ func TestBrokenProtocolIsFound(t *testing.T) {
 				c.Version += 5
 			}
 		})}, "rolling upgrade", 60},
+		{"members do not compare policies", Options{coda: 11, Members: 3, Configure: func(_ uint8, c *members.Config) { c.WaitPolicy = false }},
+			"is not READY", 100},
+		{"who has the new policy first takes over", Options{coda: 10, Members: 3, BreakRace: true, Recovery: members.RecoveryMaintainCurrent},
+			"an install goes round: 1 moves", 100},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			for seed := uint64(1); seed <= tc.seeds; seed++ {
@@ -90,6 +94,49 @@ func TestFreeze(t *testing.T) {
 			if mustRun(t, w, 2*time.Second); w.Serving()[0] != 0 {
 				t.Errorf("%v serve after the freeze", w.Serving())
 			}
+		}
+	}
+}
+
+// TestOtherPolicy: a member that was away during an install does not go back to where it was; and one without a policy serves in nobody's place.
+// One that does not wait for its policy is found.
+func TestOtherPolicy(t *testing.T) {
+	timers := members.DefaultTimers()
+	timers.HoldDown = time.Second
+	for _, waits := range []bool{true, false} {
+		world := func() *World {
+			w := NewWorld(1, Options{Members: 2, Interfaces: 1, Recovery: members.RecoveryHighestPriority, Timers: timers,
+				Configure: func(_ uint8, c *members.Config) { c.WaitPolicy = waits }})
+			w.setup.policy = true
+			w.applySetup()
+			w.PowerOn(0)
+			w.PowerOn(1)
+			mustRun(t, w, 4*time.Second)
+			return w
+		}
+		w := world()
+		w.policies.strict, w.policies.newest = true, 2
+		w.PowerOff(0)
+		w.commitAt(w.now, 1, 2)
+		mustRun(t, w, time.Second)
+		w.PowerOn(0)
+		err := w.Run(8 * time.Second)
+		if found := err != nil && strings.Contains(err.Error(), "another policy waits"); found == waits {
+			t.Errorf("members wait: %v, found: %v", waits, err)
+		}
+		if waits {
+			w.everywhere()
+			if mustRun(t, w, 3*time.Second); w.Serving()[0] != 0 {
+				t.Errorf("%v serve when both have one policy", w.Serving())
+			}
+		}
+		w = world()
+		w.SetPolicy(1, false)
+		mustRun(t, w, time.Second)
+		w.PowerOff(0)
+		err = w.Run(2 * time.Second)
+		if found := err != nil && strings.Contains(err.Error(), "no policy, no service"); found == waits || waits && len(w.Serving()) > 0 {
+			t.Errorf("members wait: %v, found: %v, %v serve", waits, err, w.Serving())
 		}
 	}
 }

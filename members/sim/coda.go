@@ -24,6 +24,8 @@ var codas = [...]struct {
 	{"the sync cable of two members is cut", (*World).twoWithSync, (*World).syncCut},
 	{"a rolling upgrade", (*World).fewMembers, (*World).rolling},
 	{"the best one lacks the connections", (*World).waitsForSync, (*World).lacking},
+	{"an install goes round", (*World).waitsForPolicy, (*World).goesRound},
+	{"an install leaves members behind", (*World).waitsForPolicy, (*World).leftBehind},
 }
 
 // coda plays one of those that apply.

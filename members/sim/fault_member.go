@@ -30,6 +30,10 @@ func (w *World) memberFault(f *fault) {
 		if w.setup.policy {
 			w.SetPolicy(f.node, !on)
 		}
+	case faultInstall:
+		if on {
+			w.install(f.mask & uint8(f.value))
+		}
 	case faultSync:
 		if w.setup.sync {
 			w.SetSync(f.node, !on)
@@ -112,7 +116,7 @@ func (w *World) NoEcho(iface uint8, on bool) {
 // SetPolicy gives a member its policy or takes it away, SetSync the connection table.
 func (w *World) SetPolicy(id uint8, there bool) {
 	n := &w.nodes[id]
-	n.noPolicy = !there
+	n.noPolicy, n.policyAt = !there, w.now
 	w.disturb(w.text("%s has its policy: %v", n.name, there), false)
 	n.ready(w, 0)
 }

@@ -46,6 +46,7 @@ type invariants struct {
 	serving   int                           // how many gates answered when they were touched last
 	moves     int
 	failbacks int   // among the moves
+	before    uint8 // who ceased to serve last
 	absentAt  int64 // since when nobody serves, 0 if somebody does
 	gap       int64 // the longest time without anybody, since ResetGap
 	grace     int64

@@ -50,6 +50,9 @@ type node struct {
 	noPolicy, noSync   bool // taken away by a fault
 	flushes            bool // it answers questions for its connections
 	reporters          []reporter
+	generation         uint64  // of the policy that it has in force, or would have
+	policyAt           int64   // global: when that changed, or was taken away or given
+	agreed             bool    // it has had the policy of one that serves since its daemon started
 	failbacks          []int64 // when it took over by itself since its daemon started
 	frozenAt, unfrozen int64   // global: the operator's order to freeze, and when it ends
 
@@ -57,7 +60,7 @@ type node struct {
 	renewed int64
 }
 
-func (n *node) init(w *World, id uint8) { n.id, n.name = id, memberNames[id] }
+func (n *node) init(w *World, id uint8) { n.id, n.name, n.generation = id, memberNames[id], 1 }
 
 // local returns the machine's CLOCK_BOOTTIME at a global time, global the reverse.
 func (n *node) local(at int64) int64  { return at - n.offset }
@@ -95,7 +98,12 @@ func (n *node) handle(w *World, e *event) {
 	case evReport:
 		n.look(w, e.frame)
 	case evReady:
+		if e.frame == 0 {
+			n.recoverPolicy(w)
+		}
 		n.ready(w, e.frame)
+	case evCommit:
+		n.commit(w, uint64(e.frame))
 	case evWake:
 		if e.at != n.wakeSet {
 			return // an earlier one was set since
@@ -120,7 +128,7 @@ func (n *node) startDaemon(w *World) {
 	n.inc = w.rng.next()
 	n.inbox, n.wakeSet, n.wordAt = n.inbox[:0], 0, now
 	cfg := w.config(n)
-	n.flushes = cfg.WaitSync
+	n.flushes, n.agreed = cfg.WaitSync, n.serving
 	n.machine = members.New(cfg, members.Boot{Now: now, Incarnation: n.inc, StoredTerm: n.stored,
 		Gate: n.gateState(w, now), AdminDown: n.admin})
 	n.pulse.start(w, n)
@@ -147,7 +155,8 @@ func (n *node) startReadiness(w *World) {
 func (n *node) ready(w *World, what int32) {
 	switch what {
 	case 0:
-		n.post(w, members.PolicyReady{Ready: !n.noPolicy})
+		n.post(w, n.policy())
+		w.inv.agree(w)
 	case 1:
 		n.post(w, members.SyncReady{Ready: !n.noSync})
 	default: // numbers of questions are greater
@@ -229,6 +238,8 @@ func (w *World) setServing(n *node, serves bool) {
 		w.inv.serving++
 	} else {
 		w.inv.serving--
+		w.inv.before = n.id
 	}
 	w.inv.turned(w)
+	w.inv.agree(w)
 }

@@ -45,7 +45,8 @@ const (
 	faultUpgrade
 	faultDigest
 	faultJump
-	faultCalm // all faults end here
+	faultCalm    // all faults end here
+	faultInstall // drawn apart
 	faultKinds
 )
 
@@ -75,6 +76,11 @@ func (w *World) draw(count int, span time.Duration) {
 		w.planFault(at, f)
 		f.end = true
 		w.planFault(at+f.dur, f)
+	}
+	if w.setup.policy {
+		for range w.rng.n(4) {
+			w.planFault(w.now+w.rng.n(int64(span)), fault{kind: faultInstall, mask: uint8(w.rng.next()), value: uint32(w.rng.n(256))})
+		}
 	}
 	w.planFault(w.now+int64(span), fault{kind: faultCalm})
 }
@@ -261,6 +267,9 @@ func (w *World) calm() {
 	}
 	w.plan = w.plan[:0]
 	w.queue.remove(evFault)
+	if w.setup.policy {
+		w.everywhere()
+	}
 	w.net.changed = w.now
 	w.inv.woke = w.now
 }

@@ -40,6 +40,7 @@ func (v *invariants) recorded(w *World, n *node, r members.Record) {
 // opened looks at an opening that its member chose.
 func (v *invariants) opened(w *World, n *node) {
 	cause := n.machine.OpenedFor()
+	v.policed(w, n, cause)
 	if cause != members.CauseFailback && cause != members.CauseForced {
 		return
 	}
@@ -68,13 +69,12 @@ func (v *invariants) opened(w *World, n *node) {
 
 // freezes returns a member whose operator has frozen voluntary moves long enough for the other to know, nil if none.
 func (v *invariants) freezes(w *World, n *node) *node {
-	const known = int64(500 * time.Millisecond)
-	if w.net.loss != 0 || w.now-max(w.net.changed, n.awake(w)) < known {
+	if w.net.loss != 0 || w.now-max(w.net.changed, n.awake(w)) < newsTime {
 		return nil
 	}
 	for i := range w.nodes {
 		o := &w.nodes[i]
-		if o.daemon && w.now < o.unfrozen && w.now-max(o.frozenAt, o.awake(w)) >= known && !o.paused &&
+		if o.daemon && w.now < o.unfrozen && w.now-max(o.frozenAt, o.awake(w)) >= newsTime && !o.paused &&
 			(o == n || understood(w, o.id, n.id) && joined(w, o.id, n.id)) {
 			return o
 		}

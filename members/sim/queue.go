@@ -27,6 +27,7 @@ const (
 	evStart                   // a daemon starts
 	evReport                  // a reporter of a critical device looks
 	evReady                   // policy (0) or connection table (1) are there, or flushed
+	evCommit                  // a policy comes into force
 )
 
 func (a *event) before(b *event) bool { return a.at < b.at || a.at == b.at && a.seq < b.seq }

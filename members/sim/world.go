@@ -41,6 +41,8 @@ type Options struct {
 	// neighbour question of a member that does not serve be answered and hides losses of carrier from it,
 	// BreakTakeover keeps members from claiming while voluntary moves are frozen.
 	BreakAttention, BreakProof, BreakTakeover bool
+	// BreakRace lets whoever has a new policy first take over.
+	BreakRace bool
 
 	coda int // the coda to play, 0 for a drawn one; numbers begin at 1
 
@@ -61,13 +63,14 @@ type World struct {
 	rng   rng
 	queue queue
 
-	nodes  []node
-	frames []frame
-	free   []int32
-	net    network
-	setup  setup
-	plan   []fault
-	inv    invariants
+	nodes    []node
+	frames   []frame
+	free     []int32
+	net      network
+	setup    setup
+	policies policies
+	plan     []fault
+	inv      invariants
 	soft, hard, watch,
 	linger time.Duration
 	probe, dead int64
@@ -116,6 +119,7 @@ func NewWorld(seed uint64, opt Options) *World {
 	w.net.echo = opt.Echo
 	w.frames = make([]frame, 0, 256)
 	w.queue.init()
+	w.policies.newest = 1
 	w.inv.init(w)
 	return w
 }
