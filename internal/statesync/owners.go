@@ -58,6 +58,7 @@ type share struct {
 	on      bool
 	slots   Slots
 	owners  *Owners // as told last; never changed once it is here
+	early   *Owners // told before it was said how connections sort
 	version version // of owners
 	at      int64   // when they were told
 	// By member: the buckets that it owns, those of them that are not about to move, and how many they are.
@@ -76,7 +77,8 @@ func (s *share) table() ccp.SyncTable {
 }
 
 // SetSlots says how connections sort into buckets from now on, and makes the plane one for load sharing, where SetOwners takes the place of
-// SetRole. To be called before SetOwners, best before Serve, and again whenever the rules change: then every tally is made anew.
+// SetRole. To be called before Serve at best, and again whenever the rules change: then every tally is made anew. Owners that were told before the
+// first call count from then on.
 func (p *Plane) SetSlots(s Slots) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -91,6 +93,10 @@ func (p *Plane) SetSlots(s Slots) {
 	}
 	p.share.slots = s
 	p.rehash(now)
+	if o := p.share.early; o != nil {
+		p.share.early = nil
+		p.takeOwners(now, o)
+	}
 	if p.share.owners != nil { // others are this member's own now
 		p.jobs.sweep, p.jobs.copied = true, allBuckets
 		p.jobs.signal()
@@ -140,6 +146,8 @@ func (p *Plane) SetOwners(o Owners) <-chan struct{} {
 		now := boottime()
 		p.takeOwners(now, &o)
 		p.review(now)
+	} else {
+		p.share.early = &o
 	}
 	if p.group == nil || !p.share.on {
 		close(done)
