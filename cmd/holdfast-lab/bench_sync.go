@@ -99,6 +99,7 @@ func syncSystems(o options) []bench.System {
 		{Name: "conntrackd", New: rival(false)},
 		{Name: "conntrackd-direct", New: rival(true)},
 		{Name: "holdfast-no-sync", New: holdfast("sync: {enabled: false}\n"), Only: []string{"latency"}},
+		{Name: "bare-listener", New: holdfast("sync: {enabled: false}\n"), Only: []string{"latency"}, Heard: true},
 		{Name: "keepalived", Only: []string{"latency"}, New: func(lab *topology.Lab, dir string) (machine.System, error) {
 			return keepalived.New(lab, keepalived.Options{Name: "keepalived", Dir: dir, Advert: syncAdvert, RealTime: true})
 		}},

@@ -21,6 +21,8 @@ type System struct {
 	New func(lab *topology.Lab, dir string) (machine.System, error)
 	// Only limits it to these cases; nil means all.
 	Only []string
+	// Heard has somebody listen to the serving member's connections in case latency, who does nothing with what he hears.
+	Heard bool
 }
 
 // Names of cases that differ from those of lab/trial: they need a topology of their own or last long.

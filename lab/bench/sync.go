@@ -204,7 +204,7 @@ func (r *syncRun) once(ctx context.Context, s System, name string) (m Measure, e
 	case caseLast:
 		m, err = sd.last(ctx, r.cfg.LastRate)
 	case caseLatency:
-		m, err = sd.latency(ctx)
+		m, err = sd.latency(ctx, s.Heard)
 	}
 	return m, errors.Join(err, sd.close())
 }

@@ -35,10 +35,17 @@ const (
 )
 
 // latency measures how long a packet takes from the client's system call to the server's socket, the later packets of one connection
-// and the first packets of new ones, while connections are opened beside.
-func (sd *syncStand) latency(ctx context.Context) (_ Measure, err error) {
+// and the first packets of new ones, while connections are opened beside; heard: and somebody listens to them.
+func (sd *syncStand) latency(ctx context.Context, heard bool) (_ Measure, err error) {
 	if err := sd.quiet(); err != nil {
 		return Measure{}, err
+	}
+	if heard {
+		stop, listening := listen(sd.active.NS)
+		if listening != nil {
+			return Measure{}, listening
+		}
+		defer func() { err = errors.Join(err, stop()) }()
 	}
 	client, server := sd.lab.OfKind(topology.Client)[0], sd.lab.OfKind(topology.Server)[0]
 	run, err := churn.Start(ctx, churn.Config{Client: client, Server: server, Rate: latencyChurn})
