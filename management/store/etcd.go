@@ -41,6 +41,7 @@ type etcd struct {
 	client *clientv3.Client
 	prefix string
 
+	cache  etcdCache
 	writer chan struct{} // holds a token while one of this process writes: they would only be in each other's way
 
 	mu      sync.Mutex
@@ -205,6 +206,7 @@ func (e *etcd) commit(ctx context.Context, s *etcdSnapshot, writes []write) (don
 		}
 		done = resp.Succeeded
 		if done {
+			e.cache.changed(s.turn.newest(), id, writes)
 			return nil
 		}
 		kvs := resp.Responses[0].GetResponseRange().Kvs

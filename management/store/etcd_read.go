@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -78,11 +79,20 @@ func (s *etcdSnapshot) get(key string) ([]byte, bool, error) {
 	if key == stateKey {
 		return s.state, s.state != nil, nil
 	}
+	if value, known := s.e.cache.get(s.turn.newest(), key); known {
+		return slices.Clone(value), value != nil, nil
+	}
 	resp, err := s.read(key)
-	if err != nil || len(resp.Kvs) == 0 {
+	if err != nil {
 		return nil, false, err
 	}
-	return append([]byte{}, resp.Kvs[0].Value...), true, nil
+	if len(resp.Kvs) == 0 {
+		s.e.cache.put(s.turn.newest(), key, nil)
+		return nil, false, nil
+	}
+	value := append([]byte{}, resp.Kvs[0].Value...)
+	s.e.cache.put(s.turn.newest(), key, value)
+	return slices.Clone(value), true, nil
 }
 
 func (s *etcdSnapshot) scan(prefix, after string) iter.Seq2[Item, error] {

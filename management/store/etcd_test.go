@@ -13,6 +13,7 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/holdfast-project/holdfast/management/store/etcdtest"
 )
@@ -373,5 +374,55 @@ func TestEtcdLeaderKilled(t *testing.T) {
 	write()
 	if v, err := value(t, s, "n"); v != strconv.Itoa(n) || err != nil {
 		t.Errorf("%d changes were acknowledged, and %s are there, %v", n, v, err)
+	}
+}
+
+// TestEtcdCache: what one process remembers is never older than what another one has written.
+func TestEtcdCache(t *testing.T) {
+	target := sharedEtcd(t).Target()
+	one, two := mustOpen(t, target), mustOpen(t, target)
+	stores := []Store{one, two}
+	set(t, one, "n", "0")
+	var g errgroup.Group
+	for i, s := range stores {
+		g.Go(func() error {
+			for range 40 {
+				if err := s.Update(t.Context(), func(tx Tx) error {
+					if i == 0 {
+						if _, err := tx.Get("missing"); !errors.Is(err, ErrNone) {
+							return err
+						}
+					}
+					return increment(tx, "n")
+				}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time from memory
+		for i, s := range stores {
+			if v, err := value(t, s, "n"); err != nil || v != "80" {
+				t.Errorf("store %d has %q, %v", i, v, err)
+			}
+		}
+	}
+	if err := one.Update(t.Context(), func(tx Tx) error { return tx.Delete("n") }); err != nil {
+		t.Fatal(err)
+	}
+	for i, s := range stores {
+		if _, err := value(t, s, "n"); !errors.Is(err, ErrNone) {
+			t.Errorf("store %d still has what was deleted: %v", i, err)
+		}
+	}
+	set(t, two, "n", strings.Repeat("x", 2*cachedBytes))
+	for i, s := range stores {
+		if v, err := value(t, s, "n"); err != nil || len(v) != 2*cachedBytes {
+			t.Errorf("store %d has %d bytes, %v", i, len(v), err)
+		}
 	}
 }
