@@ -78,12 +78,12 @@ func checkedText(c api.Checked) string {
 	}
 	took := (time.Duration(c.TookMs) * time.Millisecond).Round(10 * time.Millisecond)
 	switch {
-	case c.UnderWay:
-		return fmt.Sprintf("read in %v; the check goes on while members prepare", took)
+	case c.Later:
+		return fmt.Sprintf("read in %v; members load it first", took)
 	case len(c.Members) == 0:
-		return "no check was left to do: members have loaded it"
+		return "members have loaded it: no check is left to do"
 	case len(c.Loaded) > 0:
-		return fmt.Sprintf("checked for %s in %v; members have loaded it for %s", strings.Join(c.Members, ", "), took, strings.Join(c.Loaded, ", "))
+		return fmt.Sprintf("checked for %s; members have loaded it for %s", strings.Join(c.Members, ", "), strings.Join(c.Loaded, ", "))
 	}
 	return fmt.Sprintf("checked for %s in %v", strings.Join(c.Members, ", "), took)
 }

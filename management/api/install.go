@@ -41,8 +41,9 @@ type InstallOptions struct {
 }
 
 // InstallLine is one line of the answer to an install: newline-delimited JSON. It has one of the fields; the last line has Install with Over, or
-// Error, or, with CheckOnly, Checked. The install goes on if the client goes away. A check that takes long goes on beside the members' preparing: the
-// first line says so (UnderWay), and another line with Checked how it ended, unless it refuses: then the install says so, aborted.
+// Error, or, with CheckOnly, Checked. The install goes on if the client goes away. A long ruleset is
+// loaded by the members first: the first line says so (Later), and another line with Checked how the check ended, unless it refuses: then the
+// install says so, aborted.
 type InstallLine struct {
 	Checked *Checked `json:"checked,omitempty"`
 	Install *Install `json:"install,omitempty"` // as it is now
@@ -55,9 +56,9 @@ type Checked struct {
 	Warnings []string `json:"warnings,omitempty"`
 	TookMs   int64    `json:"took_ms"`
 	Skipped  string   `json:"skipped,omitempty"` // why it was read and linted only
-	// UnderWay says that the members prepare meanwhile; nothing is committed before the check is over or needless.
-	UnderWay bool `json:"under_way,omitempty"`
-	// Loaded are members that loaded it themselves, or for which another one that loads the same did, before the check was through.
+	// Later says that members load it first; what none of them can tell is tried after that, and nothing is committed before.
+	Later bool `json:"later,omitempty"`
+	// Loaded are members that loaded it themselves, or for which another one that loads the same did.
 	Loaded []string `json:"loaded,omitempty"`
 }
 

@@ -23,6 +23,7 @@ type runner struct {
 	c     *cluster
 	lease store.Lease
 	m     *rollout.Machine // of the runner's goroutine
+	check *Check           // likewise; nil: none
 	wake  chan struct{}
 	said  chan order
 	ended chan struct{} // closed when it has
@@ -63,7 +64,7 @@ func (r *runner) take() map[string]rollout.Reported {
 func (r *runner) run(ctx context.Context, a management.Attempt, check *Check, takeOver bool) {
 	var trials [][]string
 	var tried <-chan rollout.Tried
-	if check != nil {
+	if r.check = check; check != nil {
 		trials, tried = check.Groups, check.Ended
 	}
 	m, effects := rollout.New(r.co.o.Times, a, trials, takeOver, r.co.now(), r.co.o.Now().UnixNano())
@@ -149,6 +150,8 @@ func (r *runner) perform(ctx context.Context, effects []rollout.Effect, by manag
 				return r.co.o.Records.EndAttempt(ctx, by, a.Cluster, a.Number, e.Replies)
 			})
 			r.perform(ctx, r.stored(after, err), by, timer)
+		case rollout.Try:
+			r.check.Try(e.Trial)
 		case rollout.Tell:
 			r.co.learn(r.c, r.m.Attempt())
 		case rollout.Done:

@@ -24,14 +24,15 @@ type Install struct {
 	// Manual leaves the confirmation to a person.
 	Manual bool
 	By     management.Actor
-	// Check goes on while members prepare; nil: there is none, or it has ended.
+	// Check is nil if there is none, or it has ended.
 	Check *Check
 }
 
-// Check is management's own trial of a policy, under way. Once it is given to Coordinator.Install, that stops it, also when Install fails.
+// Check is management's own trial of a policy. Once it is given to Coordinator.Install, that stops it, also when Install fails.
 type Check struct {
 	Groups [][]string           // members that load the same have one trial
-	Ended  <-chan rollout.Tried // one for each group; it has room for all
+	Try    func(group int)      // begins one, if nobody of the group can tell
+	Ended  <-chan rollout.Tried // how each ended; it has room for all
 	Stop   func()               // what is not known yet need not be
 }
 

@@ -17,8 +17,8 @@
 //
 //   - Committed is decided when all members have prepared; aborted, when one refuses, or has not answered in time. With best effort those
 //     that refuse or do not answer are left behind, and committed is decided if at least one has prepared.
-//   - Management's own check of the policy has a vote as well, where it goes on beside the members' preparing: it may refuse, for all. What a member
-//     has loaded whole needs no other trial, for it and for those that load the same. See decision 021.
+//   - What one member has loaded needs no other trial, for all that load the same. What none of them can load, or does not answer for, management
+//     loads itself, where nothing was checked before: it has a vote, and may refuse for all. See decision 021.
 //   - Confirmed is decided when every member that had prepared says that it has committed, and Config.Settle later still reports and hears the
 //     peers that it heard before: then the policy does not cut members off, neither from each other nor from management. If a person
 //     is to confirm, that comes on top.

@@ -44,6 +44,7 @@ func (x *member) reported(e Reported, now int64) {
 // trial is a load of the policy by management, for members that load the same.
 type trial struct {
 	members []string
+	asked   bool // it was begun, since no member can tell
 	over    bool
 	why     string // it is refused
 }
@@ -59,6 +60,21 @@ func (m *Machine) tried() (why string, open []string) {
 		}
 	}
 	return "", open
+}
+
+// try begins trials for members of whom none has loaded the policy, and none will: they refuse, or are silent.
+func (m *Machine) try() {
+	for i := range m.trials {
+		t := &m.trials[i]
+		may := func(name string) bool {
+			x := m.members[name]
+			return x != nil && !x.refused() && (m.there(x) || m.now < m.since+int64(m.cfg.Silence))
+		}
+		if !t.asked && !t.over && !slices.ContainsFunc(t.members, may) {
+			t.asked = true
+			m.out = append(m.out, Try{i})
+		}
+	}
 }
 
 // judge decides what can be decided now.
@@ -111,8 +127,8 @@ func (m *Machine) judgePrepare() {
 		m.decide(management.Committed, "")
 	case len(no) > 0 && !m.a.BestEffort:
 		m.decide(management.Aborted, list(no))
-	case len(open) > 0 && !late: // perhaps it comes
-	case ready > 0 && len(untried) > 0 && !late: // likewise
+	case (len(open) > 0 || ready > 0 && len(untried) > 0) && !late: // perhaps it comes
+		m.try()
 	case ready > 0 && len(untried) > 0:
 		m.decide(management.Aborted, "management's check did not end in time for "+strings.Join(untried, ", "))
 	case m.a.BestEffort && ready > 0:

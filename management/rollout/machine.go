@@ -77,6 +77,8 @@ type (
 	}
 	// End writes down that the attempt is over and that nobody is left to be told, and answers likewise.
 	End struct{ Replies []management.Reply }
+	// Try has management load the policy itself, for members of whom none can tell whether it can be loaded: it ends with Tried.
+	Try struct{ Trial int }
 	// Tell says that what members are to do has changed: OrderOf Machine.Attempt.
 	Tell struct{}
 	// Done says that the attempt is ended.
@@ -87,6 +89,7 @@ type (
 
 func (Persist) effect() {}
 func (End) effect()     {}
+func (Try) effect()     {}
 func (Tell) effect()    {}
 func (Done) effect()    {}
 func (WakeAt) effect()  {}
@@ -112,8 +115,8 @@ type Machine struct {
 // unless a member says that it has committed, and one that is committed is rolled back no sooner, and confirmed if a member says that it is (the
 // store was restored from a backup, and has forgotten the decision).
 //
-// trials are management's own, under way, of what its members would load: each is for those that load the same. The policy is not committed before
-// each trial has ended well, or one of its members has loaded the policy. Who takes an attempt over has none.
+// trials are of what members would load, each for those that load the same. The policy is not committed before one of each has loaded it, or,
+// where none of them can, management itself (Try). Who takes an attempt over has none.
 //
 // now is of a clock that does not jump, wall of the one that the records' times are of. Only what has passed before a take-over is told by the
 // records' times, and within the limit of the phase: the server that wrote them may have another clock.
@@ -287,6 +290,8 @@ func (m *Machine) wake() int64 {
 		return m.retry
 	case m.a.Phase == management.Preparing && m.taken != 0:
 		return m.taken + int64(m.cfg.Silence)
+	case m.a.Phase == management.Preparing && slices.ContainsFunc(m.trials, func(t trial) bool { return !t.asked }):
+		return min(m.deadline(), max(m.since, m.now)+int64(m.cfg.Silence)) // somebody may have become silent
 	case m.a.Phase == management.Preparing || m.a.Phase == management.Committed:
 		if early := m.taken + int64(m.cfg.Silence); m.taken != 0 && m.now < early {
 			return early

@@ -69,6 +69,8 @@ func (s *script) perform(effects []Effect) []string {
 			s.stored.Ended, s.stored.Replies = s.now, e.Replies
 			out = append(out, "end")
 			out = append(out, s.perform(s.m.Step(s.now, Stored{s.stored}))...)
+		case Try:
+			out = append(out, fmt.Sprintf("try %d", e.Trial))
 		case Done:
 			out = append(out, "done")
 		case WakeAt:
@@ -356,60 +358,68 @@ func TestOtherDecided(t *testing.T) {
 	}
 }
 
-// TestTrials: management's check has a vote, which a member that has loaded the policy gives for all that load the same.
+// TestTrials: the policy is committed when a member of each group has loaded it, or management, which tries where no member can tell.
 func TestTrials(t *testing.T) {
 	group := [][]string{{"a", "b"}, {"c"}}
 	prepared := []Event{says("a", Prepared), says("b", Prepared), says("c", Prepared)}
+	refused := func(member string) Reported { return Reported{Member: member, State: Refused, Why: "no room"} }
 	begun := func(t *testing.T, bestEffort bool) *script {
 		a := attempt("a", "b", "c")
 		a.BestEffort = bestEffort
 		return begin(t, a, false, group...)
 	}
-	t.Run("members load it before the check is through", func(t *testing.T) {
+	t.Run("members load it", func(t *testing.T) {
 		s := begun(t, false)
 		want(t, s.at(0, prepared[:2]...), "")
 		want(t, s.at(0, prepared[2]), "committed")
 	})
-	t.Run("the check is through first", func(t *testing.T) {
-		s := begun(t, false)
-		want(t, s.at(0, Tried{Trial: 0}, Tried{Trial: 1}, Tried{Trial: 2}), "")
-		want(t, s.at(0, prepared...), "committed")
+	t.Run("it waits for who is slow", func(t *testing.T) {
+		s := begun(t, true)
+		want(t, s.at(0, prepared[0], refused("b"), says("c", Loading)), "")
+		want(t, s.at(20*time.Second), "")
+		want(t, s.at(20*time.Second, prepared[2]), "committed")
 	})
-	t.Run("it refuses", func(t *testing.T) {
-		for _, bestEffort := range []bool{false, true} {
-			s := begun(t, bestEffort)
-			want(t, s.at(0, says("a", Loading), prepared[1], Tried{Trial: 1, Why: "edge.nft:4: no"}), "aborted: refused by management's check: edge.nft:4: no")
-			want(t, s.at(0, prepared...), "")
-		}
-	})
-	t.Run("it refuses what a member has loaded", func(t *testing.T) {
-		s := begun(t, false)
-		want(t, s.at(0, prepared[0], Tried{Trial: 0, Why: "no"}), "aborted: refused by management's check: no")
-	})
-	t.Run("who is left behind is checked for", func(t *testing.T) {
+	t.Run("who is left behind is tried for", func(t *testing.T) {
 		for _, c := range []struct{ why, then string }{
 			{"", "committed"}, {"no", "aborted: refused by management's check: no"},
 		} {
 			s := begun(t, true)
-			want(t, s.at(0, prepared[0], prepared[1], Reported{Member: "c", State: Refused, Why: "no room"}), "")
-			want(t, s.at(time.Second, Tried{Trial: 1, Why: c.why}), c.then)
+			want(t, s.at(0, prepared[0], prepared[1], refused("c")), "try 1")
+			want(t, s.at(time.Second, Tried{Trial: 7}, Tried{Trial: 1, Why: c.why}), c.then)
 		}
 	})
-	t.Run("a silent member's vote is none", func(t *testing.T) {
-		s := begun(t, false)
-		want(t, s.at(0, prepared[2], Tried{Trial: 0}), "")
-		delete(s.reports, "c")
-		want(t, s.at(10*time.Second, prepared[0], prepared[1]), "")
-		want(t, s.at(11*time.Second, prepared[2]), "committed")
-	})
-	t.Run("it does not end", func(t *testing.T) {
+	t.Run("who is silent is tried for", func(t *testing.T) {
 		s := begun(t, true)
 		want(t, s.at(0, prepared[0], prepared[1]), "")
+		want(t, s.at(4*time.Second), "try 1")
+		want(t, s.at(5*time.Second, Tried{Trial: 1}), "") // perhaps it comes
+		want(t, s.at(61*time.Second), "committed")
+	})
+	t.Run("nobody is there", func(t *testing.T) {
+		s := begun(t, false)
+		want(t, s.at(4*time.Second), "try 0, try 1")
+		want(t, s.at(4*time.Second, Tried{Trial: 0, Why: "edge.nft:4: no"}), "aborted: refused by management's check: edge.nft:4: no")
+		want(t, s.at(4*time.Second, prepared...), "")
+	})
+	t.Run("it refuses what a member loads later", func(t *testing.T) {
+		s := begun(t, false)
+		want(t, s.at(4*time.Second), "try 0, try 1")
+		want(t, s.at(4*time.Second, prepared[0], Tried{Trial: 0, Why: "no"}), "aborted: refused by management's check: no")
+	})
+	t.Run("a silent member's load counts no more", func(t *testing.T) {
+		s := begun(t, false)
+		want(t, s.at(0, prepared[2]), "")
+		delete(s.reports, "c")
+		want(t, s.at(10*time.Second, prepared[0], prepared[1]), "try 1")
+		want(t, s.at(11*time.Second, prepared[2]), "committed")
+	})
+	t.Run("the trial does not end", func(t *testing.T) {
+		s := begun(t, true)
+		want(t, s.at(0, prepared[0], prepared[1], refused("c")), "try 1")
 		want(t, s.at(61*time.Second), "aborted: management's check did not end in time for c")
 	})
-	t.Run("nobody has it", func(t *testing.T) {
+	t.Run("all refuse", func(t *testing.T) {
 		s := begun(t, true)
-		want(t, s.at(0, Reported{Member: "a", State: Refused}, Reported{Member: "b", State: Refused}, Reported{Member: "c", State: Refused}),
-			"aborted: a refused; b refused; c refused, end, done")
+		want(t, s.at(0, refused("a"), refused("b"), refused("c")), "try 0, aborted: a refused (no room); b refused (no room); c refused (no room), end, done")
 	})
 }

@@ -106,8 +106,8 @@ type simTrial struct {
 	why     string
 }
 
-// try begins trials for a new attempt, for some or all of its members; each ends in its time, or never.
-func (w *world) try(number uint64, g *simServer) (groups [][]string) {
+// groups are the trials of a new attempt: some members load the same, or nothing is left to try.
+func (w *world) groups(number uint64) (groups [][]string) {
 	if w.r.IntN(4) == 0 {
 		return nil
 	}
@@ -118,24 +118,28 @@ func (w *world) try(number uint64, g *simServer) (groups [][]string) {
 			groups = append(groups, []string{x.name})
 		}
 	}
-	for i, of := range groups {
+	for _, of := range groups {
 		w.trials[number] = append(w.trials[number], simTrial{members: of})
-		if w.r.IntN(4) == 0 {
-			continue
-		}
-		why := ""
-		if w.r.IntN(10) == 0 {
-			why = "no"
-		}
-		life := g.life + 1 // that of the run that is about to begin
-		w.after(w.r.Int64N(400*ms), func() {
-			if g.runs != nil && g.life == life && !g.dead && g.runs.Attempt().Number == number {
-				w.trials[number][i].over, w.trials[number][i].why = true, why
-				g.perform(g.runs.Step(w.now, Tried{i, why}))
-			}
-		})
 	}
 	return groups
+}
+
+// try makes a trial; it ends in its time, or never.
+func (g *simServer) try(i int) {
+	w, run, life, number := g.w, g.runs, g.life, g.runs.Attempt().Number
+	if w.r.IntN(8) == 0 {
+		return
+	}
+	why := ""
+	if w.r.IntN(4) == 0 {
+		why = "no"
+	}
+	w.after(w.r.Int64N(400*ms), func() {
+		if g.runs == run && g.life == life && !g.dead {
+			w.trials[number][i].over, w.trials[number][i].why = true, why
+			g.perform(run.Step(w.now, Tried{i, why}))
+		}
+	})
 }
 
 // tried fails if a commit is decided that a trial refuses, or for members of whom none has loaded the policy, nor management.
@@ -477,6 +481,8 @@ func (g *simServer) perform(effects []Effect) {
 				}
 				return Stored{w.store[run.Attempt().Number]}
 			})
+		case Try:
+			g.try(e.Trial)
 		case End:
 			answer(ms, func() Event {
 				if w.down {
@@ -554,7 +560,7 @@ func (w *world) sweep() {
 			a.Replies = append(a.Replies, management.Reply{Member: x.name})
 		}
 		w.store[a.Number] = a
-		trials = w.try(a.Number, g)
+		trials = w.groups(a.Number)
 		if a.Manual {
 			w.after(w.r.Int64N(7*second), func() { g.say(Confirm{}) })
 		}

@@ -12,8 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/holdfast-project/holdfast/internal/config"
 	"github.com/holdfast-project/holdfast/internal/defines"
 	"github.com/holdfast-project/holdfast/management"
@@ -44,37 +42,37 @@ func TryCheck(ctx context.Context) error {
 }
 
 const (
-	// checksAtOnce is how many times a ruleset is loaded at a time.
+	// checksAtOnce is how many rulesets the server loads at a time.
 	checksAtOnce = 2
-	// checkWhole is how long a ruleset may be, in bytes, that reaches no member before its check is over: some thousand rules.
-	checkWhole = 256 << 10
-	// checkFirst is how long the members wait for the check of a longer one before they prepare.
-	checkFirst = 300 * time.Millisecond
+	// checkFirst is how long a ruleset may be, in bytes, that reaches no member before it is checked: some thousand rules. Members load a longer one
+	// themselves, and that is the check.
+	checkFirst = 256 << 10
 	// mostWhy bounds what is kept of the reasons why a check refuses, in bytes.
 	mostWhy = 1000
 )
 
-// checking is a check of what is to be installed, under way.
+// checking is a check of what is to be installed. It consists of trials, which run when they are begun.
 type checking struct {
 	call    *call
 	began   time.Time
 	found   api.Checked
 	cluster *ruleset.Cluster
+	policy  nft.Policy // but for definitions
 	trials  []trial
 	ended   chan rollout.Tried // has room for all
-	over    chan struct{}      // closed when all have ended
-	stop    func()
+	over    chan struct{}      // closed when all have ended, or it was stopped
+	ctx     context.Context    //nolint:containedctx // trials begin and end at any time, also after the client has gone
+	cancel  context.CancelFunc
 
-	mu       sync.Mutex
-	failed   []error // by member
-	tried    []bool
-	needless bool // it was stopped: the members have loaded it themselves, or the install has ended
+	mu      sync.Mutex
+	failed  []error // by trial
+	tried   []bool
+	stopped bool
 }
 
-// check reads what is to be installed, finds what can be seen to be wrong with it on any of the members, and begins to load it for them. Nothing is
-// changed anywhere. It goes on until stop is called, or the client is gone before leave is.
+// check reads what is to be installed, and finds what can be seen to be wrong with it on any of the members. Nothing is changed anywhere.
 func (c *call) check(one management.Cluster, b *policy.Bundle, members []string, strict bool) (*checking, error) {
-	k := &checking{call: c, began: time.Now(), found: api.Checked{Members: []string{}}, over: make(chan struct{}), stop: func() {}}
+	k := &checking{call: c, began: time.Now(), found: api.Checked{Members: []string{}}, over: make(chan struct{})}
 	parsed, err := config.Parse("cluster.yaml", one.Config)
 	if err != nil {
 		return nil, fmt.Errorf("cluster.yaml of %s, as it was added: %w", one.Name, err)
@@ -102,25 +100,25 @@ func (c *call) check(one management.Cluster, b *policy.Bundle, members []string,
 	if fatal != nil {
 		return nil, &api.Error{Code: api.CodeRuleset, What: "the ruleset is not right for cluster " + one.Name, WayOut: "mend it, and install again", Details: fatal}
 	}
+	k.ctx, k.cancel = context.WithCancel(context.WithoutCancel(c.context()))
+	k.found.TookMs = time.Since(k.began).Milliseconds()
 	if c.server.o.Check == nil {
 		k.found.Skipped = c.server.o.Unchecked
-		k.found.TookMs = time.Since(k.began).Milliseconds()
-		close(k.over)
 		return k, nil
 	}
-	k.load(one, r, b.Keep, members)
+	k.policy = nft.Policy{Ruleset: r, Keep: b.Keep, Mark: ruleset.Mark{Cluster: one.ID, Generation: one.Numbers.Generation + 1}}
+	k.divide(members)
 	return k, nil
 }
 
-// load tries the ruleset for each member. What is wrong on several is said once, with their names. Members that have the same devices, and the same
-// of all definitions that the ruleset uses, have the same trial.
-func (k *checking) load(one management.Cluster, r *ruleset.Ruleset, keep []policy.Set, members []string) {
+// divide finds the trials that there are. Members that have the same devices, and the same of all definitions that the ruleset uses, have the same one.
+func (k *checking) divide(members []string) {
 	for i := range k.cluster.Members {
 		m := &k.cluster.Members[i]
 		if !slices.Contains(members, m.Name) {
 			continue
 		}
-		n := trial{definitions: r.Uses(k.cluster.Definitions(i)), links: links(m), of: []int{i}}
+		n := trial{definitions: k.policy.Ruleset.Uses(k.cluster.Definitions(i)), links: links(m), of: []int{i}}
 		if at := slices.IndexFunc(k.trials, n.same); at >= 0 {
 			k.trials[at].of = append(k.trials[at].of, i)
 			continue
@@ -128,48 +126,64 @@ func (k *checking) load(one management.Cluster, r *ruleset.Ruleset, keep []polic
 		k.trials = append(k.trials, n)
 	}
 	k.failed, k.tried, k.ended = make([]error, len(k.trials)), make([]bool, len(k.trials)), make(chan rollout.Tried, len(k.trials))
-	ctx, cancel := context.WithCancel(context.WithoutCancel(k.call.context()))
-	k.stop = func() {
-		k.mu.Lock()
-		if !k.needless && slices.Contains(k.tried, false) {
-			k.found.TookMs = time.Since(k.began).Milliseconds()
-		}
-		k.needless = true
-		k.mu.Unlock()
-		cancel()
+}
+
+// all makes all trials, and returns when they have ended, or the client is gone.
+func (k *checking) all() error {
+	for at := range k.trials {
+		k.try(at)
 	}
-	var g errgroup.Group
-	g.SetLimit(checksAtOnce)
+	if len(k.trials) == 0 {
+		return nil
+	}
+	select {
+	case <-k.over:
+		return nil
+	case <-k.call.context().Done():
+		return k.call.context().Err()
+	}
+}
+
+// try begins a trial.
+func (k *checking) try(at int) {
+	n, checks := k.trials[at], k.call.server.checks
+	p := k.policy
+	// All definitions, so that what nft says of them has the lines that members' texts have.
+	p.Definitions = k.cluster.Definitions(n.of[0])
 	go func() {
-		for at, n := range k.trials {
-			g.Go(func() error {
-				// All definitions, so that what nft says of them has the lines that members' texts have.
-				p := &nft.Policy{Ruleset: r, Definitions: k.cluster.Definitions(n.of[0]), Keep: keep,
-					Mark: ruleset.Mark{Cluster: one.ID, Generation: one.Numbers.Generation + 1}}
-				err := ctx.Err()
-				if err == nil {
-					err = k.call.server.o.Check(ctx, p, n.links)
-				}
-				k.end(at, err)
-				return nil
-			})
+		err := checks.Acquire(k.ctx, 1)
+		if err == nil {
+			err = k.call.server.o.Check(k.ctx, &p, n.links)
+			checks.Release(1)
 		}
-		_ = g.Wait() // it has none
-		cancel()
-		close(k.over)
+		k.end(at, err)
 	}()
 }
 
-// end takes in how a trial ended, unless it was stopped.
+// end takes in how a trial ended, unless the check was stopped.
 func (k *checking) end(at int, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.needless {
+	if k.stopped || k.tried[at] {
 		return
 	}
 	k.tried[at], k.failed[at] = true, err
 	k.found.TookMs = time.Since(k.began).Milliseconds()
 	k.ended <- rollout.Tried{Trial: at, Why: k.why(at)}
+	if !slices.Contains(k.tried, false) {
+		close(k.over)
+	}
+}
+
+// stop ends what is not needed any more.
+func (k *checking) stop() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.cancel()
+	if !k.stopped && slices.Contains(k.tried, false) {
+		close(k.over)
+	}
+	k.stopped = true
 }
 
 // why is why a trial refuses the ruleset; "": it does not. The caller holds mu.
@@ -190,20 +204,6 @@ func (k *checking) why(at int) string {
 	return text
 }
 
-// wait waits for the check to be over, and no longer than that; it reports whether it is.
-func (k *checking) wait(most time.Duration) (bool, error) {
-	late := time.NewTimer(most)
-	defer late.Stop()
-	select {
-	case <-k.over:
-		return true, nil
-	case <-late.C:
-		return false, nil
-	case <-k.call.context().Done():
-		return false, k.call.context().Err()
-	}
-}
-
 // result is what was found by now.
 func (k *checking) result() (api.Checked, error) {
 	k.mu.Lock()
@@ -217,19 +217,19 @@ func (k *checking) result() (api.Checked, error) {
 			switch name := k.cluster.Members[i].Name; {
 			case k.tried[at]:
 				v.Members = append(v.Members, name)
-			case k.needless:
+			case k.stopped:
 				v.Loaded = append(v.Loaded, name)
 			default:
-				v.UnderWay, v.TookMs = true, time.Since(k.began).Milliseconds()
+				v.Later = true
 			}
 		}
 	}
 	return v, nil
 }
 
-// vote is the check as the install needs it.
+// vote is the check as an install needs it that begins before it.
 func (k *checking) vote() *coordinator.Check {
-	v := &coordinator.Check{Ended: k.ended, Stop: k.stop}
+	v := &coordinator.Check{Try: k.try, Ended: k.ended, Stop: k.stop}
 	for _, n := range k.trials {
 		var names []string
 		for _, i := range n.of {

@@ -77,9 +77,8 @@ func TestTrials(t *testing.T) {
 	}
 }
 
-// TestCheckBeside: members prepare what is long while the check goes on. What they have loaded needs no check; what it refuses ends the install; and
-// what nobody has loaded waits for it.
-func TestCheckBeside(t *testing.T) {
+// TestCheckLater: members load what is long first. What they have loaded needs no check; what none of them can tell is checked then, and counts.
+func TestCheckLater(t *testing.T) {
 	s := newStand(t)
 	outcome := make(chan error)
 	s.server.o.Check = func(ctx context.Context, _ *nft.Policy, _ []nft.Link) error {
@@ -92,9 +91,9 @@ func TestCheckBeside(t *testing.T) {
 	}
 	admin := s.person("admin", management.Admin)
 	s.cluster(admin)
-	long := api.InstallRequest{File: "edge.nft", Ruleset: rulesetText + strings.Repeat("# "+strings.Repeat("x", 98)+"\n", checkWhole/100),
+	long := api.InstallRequest{File: "edge.nft", Ruleset: rulesetText + strings.Repeat("# "+strings.Repeat("x", 98)+"\n", checkFirst/100),
 		InstallOptions: api.InstallOptions{PrepareWithinMs: 10_000}}
-	// Nobody is there to prepare it: the check is waited for, and refuses.
+	// Nobody is there to load it: the check is made, and refuses.
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	var lines []api.InstallLine
@@ -105,7 +104,7 @@ func TestCheckBeside(t *testing.T) {
 			then(l)
 			return nil
 		}))
-		if len(lines) == 0 || lines[0].Checked == nil || !lines[0].Checked.UnderWay || len(lines[0].Checked.Members) > 0 {
+		if len(lines) == 0 || lines[0].Checked == nil || !lines[0].Checked.Later || len(lines[0].Checked.Members) > 0 {
 			t.Fatalf("%+v", lines)
 		}
 		return *lines[len(lines)-1].Install
@@ -120,7 +119,7 @@ func TestCheckBeside(t *testing.T) {
 	if v.Phase != "aborted" || v.Why != "refused by management's check: edge.nft:4: not liked (on gw-a, gw-b)" {
 		t.Errorf("%+v", v)
 	}
-	// They are there, and load it before the check is over.
+	// They are there, and load it: nobody checks.
 	all := s.members(admin)
 	v = follow(func(api.InstallLine) {})
 	var checked *api.Checked
@@ -129,7 +128,7 @@ func TestCheckBeside(t *testing.T) {
 			checked = l.Checked
 		}
 	}
-	if v.Phase != "confirmed" || checked == nil || len(checked.Loaded) != 2 || len(checked.Members) != 0 || checked.UnderWay {
+	if v.Phase != "confirmed" || checked == nil || len(checked.Loaded) != 2 || len(checked.Members) != 0 || checked.Later {
 		t.Errorf("%+v, checked %+v", v, checked)
 	}
 	// One of them cannot load it, and is left behind: what the check says counts for it.
@@ -144,9 +143,7 @@ func TestCheckBeside(t *testing.T) {
 			return
 		}
 		told = true
-		for range 2 {
-			outcome <- nil
-		}
+		outcome <- nil
 	})
 	if v.Phase != "confirmed" || !told {
 		t.Errorf("%v %+v", told, v)

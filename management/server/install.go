@@ -102,29 +102,25 @@ func (c *call) put(b policy.Bundle, o api.InstallOptions) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	patience := checkFirst
-	if o.CheckOnly || len(b.Ruleset) <= checkWhole {
-		patience = inLongTime
+	if o.CheckOnly || len(b.Ruleset) <= checkFirst {
+		err = k.all()
 	}
-	over, err := k.wait(patience)
 	var found api.Checked
 	if err == nil {
 		found, err = k.result()
 	}
-	if err != nil || o.CheckOnly {
+	if err != nil || !found.Later {
 		k.stop()
-		if err == nil && !over {
-			err = &api.Error{Code: api.CodeUnavailable, What: fmt.Sprintf("the check takes longer than %v", patience), WayOut: "give the server more processor, or divide the ruleset"}
-		}
-		if err != nil {
-			return nil, err
-		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if o.CheckOnly {
 		c.lines()(api.InstallLine{Checked: &found})
 		return streamed{}, nil
 	}
-	if found.UnderWay {
+	if found.Later {
 		order.Check = k.vote()
-		defer func() { <-k.over }() // it has a place until then
 	}
 	// What was checked is installed even if the client is gone: it may look for it later, and must not leave half of it.
 	ctx, cancel := c.lasting(inTime)
@@ -133,10 +129,10 @@ func (c *call) put(b policy.Bundle, o api.InstallOptions) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.done() // to watch is nothing: others may begin
 	say := c.lines()
 	say(api.InstallLine{Checked: &found})
-	if !found.UnderWay {
-		c.done() // to watch is nothing: others may begin
+	if !found.Later {
 		k = nil
 	}
 	c.follow(one.Name, a.Number, k, say)
@@ -189,7 +185,7 @@ func (c *call) lines() func(api.InstallLine) {
 // linger is how long the stream waits, once the end is decided, for the members to say that they know.
 const linger = 3 * time.Second
 
-// follow tells of an attempt until it is over, and how its check ends if that is under way; nil: there is none.
+// follow tells of an attempt until it is over, and how its check ends; nil: it has ended.
 func (c *call) follow(cluster string, number uint64, k *checking, say func(api.InstallLine)) {
 	progress, err := c.server.o.Coordinator.Watch(c.context(), cluster, number)
 	if err != nil {
@@ -205,7 +201,6 @@ func (c *call) follow(cluster string, number uint64, k *checking, say func(api.I
 		select {
 		case <-checked:
 			checked = nil
-			c.done()
 			if found, err := k.result(); err == nil { // what it refuses ends the attempt, which says so
 				say(api.InstallLine{Checked: &found})
 			}

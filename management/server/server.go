@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/holdfast-project/holdfast/management/coordinator"
 	"github.com/holdfast-project/holdfast/management/pki"
@@ -71,6 +72,7 @@ type Server struct {
 	change   *turns        // and those that change policies
 	large    *turns        // of one client for a whole file or list
 	files    *files
+	checks   *semaphore.Weighted
 	own      *certificate
 	measured *measured
 }
@@ -102,7 +104,7 @@ func New(o Options) *Server {
 	}
 	o.Lives = o.Lives.orDefaults()
 	s := &Server{o: o, known: newKnown(o.Records, o.Authority), heavy: make(chan struct{}, heavyAtOnce), installs: make(chan struct{}, installsAtOnce),
-		one: newTurns(1), change: newTurns(1), large: newTurns(largeAtOnce), files: newFiles(), measured: newMeasured(o.Version)}
+		one: newTurns(1), change: newTurns(1), large: newTurns(largeAtOnce), files: newFiles(), checks: semaphore.NewWeighted(checksAtOnce), measured: newMeasured(o.Version)}
 	s.limits = newLimits(o.Now)
 	s.own = &certificate{server: s}
 	s.mux = s.routes()
