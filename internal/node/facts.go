@@ -43,7 +43,7 @@ func (n *node) facts(now int64, v members.View) []string {
 		facts = append(facts, "thin margin: "+m)
 	}
 	for _, w := range n.hostWarnings() {
-		facts = append(facts, "this host: "+w)
+		facts = append(facts, "warning: "+w)
 	}
 	return facts
 }

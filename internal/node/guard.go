@@ -176,6 +176,11 @@ func (n *node) hostWarnings() []string {
 				p.Name, p.device, p.named, n.cfg.Path))
 		}
 	}
+	if n.wire != nil {
+		if text := n.wire.strange.warning(bpf.Boottime(), n.cfg.ID); text != "" {
+			w = append(w, text)
+		}
+	}
 	return append(w, n.forwardingOff()...)
 }
 

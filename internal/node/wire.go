@@ -53,6 +53,7 @@ type wire struct {
 	rest           rest   // what was said last, and where
 	sent, taken    uint64
 	dropped        [ccp.DropReasons]uint64
+	strange        strangers // whose frames were dropped
 }
 
 // echo is the newest stamp of a peer's gate: a frame that carries it is fresh to that gate.
@@ -201,6 +202,7 @@ func (w *wire) received(f frame) {
 	opened, drop := w.opener.Open(now, f.data, w.in)
 	if drop != ccp.DropNone {
 		w.dropped[drop]++
+		w.strange.note(now, drop, w.n.ports[f.slot].Name, f.src)
 		return
 	}
 	w.taken++
