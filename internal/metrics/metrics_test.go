@@ -176,7 +176,6 @@ func TestFreshSeries(t *testing.T) {
 	}
 }
 
-// TestNilDiscards: tools and tests run without metrics.
 func TestPivotIsNoState(t *testing.T) {
 	for state, want := range map[string]string{"ACTIVE(P)": "ACTIVE", "ACTIVE(!P)": "ACTIVE(!)", "ACTIVE(!)": "ACTIVE(!)", "STANDBY": "STANDBY"} {
 		if got := withoutPivot(state); got != want {
@@ -185,6 +184,7 @@ func TestPivotIsNoState(t *testing.T) {
 	}
 }
 
+// TestNilDiscards: tools and tests run without metrics.
 func TestNilDiscards(t *testing.T) {
 	var m *Metrics
 	m.SetState("a", "ACTIVE")
@@ -243,6 +243,36 @@ func TestDeployNamesExist(t *testing.T) {
 			if !strings.Contains(text, name) {
 				t.Errorf("%s asks for %s, which a member does not have", f, name)
 			}
+		}
+	}
+}
+
+// TestReferenceHasEverySeries holds docs/OPERATIONS.md to its word: it names all series of a member, and none that there are not.
+func TestReferenceHasEverySeries(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/OPERATIONS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	there := map[string]bool{}
+	for line := range strings.Lines(scrape(t, busy())) {
+		if name, ok := strings.CutPrefix(line, "# TYPE holdfast_"); ok {
+			name, _, _ = strings.Cut(name, " ")
+			there["holdfast_"+name] = true
+		}
+	}
+	named := map[string]bool{}
+	for _, name := range regexp.MustCompile("`(holdfast_[a-z_0-9]+)[{`]").FindAllStringSubmatch(string(doc), -1) {
+		named[name[1]] = true
+	}
+	for name := range there {
+		if !named[name] {
+			t.Errorf("docs/OPERATIONS.md does not have %s", name)
+		}
+	}
+	variable := regexp.MustCompile("^holdfast_(member|members|snat|published|vip|vips|dev|owns)") // definitions for rulesets are written likewise
+	for name := range named {
+		if !there[name] && !variable.MatchString(name) {
+			t.Errorf("docs/OPERATIONS.md has %s, which a member does not", name)
 		}
 	}
 }

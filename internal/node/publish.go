@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/holdfast-project/holdfast/bpf"
+	"github.com/holdfast-project/holdfast/ccp"
 	"github.com/holdfast-project/holdfast/internal/pulse"
 	"github.com/holdfast-project/holdfast/members/gate"
 )
@@ -48,7 +49,11 @@ func (n *node) publishCounters() {
 			byName[c.String()] = v
 		}
 		n.metrics.SetGateCounters(byName)
-		n.shareSample(bpf.Boottime(), counters)
+		now := bpf.Boottime()
+		n.shareSample(now, counters)
+		for counter, drop := range map[bpf.Counter]ccp.DropReason{bpf.FrameKey: ccp.DropKey, bpf.FrameTag: ccp.DropTag, bpf.FrameVersion: ccp.DropVersion} {
+			n.wire.strange.dropped(now, drop, counters[counter])
+		}
 		n.metrics.SetFrames("probe", "in", counters[bpf.ProbeAnswered])
 		n.metrics.SetFrames("reply", "in", counters[bpf.ReplyPassed])
 		n.metrics.SetFrames("yield", "in", counters[bpf.YieldGranted]+counters[bpf.YieldRefused])

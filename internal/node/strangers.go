@@ -20,22 +20,42 @@ const (
 // strangers remembers frames that bear this cluster's number and cannot be of a member, so that an operator need not find them in counters.
 type strangers struct {
 	since, last int64
-	count       int
+	count       uint64
 	drop        ccp.DropReason
-	iface       string
+	iface       string // "" for frames that the gate dropped, which counts only
 	from        [6]byte
+	gate        map[ccp.DropReason]uint64 // what the gate had dropped when it was last looked at
 }
 
 // note takes a frame that was not taken. Reasons that say nothing of whose it was are passed over.
 func (s *strangers) note(now int64, drop ccp.DropReason, iface string, from [6]byte) {
+	if s.add(now, drop, 1) {
+		s.iface, s.from = iface, from
+	}
+}
+
+// dropped takes the gate's own counter of a reason, as it stands.
+func (s *strangers) dropped(now int64, drop ccp.DropReason, total uint64) {
+	was, known := s.gate[drop]
+	if s.gate == nil {
+		s.gate = make(map[ccp.DropReason]uint64)
+	}
+	s.gate[drop] = total
+	if known && total > was {
+		s.add(now, drop, total-was)
+	}
+}
+
+func (s *strangers) add(now int64, drop ccp.DropReason, count uint64) bool {
 	if strangerText(drop) == "" {
-		return
+		return false
 	}
 	if now-s.since > int64(strangeWindow) {
-		s.since, s.count = now, 0
+		s.since, s.count, s.iface = now, 0, ""
 	}
-	s.count++
-	s.last, s.drop, s.iface, s.from = now, drop, iface, from
+	s.count += count
+	s.last, s.drop = now, drop
+	return true
 }
 
 // warning is what to tell of them, "" for nothing.
@@ -43,7 +63,11 @@ func (s *strangers) warning(now int64, cluster uint16) string {
 	if s.count < strangeFrom || now-s.last > int64(strangeWindow) {
 		return ""
 	}
-	return fmt.Sprintf("frames of cluster %d come in on %s from %s: %s", cluster, s.iface, macText(s.from), strangerText(s.drop))
+	where := ""
+	if s.iface != "" {
+		where = fmt.Sprintf(" on %s from %s", s.iface, macText(s.from))
+	}
+	return fmt.Sprintf("frames of cluster %d come in%s: %s", cluster, where, strangerText(s.drop))
 }
 
 func strangerText(drop ccp.DropReason) string {

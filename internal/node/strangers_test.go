@@ -36,4 +36,13 @@ func TestStrangers(t *testing.T) {
 			t.Errorf("%s: %q, want %q", k.name, got, k.want)
 		}
 	}
+	var s strangers
+	s.dropped(100*second, ccp.DropTag, 5000) // before this daemon
+	if got := s.warning(100*second, 7); got != "" {
+		t.Errorf("what the gate dropped for an earlier daemon: %q", got)
+	}
+	s.dropped(101*second, ccp.DropTag, 5100)
+	if got := s.warning(101*second, 7); !strings.HasPrefix(got, "frames of cluster 7 come in: they are not sealed") {
+		t.Errorf("what the gate dropped: %q", got)
+	}
 }
