@@ -32,6 +32,12 @@ func DefaultAdaptive() AdaptiveConfig {
 	return AdaptiveConfig{Interval: 10 * time.Second, Smooth: 5 * time.Second, Begin: 150, End: 50, Idle: 300, Step: 150, Floor: 250, Ceiling: 2000}
 }
 
+// Every is these values for another interval than the one that they are for: a load is believed in half of it.
+func (c AdaptiveConfig) Every(interval time.Duration) AdaptiveConfig {
+	c.Interval, c.Smooth = interval, interval/2
+	return c
+}
+
 // Adaptive makes factors for weights out of measured load, so that no member has much more to do than the others: one that is busier than
 // the mean gets less of what it has. It changes nothing for differences that do not matter or do not last. It is not safe for concurrent use.
 type Adaptive struct {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // ianaMulticast is where IPv4 multicast groups have their MACs (RFC 1112).
@@ -90,6 +91,9 @@ func (b *builder) sharing() {
 	l.SNATPorts = b.snatPorts(r.SNATPorts)
 	l.Published = b.published(r.Published)
 	l.Adaptive = b.flag(r.Adaptive, false)
+	if d := b.duration(r.Interval, time.Second, time.Hour, defaultAdaptive); d != defaultAdaptive {
+		l.AdaptiveInterval = d // an earlier version does not know it, and has the same digest without
+	}
 	l.BlockNew = b.flag(r.BlockNew, false)
 	if !b.c.Sync.Enabled {
 		b.add(cmp.Or(b.raw.Sync.Enabled, scalar{line: b.raw.Mode.line, path: "sync"}), "give a monitored interface the role sync or cluster+sync, and leave sync.enabled at true",

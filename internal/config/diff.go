@@ -91,6 +91,7 @@ func (d *differ) sharing(old, new *Cluster) {
 	d.live("load-sharing.weights", old.weightsText(), new.weightsText())
 	d.live("load-sharing.published", prefixes(a.Published), prefixes(b.Published))
 	d.live("load-sharing.adaptive", a.Adaptive, b.Adaptive)
+	d.live("load-sharing.adaptive-interval", a.AdaptiveInterval, b.AdaptiveInterval)
 	d.live("load-sharing.block-new-at-risk", a.BlockNew, b.BlockNew)
 }
 

@@ -135,6 +135,7 @@ type rawLoadSharing struct {
 	SNATPorts    scalar            `yaml:"snat-ports"`
 	Published    []scalar          `yaml:"published"`
 	Adaptive     scalar            `yaml:"adaptive"`
+	Interval     scalar            `yaml:"adaptive-interval"`
 	BlockNew     scalar            `yaml:"block-new-at-risk"`
 	MulticastMAC scalar            `yaml:"multicast-mac"`
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"time"
 
 	"github.com/holdfast-project/holdfast/dataplane/steer"
 )
@@ -59,6 +60,8 @@ type LoadSharing struct {
 	Published []netip.Prefix `json:",omitempty"`
 	// Adaptive lets weights follow the measured load, with the weights as their starting point.
 	Adaptive bool
+	// AdaptiveInterval is how often they do at most; 0: 10 s.
+	AdaptiveInterval time.Duration `json:",omitempty"`
 	// BlockNew drops new connections while state synchronisation is at risk.
 	BlockNew bool
 	// MulticastMAC is the MAC that virtual addresses resolve to, its group octet 0; nil unless Method is multicast. Interface.VMAC is the same.
@@ -71,6 +74,8 @@ const (
 	MaxShare = 100
 	// MaxPublished is how many published servers and networks there may be.
 	MaxPublished = 256
+
+	defaultAdaptive = 10 * time.Second
 
 	defaultSNATFirst = 32768
 	defaultSNATLast  = 65535

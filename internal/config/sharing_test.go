@@ -93,8 +93,8 @@ func TestSharingDiff(t *testing.T) {
 	for _, k := range []struct{ section, live, refused string }{
 		{"load-sharing: {method: unicast, key: ips+ports, snat-ports: 32768-65535, adaptive: false, block-new-at-risk: false}", "", ""},
 		{"load-sharing: {weights: {gw-b: 2, gw-a: 1}}", "load-sharing.weights: default -> gw-a: 1, gw-b: 2", ""},
-		{"load-sharing: {published: [10.1.0.0/24, 10.0.0.80], adaptive: true, block-new-at-risk: true}",
-			"load-sharing.published:  -> 10.0.0.80, 10.1.0.0/24; load-sharing.adaptive: false -> true; load-sharing.block-new-at-risk: false -> true", ""},
+		{"load-sharing: {published: [10.1.0.0/24, 10.0.0.80], adaptive: true, adaptive-interval: 5s, block-new-at-risk: true}",
+			"load-sharing.published:  -> 10.0.0.80, 10.1.0.0/24; load-sharing.adaptive: false -> true; load-sharing.adaptive-interval: 0s -> 5s; load-sharing.block-new-at-risk: false -> true", ""},
 		{"load-sharing: {key: ips, snat-ports: 2000-9000}", "", "load-sharing.key: ips+ports -> ips; load-sharing.snat-ports: 32768-65535 -> 2000-9000"},
 		{"load-sharing: {method: multicast}", "", "interfaces[outside].vmac: 02:48:00:07:00:00 -> 01:00:5e:00:07:00; " +
 			"interfaces[inside].vmac: 02:48:00:07:01:00 -> 01:00:5e:00:07:00; load-sharing.method: unicast -> multicast; " +

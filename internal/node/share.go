@@ -59,6 +59,8 @@ type sharing struct {
 	meter   trafficMeter
 
 	adaptive *steer.Adaptive // nil unless weights follow load
+	// adaptEvery is the interval that it was made for, as configured.
+	adaptEvery time.Duration
 
 	news         shareNews
 	definesError string

@@ -21,8 +21,12 @@ func (n *node) adapt(now int64) {
 		}
 		return
 	}
-	if s.adaptive == nil {
-		s.adaptive = steer.NewAdaptive(steer.DefaultAdaptive())
+	if every := n.cfg.LoadSharing.AdaptiveInterval; s.adaptive == nil || s.adaptEvery != every {
+		config := steer.DefaultAdaptive()
+		if every != 0 {
+			config = config.Every(every)
+		}
+		s.adaptive, s.adaptEvery = steer.NewAdaptive(config), every
 	}
 	if !s.adaptive.Sample(now, n.measuredLoad()) {
 		return

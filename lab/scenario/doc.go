@@ -104,6 +104,7 @@
 //	too-big COUNT [v6] [from N] [to N|vip]   a router beyond the gateway says of so many flows that a packet was too big; package pmtu
 //	load weight M = N, load reset            of load sharing, as the operator does
 //	owners                                   notes which member forwards each conversation, for "of"
+//	cpu M 90%                                what its daemon reads of its processors from now on, until it is switched off
 //	stress ARGUMENTS, stress-stop            stress-ng
 //	pause M, resume M                        the whole machine; see package fault
 //	clock-step D                             the host's wall clock, only if allowed

@@ -67,6 +67,7 @@ type runner struct {
 	faults   *fault.Faults
 	instruments
 	floods    map[string]*fault.Flood
+	cpus      map[string]*processors
 	churns    map[string]*churn.Run
 	churned   []churn.Report // of those that have ended
 	tooBig    []pmtu.Report
@@ -94,7 +95,7 @@ func (r *runner) setUp(ctx context.Context) (err error) {
 		return err
 	}
 	r.faults = fault.New(r.lab)
-	r.floods, r.churns = map[string]*fault.Flood{}, map[string]*churn.Run{}
+	r.floods, r.churns, r.cpus = map[string]*fault.Flood{}, map[string]*churn.Run{}, map[string]*processors{}
 	r.add(report.Event{Kind: report.Note, Text: fmt.Sprintf("topology of %d members and %d segments is up", r.sc.Spec.Members, len(r.sc.Spec.Segments))})
 	dir := filepath.Join(r.opts.Dir, r.sc.Name)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -206,6 +207,9 @@ func (r *runner) tearDown() error {
 	}
 	for name := range r.churns {
 		errs = append(errs, r.stopChurn(name))
+	}
+	for _, p := range r.cpus {
+		errs = append(errs, p.close())
 	}
 	errs = append(errs, r.stopStress(), r.stopTraffic(), r.restoreClock(), r.helpers.close())
 	if r.cluster != nil {

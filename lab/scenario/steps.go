@@ -119,6 +119,7 @@ var verbs = map[string]func(*parser, *words) action{
 	},
 	"no-new-connections": func(*parser, *words) action { return closeNew{} },
 
+	"cpu":         func(p *parser, w *words) action { return cpuUse{p.member(w), w.percent("part")} },
 	"stress":      func(_ *parser, w *words) action { return stress{strings.Fields(w.all())} },
 	"stress-stop": func(*parser, *words) action { return stressStop{} },
 	"pause":       func(p *parser, w *words) action { return pause{p.member(w), false} },
