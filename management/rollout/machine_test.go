@@ -410,7 +410,7 @@ func TestTrials(t *testing.T) {
 		s := begun(t, false)
 		want(t, s.at(0, prepared[2]), "")
 		delete(s.reports, "c")
-		want(t, s.at(10*time.Second, prepared[0], prepared[1]), "try 1")
+		want(t, s.at(10*time.Second, prepared[0], prepared[1]), "try 0, try 1")
 		want(t, s.at(11*time.Second, prepared[2]), "committed")
 	})
 	t.Run("the trial does not end", func(t *testing.T) {
