@@ -56,10 +56,13 @@ lint: $(LINT)
 # Tests that watch clocks while they run a whole laboratory go one package at a time: side by side they make each other late.
 TIMED := lab/bench lab/demo lab/fault lab/keepalived lab/members lab/observe lab/prober lab/traffic lab/trial internal/monitor internal/pulse
 
-# The linter has vetted all, and sim runs members/sim. Tests in namespaces of their own mostly wait: more of them at a time than processors.
+# The linter has vetted all, and tests need no debugger's tables.
+LEAN := -vet=off -ldflags='-s -w'
+
+# Package members/sim has a part of its own: sim. Tests in namespaces of their own mostly wait: more of them at a time than processors.
 unit:
-	$(GO) test -vet=off -parallel 4 $$($(GO) list ./... | grep -v -E '/($(shell echo $(TIMED) members/sim | tr ' ' '|'))(/|$$)')
-	$(GO) test -vet=off -p 1 $(patsubst %,./%/...,$(TIMED))
+	$(GO) test $(LEAN) -parallel 4 $$($(GO) list ./... | grep -v -E '/($(shell echo $(TIMED) members/sim | tr ' ' '|'))(/|$$)')
+	$(GO) test $(LEAN) -p 1 $(patsubst %,./%/...,$(TIMED))
 
 sim:
 	HOLDFAST_SIM_RUNS=$${HOLDFAST_SIM_RUNS:-10000} $(GO) test -count=1 -timeout 10m ./members/sim/

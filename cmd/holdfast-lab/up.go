@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"github.com/holdfast-project/holdfast/lab/cgroup"
 	"github.com/holdfast-project/holdfast/lab/registry"
 	"github.com/holdfast-project/holdfast/lab/report"
 	"github.com/holdfast-project/holdfast/lab/scenario"
@@ -229,8 +230,13 @@ func cleanCommand(o *options) *cobra.Command {
 		Short: "Remove what killed laboratories left",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := sweep(o.root, cmd.OutOrStdout())
-			return err
+			out := cmd.OutOrStdout()
+			_, err := sweep(o.root, out)
+			groups, groupsErr := cgroup.SweepDead()
+			for _, path := range groups {
+				fmt.Fprintf(out, "removed %s (of a process that has ended)\n", path)
+			}
+			return errors.Join(err, groupsErr)
 		},
 	}
 }

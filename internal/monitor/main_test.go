@@ -172,7 +172,11 @@ func good(t testing.TB, c Check) {
 
 func bad(t testing.TB, c Check, reason string) {
 	t.Helper()
-	if r := once(t, Spec{Check: c, Timeout: time.Second}); r.Outcome != verdict.Bad || !strings.Contains(r.Reason, reason) {
+	limit := 300 * time.Millisecond
+	if _, program := c.(Script); program {
+		limit = time.Second // it has to start, too
+	}
+	if r := once(t, Spec{Check: c, Timeout: limit}); r.Outcome != verdict.Bad || !strings.Contains(r.Reason, reason) {
 		t.Errorf("%+v: %+v, want %q", c, r, reason)
 	}
 }

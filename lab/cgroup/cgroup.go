@@ -101,6 +101,29 @@ func Sweep(pid int) error {
 	return errors.Join(errs...)
 }
 
+// SweepDead removes the groups of all processes that have ended, laboratories that were never registered among them (tests that were
+// killed), and returns their paths.
+func SweepDead() (swept []string, err error) {
+	root, err := own()
+	if errors.Is(err, errNone) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	all, err := filepath.Glob(filepath.Join(root, prefix+"*-*"))
+	errs := []error{err}
+	for _, path := range all {
+		number, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(path), prefix), "-")
+		pid, err := strconv.Atoi(number)
+		if err != nil || !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+			continue
+		}
+		swept, errs = append(swept, path), append(errs, remove(path))
+	}
+	return swept, errors.Join(errs...)
+}
+
 // goneWithin is how long killed processes may take to leave their group.
 const goneWithin = 5 * time.Second
 

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -46,6 +47,45 @@ func TestRemoveEndsWhatIsInIt(t *testing.T) {
 				t.Errorf("%s is left: %v", path, err)
 			}
 		})
+	}
+}
+
+// TestSweepDead: what a process left that was killed goes; what one has that lives stays.
+func TestSweepDead(t *testing.T) {
+	labtest.Require(t, "sleep", "true")
+	g := cgroup.New("test")
+	if g == nil {
+		t.Skip("no cgroup v2 that this process may write")
+	}
+	inside, ended := exec.Command("sleep", "1000"), exec.Command("true")
+	inside.SysProcAttr = &syscall.SysProcAttr{}
+	g.Enter(inside.SysProcAttr)
+	if err := inside.Start(); err != nil {
+		t.Fatal(err)
+	}
+	mine := dirOf(t, inside.Process.Pid)
+	defer func() {
+		if err := g.Remove(); err != nil {
+			t.Error(err)
+		}
+		_ = inside.Wait() // killed with its group
+	}()
+	if err := ended.Run(); err != nil {
+		t.Fatal(err)
+	}
+	left := strings.Replace(mine, strconv.Itoa(os.Getpid()), strconv.Itoa(ended.Process.Pid), 1)
+	if err := os.Mkdir(left, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	swept, err := cgroup.SweepDead()
+	if err != nil || !slices.Contains(swept, left) || slices.Contains(swept, mine) {
+		t.Errorf("swept %v, %v, want %s and not %s", swept, err, left, mine)
+	}
+	if _, err := os.Stat(left); !os.IsNotExist(err) {
+		t.Errorf("%s is left: %v", left, err)
+	}
+	if _, err := os.Stat(mine); err != nil {
+		t.Error(err)
 	}
 }
 
