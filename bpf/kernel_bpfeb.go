@@ -80,11 +80,9 @@ const (
 	kernelCounterFRAGMENT_GUESSED  kernelCounter = 50
 )
 
-type kernelFlow struct {
-	_    structs.HostLayout
-	Tag  uint64
-	At   uint32
-	Slot uint32
+type kernelFlows struct {
+	_   structs.HostLayout
+	Way [4]uint64
 }
 
 type kernelFragment struct {
@@ -131,6 +129,8 @@ type kernelLetIn struct {
 	Fence     uint64
 	QuietLast uint64
 	Packets   uint64
+	Now       uint64
+	Left      uint64
 }
 
 type kernelMemberCount struct {

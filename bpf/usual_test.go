@@ -131,6 +131,85 @@ func TestLetIn(t *testing.T) {
 	}
 }
 
+// TestClockIsShared: some packets go by one reading of the clock, unless the gate has been closed by a word since, a tick has passed, or it is
+// about to close by itself.
+func TestClockIsShared(t *testing.T) {
+	onOneProcessor(t)
+	g := newTestGate(t, true)
+	g.onlyTheGateway(t)
+	frame := udpFrame{dst: vmac, src: client, from: client4, to: far4}.bytes()
+	verdictOf := func() verdict {
+		t.Helper()
+		v, _ := entries[1].run(t, g, frame, nil)
+		return v
+	}
+	left := func() (n uint64) {
+		t.Helper()
+		var all []kernelLetIn
+		if err := g.objects.LetIn.Lookup(uint32(0), &all); err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range all {
+			n += l.Left
+		}
+		return n
+	}
+	begin := func() {
+		t.Helper()
+		g.clear()
+		serve(g, 0)
+		for range 3 {
+			if v := verdictOf(); v != pass {
+				t.Fatalf("an open gate: %v", v)
+			}
+		}
+	}
+	shared := false
+	for range 20 { // a tick may pass in between
+		begin()
+		if shared = left() == 62; shared {
+			break
+		}
+	}
+	if !shared {
+		t.Errorf("every packet read the clock: %d left", left())
+	}
+	wait := func() {
+		for began := Boottime(); Boottime() < began+30e6; {
+			runtime.Gosched() // longer than any tick
+		}
+	}
+	for name, closed := range map[string]func(){
+		"revoked": func() { g.Words().Revoke(0) },
+		"granted": func() { g.Words().Grant(0, 1000, 2) },
+		"quiet":   func() { g.Words().SetQuiet(testSlot, QuietForGood) },
+		"expired": func() { g.words.setTimers(time.Millisecond, time.Millisecond, time.Millisecond, 0); wait() },
+	} {
+		begin()
+		closed()
+		if v := verdictOf(); v != drop {
+			t.Errorf("%s: %v, want drop", name, v)
+		}
+	}
+	for name, unsteady := range map[string]func(){
+		"lease":  func() { g.words.setTimers(9*time.Millisecond, 9*time.Millisecond, time.Millisecond, 0) },
+		"linger": func() { g.words.word(0, offLingering).Store(uint64(Boottime()) + uint64(time.Hour)) },
+	} {
+		begin()
+		unsteady()
+		wait()
+		g.Words().Renew(0, g.Words().Fence(0).Term+1, Boottime())
+		if verdictOf(); left() != 0 {
+			t.Errorf("%s: %d packets go by an old reading, of a gate that may close within the tick", name, left())
+		}
+	}
+	begin()
+	g.words.u32(offGroups).Store(1 | 1<<3)
+	if was := left(); verdictOf() != pass || left() != was {
+		t.Errorf("with a group whose lease nobody has asked for, %d of %d packets go by an old reading", left(), was)
+	}
+}
+
 // TestFlowIsRemembered: what the connection table has said of a flow holds for a moment, and for its own direction only.
 func TestFlowIsRemembered(t *testing.T) {
 	onOneProcessor(t)

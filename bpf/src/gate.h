@@ -176,9 +176,11 @@ static __always_inline int gate_ingress(struct frame *f, __u32 ifindex)
 
 	if (!w || !iface_of(w, ifindex, ifc) || !frame_parse(f))
 		return GATE_PASS;
-	now = bpf_ktime_get_boot_ns();
-	if (f->proto == ifc->ethertype)
+	if (f->proto == ifc->ethertype) {
+		now = bpf_ktime_get_boot_ns();
 		return f->xdp ? ccp_xdp(f->ctx, ifc, w, now) : ccp_skb(f->ctx, ifc, w, now);
+	}
+	now = about_now(w);
 	f->quiet = is_quiet(w, ifc->slot, now);
 	if (steer_mode(w) && !f->quiet && (f->proto == bpf_htons(ETH_P_IP) || f->proto == bpf_htons(ETH_P_IPV6))) {
 		v = gate_steer(f, ifc, w, ifindex, now);

@@ -126,18 +126,19 @@ struct stream {
 struct let_in {
 	__u64 tick, lease, fence, quiet_last;
 	__u64 packets;
+	__u64 now; /* a reading of the clock within that tick, */
+	__u64 left; /* and how many packets may go by it still */
 };
 
 /*
- * What the connection table has said of a flow: the slot of the first packet of its connection, which is the same as long as that lives. A
- * processor's own, and by the flow's keyed hash: two flows that share a place forget each other. Not pinned either.
+ * What the connection table has said of flows: the slot of the first packet of each one's connection, which is the same as long as that lives.
+ * By the flow's keyed hash. A word each, several to a place, and one array for all processors: what this costs is the memory that it has to
+ * come from. Not pinned either.
  */
-#define FLOWS 4096
+#define FLOW_PLACES 2048
 
-struct flow {
-	__u64 tag; /* packet.flow */
-	__u32 at; /* FLOW_UNIT */
-	__u32 slot;
+struct flows {
+	__u64 way[4];
 };
 
 /*
@@ -294,10 +295,10 @@ struct {
 } let_in SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, FLOWS);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, FLOW_PLACES);
 	__type(key, __u32);
-	__type(value, struct flow);
+	__type(value, struct flows);
 } flows SEC(".maps");
 
 struct {

@@ -122,8 +122,43 @@ static __always_inline __u64 forwards_by(const struct words *w)
 	return steer_mode(w) ? READ_ONCE(w->share) : READ_ONCE(w->group[0].lease);
 }
 
-/* How many may be on their way through the host at once, unlooked at: a receiver's budget of one turn. */
+/* How many may be on their way through the host at once, unlooked at, and how many may go by one reading of the clock: a receiver's budget of one turn. */
 #define MAX_LET_IN 64
+
+#define TICK_NS 10000000ULL /* the longest that the kernel's clock has */
+
+/* Are the words as they were when packets were let in last, is it still the same tick, and does nothing else depend on the time? */
+static __always_inline bool is_as_noted(const struct words *w, const struct let_in *l)
+{
+	return l->tick == bpf_jiffies64() && l->lease == forwards_by(w) && l->fence == READ_ONCE(w->group[0].fence) &&
+	       l->quiet_last == READ_ONCE(w->quiet_last) && READ_ONCE(w->groups) == 1;
+}
+
+/* Is the gate as open a tick later as it is now, whatever it is asked, unless a word changes? */
+static __always_inline bool is_steady(const struct words *w, __u64 now)
+{
+	const struct group *g = &w->group[0];
+
+	if (now < READ_ONCE(g->linger))
+		return false;
+	if (!steer_mode(w))
+		return is_open(w, g, now + TICK_NS);
+	return is_share_open(w, now + TICK_NS) && is_open(w, g, now) == is_open(w, g, now + TICK_NS);
+}
+
+/*
+ * The time, to decide about a packet that comes in. Reading the clock costs as much as all else that most packets need, and so a few go by one
+ * reading, within a tick and under the same words: only what time alone closes could differ, and that has been asked about beforehand.
+ */
+static __always_inline __u64 about_now(const struct words *w)
+{
+	struct let_in *l = the_let_in();
+
+	if (!l || !l->left || !is_as_noted(w, l))
+		return bpf_ktime_get_boot_ns();
+	l->left--;
+	return l->now;
+}
 
 /* Notes that a packet was let in by an open gate, so that it may leave by one. Nowhere may an interface only listen. */
 static __always_inline void note_let_in(const struct words *w, __u64 now)
@@ -134,7 +169,7 @@ static __always_inline void note_let_in(const struct words *w, __u64 now)
 	if (!l || now < quiet)
 		return;
 	if (l->tick != tick || l->lease != lease || l->fence != fence || l->quiet_last != quiet) {
-		l->packets = 0;
+		l->packets = l->left = 0;
 		l->tick = tick;
 		l->lease = lease;
 		l->fence = fence;
@@ -146,6 +181,11 @@ static __always_inline void note_let_in(const struct words *w, __u64 now)
 	}
 	if (l->packets < MAX_LET_IN)
 		l->packets++;
+	/* What is no new reading of the clock is not used for longer. */
+	if (!l->left && now != l->now && is_steady(w, now)) {
+		l->now = now;
+		l->left = MAX_LET_IN;
+	}
 }
 
 /*
@@ -156,8 +196,7 @@ static __always_inline bool was_let_in(const struct words *w)
 {
 	struct let_in *l = the_let_in();
 
-	if (!l || !l->packets || READ_ONCE(w->groups) != 1 || l->tick != bpf_jiffies64() || l->lease != forwards_by(w) ||
-	    l->fence != READ_ONCE(w->group[0].fence) || l->quiet_last != READ_ONCE(w->quiet_last))
+	if (!l || !l->packets || !is_as_noted(w, l))
 		return false;
 	l->packets--;
 	return true;

@@ -51,7 +51,8 @@ __noinline __u32 fragment_noted(const struct packet *p, __u64 now)
 		return NOTE_NONE;
 	fragment_key(&key, p);
 	note = bpf_map_lookup_elem(&fragments, &key);
-	if (!note || now - note->at >= FRAGMENT_NS)
+	/* Another processor's reading of the clock may be the later one (about_now). */
+	if (!note || (__s64)(now - note->at) >= (__s64)FRAGMENT_NS)
 		return NOTE_NONE;
 	return note->to | (note->guessed ? NOTE_GUESSED : 0);
 }

@@ -17,9 +17,16 @@
 #define STEER_LATER 5 /* decide_later() must see it */
 #define STEER_ASK 6 /* decide() must see it */
 
-#define FLOW_UNIT 20 /* bits of a ns */
-#define FLOW_FRESH 256 /* units, 0.27 s: so long a flow's connection is not asked for again */
+/* The word of a flow: the upper bits of packet.flow, when that was (in units of 2^24 ns), and the slot. Lower bits of packet.flow are its place. */
+#define FLOW_TAG 28 /* bits below it */
+#define FLOW_AT 10
+#define FLOW_UNIT 24 /* bits of a ns */
+#define FLOW_FRESH 16 /* units, 0.27 s: so long a flow's connection is not asked for again */
+#define FLOW_TIMES ((1 << (FLOW_TAG - FLOW_AT)) - 1)
 #define FLOW_NOT STEER_SLOTS
+
+_Static_assert(STEER_SLOTS == 1 << FLOW_AT, "flow");
+_Static_assert(FLOW_PLACES << 1 <= 1 << FLOW_TAG, "flow");
 
 #define TABLE_UNIT 20 /* bits of a ns */
 #define TABLE_FRESH 20 /* units, 21 ms: so long what the former taker passes on may be what this member has not taken by itself */
@@ -37,7 +44,8 @@ static __always_inline const struct bank *last_bank(const struct words *w, __u64
 	__u64 table = READ_ONCE(w->table);
 	__u32 bank = ~table & 1;
 
-	return (now >> TABLE_UNIT) - (table >> 1) < TABLE_FRESH ? bpf_map_lookup_elem(&slots, &bank) : 0;
+	/* now may be an earlier reading of the clock (about_now). */
+	return (__s64)((now >> TABLE_UNIT) - (table >> 1)) < TABLE_FRESH ? bpf_map_lookup_elem(&slots, &bank) : 0;
 }
 
 /* Who takes a slot, and who if it is about to move. */
@@ -101,27 +109,59 @@ static __always_inline __u32 given(const struct words *w, __u32 to, __u32 slot, 
 	return STEER_GIVE | to << 8;
 }
 
+#define FLOW_WAYS (sizeof(struct flows) / 8)
+
+static __always_inline struct flows *flows_at(__u64 flow)
+{
+	__u32 place = flow >> 1 & (FLOW_PLACES - 1);
+
+	return flow ? bpf_map_lookup_elem(&flows, &place) : 0;
+}
+
+/* How long ago the connection table was asked, in units. */
+static __always_inline __u32 flow_age(__u64 known, __u64 now)
+{
+	return ((now >> FLOW_UNIT) - (known >> FLOW_AT)) & FLOW_TIMES;
+}
+
 /* The slot of the first packet of a flow's connection, as the connection table has said a moment ago; FLOW_NOT if it has not. */
 static __always_inline __u32 flow_owner(__u64 flow, __u64 now)
 {
-	__u32 place = flow >> 1 & (FLOWS - 1);
-	const struct flow *known = bpf_map_lookup_elem(&flows, &place);
+	const struct flows *f = flows_at(flow);
 
-	if (!flow || !known || known->tag != flow || (__u32)(now >> FLOW_UNIT) - known->at >= FLOW_FRESH)
+	if (!f)
 		return FLOW_NOT;
-	return known->slot;
+#pragma unroll
+	for (__u32 i = 0; i < FLOW_WAYS; i++) {
+		__u64 known = READ_ONCE(f->way[i]);
+
+		if (known && !((known ^ flow) >> FLOW_TAG))
+			return flow_age(known, now) < FLOW_FRESH ? known & (STEER_SLOTS - 1) : FLOW_NOT;
+	}
+	return FLOW_NOT;
 }
 
-static __always_inline void flow_note(__u64 flow, __u32 slot, __u64 now)
+/* Remembers it, in place of what was said of it before, or of what was said longest ago. */
+__noinline __u32 flow_note(__u64 flow, __u32 slot, __u64 now)
 {
-	__u32 place = flow >> 1 & (FLOWS - 1);
-	struct flow *known = bpf_map_lookup_elem(&flows, &place);
+	struct flows *f = flows_at(flow);
+	__u32 at = 0, oldest = 0;
 
-	if (!flow || !known)
-		return;
-	known->tag = flow;
-	known->at = now >> FLOW_UNIT;
-	known->slot = slot;
+	if (!f)
+		return 0;
+#pragma unroll
+	for (__u32 i = 0; i < FLOW_WAYS; i++) {
+		__u64 known = READ_ONCE(f->way[i]);
+		__u32 age = known ? (known ^ flow) >> FLOW_TAG ? flow_age(known, now) : FLOW_TIMES : FLOW_TIMES - 1;
+
+		if (age > oldest) {
+			oldest = age;
+			at = i;
+		}
+	}
+	asm volatile("" : "+r"(at)); /* as in group_at */
+	WRITE_ONCE(f->way[at & (FLOW_WAYS - 1)], flow >> FLOW_TAG << FLOW_TAG | (now >> FLOW_UNIT & FLOW_TIMES) << FLOW_AT | (slot & (STEER_SLOTS - 1)));
+	return 1;
 }
 
 /*
