@@ -52,6 +52,7 @@ func (sd *loadStand) measure(ctx context.Context, name string) (_ Measure, err e
 type reading struct {
 	at            time.Time
 	cpu           time.Duration // of the generator, the kernel's threads and the members' software
+	daemons       time.Duration // of the members' software alone
 	busy          time.Duration // of the machine's processors
 	sent, arrived uint64
 }
@@ -74,7 +75,7 @@ func (sd *loadStand) reading(run *generator.Run) (r reading, err error) {
 		if err != nil {
 			return r, err
 		}
-		r.cpu += used
+		r.cpu, r.daemons = r.cpu+used, r.daemons+used
 	}
 	r.sent, _ = run.Sent()
 	for _, s := range sd.sinks {
@@ -100,10 +101,11 @@ func (r reading) since(before reading) (Measure, error) {
 		return Measure{}, fmt.Errorf("%.0f frames arrived, and only %.0f were sent: some were forwarded twice", arrived, sent)
 	}
 	return Measure{Values: map[string]float64{
-		"pps":               arrived / took.Seconds(),
-		"cpu_ns_per_packet": float64(cpu) / arrived,
-		"packets_per_cpu_s": arrived / cpu.Seconds(),
-		"processors_busy":   float64(r.busy-before.busy) / float64(took),
-		"lost_percent":      max(0, 100*(sent-arrived)/sent),
+		"pps":                   arrived / took.Seconds(),
+		"cpu_ns_per_packet":     float64(cpu) / arrived,
+		"daemons_ns_per_packet": float64(r.daemons-before.daemons) / arrived,
+		"packets_per_cpu_s":     arrived / cpu.Seconds(),
+		"processors_busy":       float64(r.busy-before.busy) / float64(took),
+		"lost_percent":          max(0, 100*(sent-arrived)/sent),
 	}}, nil
 }

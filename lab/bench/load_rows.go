@@ -2,11 +2,15 @@
 
 package bench
 
+import "cmp"
+
 // loadMetrics are the figures of the benchmark of forwarding, in the order of the rows.
 var loadMetrics = []measureMetric{
 	{"pps", "1/s", true},
 	{"cpu_ns_per_packet", "ns", false},
 	{"net_cpu_ns_per_packet", "ns", false},
+	{"beyond_generator_ns_per_packet", "ns", false},
+	{"daemons_ns_per_packet", "ns", false},
 	{"packets_per_cpu_s", "1/s", true},
 	{"of_kernel_percent", "percent", true},
 	{"processors_busy", "count", false},
@@ -21,8 +25,23 @@ const (
 	systemKernel = "kernel"
 )
 
-// compare adds what measures are beside others of the same round: the processor time a packet less that of the generator, and the
-// packets a second as a part of the kernel's.
+// Generators whose frames go to a multicast MAC, so that the switch copies them for every member.
+const (
+	systemGeneratorMany2 = "generator-multicast-2"
+	systemGeneratorMany3 = "generator-multicast-3"
+)
+
+// carriedBy names, for systems whose frames the first switch copies, the system that is generator, switch and copies alone. For all others
+// that is systemGenerator.
+var carriedBy = map[string]string{
+	"holdfast-multicast-2":     systemGeneratorMany2,
+	"holdfast-multicast-2-xdp": systemGeneratorMany2,
+	"xt-cluster-2":             systemGeneratorMany2,
+	"holdfast-multicast-3":     systemGeneratorMany3,
+}
+
+// compare adds what measures are beside others of the same round: the processor time a packet less that of generator and switch, and less that
+// of the plain generator, and the packets a second as a part of the kernel's.
 func compare(all []Measure) {
 	type key struct {
 		round        int
@@ -36,9 +55,13 @@ func compare(all []Measure) {
 		if m.System == systemGenerator {
 			continue
 		}
-		if g, ok := of[key{m.Round, m.Case, systemGenerator}]; ok {
-			m.Values["net_cpu_ns_per_packet"] = m.Values["cpu_ns_per_packet"] - g.Values["cpu_ns_per_packet"]
+		less := func(metric, system string) {
+			if g, ok := of[key{m.Round, m.Case, system}]; ok {
+				m.Values[metric] = m.Values["cpu_ns_per_packet"] - g.Values["cpu_ns_per_packet"]
+			}
 		}
+		less("beyond_generator_ns_per_packet", systemGenerator)
+		less("net_cpu_ns_per_packet", cmp.Or(carriedBy[m.System], systemGenerator))
 		if k, ok := of[key{m.Round, m.Case, systemKernel}]; ok && m.System != systemKernel {
 			m.Values["of_kernel_percent"] = 100 * m.Values["pps"] / k.Values["pps"]
 		}

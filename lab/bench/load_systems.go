@@ -23,11 +23,16 @@ import (
 
 // LoadSystems are all that can be measured, those of the comparison first; binary is the path of holdfastd, "" looks for it.
 func LoadSystems(binary string) []LoadSystem {
-	cluster := func(attach, method string) func(*topology.Lab, string) (Gateway, error) {
+	with := func(o members.Options) func(*topology.Lab, string) (Gateway, error) {
 		return func(lab *topology.Lab, dir string) (Gateway, error) {
-			c, err := members.New(lab, members.Options{Binary: binary, Dir: dir, Attach: attach, Method: method})
+			o := o
+			o.Binary, o.Dir = binary, dir
+			c, err := members.New(lab, o)
 			return holdfast{c}, err
 		}
+	}
+	cluster := func(attach, method string) func(*topology.Lab, string) (Gateway, error) {
+		return with(members.Options{Attach: attach, Method: method})
 	}
 	return []LoadSystem{
 		{Name: systemGenerator, Members: 1},
@@ -40,8 +45,10 @@ func LoadSystems(binary string) []LoadSystem {
 		{Name: "xt-cluster-2", Members: 2, New: bare(xtcluster.Setup)},
 		// What helps to understand the others.
 		{Name: "kernel-rules", Members: 1, Router: topology.MemberName(0), New: bare(moveLocalRule)},
-		{Name: "generator-multicast-2", Members: 2, Flooded: true},
-		{Name: "generator-multicast-3", Members: 3, Flooded: true},
+		{Name: "kernel-events", Members: 1, Router: topology.MemberName(0), New: bare(reportConnections)},
+		{Name: systemGeneratorMany2, Members: 2, Flooded: true},
+		{Name: systemGeneratorMany3, Members: 3, Flooded: true},
+		{Name: "holdfast-ha-no-sync", Named: true, Members: 2, New: with(members.Options{Attach: "tcx", Extra: "sync: {enabled: false}\n"})},
 		{Name: "holdfast-ha-xdp", Named: true, Members: 2, New: cluster("xdp", "")},
 		{Name: "holdfast-multicast-2-xdp", Named: true, Members: 2, New: cluster("xdp", methodMulticast)},
 		{Name: "holdfast-unicast-2-xdp", Named: true, Members: 2, New: cluster("xdp", methodUnicast)},
@@ -99,6 +106,16 @@ func moveLocalRule(lab *topology.Lab) error {
 		rule.Priority = 0
 		if err := h.RuleDel(rule); err != nil {
 			return fmt.Errorf("%s: rule of the local table: %w", n.Name, err)
+		}
+	}
+	return nil
+}
+
+// reportConnections has the kernel note with every connection what it could report of it, as members do that synchronise (package conntrack).
+func reportConnections(lab *topology.Lab) error {
+	for _, n := range lab.OfKind(topology.Member) {
+		if err := n.NS.Sysctl("netfilter/nf_conntrack_events", "1"); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -50,6 +50,9 @@ func TestLoad(t *testing.T) {
 		if _, ok := v["net_cpu_ns_per_packet"]; ok == (name == systemGenerator) {
 			t.Errorf("%s: %v", name, v)
 		}
+		if v["daemons_ns_per_packet"] != 0 {
+			t.Errorf("%s: daemons, of which there are none: %v", name, v)
+		}
 		if part, ok := v["of_kernel_percent"]; ok != (name != systemGenerator && name != systemKernel) || name == "xt-cluster-2" && (part < 10 || part > 95) {
 			t.Errorf("%s makes %v %% of the kernel's packets", name, part)
 		}
@@ -57,11 +60,35 @@ func TestLoad(t *testing.T) {
 	if len(res.Failures) != 1 || res.Failures[0].System != "deaf" || !strings.Contains(res.Failures[0].Error, "0 frames of 256 flows") {
 		t.Errorf("failures %+v", res.Failures)
 	}
-	if len(res.Rows) != 4*len(loadMetrics)-3 { // the generator is not compared, and the kernel not with itself
+	if len(res.Rows) != 4*len(loadMetrics)-4 { // the generator is not compared, and the kernel not with itself
 		t.Errorf("%d rows", len(res.Rows))
 	}
 	if t.Failed() {
 		t.Log(log.String())
+	}
+}
+
+// What the first switch's copies cost is no system's own: they are subtracted where there are any.
+func TestCompare(t *testing.T) {
+	measure := func(round int, system string, ns float64) Measure {
+		return Measure{Round: round, Case: caseForward, System: system, Values: map[string]float64{"cpu_ns_per_packet": ns, "pps": 1e9 / ns}}
+	}
+	all := []Measure{
+		measure(1, systemGenerator, 2000), measure(1, systemGeneratorMany2, 3000), measure(1, systemKernel, 5000), measure(1, "xt-cluster-2", 8000),
+		measure(1, "holdfast-ha", 5500), measure(2, systemGenerator, 2000), measure(2, "xt-cluster-2", 8000),
+	}
+	compare(all)
+	for i, want := range []struct{ net, beyond float64 }{{}, {1000, 1000}, {3000, 3000}, {5000, 6000}, {3500, 3500}, {}, {0, 6000}} {
+		if v := all[i].Values; v["net_cpu_ns_per_packet"] != want.net || v["beyond_generator_ns_per_packet"] != want.beyond {
+			t.Errorf("round %d, %s: %v, want %+v", all[i].Round, all[i].System, v, want)
+		}
+	}
+	for system, generator := range carriedBy {
+		for _, name := range []string{system, generator} {
+			if _, err := PickLoad(LoadSystems(""), []string{name}); err != nil {
+				t.Error(err)
+			}
+		}
 	}
 }
 
