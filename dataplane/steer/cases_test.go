@@ -175,6 +175,67 @@ func TestHungLoser(t *testing.T) {
 	})
 }
 
+// TestRestsAfterDeath: what a dead member's slots were given to is not moved on before the heirs have compared what they have, unless one leaves.
+func TestRestsAfterDeath(t *testing.T) {
+	each(t, 4, func(_ *testing.T, w *world) {
+		w.boundZero = 60 * ms
+		for _, leaves := range []bool{false, true} {
+			w.nodes[3].crash()
+			for end := w.now + 300*ms; w.nodes[0].a.lead.table.Share[3] != 0 && w.now < end; {
+				w.run(ms / 10)
+			}
+			died := w.now
+			if w.nodes[2].leaving = leaves; !leaves {
+				w.nodes[0].step(SetWeight{Member: 1, Weight: 10})
+			}
+			for w.nodes[0].a.lead.stage != stagePrepareGain && w.now < died+400*ms {
+				w.run(ms / 10)
+			}
+			switch took := w.now - died; {
+			case took >= 400*ms:
+				w.fail("no change")
+			case (took < 99*ms) != leaves:
+				w.fail("a change begins %d ms after a death, leaving %v", took/ms, leaves)
+			}
+			w.nodes[3].boot()
+			w.nodes[2].leaving = false
+			w.settle(8000*ms, "it is back")
+		}
+	})
+}
+
+// TestHungAlone: when a member hangs around the time of a change of weights, it alone is fenced off, whoever's the change is and whatever it would
+// have got or given.
+func TestHungAlone(t *testing.T) {
+	for _, mode := range []Mode{ModeMulticast, ModeUnicast} {
+		for seed := range uint64(4) {
+			for _, order := range []SetWeight{{Member: 3, Weight: 10}, {Member: 2, Weight: 10}, {Member: 1, Weight: 90}, {Member: 0, Weight: 10}} {
+				for _, by := range []uint8{0, 1} {
+					w := settledWorld(t, seed+1, 4, mode)
+					w.boundZero, w.boundTwin = 60*ms, 200*ms // one that hangs before it has flushed
+					hang := func() { w.nodes[3].hung = w.now + 800*ms }
+					if early := int64(seed) * 3 * ms; seed%2 == 0 {
+						hang()
+						w.run(early)
+						w.nodes[by].step(order)
+					} else {
+						w.nodes[by].step(order)
+						w.run(early / 3)
+						hang()
+					}
+					w.run(700 * ms)
+					for i, n := range w.excluded[:3] {
+						if n != 0 {
+							w.fail("member %d, which is well, was excluded", i)
+						}
+					}
+					done(t, w)
+				}
+			}
+		}
+	}
+}
+
 // TestJoinerDies: before it has confirmed, while it takes what begins, and while it takes all.
 func TestJoinerDies(t *testing.T) {
 	for _, mode := range []Mode{ModeMulticast, ModeUnicast} {

@@ -128,7 +128,7 @@ func (a *Agreement) prepared(now int64) {
 // plan begins a planned change if there is reason for one.
 func (a *Agreement) plan(now int64) {
 	l := a.lead
-	if l.stage != stageIdle || a.frozen || !a.calm() {
+	if l.stage != stageIdle || a.frozen || !a.calm() || !a.rested(now) {
 		return
 	}
 	old := l.table.Owners()
@@ -158,6 +158,21 @@ func (a *Agreement) plan(now int64) {
 	}
 	l.moved, l.prep = moved, &t
 	a.stage(now, &t, stagePrepareGain)
+}
+
+// rested reports whether nothing was taken from a member a moment ago that it had not told everybody about. What it told last may have come to some: its
+// heirs compare what they have first, and who lacks something says so. Who wants to leave is not kept waiting.
+func (a *Agreement) rested(now int64) bool {
+	l := a.lead
+	leaves := a.own.Leaving
+	for i := range a.cfg.Members {
+		leaves = leaves || l.table.Share[i] != 0 && a.peers[i].Leaving
+	}
+	if l.upset != 0 && !leaves && !a.since(l.upset, now, a.cfg.Timing.Confirm) {
+		return false
+	}
+	l.upset = 0
+	return true
 }
 
 // lacks reports whether a member's connection table is not whole.

@@ -27,6 +27,7 @@ type lead struct {
 	follow  [Members]follower
 	ready   int64 // in stagePrepareAll: when all losers had confirmed, 0 before
 	moved   int
+	upset   int64 // when slots were given to others without a flush, 0 if what was theirs has had its time to get around
 	again   int64 // when the own share is asked for again
 	renew   bool  // a share has another term now: all must know
 	spent   bool  // it has been recorded that numbers run out
@@ -67,7 +68,7 @@ func (l *lead) enter(s stage, now int64) { l.stage, l.entered, l.ready = s, now,
 
 // busy reports whether anything is to be looked at each probe interval.
 func (l *lead) busy(a *Agreement) bool {
-	if l.stage != stageIdle || a.share != 0 && !a.own.Open {
+	if l.stage != stageIdle || l.upset != 0 || a.share != 0 && !a.own.Open {
 		return true
 	}
 	for i := range l.follow {

@@ -27,6 +27,9 @@ func (a *Agreement) publish(now int64, number uint32, owners *[Slots]uint8, stay
 		t.Entry[i] = Taken(o)
 		if o != before[i] {
 			l.moved++
+			if before[i] < Members {
+				l.upset = now
+			}
 		}
 	}
 	for i, s := range stays {

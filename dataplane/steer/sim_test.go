@@ -131,6 +131,7 @@ type simNode struct {
 }
 
 type world struct {
+	excluded [Members]int // times
 	r       *rng
 	now     int64
 	seq     int
@@ -565,6 +566,9 @@ func (nd *simNode) perform(effects []Effect) {
 		case Tell:
 			nd.hello()
 		case Record:
+			if x.Kind == RecordExcluded {
+				w.excluded[x.Member]++
+			}
 			w.logf("%d: %s", nd.id, describe(x))
 		case WakeAt:
 			nd.wakeAt = x.At
