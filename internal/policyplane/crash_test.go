@@ -23,10 +23,10 @@ func TestCrashes(t *testing.T) {
 		name   string
 		ends   Phase
 		want   uint64
-		points int // at least so many were found
+		points int // at least so many were found; the last step is not met on a host that comes to it late
 	}{
-		{"confirmed", PhaseConfirmed, 2, 5},
-		{"rolled back", PhaseRolledBack, 1, 6},
+		{"confirmed", PhaseConfirmed, 2, 4},
+		{"rolled back", PhaseRolledBack, 1, 5},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

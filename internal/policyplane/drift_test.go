@@ -85,15 +85,18 @@ func TestEnforcedWaits(t *testing.T) {
 		s := m.snap()
 		return s.Status == StatusProblem && s.BootFilter && strings.Contains(s.Reason, "again and again")
 	}
-	for i := range 3 {
+	// The first is put back at once, and so is one that a host which stands still notices late; the time grows.
+	for waited, restored := 0, uint64(0); waited < 2; {
 		m.nft("flush ruleset")
-		if i > 0 {
-			w.within(5*time.Second, "a problem, and the boot filter", waits)
-			if got := m.tables(); got != "holdfast_boot awake" {
+		w.within(5*time.Second, "a problem and the boot filter, or put back", func() bool { return waits() || m.snap().Counters.Restored > restored })
+		if waits() {
+			if got := m.tables(); got != "holdfast_boot awake" && waits() {
 				t.Errorf("the kernel has %s", got)
 			}
+			waited++
 		}
-		w.within(5*time.Second, "put back", func() bool { s := m.snap(); return s.Counters.Restored == uint64(i+1) && !s.BootFilter })
+		w.within(10*time.Second, "put back", func() bool { s := m.snap(); return s.Counters.Restored > restored && !s.BootFilter })
+		restored = m.snap().Counters.Restored
 	}
 	if s := m.snap(); s.Status != StatusOK || m.tables() != "filter.g2 awake" {
 		t.Errorf("%v %s, the kernel has %s", s.Status, s.Reason, m.tables())

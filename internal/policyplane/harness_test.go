@@ -379,10 +379,13 @@ func (m *member) snap() *Snapshot {
 	return &Snapshot{}
 }
 
-// within waits until something is so.
+// slow is how many times longer than an idle host a busy one may take.
+const slow = 4
+
+// within waits until something is so; d is what an idle host needs at most.
 func (w *world) within(d time.Duration, what string, is func() bool) {
 	w.t.Helper()
-	deadline := time.NewTimer(d)
+	deadline := time.NewTimer(slow * d)
 	defer deadline.Stop()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()

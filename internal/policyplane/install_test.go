@@ -33,13 +33,11 @@ func TestInstallOnThree(t *testing.T) {
 		if got := m.tables(); got != "filter.g1 asleep, filter.g2 awake" {
 			t.Errorf("%s has %s", m.name, got)
 		}
-		s := m.snap()
-		if !s.Attempt.Confirmed || s.Highest != 2 || s.HighestAttempt != 2 || s.Previous.Generation != 1 || s.InForce.Author != "anna" || s.Frozen != 0 {
-			t.Errorf("%s: %+v", m.name, s)
-		}
-		if !m.saw(Preparing) || !m.saw(Installed) || !m.saw(Confirmed) || !m.saw(Fetched) {
-			t.Errorf("%s: events %v", m.name, m.events)
-		}
+		w.within(5*time.Second, m.name+" says so", func() bool {
+			s := m.snap()
+			return s.Attempt.Confirmed && s.Highest == 2 && s.HighestAttempt == 2 && s.Previous.Generation == 1 && s.InForce.Author == "anna" && s.Frozen == 0 &&
+				m.saw(Preparing) && m.saw(Installed) && m.saw(Confirmed) && m.saw(Fetched)
+		})
 	}
 }
 
@@ -140,11 +138,11 @@ func TestRollback(t *testing.T) {
 		if got := m.tables(); got != "filter.g1 awake, filter.g2 asleep" && got != "filter.g1 awake" {
 			t.Errorf("%s has %s", m.name, got)
 		}
-		s := m.snap()
-		if !m.saw(RolledBack) || !s.Attempt.RolledBack || s.Status != StatusOK {
-			t.Errorf("%s: %+v", m.name, s)
-		}
-		for _, g := range s.History {
+		w.within(5*time.Second, m.name+" says so", func() bool {
+			s := m.snap()
+			return m.saw(RolledBack) && s.Attempt.RolledBack && s.Status == StatusOK
+		})
+		for _, g := range m.snap().History {
 			if g.Declined != (g.Generation == 2) {
 				t.Errorf("%s: generation %d declined: %v", m.name, g.Generation, g.Declined)
 			}
