@@ -54,7 +54,7 @@ lint: $(LINT)
 	$(LINT) run ./...
 
 # Tests that watch clocks while they run a whole laboratory go one package at a time: side by side they make each other late.
-TIMED := lab/bench lab/demo lab/fault lab/keepalived lab/members lab/observe lab/prober lab/traffic lab/trial internal/monitor internal/pulse
+TIMED := lab/bench lab/demo lab/fault lab/generator lab/keepalived lab/members lab/observe lab/pcap lab/prober lab/traffic lab/trial internal/monitor internal/pulse
 
 # The linter has vetted all, and tests need no debugger's tables.
 LEAN := -vet=off -ldflags='-s -w'
