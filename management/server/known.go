@@ -25,14 +25,18 @@ type known struct {
 	mu      sync.Mutex
 	shown   map[[sha256.Size]byte]pki.Shown // whose certificates are, by their digests: a signature is checked once
 	good    map[string]management.Certificate
-	changes uint64 // how often something was forgotten: an answer that was asked for before is not remembered
-	watched bool   // the store tells of changes; if it does not, nothing is remembered
+	changes uint64 // how often something was forgotten
+	// last is the change at which a serial, or all of a cluster, was forgotten: an answer that was asked for before that is not remembered. all is
+	// that of everything.
+	last    map[string]uint64
+	all     uint64
+	watched bool // the store tells of changes; if it does not, nothing is remembered
 }
 
 const maxKnown = 50000
 
 func newKnown(r *records.Records, a *pki.Authority) *known {
-	return &known{records: r, authority: a, good: map[string]management.Certificate{}, shown: map[[sha256.Size]byte]pki.Shown{}}
+	return &known{records: r, authority: a, good: map[string]management.Certificate{}, last: map[string]uint64{}, shown: map[[sha256.Size]byte]pki.Shown{}}
 }
 
 // whose says whose a certificate is, as pki.Authority.Whose does.
@@ -73,15 +77,21 @@ func (k *known) certificate(ctx context.Context, serial string) (management.Cert
 	if err != nil {
 		return c, err
 	}
+	k.remember(serial, c, before)
+	return c, nil
+}
+
+// remember keeps an answer, unless something that it depends on has changed since it was asked for, when there had been before changes.
+func (k *known) remember(serial string, c management.Certificate, before uint64) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.watched && k.changes == before {
-		if len(k.good) >= maxKnown {
-			clear(k.good)
-		}
-		k.good[serial] = c
+	if !k.watched || max(k.all, k.last[serial], k.last[clusterChange(c.Cluster)]) > before {
+		return
 	}
-	return c, nil
+	if len(k.good) >= maxKnown {
+		clear(k.good)
+	}
+	k.good[serial] = c
 }
 
 // run follows the store until ctx ends.
@@ -133,12 +143,20 @@ func (k *known) forgetSome(keys []string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.changes++
+	if len(k.last)+len(keys) > maxKnown {
+		clear(k.last)
+		k.all = k.changes
+	}
 	clusters := map[string]bool{}
 	for _, key := range keys {
 		if name, ok := strings.CutPrefix(key, string(records.Clusters)); ok {
 			clusters[name] = true
+			k.last[clusterChange(name)] = k.changes
+			continue
 		}
-		delete(k.good, strings.TrimPrefix(key, string(records.Certificates)))
+		serial := strings.TrimPrefix(key, string(records.Certificates))
+		k.last[serial] = k.changes
+		delete(k.good, serial)
 	}
 	if len(clusters) == 0 {
 		return
@@ -150,10 +168,15 @@ func (k *known) forgetSome(keys []string) {
 	}
 }
 
+// clusterChange is the key of a cluster among those of certificates.
+func clusterChange(name string) string { return string(records.Clusters) + name }
+
 func (k *known) forget(watched bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	clear(k.good)
+	clear(k.last)
 	k.changes++
+	k.all = k.changes
 	k.watched = watched
 }
