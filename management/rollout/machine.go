@@ -118,13 +118,12 @@ type Machine struct {
 // trials are of what members would load, each for those that load the same. The policy is not committed before one of each has loaded it, or,
 // where none of them can, management itself (Try). Who takes an attempt over has none.
 //
-// now is of a clock that does not jump, wall of the one that the records' times are of. Only what has passed before a take-over is told by the
-// records' times, and within the limit of the phase: the server that wrote them may have another clock.
+// now is of a clock that does not jump, wall of the one that the records' times are of. The limit of the phase begins anew with a take-over: the server
+// that wrote the records may have another clock, and the members' own end a confirmation that is overdue, which they say.
 func New(cfg Config, a management.Attempt, trials [][]string, takeOver bool, now, wall int64) (*Machine, []Effect) {
 	m := &Machine{cfg: cfg, a: a, members: map[string]*member{}, now: now, since: now, offset: wall - now}
 	if takeOver {
 		m.taken = now
-		m.since = now - min(max(wall-began(a), 0), m.limit())
 	}
 	for _, r := range a.Replies {
 		x := &member{state: StateOf(r.State), why: r.Why}

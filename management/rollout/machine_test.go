@@ -331,11 +331,19 @@ func TestClocks(t *testing.T) {
 		if effects := m.Step(base+3*second, says("a", Committed)); effects[0] != (WakeAt{base + 32*second}) {
 			t.Errorf("skew %d, committed: %v", skew, effects)
 		}
-		// A server whose clock is behind takes it over, then one whose clock is right.
-		for wall, left := range map[int64]int64{base + skew - 600*second: 30, base + skew + 12*second: 20} {
-			m, _ := New(Default(), a, nil, true, base, wall)
-			if effects := m.Step(base+4*second, Tick{}); len(effects) != 1 || effects[0] != (WakeAt{base + left*second}) {
-				t.Errorf("skew %d, taken over: %v", skew, effects)
+		// A server takes it over whose clock is behind, right, or ahead by more than the time for the confirmation.
+		for _, ahead := range []int64{-600, 12, 31, 86400} {
+			m, _ := New(Default(), a, nil, true, base, base+skew+ahead*second)
+			if effects := m.Step(base+4*second, Tick{}); len(effects) != 1 || effects[0] != (WakeAt{base + 30*second}) {
+				t.Errorf("skew %d, taken over by one that is %d s ahead: %v", skew, ahead, effects)
+			}
+			m.Step(base+5*second, says("a", Committed))
+			if p, ok := m.Step(base+7*second, says("a", Committed))[0].(Persist); !ok || p.To != management.Confirmed {
+				t.Errorf("skew %d, taken over by one that is %d s ahead: %+v", skew, ahead, p)
+			}
+			m, _ = New(Default(), a, nil, true, base, base+skew+ahead*second)
+			if p, ok := m.Step(base+5*second, says("a", RolledBack))[0].(Persist); !ok || p.To != management.RolledBack {
+				t.Errorf("skew %d, overdue by the member's own clock: %+v", skew, p)
 			}
 		}
 	}

@@ -131,6 +131,9 @@ func (c *call) answer(status int, v any) {
 		c.server.o.Log.Error("an answer cannot be written", "path", c.r.URL.Path, "error", err)
 		status, data = http.StatusInternalServerError, []byte(`{"error":"internal","what":"the answer cannot be written"}`)
 	}
+	if len(data) <= medium {
+		c.light() // who reads slowly keeps nobody waiting
+	}
 	h := c.w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-store")

@@ -15,7 +15,7 @@ import (
 // Bounds of connections. A fleet may come from one address, and then all of it at once; who has shown no good certificate yet is a stranger.
 const (
 	maxOfAddress   = 8000             // with a good certificate and without, of one address
-	maxStrangers   = 500              // without, of one address that is not this host's own
+	maxStrangers   = 2000             // without, of one address that is not this host's own
 	strangerWithin = 10 * time.Second // to show one, or to be done
 )
 
