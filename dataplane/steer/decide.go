@@ -109,6 +109,12 @@ func (r *Rules) drains(e Entry, decider uint8) bool {
 // blind reports whether it cannot be told if a packet's connection is known: the kernel's functions look up TCP and UDP only.
 func (r *Rules) blind(p *Packet) bool { return r.Blind || p.Proto != ProtoTCP && p.Proto != ProtoUDP }
 
+// LooksUp reports whether deciders look a packet's connection up, and so correct where it goes: else addresses, ports and the range say all.
+func (r *Rules) LooksUp(p Packet) bool {
+	p = p.steered()
+	return !r.blind(&p)
+}
+
 // answers reports whether a packet would make the stack of whoever takes it, and does not know its connection, speak up for another member.
 func (r *Rules) answers(p *Packet) bool {
 	return p.Proto == ProtoTCP && p.Fragment != LaterFragment && p.TCPFlags&(TCPAck|TCPRst) != 0 && r.isVIP(p.Dst)

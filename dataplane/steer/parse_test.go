@@ -231,3 +231,20 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestLooksUp: the gate asks the kernel about TCP and UDP, also inside of an error, and about nothing else.
+func TestLooksUp(t *testing.T) {
+	r := Rules{}
+	inner := Packet{Proto: ProtoTCP}
+	for p, want := range map[*Packet]bool{
+		{Proto: ProtoTCP}: true, {Proto: ProtoUDP}: true, {Proto: ProtoICMP, ICMPType: 3, Inner: &inner}: true,
+		{Proto: ProtoICMP, ICMPType: 8}: false, {Proto: ProtoSCTP}: false, {Proto: ProtoGRE}: false, {Proto: ProtoUDPLite}: false,
+	} {
+		if got := r.LooksUp(*p); got != want {
+			t.Errorf("%+v: %v, want %v", p, got, want)
+		}
+	}
+	if r.Blind = true; r.LooksUp(inner) {
+		t.Error("a blind gate looks up")
+	}
+}

@@ -132,24 +132,24 @@ type simNode struct {
 
 type world struct {
 	excluded [Members]int // times
-	r       *rng
-	now     int64
-	seq     int
-	q       dues
-	n       uint8
-	mode    Mode
-	nodes   []*simNode
-	cut     [Members][Members]bool // from, to
-	loss    int64                  // percent
-	dup     int64
-	slow    int64 // longest delay
-	dead    int64 // silence
-	trace   []string
-	verbose bool
-	err     error
-	weight  [Members]uint16
-	frozen  bool
-	lacks   [Members]bool
+	r        *rng
+	now      int64
+	seq      int
+	q        dues
+	n        uint8
+	mode     Mode
+	nodes    []*simNode
+	cut      [Members][Members]bool // from, to
+	loss     int64                  // percent
+	dup      int64
+	slow     int64 // longest delay
+	dead     int64 // silence
+	trace    []string
+	verbose  bool
+	err      error
+	weight   [Members]uint16
+	frozen   bool
+	lacks    [Members]bool
 
 	flushFail int64 // percent
 	flushSlow int64

@@ -142,6 +142,9 @@ func (n *node) which(t record.Tuple, spi uint32, known *knownConnection) control
 	} else {
 		w.Why = append(w.Why, "this member knows no connection that it belongs to")
 	}
+	if !r.LooksUp(p) {
+		w.Why = append(w.Why, "gates cannot look up connections of this protocol: it goes by addresses, ports and the SNAT range alone, and is not corrected")
+	}
 	w.Passed = w.Taker != "" && w.Decider != "" && w.Taker != w.Decider
 	w.Why = append(w.Why, string(d.Why))
 	if w.Passed {
