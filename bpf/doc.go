@@ -34,7 +34,7 @@
 //	keys      4 SipHash keys
 //	sources   per slot and member: newest sequences, token bucket
 //	streams   the same of state synchronisation; not pinned
-//	let_in    per CPU: packets let in that egress need not ask about (decision 002); not pinned
+//	let_in    per CPU: packets let in that egress need not ask about, and those that need not read the clock (decision 002); not pinned
 //	counters  per CPU, indexed by Counter
 //
 // Those of load sharing are not pinned: an older build would not know how to remove them. The programs keep them, and a restarted
@@ -43,7 +43,7 @@
 //	slots          two banks of a slot table, one of them in force (words: table)
 //	neighbours     per interface slot: the members' MACs
 //	published      prefixes that destination NAT leads to, and proxied addresses
-//	flows          per CPU: what the connection table said of a flow a moment ago; the programs' alone
+//	flows          what the connection table said of flows a moment ago, a word each; the programs' alone
 //	fragments      where the later fragments of a datagram go (LRU)
 //	slot_counts    per CPU and slot: packets taken and passed on
 //	member_counts  per CPU and member: packets passed on to it and from it
