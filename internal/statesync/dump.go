@@ -13,7 +13,7 @@ import (
 
 // Times of the dumper.
 const (
-	// oldAudit is how often the own table is dumped while it has entries from before the plane's start: the kernel may say nothing of
+	// oldAudit is how often an owner's table is dumped while it has entries from before the plane's start: the kernel may say nothing of
 	// their end. It is stretched so that dumps take a hundredth of the time at most.
 	oldAudit = 10 * time.Second
 	// audit is how often it is dumped otherwise.
@@ -59,6 +59,14 @@ func (j *jobs) signal() {
 	select {
 	case j.wake <- struct{}{}:
 	default:
+	}
+}
+
+// auditOld has the own table read before long if it has entries from before the start: this member's table counts from now on.
+func (j *jobs) auditOld() {
+	if at := time.Now().Add(oldAudit); j.old.Len() > 0 && j.auditAt.After(at) {
+		j.auditAt = at
+		j.signal()
 	}
 }
 

@@ -27,7 +27,7 @@ const (
 	gatherMost  = 800e3
 	gatherLeast = 50e3
 	// framesWait is how long in ns to wait for frames.
-	framesWait = 300e3
+	framesWait = 1e6
 	// rateFor is over what time in ns the rate of events is measured.
 	rateFor = 10e6
 )

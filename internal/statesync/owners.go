@@ -190,6 +190,9 @@ func (p *Plane) takeOwners(now int64, o *Owners) {
 	if role != p.role {
 		p.roleAt = now
 		p.log.Info("this member's part in the connection table", "role", role.String(), "buckets", s.taken[p.cfg.Self], "term", o.Term, "number", o.Number)
+		if role == RoleOwner {
+			p.jobs.auditOld()
+		}
 	}
 	p.role, p.term = role, o.Term
 	p.hearMore()

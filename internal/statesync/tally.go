@@ -113,7 +113,7 @@ func (p *Plane) endTally(now int64, old keySet, took time.Duration) {
 	}
 	p.jobs.old, p.jobs.oldKnown = old, true
 	next := audit
-	if old.Len() > 0 {
+	if old.Len() > 0 && p.role == RoleOwner { // of a copy the owner's marks tell, and who takes over reads it anew
 		next = max(oldAudit, 100*took)
 	}
 	p.jobs.auditAt = time.Now().Add(next)
