@@ -80,23 +80,8 @@ func Start(ctx context.Context, lab *topology.Lab) (*Watch, error) {
 		}
 	}
 	ctx, w.stop = context.WithCancel(ctx)
-	w.task.Go(func() error { return w.run(ctx) })
+	w.task.Go(func() error { return tap.Follow(ctx, readEvery, w.read) })
 	return w, nil
-}
-
-func (w *Watch) run(ctx context.Context) error {
-	ticker := time.NewTicker(readEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return w.read()
-		case <-ticker.C:
-		}
-		if err := w.read(); err != nil {
-			return err
-		}
-	}
 }
 
 // read files what has come.
@@ -105,19 +90,11 @@ func (w *Watch) read() error {
 	defer w.mu.Unlock()
 	var buf [snap]byte
 	for _, c := range w.cables {
-		for {
-			f, ok, err := c.Read(buf[:])
-			if err != nil {
-				return fmt.Errorf("paths: %w", err)
-			}
-			if !ok {
-				break
-			}
+		n, err := c.Drain(buf[:], func(f tap.Frame) {
 			if s, ok := parse(f.Data); ok {
 				w.file(c.member, s, f.At)
 			}
-		}
-		n, err := c.Dropped()
+		})
 		if err != nil {
 			return fmt.Errorf("paths: %w", err)
 		}

@@ -53,40 +53,17 @@ func Start(ctx context.Context, cfg Config) (*Recorder, error) {
 		r.taps = append(r.taps, t)
 	}
 	ctx, r.stop = context.WithCancel(ctx)
-	r.task.Go(func() error { return r.run(ctx) })
+	r.task.Go(func() error { return tap.Follow(ctx, readEvery, r.read) })
 	return r, nil
-}
-
-func (r *Recorder) run(ctx context.Context) error {
-	ticker := time.NewTicker(readEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return r.read()
-		case <-ticker.C:
-		}
-		if err := r.read(); err != nil {
-			return err
-		}
-	}
 }
 
 // read takes what waits at all ports.
 func (r *Recorder) read() error {
 	buf := make([]byte, r.cfg.Snap)
 	for i, t := range r.taps {
-		for {
-			f, ok, err := t.Read(buf)
-			if err != nil {
-				return fmt.Errorf("pcap: segment %s: %w", r.cfg.Segment, err)
-			}
-			if !ok {
-				break
-			}
+		n, err := t.Drain(buf, func(f tap.Frame) {
 			r.frames.add(frame{at: f.At, port: i, length: f.Length, data: append([]byte(nil), f.Data...)})
-		}
-		n, err := t.Dropped()
+		})
 		if err != nil {
 			return fmt.Errorf("pcap: segment %s: %w", r.cfg.Segment, err)
 		}

@@ -258,19 +258,11 @@ func (p *Prober) collect() error {
 	defer p.mu.Unlock()
 	var buf [256]byte
 	for member, t := range p.taps {
-		for {
-			f, ok, err := t.Read(buf[:])
-			if err != nil {
-				return fmt.Errorf("prober: segment %s: %w", p.cfg.Segment, err)
-			}
-			if !ok {
-				break
-			}
+		n, err := t.Drain(buf[:], func(f tap.Frame) {
 			if s, ok := parse(f.Data); ok {
 				p.hear(uint8(member), s, f.At)
 			}
-		}
-		n, err := t.Dropped()
+		})
 		if err != nil {
 			return fmt.Errorf("prober: segment %s: %w", p.cfg.Segment, err)
 		}

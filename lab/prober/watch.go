@@ -77,23 +77,8 @@ func StartWatch(ctx context.Context, cfg ForwardConfig) (*Watch, error) {
 		return nil, fmt.Errorf("prober: watch: %w", err)
 	}
 	ctx, w.stop = context.WithCancel(ctx)
-	w.task.Go(func() error { return w.run(ctx) })
+	w.task.Go(func() error { return tap.Follow(ctx, watchEvery, w.collect) })
 	return w, nil
-}
-
-func (w *Watch) run(ctx context.Context) error {
-	ticker := time.NewTicker(watchEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return w.collect()
-		case <-ticker.C:
-		}
-		if err := w.collect(); err != nil {
-			return err
-		}
-	}
 }
 
 // collect reads what the members forwarded.
@@ -102,23 +87,15 @@ func (w *Watch) collect() error {
 	defer w.mu.Unlock()
 	var buf [2048]byte
 	for member, t := range w.taps {
-		for {
-			f, ok, err := t.Read(buf[:])
-			if err != nil {
-				return fmt.Errorf("prober: watch: %w", err)
-			}
-			if !ok {
-				break
-			}
+		n, err := t.Drain(buf[:], func(f tap.Frame) {
 			udp, ok := payload(f.Data)
 			if !ok {
-				continue
+				return
 			}
 			if p, _, ok := traffic.ParsePacket(udp); ok {
 				w.file(uint8(member), p, int64(f.At.Sub(w.start)))
 			}
-		}
-		n, err := t.Dropped()
+		})
 		if err != nil {
 			return fmt.Errorf("prober: watch: %w", err)
 		}

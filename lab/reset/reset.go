@@ -86,23 +86,8 @@ func Start(ctx context.Context, lab *topology.Lab) (*Watch, error) {
 			w.cables = append(w.cables, cable{t, p, n.Kind == topology.Member})
 		}
 	}
-	w.task.Go(func() error { return w.run(ctx) })
+	w.task.Go(func() error { return tap.Follow(ctx, readEvery, w.collect) })
 	return w, nil
-}
-
-func (w *Watch) run(ctx context.Context) error {
-	ticker := time.NewTicker(readEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return w.collect()
-		case <-ticker.C:
-		}
-		if err := w.collect(); err != nil {
-			return err
-		}
-	}
 }
 
 func (w *Watch) collect() error {
@@ -110,22 +95,14 @@ func (w *Watch) collect() error {
 	defer w.mu.Unlock()
 	var buf [256]byte
 	for _, c := range w.cables {
-		for {
-			f, ok, err := c.Read(buf[:])
-			if err != nil {
-				return fmt.Errorf("reset: %w", err)
-			}
-			if !ok {
-				break
-			}
+		n, err := c.Drain(buf[:], func(f tap.Frame) {
 			s, ok := parse(f.Data)
 			if !ok || len(w.seen) >= maxSeen {
-				continue
+				return
 			}
 			s.At, s.By, s.Gateway, s.Segment = f.At, c.port.Node, c.gateway, c.port.Segment
 			w.seen = append(w.seen, s)
-		}
-		n, err := c.Dropped()
+		})
 		if err != nil {
 			return fmt.Errorf("reset: %w", err)
 		}

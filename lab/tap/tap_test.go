@@ -4,6 +4,8 @@ package tap_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"runtime"
 	"testing"
 	"time"
@@ -213,5 +215,28 @@ func follow(t *testing.T, downFirst bool) {
 		} else if ok && f.Data[59] == 9 {
 			got <- f
 		}
+	}
+}
+
+// TestFollowReadsOnceMore: what has come when the end is told is read too, and the first error ends it.
+func TestFollowReadsOnceMore(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	reads, late := 0, 0
+	read := func() error {
+		reads++
+		if ctx.Err() != nil {
+			late++
+		}
+		if reads == 2 {
+			cancel()
+		}
+		return nil
+	}
+	if err := tap.Follow(ctx, time.Millisecond, read); err != nil || late != 1 {
+		t.Errorf("%v, %d of %d reads after the end, want 1", err, late, reads)
+	}
+	broken := errors.New("broken")
+	if err := tap.Follow(t.Context(), time.Millisecond, func() error { return broken }); !errors.Is(err, broken) {
+		t.Errorf("got %v", err)
 	}
 }
