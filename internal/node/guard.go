@@ -175,6 +175,15 @@ func (n *node) hostWarnings() []string {
 			w = append(w, fmt.Sprintf("interface %s: device %s is called %s now; it is used until the daemon ends: rename it back, or correct %s",
 				p.Name, p.device, p.named, n.cfg.Path))
 		}
+		if p.index == 0 {
+			continue
+		}
+		for _, own := range n.local.Self.Interfaces[p.Name].Addresses {
+			if !n.sync.local.has(p.index, own.Addr()) {
+				w = append(w, fmt.Sprintf("interface %s: %s does not have %v, this member's own address there: its network may be out of reach; set it, "+
+					"or correct %s", p.Name, p.named, own, n.cfg.Path))
+			}
+		}
 	}
 	if n.wire != nil {
 		if text := n.wire.strange.warning(bpf.Boottime(), n.cfg.ID); text != "" {

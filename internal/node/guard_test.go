@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/holdfast-project/holdfast/dataplane/link"
 	"github.com/holdfast-project/holdfast/internal/config"
 )
 
@@ -55,6 +56,15 @@ func TestRenamedDeviceIsUsed(t *testing.T) {
 	p.named = "eth1"
 	if got := n.hostWarnings(); len(got) != 0 {
 		t.Errorf("warnings when all is well: %q", got)
+	}
+	own := netip.MustParsePrefix("10.0.0.2/24")
+	n.local.Self.Interfaces = map[string]config.MemberInterface{"inside": {Addresses: []netip.Prefix{own}}}
+	if got := strings.Join(n.hostWarnings(), "|"); !strings.HasPrefix(got, "interface inside: eth1 does not have 10.0.0.2/24, ") {
+		t.Errorf("warnings without the own address: %q", got)
+	}
+	n.sync.local.take(link.AddressChanged{Index: 7, Prefix: own})
+	if got := n.hostWarnings(); len(got) != 0 {
+		t.Errorf("warnings with the own address: %q", got)
 	}
 	for addr, want := range map[string]bool{"10.0.0.1": true, "10.0.0.2": false} {
 		if got := n.virtual(netip.MustParseAddr(addr)); got != want {

@@ -41,6 +41,16 @@ func (l *localAddresses) take(a link.AddressChanged) bool {
 	return true
 }
 
+// has reports whether an interface has an address that can be used.
+func (l localAddresses) has(index int, addr netip.Addr) bool {
+	for k, there := range l {
+		if there && k.index == index && k.prefix.Addr() == addr {
+			return true
+		}
+	}
+	return false
+}
+
 // list takes what is there now: the watcher tells of it later, when the plane may have begun.
 func (l *localAddresses) list() {
 	all, err := net.Interfaces()
