@@ -129,6 +129,7 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	defer s.own.end()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.known.run(ctx) })
+	g.Go(func() error { return s.tidy(ctx) })
 	g.Go(func() error {
 		err := hs.ServeTLS(limitConnections(l, maxConnections), "", "")
 		if errors.Is(err, http.ErrServerClosed) {
