@@ -147,7 +147,7 @@ func (w *watcher) run(ctx context.Context, c conn) error {
 		}
 		switch {
 		case ctx.Err() != nil && !touched && errors.Is(err, os.ErrDeadlineExceeded):
-			return nil
+			continue // which ends it
 		case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, unix.ENOBUFS): // compare
 		case err != nil:
 			return fmt.Errorf("nftables: events: %w", err)
