@@ -158,7 +158,7 @@ func (w *watcher) run(ctx context.Context, c conn) error {
 			return err
 		}
 	}
-	return nil
+	return nil //nolint:nilerr // that ctx has ended is no error
 }
 
 func ended(ctx context.Context, err error) error {
