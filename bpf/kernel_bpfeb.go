@@ -131,6 +131,7 @@ type kernelLetIn struct {
 	Packets   uint64
 	Now       uint64
 	Left      uint64
+	Read      uint64
 }
 
 type kernelMemberCount struct {

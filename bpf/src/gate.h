@@ -58,7 +58,7 @@ static __always_inline int gate_icmp6(struct frame *f, const struct iface *ifc, 
 	if (!ip)
 		return -1;
 	off = icmp6_offset(f, ip->nexthdr);
-	return off ? gate_nd(f, ifc, w, ifindex, now, off) : -1;
+	return off ? gate_nd(f, ifc, w, ifindex, off) : -1;
 }
 
 static __noinline int icmp6_xdp(struct xdp_md *ctx, const struct iface *ifc, struct words *w, __u32 ifindex, __u64 now)
@@ -180,7 +180,7 @@ static __always_inline int gate_ingress(struct frame *f, __u32 ifindex)
 		now = bpf_ktime_get_boot_ns();
 		return f->xdp ? ccp_xdp(f->ctx, ifc, w, now) : ccp_skb(f->ctx, ifc, w, now);
 	}
-	now = about_now(w);
+	now = f->proto == bpf_htons(ETH_P_IP) || f->proto == bpf_htons(ETH_P_IPV6) ? about_now(w) : bpf_ktime_get_boot_ns();
 	f->quiet = is_quiet(w, ifc->slot, now);
 	if (steer_mode(w) && !f->quiet && (f->proto == bpf_htons(ETH_P_IP) || f->proto == bpf_htons(ETH_P_IPV6))) {
 		v = gate_steer(f, ifc, w, ifindex, now);

@@ -147,8 +147,7 @@ static __always_inline int nd_answer(struct frame *f, const struct iface *ifc, c
 }
 
 /* -1 if the packet is no solicitation for an address of the cluster's here. */
-static __always_inline int gate_nd(struct frame *f, const struct iface *ifc, struct words *w, __u32 ifindex, __u64 now,
-				   __u32 off)
+static __always_inline int gate_nd(struct frame *f, const struct iface *ifc, struct words *w, __u32 ifindex, __u32 off)
 {
 	struct nd *ns = frame_at(f, off, sizeof(*ns));
 	struct ipv6hdr *ip = f->data + f->net;
@@ -166,7 +165,7 @@ static __always_inline int gate_nd(struct frame *f, const struct iface *ifc, str
 		count(ELSEWHERE_ND);
 		return GATE_DROP;
 	}
-	if (!may(f, vip->group, now, BIT_ANSWER))
+	if (!may(f, vip->group, bpf_ktime_get_boot_ns(), BIT_ANSWER)) /* about_now() is for other packets */
 		return closed_rx(w, f, ifc, vip->group, CLOSED_ND);
 	if (!to_many(f) && !for_us(f, ifc))
 		return -1;

@@ -128,6 +128,7 @@ struct let_in {
 	__u64 packets;
 	__u64 now; /* a reading of the clock within that tick, */
 	__u64 left; /* and how many packets may go by it still */
+	__u64 read; /* the tick before the clock was read last: the processor may be taken away at any moment after that */
 };
 
 /*

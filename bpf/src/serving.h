@@ -147,26 +147,35 @@ static __always_inline bool is_steady(const struct words *w, __u64 now)
 }
 
 /*
- * The time, to decide about a packet that comes in. Reading the clock costs as much as all else that most packets need, and so a few go by one
- * reading, within a tick and under the same words: only what time alone closes could differ, and that has been asked about beforehand.
+ * The time, to decide about an IP packet that comes in. Reading the clock costs as much as all else that most packets need, and so a few go by one
+ * reading, within a tick and under the same words: only what time alone closes could differ, and that has been asked about beforehand. What speaks for
+ * the cluster, CCP and answers to neighbours, always reads it.
  */
 static __always_inline __u64 about_now(const struct words *w)
 {
 	struct let_in *l = the_let_in();
 
-	if (!l || !l->left || !is_as_noted(w, l))
+	if (!l)
 		return bpf_ktime_get_boot_ns();
+	if (!l->left || !is_as_noted(w, l)) {
+		l->read = bpf_jiffies64();
+		barrier(); /* no later than the clock */
+		return bpf_ktime_get_boot_ns();
+	}
 	l->left--;
 	return l->now;
 }
 
-/* Notes that a packet was let in by an open gate, so that it may leave by one. Nowhere may an interface only listen. */
+/*
+ * Notes that a packet was let in by an open gate, so that it may leave by one. Nowhere may an interface only listen. `now` is what about_now() has
+ * said of this packet; it counts for the tick in which it was read, and no other.
+ */
 static __always_inline void note_let_in(const struct words *w, __u64 now)
 {
 	struct let_in *l = the_let_in();
 	__u64 tick = bpf_jiffies64(), lease = forwards_by(w), fence = READ_ONCE(w->group[0].fence), quiet = READ_ONCE(w->quiet_last);
 
-	if (!l || now < quiet)
+	if (!l || l->read != tick || now < quiet)
 		return;
 	if (l->tick != tick || l->lease != lease || l->fence != fence || l->quiet_last != quiet) {
 		l->packets = l->left = 0;

@@ -23,6 +23,7 @@
 #define FLOW_UNIT 24 /* bits of a ns */
 #define FLOW_FRESH 16 /* units, 0.27 s: so long a flow's connection is not asked for again */
 #define FLOW_TIMES ((1 << (FLOW_TAG - FLOW_AT)) - 1)
+#define FLOW_RACED FLOW_FRESH /* units ahead of "now" that another processor's later reading of the clock explains */
 #define FLOW_NOT STEER_SLOTS
 
 _Static_assert(STEER_SLOTS == 1 << FLOW_AT, "flow");
@@ -118,10 +119,12 @@ static __always_inline struct flows *flows_at(__u64 flow)
 	return flow ? bpf_map_lookup_elem(&flows, &place) : 0;
 }
 
-/* How long ago the connection table was asked, in units. */
+/* How long ago the connection table was asked, in units. now may be an earlier reading of the clock (about_now) than what it was noted by. */
 static __always_inline __u32 flow_age(__u64 known, __u64 now)
 {
-	return ((now >> FLOW_UNIT) - (known >> FLOW_AT)) & FLOW_TIMES;
+	__u32 age = ((now >> FLOW_UNIT) - (known >> FLOW_AT)) & FLOW_TIMES;
+
+	return age > FLOW_TIMES - FLOW_RACED ? 0 : age;
 }
 
 /* The slot of the first packet of a flow's connection, as the connection table has said a moment ago; FLOW_NOT if it has not. */
