@@ -125,7 +125,7 @@ static __always_inline __u64 forwards_by(const struct words *w)
 /* How many may be on their way through the host at once, unlooked at, and how many may go by one reading of the clock: a receiver's budget of one turn. */
 #define MAX_LET_IN 64
 
-#define TICK_NS 10000000ULL /* the longest that the kernel's clock has */
+#define TICK_NS 10000000ULL /* the longest that the kernel's clock has; one that is late is decision 002's */
 
 /* Are the words as they were when packets were let in last, is it still the same tick, and does nothing else depend on the time? */
 static __always_inline bool is_as_noted(const struct words *w, const struct let_in *l)
