@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -27,6 +28,7 @@ const (
 type knownConnection struct {
 	original, reply record.Tuple
 	packet          record.Tuple // as it was found: an echo may be a request or a reply
+	here            bool         // it has begun at this member, it is no copy of another's
 }
 
 // Which implements control.Backend. The kernel's table is read beside the loop.
@@ -64,6 +66,10 @@ func lookUp(t record.Tuple) (*knownConnection, error) {
 		return nil, err
 	}
 	defer table.Close()
+	var tick unix.Timespec
+	if err := unix.ClockGetres(unix.CLOCK_MONOTONIC_COARSE, &tick); err != nil {
+		return nil, fmt.Errorf("how long the kernel's clock ticks: %w", err)
+	}
 	for _, try := range eitherEcho(t) {
 		family := uint8(unix.AF_INET6)
 		if try.Src.Is4() {
@@ -80,7 +86,7 @@ func lookUp(t record.Tuple) (*knownConnection, error) {
 		if err != nil {
 			continue // one of a kind that is not synchronised
 		}
-		known := &knownConnection{packet: try}
+		known := &knownConnection{packet: try, here: record.BegunHere(m.Payload, time.Duration(tick.Nano()))}
 		if known.original, err = record.Original(c); err != nil {
 			continue
 		}
@@ -118,6 +124,7 @@ func (n *node) which(t record.Tuple, spi uint32, known *knownConnection) control
 	if known != nil {
 		t = known.packet
 		p := packetOf(known.original)
+		p.Here = known.here
 		original = &p
 	}
 	p := packetOf(t)
@@ -125,6 +132,10 @@ func (n *node) which(t record.Tuple, spi uint32, known *knownConnection) control
 	r := s.rules
 	r.Drained, r.BlockNew = s.drained, s.block
 	d := r.Decide(s.table, p, original)
+	if known != nil && known.here && d.Decider != n.local.Self.ID {
+		original.Here = false // at whoever decides it is a copy
+		d = r.Decide(s.table, p, original)
+	}
 	_, part := r.Slot(p)
 	w.Slot = int(d.Slot)
 	w.Rule, w.Why = n.whichRule(&r, t, part), append(w.Why, n.whichKey(&r, t, part))
