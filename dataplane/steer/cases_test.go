@@ -411,6 +411,10 @@ func TestFrozen(t *testing.T) {
 		if now, _ := w.nodes[0].a.table.Takes(); now[2] != 0 {
 			w.fail("a dead member has %d slots", now[2])
 		}
+		w.run(int64(w.nodes[0].a.cfg.Timing.Confirm))
+		if a := w.nodes[0].a; a.lead.busy(a) {
+			w.fail("the leader looks each probe interval for nothing: %+v", *a.lead)
+		}
 		w.nodes[0].step(Freeze{})
 		w.nodes[1].step(Freeze{})
 		w.settle(500*ms, "not frozen any more")

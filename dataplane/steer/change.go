@@ -128,7 +128,8 @@ func (a *Agreement) prepared(now int64) {
 // plan begins a planned change if there is reason for one.
 func (a *Agreement) plan(now int64) {
 	l := a.lead
-	if l.stage != stageIdle || a.frozen || !a.calm() || !a.rested(now) {
+	rested := a.rested(now) // first: it ends what keeps the leader busy, whatever else a change waits for
+	if l.stage != stageIdle || a.frozen || !a.calm() || !rested {
 		return
 	}
 	old := l.table.Owners()
@@ -168,11 +169,10 @@ func (a *Agreement) rested(now int64) bool {
 	for i := range a.cfg.Members {
 		leaves = leaves || l.table.Share[i] != 0 && a.peers[i].Leaving
 	}
-	if l.upset != 0 && !leaves && !a.since(l.upset, now, a.cfg.Timing.Confirm) {
-		return false
+	if l.upset != 0 && a.since(l.upset, now, a.cfg.Timing.Confirm) {
+		l.upset = 0
 	}
-	l.upset = 0
-	return true
+	return l.upset == 0 || leaves
 }
 
 // lacks reports whether a member's connection table is not whole.
