@@ -55,26 +55,13 @@ func (j *jobs) init() {
 }
 
 // signal wakes the dumper.
-func (j *jobs) signal() {
-	select {
-	case j.wake <- struct{}{}:
-	default:
-	}
-}
+func (j *jobs) signal() { token(j.wake) }
 
 // auditOld has the own table read before long if it has entries from before the start: this member's table counts from now on.
 func (j *jobs) auditOld() {
 	if at := time.Now().Add(oldAudit); j.old.Len() > 0 && j.auditAt.After(at) {
 		j.auditAt = at
 		j.signal()
-	}
-}
-
-// room tells a dump that waits for a peer to look again.
-func (j *jobs) room() {
-	select {
-	case j.roomFor <- struct{}{}:
-	default:
 	}
 }
 

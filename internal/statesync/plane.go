@@ -131,9 +131,10 @@ func New(c Config, log *slog.Logger) (*Plane, error) {
 	p.opener = ccp.NewOpener(c.Cluster, c.Self, p.inc, c.Keys...)
 	p.hasher = record.NewHasher(use.Key.TallyKey(c.Cluster))
 	p.stats.Since = time.Now()
-	p.inject.wake, p.inject.urgent, p.sets.wake = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1)
+	p.inject.wake, p.inject.urgent = make(chan struct{}, 1), make(chan struct{}, 1)
 	p.turned = make(chan struct{}, 1)
 	p.jobs.init()
+	p.sets.init()
 	p.sender, err = flow.NewSender(flow.SenderConfig{Log: p.inc, Payload: ccp.MaxSyncRecords, Merge: record.Merge, Created: nowCreates, Packer: &ccp.SyncPacker{}})
 	if err != nil {
 		return nil, fmt.Errorf("statesync: %w", err)
@@ -295,7 +296,7 @@ func (p *Plane) run(ctx context.Context) error {
 	p.tellAll(boottime()) // those that heard this plane's goodbye hear that it is back
 	p.show(boottime())
 	p.mu.Unlock()
-	for _, task := range []func(context.Context) error{p.readEvents, p.runInjector, p.runDumper, p.runTimer, p.runSets} {
+	for _, task := range []func(context.Context) error{p.readEvents, p.runInjector, p.runDumper, p.runTimer, p.runSets, p.runSetsTeller} {
 		group.Go(func() error { return task(ctx) })
 	}
 	group.Go(func() error {

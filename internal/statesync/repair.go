@@ -63,7 +63,7 @@ func (p *Plane) serveDump(ctx context.Context) error {
 	}
 	send := func(int) error {
 		for _, o := range offers {
-			if err := p.offer(ctx, list, o.bucket, buf[o.at:o.end]); err != nil {
+			if err := p.offer(ctx, list, o.bucket, buf[o.at:o.end], p.jobs.roomFor); err != nil {
 				return err
 			}
 		}
@@ -147,8 +147,9 @@ func pause(ctx context.Context, ns int64) error {
 	}
 }
 
-// offer gives a record to all who want its bucket (-1: to all), and waits for those without credit.
-func (p *Plane) offer(ctx context.Context, list []*serving, bucket int, data []byte) error {
+// offer gives a record to all who want its bucket (-1: to all), and waits for those without credit. Room tells the one who calls, and nobody
+// else, that there may be some now.
+func (p *Plane) offer(ctx context.Context, list []*serving, bucket int, data []byte, room <-chan struct{}) error {
 	var done uint32
 	for {
 		p.mu.Lock()
@@ -188,7 +189,7 @@ func (p *Plane) offer(ctx context.Context, list []*serving, bucket int, data []b
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-p.jobs.roomFor:
+		case <-room:
 		case <-time.After(time.Second):
 		}
 	}

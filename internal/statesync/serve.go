@@ -86,7 +86,7 @@ func (p *Plane) takeRequest(now int64, q *peer, r ccp.SyncRequest) {
 		p.jobs.ownTally = true
 		p.jobs.signal()
 	case ccp.SyncWantSets:
-		p.sets.signal()
+		token(p.sets.asked)
 	case ccp.SyncWantRepair, ccp.SyncWantRead:
 		buckets, entries := p.wanted(&r.Buckets)
 		s.answer.Records = uint32(min(entries, 1<<32-1))
@@ -173,7 +173,16 @@ func (p *Plane) servedSome(now int64, q *peer) {
 	if s.active() && s.fed && s.bulk.Done() {
 		p.stopServing(now, q)
 	}
-	p.jobs.room()
+	p.roomFor(s)
+}
+
+// roomFor tells whoever offers s its records that there may be room for more.
+func (p *Plane) roomFor(s *serving) {
+	if s.request.Want == ccp.SyncWantSets {
+		token(p.sets.roomFor)
+	} else {
+		token(p.jobs.roomFor)
+	}
 }
 
 // stopServingRepairs ends all that others copy from this member: its table does not count any more.
@@ -198,7 +207,7 @@ func (p *Plane) stopServing(now int64, q *peer) {
 		s.progress.Stage = "given up"
 	}
 	s.bulk = nil
-	p.jobs.room()
+	p.roomFor(s)
 	for i := range p.peers {
 		if o := p.peers[i].serving; o.active() && o.request.Want == ccp.SyncWantRepair {
 			return

@@ -55,7 +55,7 @@ func TestServingEndsWithItsAsker(t *testing.T) {
 			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 			defer cancel()
 			done := make(chan error, 1)
-			go func() { done <- p.offer(ctx, []*serving{s}, 3, make([]byte, 120)) }()
+			go func() { done <- p.offer(ctx, []*serving{s}, 3, make([]byte, 120), p.jobs.roomFor) }()
 			p.mu.Lock()
 			gone(p)
 			p.mu.Unlock()
@@ -63,6 +63,18 @@ func TestServingEndsWithItsAsker(t *testing.T) {
 				t.Errorf("active %v, error %v", s.active(), err)
 			}
 		})
+	}
+}
+
+// TestRoomWakesWhoWaitsForIt: each of those who offer records has a signal of its own, which the other cannot take.
+func TestRoomWakesWhoWaitsForIt(t *testing.T) {
+	for _, want := range []ccp.SyncWant{ccp.SyncWantRepair, ccp.SyncWantSets} {
+		p := newPure(t)
+		p.asks(0, want, 100)
+		p.servedSome(1, &p.peers[1])
+		if dump, sets := len(p.jobs.roomFor), len(p.sets.roomFor); dump+sets != 1 || (sets == 1) != (want == ccp.SyncWantSets) {
+			t.Errorf("of what is wanted (%d) the dumper has %d signals, who tells sets %d", want, dump, sets)
+		}
 	}
 }
 

@@ -32,9 +32,11 @@ const (
 )
 
 // sets is what the plane knows of the nftables sets that it keeps equal. One goroutine does the work, because the kernel takes its time
-// for them and no connection is to wait.
+// for them and no connection is to wait; another tells the elements to who compares, because that one may take its time too.
 type sets struct {
-	wake chan struct{}
+	wake    chan struct{}
+	asked   chan struct{} // a peer wants the elements
+	roomFor chan struct{} // one that is told them has taken something
 
 	// Under the plane's lock.
 	queue    []byte // records for a copy
@@ -55,9 +57,17 @@ type sets struct {
 	turn    int   // elements put into the lane since the others had theirs
 }
 
-func (s *sets) signal() {
+func (s *sets) init() {
+	s.wake, s.asked, s.roomFor = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1)
+}
+
+// signal wakes who keeps the sets equal.
+func (s *sets) signal() { token(s.wake) }
+
+// token wakes the one who waits for c, or who comes to wait for it next.
+func token(c chan struct{}) {
 	select {
-	case s.wake <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
@@ -94,7 +104,6 @@ func (p *Plane) runSets(ctx context.Context) error {
 		if again := p.keepSets(now, now >= next); again != 0 {
 			next = again
 		}
-		p.serveSets(ctx)
 		if next == never {
 			timer.Stop() // nothing is to be kept equal: the next configuration wakes
 			next = 0

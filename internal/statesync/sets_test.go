@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/holdfast-project/holdfast/ccp"
+	"github.com/holdfast-project/holdfast/dataplane/flow"
 	"github.com/holdfast-project/holdfast/internal/labtest"
 )
 
@@ -84,6 +85,42 @@ func TestSets(t *testing.T) {
 	w.members[2].start()
 	w.hello()
 	everywhere("192.0.2.3")
+}
+
+// TestSetsGoOnWhileSomebodyCompares: a member that asks for the elements and then takes none of them keeps nobody else from getting changes.
+func TestSetsGoOnWhileSomebodyCompares(t *testing.T) {
+	t.Parallel()
+	labtest.Require(t, "nft")
+	w := newWorld(t, 3, 1, func(c *Config) { c.Sets = []string{"inet filter blocked"} })
+	for _, m := range w.members {
+		m.nft("table inet filter { set blocked { type ipv4_addr; flags timeout; }; }")
+	}
+	w.ready()
+	w.members[0].nft("add element inet filter blocked { 192.0.2.1 }")
+	w.eventually("the copy has it", 6*time.Second, func() bool { return w.members[1].blocked() == "192.0.2.1" })
+	p := w.members[0].plane
+	request := ccp.SyncRequest{Log: 1 << 62, Want: ccp.SyncWantSets, Limit: 10}
+	p.mu.Lock()
+	p.takeRequest(boottime(), &p.peers[2], request)
+	s := p.peers[2].serving
+	p.mu.Unlock()
+	waits := func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if s.active() && s.bulk.Silent(boottime()) > servedTimeout/4 { // its patience must not end before the test's
+			request.Limit++
+			s.bulk.Credit(boottime(), flow.Credit{Log: request.Log, Limit: request.Limit})
+		}
+		return s.active() && s.dumping && !s.fed
+	}
+	w.eventually("it is waited for who asked", 6*time.Second, waits)
+	w.members[0].nft("add element inet filter blocked { 192.0.2.2 }")
+	w.eventually("the copy has the next", 6*time.Second, func() bool {
+		if !waits() {
+			t.Fatal("who asked is not waited for any more: this shows nothing")
+		}
+		return w.members[1].blocked() == "192.0.2.1 192.0.2.2"
+	})
 }
 
 // TestSetsOfGenerations: while an install changes the generation of one member after the other, and with it the names of its tables, elements go

@@ -72,6 +72,19 @@ func (p *Plane) openLister() (reader *nftset.Reader, list []nftset.Set, err erro
 	return reader, list, err
 }
 
+// runSetsTeller tells who compares what elements this member's sets have, in a goroutine of its own: whoever asks and then takes nothing must
+// not keep the sets from being kept equal.
+func (p *Plane) runSetsTeller(ctx context.Context) error {
+	for {
+		p.serveSets(ctx)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-p.sets.asked:
+		}
+	}
+}
+
 // serveSets sends the elements of this member's sets to all who asked for them.
 func (p *Plane) serveSets(ctx context.Context) {
 	var list []*serving
@@ -118,7 +131,7 @@ func (p *Plane) offerSets(ctx context.Context, list []*serving) error {
 	err = reader.List(func(r record.Record) {
 		if stopped == nil {
 			buf = r.Append(buf[:0])
-			stopped = p.offer(ctx, list, -1, buf)
+			stopped = p.offer(ctx, list, -1, buf, p.sets.roomFor)
 		}
 	})
 	return errors.Join(err, stopped)
