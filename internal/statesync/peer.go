@@ -48,6 +48,8 @@ type peer struct {
 	receiver *flow.Receiver
 	bulkIn   *flow.BulkReceiver
 	serving  *serving // what this member sends to it
+	vain     int      // how often in a row that was in vain, and when last
+	vainAt   int64
 
 	greetAt, greetSince int64
 	statusAt            int64
@@ -86,7 +88,7 @@ func (q *peer) rebind(incarnation uint64) {
 	q.status = ccp.SyncStatus{}
 	q.receiver, _ = flow.NewReceiver(flow.ReceiverConfig{})
 	q.bulkIn, _ = flow.NewBulkReceiver(flow.ReceiverConfig{Credit: bulkCredit})
-	q.serving, q.request, q.answer, q.through = nil, nil, nil, 0
+	q.serving, q.request, q.answer, q.through, q.vain = nil, nil, nil, 0, 0
 	q.marked, q.equal, q.compared, q.evicted, q.skipped, q.lossy = false, false, false, false, false, false
 	q.table, q.behind, q.drained = version{}, 0, drained{}
 	q.greetAt = never

@@ -134,7 +134,9 @@ func (p *Plane) takePart(now int64, q *peer, part ccp.SyncPart) error {
 		if a.Lane == ccp.LaneDelta {
 			p.sender.Acked(now, q.id, q.bound, got)
 		} else if q.serving != nil && q.serving.bulk != nil {
-			q.serving.bulk.Acked(now, got)
+			if q.serving.bulk.Acked(now, got) == flow.Taken && got.Next > 1 {
+				q.heeds()
+			}
 			p.servedSome(now, q)
 		}
 	case ccp.SyncGapPart:

@@ -89,6 +89,9 @@ func (q *peer) showAt(now int64, copies bool) int64 {
 	if q.bound != 0 && q.told.Incarnation != q.bound && now-q.heard < reachFor {
 		at = q.heard + reachFor
 	}
+	if q.inVain(now) {
+		at = min(at, q.vainAt+vainFor)
+	}
 	if copies && q.ownerSince != 0 && q.bound != 0 && q.bound == q.told.Incarnation {
 		if left := silentFor - q.silent(now); left > 0 {
 			at = min(at, now+left)
@@ -126,6 +129,9 @@ func (p *Plane) health(now int64) health {
 		}
 		if q.evicted && q.reached(now) {
 			h.evicted = append(h.evicted, q.id)
+		}
+		if q.inVain(now) && q.reached(now) {
+			h.vain = append(h.vain, q.id)
 		}
 		if q.serving.active() && q.serving.request.Want == ccp.SyncWantRepair && q.serving.progress.Full {
 			h.serving = append(h.serving, q.id)

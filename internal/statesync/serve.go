@@ -21,6 +21,7 @@ type serving struct {
 	dumping  bool   // the dumper has begun with it
 	fed      bool   // everything was offered
 	fresh    bool   // waits for the own tally to be made anew
+	heeded   bool   // the first batch was acknowledged
 	progress Progress
 }
 
@@ -43,6 +44,31 @@ func (p *Plane) sayAccepted(now int64, q *peer) {
 
 // servedTimeout is how long in ns a peer may take nothing of what it asked for.
 const servedTimeout = 10e9
+
+// vainAfter is how long in ns nothing of what is sent may be acknowledged before it was sent in vain: a peer gives up after giveUpAfter. vainFor
+// is how long after the last time that is said: as long as a peer may wait before it asks again, and what it needs to ask and give up.
+const (
+	vainAfter = giveUpAfter / 2
+	vainFor   = mostBackoff + 15e9
+)
+
+// vain reports whether batches were sent and the first, a long frame unless all fits into a short one, was not acknowledged for some time. The
+// last one may be short, and come through.
+func (s *serving) vain(now int64) bool {
+	return !s.heeded && s.bulk.Counters().Batches > 0 && s.bulk.Silent(now) >= vainAfter
+}
+
+// heeds notes that a peer has acknowledged the first of what it asked for. Long frames come through if most were long: words and records
+// may be packed into short ones.
+func (q *peer) heeds() {
+	q.serving.heeded = true
+	if n := q.serving.bulk.Counters(); n.BatchedBytes > n.Batches*ccp.MaxSyncRecords/2 {
+		q.vain = 0
+	}
+}
+
+// inVain reports whether a peer that asked twice or more, by short frames, has acknowledged none of the long ones that it was sent.
+func (q *peer) inVain(now int64) bool { return q.vain > 1 && now-q.vainAt < vainFor }
 
 // takeRequest takes what a peer asks for.
 func (p *Plane) takeRequest(now int64, q *peer, r ccp.SyncRequest) {
@@ -199,6 +225,9 @@ func (p *Plane) stopServing(now int64, q *peer) {
 	s := q.serving
 	if !s.active() {
 		return
+	}
+	if s.vain(now) {
+		q.vain, q.vainAt = q.vain+1, now
 	}
 	s.ended = now
 	s.progress.Running, s.progress.Took = false, nanoseconds(now-s.began)

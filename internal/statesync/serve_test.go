@@ -78,6 +78,60 @@ func TestRoomWakesWhoWaitsForIt(t *testing.T) {
 	}
 }
 
+// TestAskedInVain: that a member acknowledges none of what it asks for is said from the second time on, until it acknowledges something or has not
+// asked for long.
+func TestAskedInVain(t *testing.T) {
+	p, now, log := newPure(t), int64(1e9), uint64(0)
+	q := &p.peers[1]
+	p.bind(now, q, 77)
+	q.key, q.told = 1, Peer{ID: 1, Incarnation: 77}
+	acks := func(a ccp.SyncAck) {
+		a.Lane, a.Log = ccp.LaneBulk, log
+		part, _, err := ccp.NextSync(a.Append(nil))
+		must(t, err)
+		must(t, p.takePart(now, q, part))
+	}
+	asks := func(waits int64, heeds bool) {
+		t.Helper()
+		log++
+		p.takeRequest(now, q, ccp.SyncRequest{Log: log, Want: ccp.SyncWantWords, Limit: bulkCredit})
+		last := uint64(0)
+		for b, ok := q.serving.bulk.Next(now); ok; b, ok = q.serving.bulk.Next(now) {
+			last = b.Sequence
+		}
+		acks(ccp.SyncAck{Next: 1, Ranges: []ccp.SyncRange{{First: last, Last: last}}}) // the last one is short
+		now += waits
+		if heeds {
+			acks(ccp.SyncAck{Next: 2})
+			now += waits
+		}
+		p.takeRequest(now, q, ccp.SyncRequest{Log: log, Want: ccp.SyncWantNothing})
+		now += mostBackoff
+	}
+	said := func(want bool, when string) {
+		t.Helper()
+		if got := len(p.health(now).vain) != 0; got != want {
+			t.Errorf("%s it is said: %v, want %v", when, got, want)
+		}
+		if at := q.showAt(now, false); want != (at > now && at != never) {
+			t.Errorf("%s the state is looked at again at %d", when, at)
+		}
+	}
+	asks(giveUpAfter, false)
+	said(false, "after the first time")
+	asks(10*ms, false)
+	said(false, "after one that it thought better of")
+	asks(giveUpAfter, false)
+	said(true, "after the second time")
+	asks(giveUpAfter, true)
+	said(false, "after an acknowledgement")
+	asks(giveUpAfter, false)
+	asks(giveUpAfter, false)
+	said(true, "after two more")
+	now = q.vainAt + vainFor
+	said(false, "long after")
+}
+
 // TestWaitingIsSaid: who waits for the one dumper is told so every second, until it has its turn.
 func TestWaitingIsSaid(t *testing.T) {
 	p := newPure(t)

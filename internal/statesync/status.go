@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/holdfast-project/holdfast/ccp"
 )
 
 // health is what the status is judged by.
@@ -21,6 +23,7 @@ type health struct {
 	syncing    bool // a full sync of this member is under way
 	serving    []uint8
 	evicted    []uint8
+	vain       []uint8  // that take nothing of what they ask for
 	silent     []string // owners from which nothing comes, in words
 	lostEvents bool     // within the last lossShown, or not repaired yet
 	kernel     string
@@ -65,6 +68,10 @@ func (h health) judge() (Status, string) {
 	why = append(why, h.silent...)
 	for _, m := range h.evicted {
 		why = append(why, fmt.Sprintf("member %d does not keep up", m))
+	}
+	for _, m := range h.vain {
+		why = append(why, fmt.Sprintf("member %d acknowledges none of the long frames (up to %d bytes) that it asks for: compare the MTU of the sync "+
+			"interfaces of both members and of what is between them", m, ccp.MaxFrameLen))
 	}
 	if !h.current && h.owner {
 		why = append(why, "full sync running")

@@ -28,6 +28,8 @@ func TestStatusInWords(t *testing.T) {
 			h.interfaces = []InterfaceState{{Name: "sync0", Up: true}, {Name: "sync1", Up: true, Error: "no member is heard on it"}}
 		}, StatusAtRisk, "only 1 of 2 sync interfaces up: sync1 is down"},
 		{"evicted", func(h *health) { h.evicted = []uint8{2} }, StatusAtRisk, "member 2 does not keep up"},
+		{"asked in vain", func(h *health) { h.vain = []uint8{2} }, StatusAtRisk, "member 2 acknowledges none of the long frames (up to 1400 bytes) " +
+			"that it asks for: compare the MTU of the sync interfaces of both members and of what is between them"},
 		{"joining", func(h *health) { h.role, h.owner, h.current, h.syncing = RoleCopy, true, false, true }, StatusAtRisk, "full sync running"},
 		{"repairing", func(h *health) { h.role, h.owner, h.syncing, h.unequal = RoleCopy, true, true, true }, StatusAtRisk, "repair running"},
 		{"unequal", func(h *health) { h.role, h.owner, h.unequal = RoleCopy, true, true }, StatusAtRisk, "the copy differs from the owner's table"},
