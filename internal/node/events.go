@@ -221,7 +221,7 @@ func (n *node) addressEvent(a link.AddressChanged) {
 		n.followSync(bpf.Boottime())
 	}
 	if n.virtual(a.Prefix.Addr()) && (a.Gone || a.Index != loopback) {
-		_ = n.applyHost() // somebody has taken a VIP off lo, or given one to an interface
+		n.addressWrong(bpf.Boottime()) // somebody has taken a VIP off lo, or given one to an interface
 		return
 	}
 	p := n.portByIndex(a.Index)
@@ -230,10 +230,21 @@ func (n *node) addressEvent(a link.AddressChanged) {
 	}
 	for _, own := range n.local.Self.Interfaces[p.Name].Addresses {
 		if own.Addr() == a.Prefix.Addr() {
-			_ = n.applyHost()
+			n.addressWrong(bpf.Boottime())
 			return
 		}
 	}
+}
+
+// addressWrong brings the host in line at once, but once a second at most: a program that undoes it on sight would have both at it as fast as
+// the kernel tells of it.
+func (n *node) addressWrong(now int64) {
+	if n.due.hosted != 0 && now-n.due.hosted < int64(hostLeast) {
+		n.due.host = now
+		return
+	}
+	n.due.hosted = now
+	_ = n.applyHost() // the worker's errors come as results
 }
 
 // applyHost brings the host in line: at once before the loop runs, later by the worker.

@@ -18,6 +18,38 @@ import (
 // hostEvery is how often the host is brought in line though nothing is known to have changed: of most settings the kernel tells nobody.
 const hostEvery = time.Minute
 
+// hostLeast is how long the host is left alone at least after an address made it worth looking.
+const hostLeast = time.Second
+
+// sayAgain is for how long what somebody undoes again and again is only counted once it was said.
+const sayAgain = time.Minute
+
+// repeats is something that is put right each time, and may come each second for ever. It is said once, and then how often it has come since.
+type repeats struct {
+	said int64  // when, 0 for never
+	more int    // how often it has come since
+	last string // what it was then
+}
+
+// comes takes note of one, and reports whether it is to be said.
+func (r *repeats) comes(now int64, what string) bool {
+	if r.said != 0 && (now-r.said < int64(sayAgain) || r.more > 0) {
+		r.more, r.last = r.more+1, what
+		return false
+	}
+	r.said = now
+	return true
+}
+
+// sum returns how often it has come since it was said, once that is to be said.
+func (r *repeats) sum(now int64) (times int, last string) {
+	if r.more == 0 || now-r.said < int64(sayAgain) {
+		return 0, ""
+	}
+	times, r.said, r.more = r.more, now, 0
+	return times, r.last
+}
+
 // guarded is a port that the gate is to hang on, and, once looked at, what of it is missing there.
 type guarded struct {
 	slot    uint8
@@ -67,10 +99,10 @@ func (g guard) serve(ctx context.Context) error {
 // have changed of its settings.
 func (n *node) guardHost(now int64) {
 	restored, err := n.gate.KeepPins()
-	if len(restored) > 0 {
-		n.say(members.CodeGateRemoved, fmt.Sprintf("something on this machine removed pins of the gate below %s (%s); they are put back",
-			n.local.PinDir, strings.Join(restored, " ")))
+	if what := strings.Join(restored, " "); len(restored) > 0 && n.pinsGone.comes(now, what) {
+		n.say(members.CodeGateRemoved, fmt.Sprintf("something on this machine removed pins of the gate below %s (%s); they are put back", n.local.PinDir, what))
 	}
+	n.saySums(now)
 	n.noteFault(&n.pinFault, err)
 	var unrecorded error
 	if why := n.host.Unrecorded(); why != "" {
@@ -80,7 +112,7 @@ func (n *node) guardHost(now int64) {
 	var ports []guarded
 	for _, p := range n.ports {
 		if p.index != 0 && p.removed && n.attach(p) == nil {
-			n.attachedAgain(p)
+			n.attachedAgain(p, true)
 		}
 		if p.index != 0 && p.attached {
 			ports = append(ports, guarded{slot: p.Slot, index: p.index, gated: p.Role.Gated()})
@@ -94,7 +126,7 @@ func (n *node) guardHost(now int64) {
 		n.due.host = now + int64(hostEvery)
 	}
 	if now >= n.due.host {
-		n.due.host = now + int64(hostEvery)
+		n.due.host, n.due.hosted = now+int64(hostEvery), now
 		_ = n.applyHost() // the worker's errors come as results
 	}
 }
@@ -113,27 +145,54 @@ func (n *node) gateRemoved(gone []guarded) {
 		if g.missing = n.gate.Missing(g.index, g.gated); g.missing == "" {
 			continue // it was put back meanwhile
 		}
-		state := members.StateInit // which one does not matter: nothing changes
-		n.record(bpf.Boottime(), members.Record{Code: members.CodeGateRemoved, From: state, To: state, Iface: p.Name, Peer: members.Nobody,
-			Reason: fmt.Sprintf("something on this machine took the gate off %s (%s); it is put back", p.named, g.missing)})
+		now := bpf.Boottime()
+		news := p.gateGone.comes(now, g.missing)
+		if news {
+			n.sayGateGone(now, p, fmt.Sprintf("something on this machine took the gate off %s (%s); it is put back", p.named, g.missing))
+		}
 		p.attached, p.removed = false, true
 		if err := n.attach(p); err != nil {
 			n.log.Error("put the gate back", "interface", p.Name, "device", p.named, "error", err)
 			n.linkStep(p)
 			continue
 		}
-		n.attachedAgain(p)
+		n.attachedAgain(p, news)
 	}
 }
 
-// attachedAgain goes on with a port where the gate is back.
-func (n *node) attachedAgain(p *port) {
+func (n *node) sayGateGone(now int64, p *port, reason string) {
+	state := members.StateInit // which one does not matter: nothing changes
+	n.record(now, members.Record{Code: members.CodeGateRemoved, From: state, To: state, Iface: p.Name, Peer: members.Nobody, Reason: reason})
+}
+
+// saySums says how often what was said before has come since. The neighbours are told where the VIPs are as well: each time something else
+// may have answered them.
+func (n *node) saySums(now int64) {
+	if times, last := n.pinsGone.sum(now); times > 0 {
+		n.say(members.CodeGateRemoved, fmt.Sprintf("something on this machine goes on removing pins of the gate below %s: %d times more, the last time %s; "+
+			"they are put back each time", n.local.PinDir, times, last))
+	}
+	for _, p := range n.ports {
+		times, last := p.gateGone.sum(now)
+		if times == 0 {
+			continue
+		}
+		n.sayGateGone(now, p, fmt.Sprintf("something on this machine goes on taking the gate off %s: %d times more, the last time %s; it is put back each time",
+			p.named, times, last))
+		if n.serve.open {
+			n.announceNow(gateway)
+		}
+	}
+}
+
+// attachedAgain goes on with a port where the gate is back, and tells the neighbours so if that is news.
+func (n *node) attachedAgain(p *port, news bool) {
 	p.removed = false
 	if err := n.applyPorts(); err != nil {
 		n.log.Error("the gate is back on an interface", "interface", p.Name, "device", p.named, "error", err)
 	}
 	n.linkStep(p)
-	if n.serve.open {
+	if n.serve.open && news {
 		n.announceNow(gateway)
 	}
 }

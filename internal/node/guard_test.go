@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/holdfast-project/holdfast/dataplane/link"
 	"github.com/holdfast-project/holdfast/internal/config"
@@ -70,5 +71,57 @@ func TestRenamedDeviceIsUsed(t *testing.T) {
 		if got := n.virtual(netip.MustParseAddr(addr)); got != want {
 			t.Errorf("%s is virtual: %v", addr, got)
 		}
+	}
+}
+
+// TestHostIsLeftAloneForAMoment: a program that takes a VIP off lo on sight makes the host be brought in line once a second, not as fast as it can.
+func TestHostIsLeftAloneForAMoment(t *testing.T) {
+	vip := netip.MustParseAddr("10.0.0.1")
+	p := &port{Interface: config.Interface{Name: "inside", Role: config.RoleCluster, VIPs: []config.VIP{{Addr: vip}}}, device: "eth1", index: 7}
+	n := &node{ports: []*port{p}, cfg: &config.Cluster{}, log: slog.New(slog.DiscardHandler), links: link.NewWorker(nil, nil)}
+	gone := func() {
+		n.addressEvent(link.AddressChanged{Index: loopback, Prefix: netip.PrefixFrom(vip, 32), Gone: true})
+	}
+	gone()
+	first := n.due.hosted
+	if first == 0 || n.due.host != 0 {
+		t.Fatalf("brought in line at %d, due at %d: not at once", first, n.due.host)
+	}
+	for range 100 {
+		if gone(); n.due.hosted != first {
+			if n.due.hosted-first < int64(hostLeast) {
+				t.Fatalf("brought in line again after %v", time.Duration(n.due.hosted-first))
+			}
+			t.Skip("this machine is too slow for it")
+		}
+	}
+	if n.due.host < first || n.due.host > first+int64(hostLeast) {
+		t.Errorf("due %v later: not the next time the host is guarded", time.Duration(n.due.host-first))
+	}
+}
+
+// TestRepeatsAreCounted: what comes each second for ever is said once, and then how often it came, once a minute.
+func TestRepeatsAreCounted(t *testing.T) {
+	const second = int64(time.Second)
+	var r repeats
+	said, told := 0, 0
+	for now := second; now <= 300*second; now += second {
+		if r.comes(now, "egress") {
+			said++
+		}
+		times, last := r.sum(now)
+		if told += times; times > 0 && (times != 60 || last != "egress") {
+			t.Errorf("at %d s: %d times, the last time %s", now/second, times, last)
+		}
+	}
+	if said != 1 || told != 240 || r.more != 59 {
+		t.Errorf("said %d times and then of %d, %d are not told of yet", said, told, r.more)
+	}
+	// When it has ended the rest is told, and what comes long after is news.
+	if times, _ := r.sum(400 * second); times != 59 {
+		t.Errorf("%d told of at the end", times)
+	}
+	if times, _ := r.sum(500 * second); times != 0 || !r.comes(500*second, "") {
+		t.Errorf("%d told of twice, or what comes much later is not said", times)
 	}
 }

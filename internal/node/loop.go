@@ -35,6 +35,7 @@ type periodic struct {
 	lingered int64 // end of a stop's linger, 0 before another member serves
 	slow     int64 // counters
 	host     int64 // the host brought in line again, whoever changed what by hand
+	hosted   int64 // when that was done last, or because an address changed
 	quiet    int64 // when the last port that only listens has listened, 0 if none does
 	lastMove int64 // the hand-over that was put into the history last
 }

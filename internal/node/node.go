@@ -101,6 +101,7 @@ type node struct {
 	guard     guard
 	hostFault string // what the last attempt to bring the host in line could not do, "" for nothing
 	pinFault  string // why the gate's pins cannot be put back
+	pinsGone  repeats
 	diskFault string // why what is set on the host is not on record
 	sync      syncing
 	share     sharing
@@ -118,7 +119,8 @@ type port struct {
 	carrier  bool
 	received bool
 	attached bool
-	removed  bool   // somebody took the gate off, and putting it back has failed
+	removed  bool // somebody took the gate off, and putting it back has failed
+	gateGone repeats
 	fault    string // why the port is not used although its device is there, in words
 	unsent   bool   // the kernel takes no frame of ours
 	bond     link.Bond
