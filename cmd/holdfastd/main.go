@@ -112,7 +112,8 @@ func serve(path, member string, stderr io.Writer) error {
 	level := new(slog.LevelVar)
 	level.Set(cfg.LogLevel)
 	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
-	if err := slack.Monitor(monitorSlack); err != nil {
+	keeper, err := slack.Monitor(monitorSlack)
+	if err != nil {
 		log.Info("the daemon costs more at rest than it has to", "reason", err)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
@@ -120,7 +121,7 @@ func serve(path, member string, stderr io.Writer) error {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
-	err = node.Run(ctx, node.Options{Config: path, Member: member, Log: log, Level: level, Hangup: hangup})
+	err = node.Run(ctx, node.Options{Config: path, Member: member, Log: log, Level: level, Hangup: hangup, EverySecond: keeper.Keep})
 	if errors.Is(err, context.Canceled) {
 		return nil
 	}

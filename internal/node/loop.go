@@ -226,6 +226,9 @@ func (n *node) tick() {
 			n.due.slow = now + int64(time.Second)
 			n.publish(now)
 			n.guardHost(now)
+			if n.o.EverySecond != nil {
+				n.o.EverySecond()
+			}
 		}
 	}
 	if every := n.systemd.Interval(); every > 0 && now >= n.due.watchdog {

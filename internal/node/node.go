@@ -41,6 +41,8 @@ type Options struct {
 	Level *slog.LevelVar
 	// Hangup makes the member reload its configuration, as SIGHUP does. May be nil.
 	Hangup <-chan os.Signal
+	// EverySecond is called about once a second by the loop, and must not wait for anything. May be nil.
+	EverySecond func()
 }
 
 // gateway is the only VIP group of this version: the gateway's own addresses.

@@ -6,6 +6,9 @@
 // nothing to do, or, in a program that never rests, every 10 ms. In a daemon that has some work for 100 us a hundred times a second that is more than half of
 // what the process costs, and most of it for waking. The kernel lets a thread's sleep be late by its timer slack (prctl(2)), 50 us
 // unless told otherwise.
+//
+// A thread gets the slack of the one that began it, and the monitor begins some, which any goroutine may come to run on: [Keeper.Keep] sees to
+// those.
 package slack
 
 import (
@@ -13,21 +16,65 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 // Monitor lets the runtime's monitor thread sleep longer by up to d. A goroutine that waits while all others are in system calls waits
-// up to d longer. Call it early: the thread is known by being the first that the process began. CAP_SYS_NICE is needed.
-func Monitor(d time.Duration) error {
+// up to d longer. Call it early: the thread is known by being the first that the process began. CAP_SYS_NICE is needed. The Keeper is to be
+// asked now and then to keep it to that thread; it is nil where there is nothing to keep.
+func Monitor(d time.Duration) (*Keeper, error) {
 	others, err := threads()
 	if err != nil || len(others) == 0 {
-		return err
+		return nil, err
 	}
-	return set(others[0], d)
+	k := &Keeper{monitor: others[0], late: d}
+	if k.usual, err = get(os.Getpid()); err != nil {
+		return nil, err
+	}
+	if err := set(k.monitor, d); err != nil || d == k.usual {
+		return nil, err
+	}
+	return k, nil
+}
+
+// Keeper keeps the monitor's slack from other threads. It is not safe for concurrent use.
+type Keeper struct {
+	monitor     int
+	late, usual time.Duration
+	there       int // threads when it looked last
+	asked       int
+}
+
+// anyway is how often Keep looks although there are as many threads as before: one may have ended and another begun.
+const anyway = 60
+
+// Keep gives threads that the monitor began, and those that they began, the slack that the process had. It costs next to nothing while there are
+// as many threads as before. A nil Keeper does nothing.
+func (k *Keeper) Keep() {
+	if k == nil {
+		return
+	}
+	there, _ := runtime.ThreadCreateProfile(nil)
+	if k.asked++; there == k.there && k.asked%anyway != 0 {
+		return
+	}
+	others, err := threads()
+	if err != nil {
+		return // no file is to be had just now: the next time
+	}
+	k.there = there // before they were listed: what begins meanwhile makes it look again
+	for _, tid := range others {
+		// One that has ended meanwhile needs nothing.
+		if d, err := get(tid); err == nil && d == k.late && tid != k.monitor {
+			_ = set(tid, k.usual)
+		}
+	}
 }
 
 // Others lets all present threads but the calling one sleep longer by up to d. CAP_SYS_NICE is needed.
@@ -55,6 +102,19 @@ func threads() (tids []int, err error) {
 	}
 	slices.SortFunc(tids, cmp.Compare[int])
 	return tids, nil
+}
+
+// get reads one thread's slack.
+func get(tid int) (time.Duration, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/timerslack_ns", tid))
+	if err != nil {
+		return 0, fmt.Errorf("timer slack: %w", err)
+	}
+	ns, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("timer slack of thread %d: %w", tid, err)
+	}
+	return time.Duration(ns), nil
 }
 
 // set sets one thread's slack.
