@@ -13,22 +13,38 @@ import (
 	"github.com/holdfast-project/holdfast/policy/bootfilter"
 )
 
-// LoadBootFilter loads the filter that holds while no policy is in force, in the place of an earlier one.
+// bootTries is how often the boot filter is loaded anew, since somebody else wrote between its load and its reading.
+const bootTries = 5
+
+// LoadBootFilter loads the filter that holds while no policy is in force, in the place of an earlier one. If others change the ruleset each time
+// before it is read, it is loaded, and HoldsBootFilter does not vouch for it.
 func (k *Kernel) LoadBootFilter(ctx context.Context, f *bootfilter.Filter) error {
 	k.boot = nil
-	if _, err := k.nft(ctx, f.Text(), "-f", "-"); err != nil {
-		return fmt.Errorf("load the boot filter: %w", err)
-	}
 	c, err := dial(k.options.Namespace)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	now, err := c.print([]table{bootTable}, nil)
-	if err != nil {
-		return fmt.Errorf("the boot filter is loaded, and cannot be read: %w", err)
+	for range bootTries {
+		before, err := c.transaction()
+		if err != nil {
+			return err
+		}
+		if _, err := k.nft(ctx, f.Text(), "-f", "-"); err != nil {
+			return fmt.Errorf("load the boot filter: %w", err)
+		}
+		now, err := c.print([]table{bootTable}, nil)
+		if errors.Is(err, errBusy) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("the boot filter is loaded, and cannot be read: %w", err)
+		}
+		if now.transaction == before+1 {
+			k.boot = &now
+			break
+		}
 	}
-	k.boot = &now
 	return nil
 }
 

@@ -290,7 +290,7 @@ func TestTouchedAsleep(t *testing.T) {
 	p := newPlace(t)
 	k := p.kernel()
 	rules := "table inet filter {\n\tset ports { type inet_service; elements = { 22, 80 } }\n\tset own { type ipv4_addr; flags interval; }\n" +
-		"\tset seen { type ipv4_addr; flags dynamic,timeout; timeout 1m; }\n\tcounter hits { }\n" +
+		"\tset seen { type ipv4_addr; flags dynamic,timeout; timeout 1m; }\n\tset rates { type ipv4_addr; limit rate 5/second; elements = { 10.0.0.1 limit rate 5/second } }\n\tcounter hits { }\n" +
 		"\tchain forward { type filter hook forward priority filter; policy drop; tcp dport @ports counter name hits accept; add @seen { ip saddr }; }\n}\n"
 	install(t, k, bundle(t, 1, rules, kept("own")...))
 	for _, tt := range []struct {
@@ -309,6 +309,7 @@ func TestTouchedAsleep(t *testing.T) {
 		{what: "policy changed", harm: "add chain inet filter.g2 forward { policy accept; }"},
 		{what: "element added", harm: "add element inet filter.g2 ports { 23 }"},
 		{what: "element gone", harm: "delete element inet filter.g2 ports { 80 }"},
+		{what: "element's limit", harm: "delete element inet filter.g2 rates { 10.0.0.1 }\nadd element inet filter.g2 rates { 10.0.0.1 limit rate 9/second }"},
 		{what: "chain added", harm: "add chain inet filter.g2 more { type filter hook forward priority -5; }"},
 		{what: "object added", harm: "add counter inet filter.g2 more"},
 		{what: "woken", harm: "add table inet filter.g2"},

@@ -142,7 +142,7 @@ func (c conn) printElements(h hash.Hash, t table, name string) error {
 				bad = attributes(list, func(_ uint16, v []byte) {
 					e, err := parseElement(v)
 					bad = cmp.Or(bad, err)
-					all = append(all, e.key+"\x00"+e.value)
+					all = append(all, e.key+"\x00"+e.value+"\x00"+e.state)
 				})
 			}
 		})
@@ -189,26 +189,27 @@ func (p *Policy) free() []policy.Set {
 
 // asleep is a generation that Prepare loaded, as it was then.
 type asleep struct {
-	was  imprint
-	free []policy.Set
+	was   imprint
+	free  []policy.Set
+	alone bool // nobody else made a transaction between the load and the imprint
 }
 
 // touched reports whether the tables of a generation that is asleep are other ones than Prepare left; sure, that they are the same, with every
-// element. Neither is known of one that this process did not load. What takes no time is looked at first: most often nobody has changed anything
-// at all since.
+// element. Neither is known of one that this process did not load; nor is sure if somebody else wrote while it was loaded. What takes no time is
+// looked at first: most often nobody has changed anything at all since.
 func (k *Kernel) touched(c conn, l *Loaded) (touched, sure bool, err error) {
 	a, known := k.asleep[l.Mark]
 	if !known {
 		return false, false, nil
 	}
 	if now, err := c.transaction(); err != nil || now == a.was.transaction {
-		return false, err == nil, err
+		return false, err == nil && a.alone, err
 	}
 	now, err := c.print(sortedTables(l.tables), slices.Concat(a.free, a.was.large))
 	if errors.Is(err, errBusy) {
 		return false, false, nil
 	}
-	return now.sum != a.was.sum, now.sum == a.was.sum && len(a.was.large) == 0, err
+	return now.sum != a.was.sum, now.sum == a.was.sum && len(a.was.large) == 0 && a.alone, err
 }
 
 // sortedTables is another order of the same tables, which does not depend on who lists them.
@@ -216,11 +217,13 @@ func sortedTables(all []table) []table {
 	return slices.SortedFunc(slices.Values(all), func(a, b table) int { return strings.Compare(familyName(a.family)+a.name, familyName(b.family)+b.name) })
 }
 
-// remember keeps what a generation that was just loaded is. Without it, nothing can be said later.
-func (k *Kernel) remember(c conn, p *Policy) {
+// remember keeps what a generation that was just loaded is. Without it, nothing can be said later. ended is the transaction that ended the load;
+// 0: there were others beside it.
+func (k *Kernel) remember(c conn, p *Policy, ended uint32) {
 	a := asleep{free: p.free()}
 	var err error
 	if a.was, err = c.print(sortedTables(p.tables()), a.free); err == nil {
+		a.alone = ended != 0 && a.was.transaction == ended
 		k.asleep = map[ruleset.Mark]asleep{p.Mark: a}
 	}
 }

@@ -24,6 +24,7 @@ const (
 	listTable, listSet, listElements, listElement = 1, 2, 3, 1
 
 	elementKey, elementFlags, elementTimeout, elementExpiration, elementPad, elementKeyEnd = 1, 3, 4, 5, 8, 10
+	elementExpression, elementExpressions                                                  = 7, 11
 
 	intervalEnd, catchAll = 1, 2
 )
@@ -56,7 +57,8 @@ func (s set) takes(o set) string {
 // element is one element, or the two of an interval, as the kernel told.
 type element struct {
 	key     string // what finds it
-	value   string // all but the moment of expiry
+	value   string // all but the moment of expiry and state
+	state   string // expressions of its own, with what they have counted
 	expires uint64 // in ms; 0: never
 	// whole are the attributes of each of its parts, short those that delete it.
 	whole, short [][]byte
@@ -120,7 +122,7 @@ func (c conn) elements(family uint8, table, name string, s set) ([]element, erro
 }
 
 func parseElement(v []byte) (e element, err error) {
-	var whole, short, value []byte
+	var whole, short, value, state []byte
 	var key, end []byte
 	var flags uint32
 	err = attributes(v, func(typ uint16, a []byte) {
@@ -149,7 +151,11 @@ func parseElement(v []byte) (e element, err error) {
 		case elementKey, elementKeyEnd, elementFlags:
 			short = attribute(short, typ|nested, a)
 		}
-		if typ != elementExpiration && typ != 7 && typ != 11 { // nor the state of counters
+		switch typ {
+		case elementExpiration:
+		case elementExpression, elementExpressions:
+			state = attribute(state, typ, a)
+		default:
 			value = attribute(value, typ, a)
 		}
 	})
@@ -160,7 +166,7 @@ func parseElement(v []byte) (e element, err error) {
 	if flags&catchAll != 0 {
 		kind = "*"
 	}
-	e.key, e.value = string(key)+string(end)+"\x00"+kind, string(value)
+	e.key, e.value, e.state = string(key)+string(end)+"\x00"+kind, string(value), string(state)
 	e.whole, e.short = [][]byte{whole}, [][]byte{short}
 	return e, err
 }

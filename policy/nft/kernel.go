@@ -208,7 +208,7 @@ func (k *Kernel) Prepare(ctx context.Context, p *Policy) (Report, error) {
 	if ended, err := c.transaction(); err == nil && ended == began+*c.made {
 		r.began, r.ended = began, ended
 	}
-	k.remember(c, p)
+	k.remember(c, p, r.ended)
 	return r, nil
 }
 

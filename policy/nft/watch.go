@@ -61,7 +61,8 @@ const (
 )
 
 // Watch tells of each change of the generation in force that somebody else made, until ctx ends. It compares the whole ruleset with b once
-// at its beginning and after each event that concerns one of its tables, which takes nft a second for 10,000 rules and 100,000 elements,
+// at its beginning, and tells what it finds there even if that is nothing: what an earlier watch found may be mended since. It compares again
+// after each event that concerns one of its tables, which takes nft a second for 10,000 rules and 100,000 elements,
 // and some milliseconds for hundreds. Elements of kept and of dynamic sets are not the ruleset's: they may change. Cancel ctx before a commit, and
 // watch again with the new generation's baseline.
 //
@@ -83,7 +84,7 @@ func (k *Kernel) Watch(ctx context.Context, b *Baseline, known Known, tell func(
 	}
 	stop := context.AfterFunc(ctx, func() { _ = c.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
-	if known.until == 0 || known.until != w.seen {
+	if w.told = known.until != 0 && known.until == w.seen; !w.told {
 		if err := w.compare(ctx); err != nil {
 			return Known{}, ended(ctx, err)
 		}
@@ -173,11 +174,12 @@ type watcher struct {
 	base   *Baseline
 	tell   func(Drift)
 	by     string
+	told   bool // what the comparison at the beginning found, or it was left out
 	last   []ruleset.Change
 	seen   uint32 // the newest transaction of which all events are read, or that is compared
 }
 
-// receive reads some events; touched: one is about a table of the baseline.
+// receive reads some events; touched: one is about a table of the baseline, or may have been.
 func (w *watcher) receive(c conn) (touched bool, err error) {
 	messages, err := c.Receive()
 	for _, m := range messages {
@@ -185,7 +187,7 @@ func (w *watcher) receive(c conn) (touched bool, err error) {
 			continue
 		}
 		if m.Header.Type == netlink.HeaderType(msgNewGen) {
-			w.author(m.Data[4:])
+			touched = w.author(m.Data[4:]) || touched
 			continue
 		}
 		touched = touched || w.concerns(uint16(m.Header.Type), m.Data[0], m.Data[4:])
@@ -193,16 +195,19 @@ func (w *watcher) receive(c conn) (touched bool, err error) {
 	return touched, err
 }
 
-// author reads who made a transaction; that comes after all its other events.
-func (w *watcher) author(attrs []byte) {
+// author reads who made a transaction; that comes after all its other events. lost: the kernel did not tell of one before it, which may have been
+// about anything. It says that it has no room for events once, and drops more until there is some.
+func (w *watcher) author(attrs []byte) (lost bool) {
 	t, err := generation(attrs)
 	if err != nil {
-		return
+		return true
 	}
 	w.by = fmt.Sprintf("%s (%d)", t.name, t.pid)
 	if int32(t.id-w.seen) > 0 { //nolint:gosec // numbers wrap around
+		lost = t.id != w.seen+1
 		w.seen = t.id
 	}
+	return lost
 }
 
 // concerns looks for one of the baseline's tables; attribute 1 is the table's name in every message of nf_tables.
@@ -246,12 +251,12 @@ func (w *watcher) compare(ctx context.Context) error {
 	if int32(now-w.seen) > 0 { //nolint:gosec // numbers wrap around
 		w.seen = now
 	}
-	if !reflect.DeepEqual(changes, w.last) {
+	if !w.told || !reflect.DeepEqual(changes, w.last) {
 		by := w.by
 		if by == "" {
 			by = "somebody" // before the watch began
 		}
-		w.last = changes
+		w.told, w.last = true, changes
 		w.tell(Drift{By: by, Changes: changes, Broken: w.base.Broken(changes)})
 	}
 	return nil
