@@ -66,7 +66,7 @@ func (l *loop) nextTask() {
 	l.yield()
 	var still <-chan struct{}
 	if t.stills {
-		still = l.look.stop()
+		still = l.lookAway()
 	}
 	kernel, p, ctx := l.kernel, l.p, l.ctx
 	l.group.Go(func() error {

@@ -86,7 +86,11 @@ func newWorld(t testing.TB, n int, cfg ...func(*Options)) *world {
 	for i := range n {
 		m := &member{w: w, id: uint8(i), name: string(rune('a' + i)), dir: t.TempDir(), ns: labtest.Namespace(t), own: "10.0.0.1"}
 		if len(cfg) > 0 {
-			m.cfg = cfg[0]
+			m.cfg = func(o *Options) {
+				for _, c := range cfg {
+					c(o)
+				}
+			}
 		}
 		w.members = append(w.members, m)
 	}

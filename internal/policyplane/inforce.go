@@ -43,7 +43,7 @@ func (l *loop) hold(o policy.Offer, fresh bool, t *text) {
 
 // nowInForce follows a change of the kernel. None: there is nothing in force any more. defs are what it was loaded with, if it was just now.
 func (l *loop) nowInForce(o policy.Offer, defs []ruleset.Definition, w woken) {
-	l.drift, l.broken, l.restore, l.restoreFailed, l.ready = "", "", pace{}, false, nil
+	l.drift, l.changes, l.broken, l.restore, l.restoreFailed, l.ready = "", nil, "", pace{}, false, nil
 	if o.None() {
 		l.held, l.filter = nil, l.cfg.BootFilter != nil
 		return
@@ -240,21 +240,26 @@ func (l *loop) drifted(e drifted) {
 			l.event(Event{Kind: Restored, Policy: l.held.offer, Text: e.drift.String()})
 		}
 		was := l.broken
-		l.drift, l.broken, l.restore.waits = "", "", false
-		if was != "" {
+		l.drift, l.changes, l.broken, l.restore.waits, l.restoreFailed = "", nil, "", false, false
+		if was != "" || l.filter {
 			l.guardNothing()
 		}
 		return
 	}
-	was := l.gone()
-	l.drift = e.drift.String()
+	was, broke := l.gone(), l.broken == "" && len(e.drift.Broken) > 0
+	// A watch tells at its beginning of what was told before, too.
+	fresh := broke || !equal(e.drift.Changes, l.changes)
 	l.broken = strings.Join(e.drift.Broken, ", ")
-	l.count.Drifts++
-	l.event(Event{Kind: Drifted, Policy: l.held.offer, Source: e.drift.By, Text: l.drift})
-	if was || l.gone() {
+	if fresh {
+		l.drift, l.changes = e.drift.String(), e.drift.Changes
+		l.count.Drifts++
+		l.event(Event{Kind: Drifted, Policy: l.held.offer, Source: e.drift.By, Text: l.drift})
+	}
+	if was || l.filter || l.gone() {
 		l.guardNothing() // first: putting back may have to wait
 	}
-	if l.cfg.Enforce {
+	// What putting back did not end is not tried again and again, unless the policy does not do its work.
+	if l.cfg.Enforce && (fresh || l.broken != "") {
 		l.putBack()
 	}
 }
@@ -304,11 +309,13 @@ func (l *loop) putBack() {
 	l.restore.at = l.now() + int64(l.restore.wait)
 	pol := l.held.policy
 	l.hand(&task{
-		name:   "restore",
+		name: "restore", stills: true,
 		unless: func() bool { return l.held == nil || l.held.policy != pol || l.drift == "" },
 		run: func(ctx context.Context, k *nft.Kernel) error {
-			_, err := k.Restore(ctx, pol)
-			return err
+			if _, err := k.Restore(ctx, pol); err != nil {
+				return err
+			}
+			return k.RemoveBootFilter(ctx) // what follows in the row may take long
 		},
 		done: func(err error, _ time.Duration) {
 			l.restoreFailed = err != nil
@@ -320,6 +327,7 @@ func (l *loop) putBack() {
 				l.at("restore", l.restore.at, l.putBack)
 				return
 			}
+			l.broken, l.filter = "", false
 			// What the watch says next is whether it is as it must be. Somebody who leaves it alone for a while is not fought with.
 			l.in("calm", calmAfter, func() { l.restore = pace{} })
 		},
@@ -355,6 +363,10 @@ func (l *loop) reload() {
 			l.hold(o, true, t)
 			l.held.sure, l.held.since, l.held.rematched = true, since, rematched
 			l.loadedWith(o.Generation, defs)
+			if l.broken != "" || l.filter {
+				l.broken = ""
+				l.guardNothing()
+			}
 			l.event(Event{Kind: Reloaded, Policy: o})
 		},
 	})

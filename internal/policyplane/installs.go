@@ -330,6 +330,7 @@ func (l *loop) revert(a install.Attempt, to policy.Offer) {
 					}
 				}
 				l.event(Event{Kind: Failed, Policy: a.Policy, Attempt: a.Number, Text: "rollback: " + err.Error()})
+				l.guardNothing() // the boot filter may be loaded already
 				l.install(install.NotReverted{Attempt: a, Why: err.Error()})
 				return
 			}
@@ -339,8 +340,8 @@ func (l *loop) revert(a install.Attempt, to policy.Offer) {
 			if now.Digest != l.inForce().Digest || now.None() {
 				l.nowInForce(now, defs, w)
 			}
-			if now.None() {
-				l.guardNothing() // there was nothing to unload, if somebody had flushed it
+			if w.text == nil {
+				l.guardNothing() // somebody else had changed what is in force, or flushed it: the boot filter is as it was for that
 			}
 			l.install(install.Reverted{Attempt: a, InForce: now})
 			l.followRecovery(now)

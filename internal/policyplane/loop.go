@@ -16,6 +16,7 @@ import (
 	"github.com/holdfast-project/holdfast/policy/install"
 	"github.com/holdfast-project/holdfast/policy/nft"
 	"github.com/holdfast-project/holdfast/policy/recovery"
+	"github.com/holdfast-project/holdfast/policy/ruleset"
 	"github.com/holdfast-project/holdfast/policy/transfer"
 )
 
@@ -74,7 +75,9 @@ type loop struct {
 	doubted       uint64 // the newest attempt that was told of as being in doubt
 	verdict       bool   // nobody has one, as far as can be known: until then it is not known whether there is a policy
 	drift         string
-	broken        string // some of the policy in force filters no more, and what it is
+	changes       []ruleset.Change // what drift says
+	broken        string           // some of the policy in force filters no more, and what it is
+	harmed        int64            // since when it is, or the boot filter holds beside a policy; 0: neither
 	restore       pace
 	told          map[policy.Digest]bool // conflicts that were told
 	last          Durations
@@ -211,6 +214,7 @@ func (l *loop) take(e any) {
 		l.drifted(e)
 	case watchEnded:
 		if e.serial == l.look.serial {
+			l.unread()
 			l.log.Warn("the policy in force is not watched for a moment", "error", e.err)
 			l.in("watch", l.o.Times.Retry, l.watch)
 		}
@@ -241,7 +245,9 @@ func (l *loop) begin() {
 	if l.unloaded {
 		l.recover(recovery.Unloaded{})
 	}
-	l.guardNothing()
+	if l.held == nil || l.held.policy == nil || !l.filter {
+		l.guardNothing()
+	} // else the boot filter may hold for a policy that somebody took out of force: the watch tells
 	if l.held != nil && l.loadedOtherwise() {
 		l.reload() // the configuration was changed while nobody looked
 	} else if !l.busy {

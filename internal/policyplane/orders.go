@@ -81,6 +81,7 @@ func (l *loop) unload(done chan error) {
 				l.save()
 				l.recover(recovery.InForce{What: was})
 				l.recover(recovery.Resume{})
+				l.guardNothing() // the boot filter may be loaded already
 				done <- err
 				return
 			}

@@ -5,6 +5,7 @@ package policyplane
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"github.com/holdfast-project/holdfast/ccp"
 	"github.com/holdfast-project/holdfast/policy"
@@ -15,6 +16,7 @@ import (
 // publish shows what the plane is now, and reports it to management.
 func (l *loop) publish() {
 	l.standing()
+	l.harm()
 	defer l.settle() // whoever waits for an order reads the snapshot then
 	s := l.snapshot()
 	was := l.p.shown.Load()
@@ -49,6 +51,20 @@ func (l *loop) standing() {
 		l.attempt = Attempt{Number: a.Number, Policy: a.Policy, State: s}
 	case s != l.attempt.State:
 		l.attempt.State, l.attempt.Why = s, ""
+	}
+}
+
+// mendWithin is how long the boot filter may hold beside a policy while that is put back, or the filter taken away, before others should serve.
+const mendWithin = time.Second
+
+// harm notes since when the policy in force does not do its work, or the boot filter drops what it would let pass.
+func (l *loop) harm() {
+	switch {
+	case l.held == nil || l.broken == "" && !l.filter:
+		l.harmed = 0
+	case l.harmed == 0:
+		l.harmed = l.now()
+		l.in("harmed", mendWithin, func() {}) // to be shown
 	}
 }
 
@@ -118,6 +134,10 @@ func (l *loop) status() (Status, string) {
 		return StatusProblem, "somebody took " + l.broken + " of the policy out of force: holdfast policy load puts it back"
 	case l.broken != "" && l.restore.waits:
 		return StatusProblem, "somebody takes " + l.broken + " of the policy out of force again and again: it is put back in a while, at once by holdfast policy load"
+	case l.harmed != 0 && l.now()-l.harmed >= int64(mendWithin) && l.broken != "":
+		return StatusProblem, "somebody took " + l.broken + " of the policy out of force: it is being put back"
+	case l.harmed != 0 && l.now()-l.harmed >= int64(mendWithin):
+		return StatusProblem, "the boot filter drops what the policy in force would let pass: it is taken away once that is known to be as it was installed"
 	}
 	return StatusOK, ""
 }

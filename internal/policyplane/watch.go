@@ -31,6 +31,19 @@ func (w *look) stop() <-chan struct{} {
 	return w.ended
 }
 
+// lookAway ends the watch for a task that stills it. What changes before the kernel was read as it was right after a commit is not the policy's.
+func (l *loop) lookAway() <-chan struct{} {
+	l.unread()
+	return l.look.stop()
+}
+
+// unread notes that what the kernel has may not be taken for the policy any more, if it was not read yet.
+func (l *loop) unread() {
+	if l.held != nil && l.held.base == nil {
+		l.held.sure = false
+	}
+}
+
 // loadedBeside takes in that another policy was loaded while the watch looked away.
 func (w *look) loadedBeside(r nft.Report) {
 	if w.known != nil && w.cancel == nil {
@@ -63,7 +76,9 @@ func (l *loop) watch() {
 	}
 	ctx, cancel := context.WithCancel(l.ctx)
 	since := nft.Known{}
-	if l.look.known != nil && h.base != nil {
+	// What earlier watches found, or what the boot filter was loaded for, ends with what this one finds at its beginning.
+	anew := l.drift != "" || l.filter
+	if l.look.known != nil && h.base != nil && !anew {
 		since = *l.look.known
 	}
 	known := new(nft.Known)
@@ -82,9 +97,12 @@ func (l *loop) watch() {
 					return err
 				}
 				if base, err = k.Baseline(ctx, h.policy); errors.Is(err, nft.ErrGone) {
-					certain, since = false, nft.Known{} // somebody was quick
+					certain = false // somebody was quick
 				} else if err != nil {
 					return err
+				}
+				if !certain || anew {
+					since = nft.Known{}
 				}
 			}
 			if base == nil && !certain {
