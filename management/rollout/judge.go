@@ -44,34 +44,46 @@ func (x *member) reported(e Reported, now int64) {
 // trial is a load of the policy by management, for members that load the same.
 type trial struct {
 	members []string
-	asked   bool // it was begun, since no member can tell
+	asked   bool  // it was begun, since no member can tell
+	until   int64 // so long it is waited for then, beyond the deadline if it was begun late
 	over    bool
 	why     string // it is refused
 }
 
-// tried returns why a trial refuses the policy, and the members for which nobody has loaded it yet: no trial, and none of them.
-func (m *Machine) tried() (why string, open []string) {
+// tried returns why a trial refuses the policy, or the members for which nobody has loaded it yet, no trial and none of them, and until when that is
+// waited for.
+func (m *Machine) tried() (why string, open []string, until int64) {
+	until = m.deadline()
 	for _, t := range m.trials {
 		switch {
 		case t.over && t.why != "":
-			return t.why, nil
+			return t.why, nil, 0
 		case !t.over && !slices.ContainsFunc(t.members, func(name string) bool { return m.members[name] != nil && m.ready(m.members[name]) }):
 			open = append(open, t.members...)
+			if t.asked {
+				until = max(until, t.until)
+			} else {
+				until = max(until, m.deadline()+m.limit()/2)
+			}
 		}
 	}
-	return "", open
+	return "", open, until
 }
 
-// try begins trials for members of whom none has loaded the policy, and none will: they refuse, or are silent.
+// slow is when members that may be left behind are tried for though they may yet answer: the other half of the time is the trial's.
+func (m *Machine) slow() int64 { return m.since + m.limit()/2 }
+
+// try begins trials for members of whom none has loaded the policy, and none will: they refuse, or are silent, or are too slow to be waited for.
 func (m *Machine) try() {
+	slow := m.a.BestEffort && m.now >= m.slow()
 	for i := range m.trials {
 		t := &m.trials[i]
 		may := func(name string) bool {
 			x := m.members[name]
-			return x != nil && !x.refused() && (m.there(x) || m.now < m.since+int64(m.cfg.Silence))
+			return x != nil && !x.refused() && (m.ready(x) || !slow && (m.there(x) || m.now < m.since+int64(m.cfg.Silence)))
 		}
 		if !t.asked && !t.over && !slices.ContainsFunc(t.members, may) {
-			t.asked = true
+			t.asked, t.until = true, min(m.now, m.deadline())+m.limit()/2
 			m.out = append(m.out, Try{i})
 		}
 	}
@@ -118,8 +130,8 @@ func (m *Machine) judgePrepare() {
 			open[name] = m.unanswered(x)
 		}
 	}
-	why, untried := m.tried()
-	late := m.now >= m.deadline()
+	why, untried, until := m.tried()
+	left := m.a.BestEffort && ready > 0 // who does not answer is
 	switch {
 	case why != "":
 		m.decide(management.Aborted, "refused by management's check: "+why)
@@ -127,11 +139,11 @@ func (m *Machine) judgePrepare() {
 		m.decide(management.Committed, "")
 	case len(no) > 0 && !m.a.BestEffort:
 		m.decide(management.Aborted, list(no))
-	case (len(open) > 0 || ready > 0 && len(untried) > 0) && !late: // perhaps it comes
+	case len(open) > 0 && m.now < m.deadline(), left && len(untried) > 0 && m.now < until: // perhaps it comes
 		m.try()
-	case ready > 0 && len(untried) > 0:
+	case left && len(untried) > 0:
 		m.decide(management.Aborted, "management's check did not end in time for "+strings.Join(untried, ", "))
-	case m.a.BestEffort && ready > 0:
+	case left:
 		m.decide(management.Committed, "")
 	default:
 		for name, why := range open {
@@ -186,9 +198,20 @@ func (m *Machine) judgeCommit() {
 		m.decide(management.RolledBack, list(all))
 	case late:
 		m.decide(management.RolledBack, fmt.Sprintf("nobody confirmed within %v", time.Duration(m.a.ConfirmWithin)))
-	case len(all) == 0 && !m.a.Manual:
+	case len(all) == 0 && !m.a.Manual && m.now >= m.expired():
 		m.decide(management.Confirmed, "")
 	}
+}
+
+// expired is until when, after a take-over, members' own limits may be running out, by the records' times, so that a confirmation would find some that
+// go back; now, if that is not so. Members that still wait then show that the server that wrote the records has another clock.
+func (m *Machine) expired() int64 {
+	from := m.a.Decided + m.a.ConfirmWithin - m.offset
+	until := from + int64(m.cfg.Grace+m.cfg.Silence+m.cfg.Settle)
+	if m.taken == 0 || m.now < from || m.now >= until {
+		return m.now
+	}
+	return until
 }
 
 // anyConfirmed reports whether a member was told that the attempt is confirmed.

@@ -187,7 +187,15 @@ func (m *Machine) Confirmable() error {
 	if m.a.Phase != management.Committed {
 		return &OverError{Number: m.a.Number, Phase: m.a.Phase}
 	}
-	if _, all := m.unwell(); len(all) > 0 {
+	_, all := m.unwell()
+	if m.now < m.expired() {
+		for _, r := range m.a.Replies {
+			if all[r.Member] == "" && !left(r.State) {
+				all[r.Member] = "may go back by itself now"
+			}
+		}
+	}
+	if len(all) > 0 {
 		return &NotWellError{Number: m.a.Number, Members: all}
 	}
 	return nil
@@ -279,26 +287,4 @@ func (m *Machine) flush() []Effect {
 	out := m.out
 	m.out = nil
 	return out
-}
-
-func (m *Machine) wake() int64 {
-	switch {
-	case m.done || m.writing: // its answer comes first
-		return 0
-	case m.now < m.retry:
-		return m.retry
-	case m.a.Phase == management.Preparing && m.taken != 0:
-		return m.taken + int64(m.cfg.Silence)
-	case m.a.Phase == management.Preparing && slices.ContainsFunc(m.trials, func(t trial) bool { return !t.asked }):
-		return min(m.deadline(), max(m.since, m.now)+int64(m.cfg.Silence)) // somebody may have become silent
-	case m.a.Phase == management.Preparing || m.a.Phase == management.Committed:
-		if early := m.taken + int64(m.cfg.Silence); m.taken != 0 && m.now < early {
-			return early
-		}
-		return m.deadline()
-	case m.now < m.since+int64(m.cfg.Silence):
-		return m.since + int64(m.cfg.Silence)
-	default:
-		return m.now + int64(m.cfg.Silence)
-	}
 }

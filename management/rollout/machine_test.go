@@ -331,8 +331,8 @@ func TestClocks(t *testing.T) {
 		if effects := m.Step(base+3*second, says("a", Committed)); effects[0] != (WakeAt{base + 32*second}) {
 			t.Errorf("skew %d, committed: %v", skew, effects)
 		}
-		// A server takes it over whose clock is behind, right, or ahead by more than the time for the confirmation.
-		for _, ahead := range []int64{-600, 12, 31, 86400} {
+		// A server takes it over whose clock is behind, right, or ahead by more than the time for the confirmation; what is near it TestTakeOverLate has.
+		for _, ahead := range []int64{-600, 12, 45, 86400} {
 			m, _ := New(Default(), a, nil, true, base, base+skew+ahead*second)
 			if effects := m.Step(base+4*second, Tick{}); len(effects) != 1 || effects[0] != (WakeAt{base + 30*second}) {
 				t.Errorf("skew %d, taken over by one that is %d s ahead: %v", skew, ahead, effects)
@@ -347,6 +347,30 @@ func TestClocks(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A server takes over as the members' own limits run out: it confirms nothing before they have, by the records' clock or since members still wait.
+func TestTakeOverLate(t *testing.T) {
+	a, _, _ := attempt("a", "b").Move(management.Committed, "", []management.Reply{
+		{Member: "a", State: management.MemberPrepared, Heard: []string{"b"}}, {Member: "b", State: management.MemberPrepared, Heard: []string{"a"}},
+	}, base)
+	taken := func(after time.Duration) *script {
+		s := &script{t: t, stored: a, reports: map[string]Reported{}, now: base}
+		m, effects := New(Default(), a, nil, true, base, base+int64(after))
+		s.m = m
+		s.perform(effects)
+		want(t, s.at(0, says("a", Committed, "b"), says("b", Committed, "a")), "")
+		return s
+	}
+	s := taken(29 * time.Second)
+	want(t, s.at(2*time.Second), "")
+	if err := s.m.Confirmable(); err == nil || !strings.Contains(err.Error(), "a may go back by itself now; b may") {
+		t.Error(err)
+	}
+	want(t, s.at(4500*time.Millisecond, says("a", RolledBack, "b")), "rolled-back: a rolled-back")
+	s = taken(29 * time.Second) // by another clock: nobody goes back
+	want(t, s.at(7500*time.Millisecond), "")
+	want(t, s.at(8*time.Second), "confirmed")
 }
 
 // The store says that another server decided otherwise: that holds.
@@ -402,6 +426,48 @@ func TestTrials(t *testing.T) {
 		want(t, s.at(4*time.Second), "try 1")
 		want(t, s.at(5*time.Second, Tried{Trial: 1}), "") // perhaps it comes
 		want(t, s.at(61*time.Second), "committed")
+	})
+	t.Run("who is too slow is tried for, and left behind", func(t *testing.T) {
+		for _, state := range []State{Idle, Loading} {
+			s := begun(t, true)
+			want(t, s.at(0, prepared[0], prepared[1], says("c", state)), "")
+			want(t, s.at(30*time.Second), "try 1")
+			want(t, s.at(32*time.Second, Tried{Trial: 1}), "") // perhaps it comes
+			want(t, s.at(60*time.Second), "committed")
+		}
+	})
+	t.Run("the time is short", func(t *testing.T) {
+		a := attempt("a", "b", "c")
+		a.BestEffort, a.PrepareWithin = true, second
+		s := begin(t, a, false, group...)
+		want(t, s.at(0, prepared[0]), "")
+		want(t, s.at(500*time.Millisecond), "try 1")
+		want(t, s.at(700*time.Millisecond, Tried{Trial: 1}), "")
+		want(t, s.at(time.Second), "committed")
+	})
+	t.Run("who becomes silent at the end is tried for", func(t *testing.T) {
+		for _, c := range []struct {
+			end  time.Duration
+			then []Event
+			want string
+		}{
+			{70 * time.Second, []Event{Tried{Trial: 1}}, "committed"},
+			{70 * time.Second, []Event{prepared[2]}, "committed"}, // it has come back
+			{91 * time.Second, nil, "aborted: management's check did not end in time for c"},
+		} {
+			s := begun(t, true)
+			want(t, s.at(0, prepared[0], says("b", Loading), prepared[2]), "")
+			s.at(56 * time.Second)
+			delete(s.reports, "c")
+			want(t, s.at(61*time.Second), "try 1")
+			want(t, s.at(69*time.Second), "")
+			want(t, s.at(c.end, c.then...), c.want)
+		}
+	})
+	t.Run("nobody is tried for who has to load it", func(t *testing.T) {
+		s := begun(t, false)
+		want(t, s.at(0, prepared[0], prepared[1], says("c", Loading)), "")
+		want(t, s.at(61*time.Second), "aborted: c is still loading")
 	})
 	t.Run("nobody is there", func(t *testing.T) {
 		s := begun(t, false)

@@ -58,6 +58,7 @@ type world struct {
 	newest  uint64
 	trials  map[uint64][]simTrial // of each attempt, those that its server began
 	refused int                   // attempts that a trial ended
+	late    int                   // that ended since a trial did not
 	loss    float64
 	faults  bool
 	cut     map[[2]string]bool
@@ -102,9 +103,13 @@ func (w *world) current() management.Ref {
 // simTrial is management's own load of a policy, for members that load the same.
 type simTrial struct {
 	members []string
+	begun   int64
+	hangs   bool
 	over    bool // and the server that runs the attempt knows
 	why     string
 }
+
+const simTrialTakes = 400 * ms // at most
 
 // groups are the trials of a new attempt: some members load the same, or nothing is left to try.
 func (w *world) groups(number uint64) (groups [][]string) {
@@ -127,14 +132,16 @@ func (w *world) groups(number uint64) (groups [][]string) {
 // try makes a trial; it ends in its time, or never.
 func (g *simServer) try(i int) {
 	w, run, life, number := g.w, g.runs, g.life, g.runs.Attempt().Number
+	w.trials[number][i].begun = w.now
 	if w.r.IntN(8) == 0 {
+		w.trials[number][i].hangs = true
 		return
 	}
 	why := ""
 	if w.r.IntN(4) == 0 {
 		why = "no"
 	}
-	w.after(w.r.Int64N(400*ms), func() {
+	w.after(w.r.Int64N(simTrialTakes), func() {
 		if g.runs == run && g.life == life && !g.dead {
 			w.trials[number][i].over, w.trials[number][i].why = true, why
 			g.perform(run.Step(w.now, Tried{i, why}))
@@ -145,13 +152,35 @@ func (g *simServer) try(i int) {
 // tried fails if a commit is decided that a trial refuses, or for members of whom none has loaded the policy, nor management.
 func (w *world) tried(e Persist, trials []simTrial) {
 	for _, t := range trials {
-		loaded := slices.ContainsFunc(e.Replies, func(r management.Reply) bool {
-			return slices.Contains(t.members, r.Member) && r.State != management.Waiting && !left(r.State) && r.State != management.MemberRolledBack
-		})
-		if t.over && t.why != "" || !t.over && !loaded {
+		if t.over && t.why != "" || !t.over && !t.loaded(e) {
 			w.fail("a commit is decided: trial %+v, replies %+v", t, e.Replies)
 		}
 	}
+}
+
+// loaded reports whether a member has what the trial is of.
+func (t simTrial) loaded(e Persist) bool {
+	return slices.ContainsFunc(e.Replies, func(r management.Reply) bool {
+		return slices.Contains(t.members, r.Member) && r.State != management.Waiting && !left(r.State) && r.State != management.MemberRolledBack
+	})
+}
+
+// untried fails if an attempt is aborted for want of a trial, and each was begun in vain or would have ended.
+func (w *world) untried(e Persist, trials []simTrial) {
+	slow := false
+	for _, t := range trials {
+		if t.over || t.loaded(e) {
+			continue
+		}
+		if t.begun == 0 {
+			w.fail("%s, and was not begun: trial %+v, replies %+v", e.Why, t, e.Replies)
+		}
+		slow = slow || t.hangs || w.now < t.begun+simTrialTakes
+	}
+	if !slow {
+		w.fail("%s, and had the time: trials %+v, replies %+v", e.Why, trials, e.Replies)
+	}
+	w.late++
 }
 
 // simMember is a member: a machine, and what outlives it.
@@ -467,8 +496,11 @@ func (g *simServer) perform(effects []Effect) {
 			if e.To == management.Committed && g.began {
 				w.tried(e, w.trials[run.Attempt().Number])
 			}
-			if strings.HasPrefix(e.Why, "refused by management's check") {
+			switch {
+			case strings.HasPrefix(e.Why, "refused by management's check"):
 				w.refused++
+			case strings.HasPrefix(e.Why, "management's check did not end") && run.asked == w.now: // else the store did not answer before
+				w.untried(e, w.trials[run.Attempt().Number])
 			}
 			answer(ms+w.r.Int64N(20*ms), func() Event {
 				lost := w.down && w.r.IntN(2) == 0 // it is written or it is not
