@@ -103,7 +103,7 @@ func (co *Coordinator) start(ctx context.Context, c *cluster, a management.Attem
 		return err
 	}
 	r := &runner{
-		co: co, c: c, lease: lease, wake: make(chan struct{}, 1), said: make(chan order), ended: make(chan struct{}),
+		co: co, c: c, lease: lease, check: check, wake: make(chan struct{}, 1), said: make(chan order), ended: make(chan struct{}),
 		reports: map[string]rollout.Reported{}, shown: map[string]rollout.Reported{},
 	}
 	co.mu.Lock()
@@ -125,8 +125,7 @@ func (co *Coordinator) start(ctx context.Context, c *cluster, a management.Attem
 	c.mu.Unlock()
 	go func() {
 		defer co.tasks.Done()
-		r.run(running, a, check, takeOver)
-		check.stop()
+		r.run(running, a, takeOver)
 		close(r.ended)
 		c.mu.Lock()
 		delete(c.running, a.Number)

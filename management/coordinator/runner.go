@@ -23,7 +23,7 @@ type runner struct {
 	c     *cluster
 	lease store.Lease
 	m     *rollout.Machine // of the runner's goroutine
-	check *Check           // likewise; nil: none
+	check *Check           // likewise, while the attempt is being prepared; nil: none
 	wake  chan struct{}
 	said  chan order
 	ended chan struct{} // closed when it has
@@ -61,11 +61,12 @@ func (r *runner) take() map[string]rollout.Reported {
 }
 
 // run runs the attempt to its end, or until ctx ends or the lease is lost: then another server, or the next life of this one, goes on.
-func (r *runner) run(ctx context.Context, a management.Attempt, check *Check, takeOver bool) {
+func (r *runner) run(ctx context.Context, a management.Attempt, takeOver bool) {
+	defer func() { r.check.stop() }()
 	var trials [][]string
 	var tried <-chan rollout.Tried
-	if r.check = check; check != nil {
-		trials, tried = check.Groups, check.Ended
+	if r.check != nil {
+		trials, tried = r.check.Groups, r.check.Ended
 	}
 	m, effects := rollout.New(r.co.o.Times, a, trials, takeOver, r.co.now(), r.co.o.Now().UnixNano())
 	r.m = m
@@ -74,9 +75,9 @@ func (r *runner) run(ctx context.Context, a management.Attempt, check *Check, ta
 	r.perform(ctx, effects, management.Actor{Kind: management.ByServer, Name: r.co.o.Server}, timer)
 	server := management.Actor{Kind: management.ByServer, Name: r.co.o.Server}
 	for !m.Done() {
-		if tried != nil && m.Attempt().Phase != management.Preparing {
-			tried = nil
-			check.stop()
+		if r.check != nil && m.Attempt().Phase != management.Preparing {
+			r.check.stop()
+			r.check, tried = nil, nil // what it has is large
 		}
 		select {
 		case <-ctx.Done():

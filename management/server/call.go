@@ -29,6 +29,7 @@ type call struct {
 	actor  management.Actor
 	raw    []byte   // of the body, if it was read before
 	light  func()   // gives back what admit took
+	shared func()   // of that, what all clients share
 	after  []func() // what else is given back with the answer
 }
 
@@ -132,7 +133,7 @@ func (c *call) answer(status int, v any) {
 		status, data = http.StatusInternalServerError, []byte(`{"error":"internal","what":"the answer cannot be written"}`)
 	}
 	if len(data) <= medium {
-		c.light() // who reads slowly keeps nobody waiting
+		c.shared() // who reads slowly keeps nobody else waiting, and its own places bound what it leaves lying
 	}
 	h := c.w.Header()
 	h.Set("Content-Type", "application/json")
@@ -156,5 +157,5 @@ func (c *call) send(f file) {
 	_, _ = c.w.Write(f.data)
 }
 
-// streamed says that the handler has answered by itself.
-type streamed struct{}
+// streamed says that the handler has answered by itself, or does so in then: what the handler itself needed is in memory no longer.
+type streamed struct{ then func() }

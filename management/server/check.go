@@ -57,7 +57,6 @@ type checking struct {
 	began   time.Time
 	found   api.Checked
 	cluster *ruleset.Cluster
-	policy  nft.Policy // but for definitions
 	trials  []trial
 	ended   chan rollout.Tried // has room for all
 	over    chan struct{}      // closed when all have ended, or it was stopped
@@ -65,7 +64,8 @@ type checking struct {
 	cancel  context.CancelFunc
 
 	mu      sync.Mutex
-	failed  []error // by trial
+	policy  nft.Policy // but for definitions; nothing once it was stopped: it is large, and an attempt may take a day
+	failed  []error    // by trial
 	tried   []bool
 	stopped bool
 }
@@ -144,10 +144,15 @@ func (k *checking) all() error {
 	}
 }
 
-// try begins a trial.
+// try begins a trial, unless the check was stopped.
 func (k *checking) try(at int) {
-	n, checks := k.trials[at], k.call.server.checks
-	p := k.policy
+	k.mu.Lock()
+	n, p, stopped := k.trials[at], k.policy, k.stopped
+	k.mu.Unlock()
+	if stopped {
+		return
+	}
+	checks := k.call.server.checks
 	// All definitions, so that what nft says of them has the lines that members' texts have.
 	p.Definitions = k.cluster.Definitions(n.of[0])
 	go func() {
@@ -175,7 +180,7 @@ func (k *checking) end(at int, err error) {
 	}
 }
 
-// stop ends what is not needed any more.
+// stop ends what is not needed any more, and lets go of what was to be tried.
 func (k *checking) stop() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -183,7 +188,10 @@ func (k *checking) stop() {
 	if !k.stopped && slices.Contains(k.tried, false) {
 		close(k.over)
 	}
-	k.stopped = true
+	k.stopped, k.policy = true, nft.Policy{}
+	for at := range k.trials {
+		k.trials[at].definitions, k.trials[at].links = nil, nil
+	}
 }
 
 // why is why a trial refuses the ruleset; "": it does not. The caller holds mu.

@@ -5,15 +5,18 @@ package server
 import (
 	"context"
 	"errors"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+	"weak"
 
 	"github.com/holdfast-project/holdfast/internal/labtest"
 	"github.com/holdfast-project/holdfast/management"
 	"github.com/holdfast-project/holdfast/management/api"
 	"github.com/holdfast-project/holdfast/policy/nft"
+	"github.com/holdfast-project/holdfast/policy/ruleset"
 )
 
 // TestKernelCheck has rulesets loaded for real, with what deploy/cluster.yaml's like defines.
@@ -77,6 +80,46 @@ func TestTrials(t *testing.T) {
 	}
 }
 
+var errEnough = errors.New("enough was seen")
+
+// TestCheckLetsGo: what was read of a ruleset does not stay in memory while the attempt waits for its confirmation.
+func TestCheckLetsGo(t *testing.T) {
+	s := newStand(t)
+	tried := make(chan weak.Pointer[ruleset.Ruleset], 2)
+	s.server.o.Check = func(_ context.Context, p *nft.Policy, _ []nft.Link) error {
+		tried <- weak.Make(p.Ruleset)
+		return nil
+	}
+	admin := s.person("admin", management.Admin)
+	s.cluster(admin)
+	all := s.members(admin)
+	all["gw-b"].mu.Lock()
+	all["gw-b"].refuse = "no room"
+	all["gw-b"].mu.Unlock()
+	q := api.InstallRequest{File: "edge.nft", Ruleset: strings.Replace(rulesetText, "ct state", "ip saddr $holdfast_own4_inside drop\n\t\tct state", 1),
+		InstallOptions: api.InstallOptions{BestEffort: true, PrepareWithinMs: 10_000, ConfirmWithinMs: 60_000}}
+	q.Ruleset += strings.Repeat("# "+strings.Repeat("x", 98)+"\n", checkFirst/100)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	gone := false
+	err := s.client(admin).Lines(ctx, "POST", "/v1/clusters/edge/installs", q, func(l api.InstallLine) error {
+		if l.Install == nil || l.Install.Phase != "committed" {
+			return nil
+		}
+		ptr := <-tried
+		for i := 0; i < 500 && !gone; i++ { // the attempt's check is stopped a moment after the decision is known
+			runtime.GC()
+			if gone = ptr.Value() == nil; !gone {
+				<-time.After(10 * time.Millisecond)
+			}
+		}
+		return errEnough
+	})
+	if !errors.Is(err, errEnough) || !gone {
+		t.Errorf("gone: %v, %v", gone, err)
+	}
+}
+
 // TestCheckLater: members load what is long first. What they have loaded needs no check; what none of them can tell is checked then, and counts.
 func TestCheckLater(t *testing.T) {
 	s := newStand(t)
@@ -131,10 +174,19 @@ func TestCheckLater(t *testing.T) {
 	if v.Phase != "confirmed" || checked == nil || len(checked.Loaded) != 2 || len(checked.Members) != 0 || checked.Later {
 		t.Errorf("%+v, checked %+v", v, checked)
 	}
-	// One of them cannot load it, and is left behind: what the check says counts for it.
+	// One of them cannot load it: nothing was found.
 	all["gw-b"].mu.Lock()
 	all["gw-b"].refuse = "no room"
 	all["gw-b"].mu.Unlock()
+	if v = follow(func(api.InstallLine) {}); v.Phase != "aborted" {
+		t.Errorf("%+v", v)
+	}
+	for _, l := range lines[1:] {
+		if l.Checked != nil {
+			t.Errorf("aborted, and yet %+v", l.Checked)
+		}
+	}
+	// It is left behind: what the check says counts for it.
 	long.Ruleset = strings.Replace(long.Ruleset, "ct state", "ip saddr $holdfast_own4_inside drop\n\t\tct state", 1) // a trial each
 	long.BestEffort = true
 	told = false

@@ -130,13 +130,15 @@ func (c *call) put(b policy.Bundle, o api.InstallOptions) (any, error) {
 		return nil, err
 	}
 	c.done() // to watch is nothing: others may begin
-	say := c.lines()
-	say(api.InstallLine{Checked: &found})
 	if !found.Later {
 		k = nil
 	}
-	c.follow(one.Name, a.Number, k, say)
-	return streamed{}, nil
+	cluster := one.Name
+	return streamed{func() {
+		say := c.lines()
+		say(api.InstallLine{Checked: &found})
+		c.follow(cluster, a.Number, k, say)
+	}}, nil
 }
 
 // order is what the coordinator is asked for.
@@ -197,16 +199,30 @@ func (c *call) follow(cluster string, number uint64, k *checking, say func(api.I
 	if k != nil {
 		checked = k.over
 	}
+	ended, committed := false, false
+	result := func() {
+		if !ended {
+			return
+		}
+		// What it refuses ends the attempt, which says so; and what was not tried was loaded by members if it was committed.
+		if found, err := k.result(); err == nil && (committed || len(found.Loaded) == 0) {
+			ended = false
+			say(api.InstallLine{Checked: &found})
+		}
+	}
 	for {
 		select {
 		case <-checked:
-			checked = nil
-			if found, err := k.result(); err == nil { // what it refuses ends the attempt, which says so
-				say(api.InstallLine{Checked: &found})
-			}
+			checked, ended = nil, true
+			result()
 		case p, ok := <-progress:
 			if !ok {
 				return
+			}
+			switch p.Attempt.Phase {
+			case management.Committed, management.Confirmed, management.RolledBack:
+				committed = true
+				result()
 			}
 			v := installView(p.Attempt, p.Members)
 			say(api.InstallLine{Install: &v})

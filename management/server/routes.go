@@ -118,7 +118,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.Serve
 
 // handle does what all routes have in common.
 func (s *Server) handle(rt *route, w http.ResponseWriter, r *http.Request) {
-	c := &call{server: s, w: w, r: r, route: rt, light: func() {}}
+	c := &call{server: s, w: w, r: r, route: rt, light: func() {}, shared: func() {}}
 	defer c.done() // with what is sent: it takes memory until then
 	began := s.o.Now()
 	var v any
@@ -141,8 +141,13 @@ func (s *Server) handle(rt *route, w http.ResponseWriter, r *http.Request) {
 		if err := c.admit(); err != nil {
 			return err
 		}
-		v, err = rt.serve(c)
-		return err
+		if v, err = rt.serve(c); err != nil {
+			return err
+		}
+		if s, ok := v.(streamed); ok && s.then != nil {
+			s.then()
+		}
+		return nil
 	}()
 	code := api.Code("")
 	if err != nil {

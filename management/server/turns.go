@@ -57,17 +57,11 @@ func (t *turns) take(ctx context.Context, key string) (give func(), ok bool) {
 }
 
 // admit waits for what a request of this route has to wait for, and reads the body before it takes a place of all clients: who sends slowly
-// keeps nobody waiting. What was taken is given back by c.light, after the answer at the latest.
+// keeps nobody waiting. What was taken is given back by c.light, after the answer at the latest, the place of all clients by c.shared.
 func (c *call) admit() error {
 	if !c.route.heavy && !c.route.large {
 		return nil
 	}
-	var taken []func()
-	c.light = sync.OnceFunc(func() {
-		for _, give := range taken {
-			give()
-		}
-	})
 	s, key := c.server, c.who.Kind.String()+" "+c.who.Name()
 	own, places := s.large, (chan struct{})(nil)
 	if c.route.heavy {
@@ -82,7 +76,7 @@ func (c *call) admit() error {
 	if !ok {
 		return &api.Error{Code: api.CodeTooMany, What: fmt.Sprintf("%d large requests of %s are under way", own.most, c.who.Name()), WayOut: "wait for them"}
 	}
-	taken = append(taken, give)
+	c.light = give
 	if places == nil {
 		return nil
 	}
@@ -95,7 +89,8 @@ func (c *call) admit() error {
 	defer wait.Stop()
 	select {
 	case places <- struct{}{}:
-		taken = append(taken, func() { <-places })
+		c.shared = sync.OnceFunc(func() { <-places })
+		c.light = func() { give(); c.shared() }
 		return nil
 	case <-c.context().Done():
 		return c.context().Err()

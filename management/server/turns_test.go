@@ -4,6 +4,9 @@ package server
 
 import (
 	"context"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -34,6 +37,50 @@ func TestTurns(t *testing.T) {
 	other()
 	if len(two.all) != 0 {
 		t.Errorf("%d clients are remembered", len(two.all))
+	}
+}
+
+// slow is a client that reads when it likes.
+type slow struct {
+	http.ResponseWriter
+	reads func()
+}
+
+func (s slow) Write(b []byte) (int, error) {
+	s.reads()
+	return s.ResponseWriter.Write(b)
+}
+
+// TestSlowReader: an answer that is not read yet keeps no place of all clients, and its client's own: else it could leave any number of them lying.
+func TestSlowReader(t *testing.T) {
+	s := newStand(t).server
+	for _, c := range []struct {
+		route  route
+		own    *turns
+		bytes  int
+		shared int // places of all that are taken meanwhile
+	}{
+		{route{heavy: true}, s.one, medium / 2, 0},
+		{route{heavy: true}, s.one, medium + 1, 1},
+		{route{large: true}, s.large, medium / 2, 0},
+	} {
+		one := &call{server: s, r: httptest.NewRequest(http.MethodGet, "/", nil), route: &c.route, light: func() {}, shared: func() {}}
+		must(t, one.admit())
+		if len(c.own.all) != 1 {
+			t.Fatal("it has no place of its own")
+		}
+		read := false
+		one.w = slow{httptest.NewRecorder(), func() {
+			read = true
+			if len(s.heavy) != c.shared || len(c.own.all) != 1 {
+				t.Errorf("%d bytes: %d places of all, %d clients' own", c.bytes, len(s.heavy), len(c.own.all))
+			}
+		}}
+		one.answer(http.StatusOK, strings.Repeat("x", c.bytes))
+		one.done()
+		if !read || len(s.heavy) != 0 || len(c.own.all) != 0 {
+			t.Errorf("read %v; %d places of all, %d clients' own stay", read, len(s.heavy), len(c.own.all))
+		}
 	}
 }
 
