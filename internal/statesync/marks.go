@@ -22,6 +22,7 @@ const (
 type marks struct {
 	at    int64 // of the last one
 	added uint64
+	blank bool // it said nothing
 	attrs []byte
 	buf   []byte
 }
@@ -41,8 +42,8 @@ func (p *Plane) mark(now int64) {
 		p.log.Error("mark", "error", err)
 		return
 	}
-	p.marks.at, p.marks.added = now, p.stats.Records
-	if m.Blank {
+	p.marks.at, p.marks.added, p.marks.blank = now, p.stats.Records, m.Blank
+	if m.Blank && p.share.behind == 0 {
 		p.marks.at = 0 // as soon as it is known
 	}
 }

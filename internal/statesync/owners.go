@@ -65,6 +65,7 @@ type share struct {
 	takes, scopes [ccp.MaxMembers]ccp.SyncBitmap
 	taken         [ccp.MaxMembers]int
 	moving        int
+	behind        int                    // how often it gained buckets of which what was told is not applied yet
 	askers        [ccp.MaxMembers]*asker // nil for this member
 }
 
@@ -197,6 +198,9 @@ func (p *Plane) takeOwners(now int64, o *Owners) {
 	p.role, p.term = role, o.Term
 	p.hearMore()
 	p.releaseMoving(now, &m)
+	if count(&m.gained) > 0 {
+		p.catchUp()
+	}
 	if p.group != nil && p.heardAnybody() {
 		p.mark(now) // from here on the lane speaks by this table
 		p.sender.Flush()
@@ -209,6 +213,19 @@ func (p *Plane) takeOwners(now int64, o *Owners) {
 		p.stopServingRepairs(now)
 	}
 	p.sets.signal()
+}
+
+// catchUp has this member's marks say nothing until what former owners told of the buckets that it gained is applied, and counted: others
+// may have done so already.
+func (p *Plane) catchUp() {
+	p.share.behind++
+	p.whenQuiet(func(now int64) {
+		p.share.behind--
+		if p.share.behind == 0 && p.marks.blank && p.group != nil && p.heardAnybody() {
+			p.mark(now)
+			p.sender.Flush()
+		}
+	})
 }
 
 // opened takes note of whether the share is open.

@@ -133,7 +133,7 @@ func (p *Plane) mayServe(q *peer, want ccp.SyncWant, by ccp.SyncTable) ccp.SyncR
 		switch {
 		case p.role != RoleOwner:
 			return ccp.SyncUnfit
-		case !p.tallyGood || q.evicted || by != p.share.table():
+		case !p.tallyGood || p.share.behind > 0 || q.evicted || by != p.share.table():
 			return ccp.SyncBusy // it may ask for what another member owns
 		}
 	case ccp.SyncWantFresh, ccp.SyncWantRead, ccp.SyncWantSets:

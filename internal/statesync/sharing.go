@@ -248,7 +248,7 @@ func (p *Plane) sweepLater(own *ccp.SyncBitmap) {
 func (p *Plane) shareMark() record.Mark {
 	s := &p.share
 	return record.Mark{Sum: p.tally.SumOf((*[record.Buckets / 8]byte)(&s.scopes[p.cfg.Self])), Rules: s.slots.Rules,
-		Term: s.version.term, Number: s.version.number, Commit: s.version.commit, Blank: !p.tallyGood}
+		Term: s.version.term, Number: s.version.number, Commit: s.version.commit, Blank: !p.tallyGood || p.share.behind > 0}
 }
 
 // awayFor is for how long in ns a member that owns buckets by the slot table, and by its own word none, is waited for: the table changes
