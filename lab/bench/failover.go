@@ -112,6 +112,9 @@ func (r *run) keep(round int, s System, out trial.Outcome) {
 	if t.Unsettled != "" {
 		note = "  (" + t.Unsettled + ")"
 	}
+	if t.Moved > 0 {
+		note += fmt.Sprintf("  (moved by itself before: %d times)", t.Moved)
+	}
 	fmt.Fprintf(r.cfg.Log, "round %d  %-20s %-20s gap %8.1f ms  lost %5d  two answer %7.1f ms  changes %d%s\n",
 		round, out.Case, s.Name, t.GapMs, t.Lost, t.DualMs, t.Transitions, note)
 }

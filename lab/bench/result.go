@@ -53,6 +53,8 @@ type Trial struct {
 	Before    string  `json:"before"`
 	After     string  `json:"after"`
 	Unsettled string  `json:"unsettled,omitempty"`
+	// Moved is how often the gateway moved by itself as the trial was to begin.
+	Moved int `json:"moved,omitempty"`
 }
 
 // Measure is one measurement of a benchmark whose cases have different figures.
@@ -110,7 +112,7 @@ func measure(round int, system string, o trial.Outcome) Trial {
 	t := Trial{
 		Round: round, Case: o.Case, System: system, GapMs: ms(gap), GapFlow: flow,
 		Lost: o.Window.Lost(), DualMs: ms(o.Dual()), Contested: o.Contested(), Twice: o.Twice(),
-		Transitions: len(o.Changes), FaultMs: ms(o.Took), Missed: o.Window.Missed(), Before: o.Before, After: o.After, Unsettled: o.Unsettled,
+		Transitions: len(o.Changes), FaultMs: ms(o.Took), Missed: o.Window.Missed(), Before: o.Before, After: o.After, Unsettled: o.Unsettled, Moved: o.Moved,
 	}
 	for _, c := range o.Changes {
 		t.Changes = append(t.Changes, fmt.Sprintf("%.3fs %s %s > %s: %s", c.At.Sub(o.At).Seconds(), c.Member, c.From, c.To, c.Reason))

@@ -72,14 +72,17 @@ func Names() []string {
 	return names
 }
 
-// ErrTwo says that two members served at once in one of the faults.
-var ErrTwo = errors.New("two members served at once")
+// ErrTwo says that two members served at once in one of the faults, ErrMoved that the gateway moved though nobody had harmed it.
+var (
+	ErrTwo   = errors.New("two members served at once")
+	ErrMoved = errors.New("the gateway moved by itself")
+)
 
 // bootWithin bounds the time until the cluster is ready.
 const bootWithin = 60 * time.Second
 
-// Run shows all cases. It returns their outcomes, and ErrTwo when two members served at once in one of them; the others are
-// shown all the same. Nothing is left behind.
+// Run shows all cases. It returns their outcomes, and ErrTwo when two members served at once in one of them, ErrMoved when the gateway moved by itself
+// before one; the others are shown all the same. Nothing is left behind.
 func Run(ctx context.Context, cfg Config) (outcomes []trial.Outcome, err error) {
 	if cfg.Members == 0 {
 		cfg.Members = 3
@@ -146,6 +149,9 @@ func (s *show) play(ctx context.Context, cfg Config) ([]trial.Outcome, error) {
 		table.Add(out.Two(), row(c, out)...)
 		if out.Two() {
 			errs = append(errs, fmt.Errorf("%s: %w", c.Name, ErrTwo))
+		}
+		if out.Moved > 0 {
+			errs = append(errs, fmt.Errorf("before %s: %w, %d times", c.Name, ErrMoved, out.Moved))
 		}
 	}
 	s.live.Status("")

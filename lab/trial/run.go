@@ -31,6 +31,8 @@ type Outcome struct {
 	Aftermath observe.Window `json:"aftermath"`
 	// Changes are the members' changes of state in the window.
 	Changes []machine.Change `json:"changes,omitempty"`
+	// Moved is how often the gateway moved by itself as the trial was to begin, so that it began anew.
+	Moved int `json:"moved,omitempty"`
 	// Unsettled says why the gateway did not come to rest; empty if it did, or did not have to.
 	Unsettled string `json:"unsettled,omitempty"`
 }
@@ -95,7 +97,7 @@ const begins = 5
 // begin waits until the trial can begin and for the moment of the harm. A system may move the gateway in that time by itself (one with short
 // timers does on a host that stands still for a moment): then the one that is to be harmed does not serve any more, and it begins anew.
 func (st *Stage) begin(ctx context.Context, c Case, o Options, out *Outcome) error {
-	for again := 1; ; again++ {
+	for ; ; out.Moved++ {
 		if err := st.ready(ctx, c, o, out); err != nil {
 			return err
 		}
@@ -108,7 +110,7 @@ func (st *Stage) begin(ctx context.Context, c Case, o Options, out *Outcome) err
 		if slices.Equal(serving, []string{out.Before}) {
 			return nil
 		}
-		if again == begins {
+		if out.Moved+1 == begins {
 			return fmt.Errorf("%s: before: %v say that they serve, a moment ago %s did; so it was %d times", c.Name, serving, out.Before, begins)
 		}
 	}
@@ -116,7 +118,11 @@ func (st *Stage) begin(ctx context.Context, c Case, o Options, out *Outcome) err
 
 // ready waits until the trial can begin, and fills in who serves then.
 func (st *Stage) ready(ctx context.Context, c Case, o Options, out *Outcome) error {
-	server, err := st.ReadyWithin(ctx, readyWithin)
+	await := st.Ready
+	if c.Prepare != nil && out.Moved > 0 { // what was prepared then stays so: a member may be off
+		await = func(ctx context.Context) (string, error) { return st.Observer.Steady(ctx, st.quiet) }
+	}
+	server, err := within(ctx, readyWithin, await)
 	if err != nil {
 		return fmt.Errorf("%s: before: %w", c.Name, err)
 	}
@@ -183,9 +189,13 @@ func (st *Stage) look(ctx context.Context, c Case, out *Outcome) error {
 
 // ReadyWithin is Ready with a bound of time.
 func (st *Stage) ReadyWithin(ctx context.Context, d time.Duration) (string, error) {
+	return within(ctx, d, st.Ready)
+}
+
+func within(ctx context.Context, d time.Duration, await func(context.Context) (string, error)) (string, error) {
 	bounded, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
-	server, err := st.Ready(bounded)
+	server, err := await(bounded)
 	if err != nil && ctx.Err() != nil {
 		return "", errors.Join(ctx.Err(), err)
 	}

@@ -116,6 +116,42 @@ func TestTrials(t *testing.T) {
 	})
 }
 
+// restless says now and then that another member serves.
+type restless struct {
+	*trialtest.System
+	moves int
+}
+
+func (s *restless) Serving(ctx context.Context) []string {
+	if s.moves > 0 {
+		s.moves--
+		return []string{"fw9"}
+	}
+	return s.System.Serving(ctx)
+}
+
+// A system that moves by itself as a trial begins is tried anew, which is counted; also if the case has switched a member off already.
+func TestMovedByItself(t *testing.T) {
+	st, ctx := stage(t, 20*time.Millisecond)
+	s := &restless{System: st.System.(*trialtest.System), moves: 2}
+	st.System = s
+	c := trial.Failback("fw1")
+	c.Harm = func(ctx context.Context, st *trial.Stage, _ string) (trial.Undo, error) {
+		return nil, st.System.PowerOn(ctx, "fw1")
+	}
+	out, err := st.Run(ctx, c, trial.Options{})
+	if err != nil || out.Before != "fw2" || out.Moved != 2 {
+		t.Fatalf("%v: from %q, moved %d times", err, out.Before, out.Moved)
+	}
+	if out, err = st.Run(ctx, trial.PowerOff("power-off"), trial.Options{}); err != nil || out.Moved != 0 {
+		t.Fatalf("%v: moved %d times", err, out.Moved)
+	}
+	s.moves = 5
+	if _, err := st.Run(ctx, trial.PowerOff("power-off"), trial.Options{}); err == nil {
+		t.Error("one that never stays is tried")
+	}
+}
+
 func TestTogether(t *testing.T) {
 	const delay, hold = 30 * time.Millisecond, 400 * time.Millisecond
 	one, ctx := stage(t, delay)
