@@ -50,7 +50,7 @@ func (l *loop) nowInForce(o policy.Offer, defs []ruleset.Definition, w woken) {
 	}
 	l.filter = false
 	l.hold(o, true, w.text)
-	l.held.sure = w.sure
+	l.held.sure, l.held.known = w.sure, w.known
 	l.held.since = time.Now().UnixNano()
 	if w.loaded {
 		l.loadedWith(o.Generation, defs)
@@ -355,7 +355,7 @@ func (l *loop) reload() {
 		done: func(err error, _ time.Duration) {
 			if err != nil {
 				// What it was loaded with before is not there any more, to compare the kernel with.
-				l.held.rematched, l.held.fresh, l.held.sure = l.held.rematched || !l.held.fresh, true, true
+				l.held.rematched, l.held.fresh, l.held.sure, l.held.known = l.held.rematched || !l.held.fresh, true, true, nft.Known{}
 				l.event(Event{Kind: Failed, Policy: o, Text: "load it with what the configuration has now: " + err.Error() + "; it stays as it was"})
 				return
 			}

@@ -237,6 +237,7 @@ type woken struct {
 	text   *text
 	loaded bool // it had to be loaded: nothing of it was asleep
 	sure   bool // what woke is what this process had loaded
+	known  nft.Known
 }
 
 // errUnread: the disk does not have a policy as it should be.
@@ -259,8 +260,9 @@ func (l *loop) wakeUp(ctx context.Context, k *nft.Kernel, o policy.Offer, defs [
 	if err != nil {
 		return w, err
 	}
-	w.sure = r.Sure
-	return w, k.RemoveBootFilter(ctx)
+	w.known, err = k.RemoveBootFilterAfter(ctx, r.Until())
+	w.sure = r.Sure && w.known != (nft.Known{})
+	return w, err
 }
 
 func (l *loop) switchTo(a install.Attempt) {

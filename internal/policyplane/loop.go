@@ -100,6 +100,7 @@ type held struct {
 	base   *nft.Baseline  // nil: not known yet
 	fresh  bool           // it was put into force by this process
 	sure   bool           // and loaded by it, untouched since: what the kernel has right after that is what it must have
+	known  nft.Known      // until when it is known to be untouched; zero: what the kernel has is taken for it anyway
 	since  int64
 	// rematched says that the connections were looked at, or need not be.
 	rematched bool

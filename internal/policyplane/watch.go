@@ -84,26 +84,34 @@ func (l *loop) watch() {
 	known := new(nft.Known)
 	l.look.cancel, l.look.ended, l.look.known = cancel, make(chan struct{}), known
 	serial, ended, p := l.look.serial, l.look.ended, l.p
-	options, links, sure := nft.Options{Cluster: l.o.Cluster, Namespace: l.o.Namespace, Command: l.o.Command}, l.cfg.Links, h.sure
+	options, links, sure, woke := nft.Options{Cluster: l.o.Cluster, Namespace: l.o.Namespace, Command: l.o.Command}, l.cfg.Links, h.sure, h.known
 	base := h.base
 	l.group.Go(func() error {
 		defer close(ended)
 		defer cancel()
 		k := nft.New(options)
 		err := func() (err error) {
-			certain := sure
-			if base == nil && sure {
+			certain, unread := sure, base == nil
+			if unread && certain {
 				if since, err = k.Now(); err != nil {
 					return err
 				}
+				certain = woke == (nft.Known{}) || since == woke // else somebody wrote meanwhile
+			}
+			if unread && certain {
 				if base, err = k.Baseline(ctx, h.policy); errors.Is(err, nft.ErrGone) {
 					certain = false // somebody was quick
 				} else if err != nil {
 					return err
 				}
-				if !certain || anew {
-					since = nft.Known{}
+				if now, err := k.Now(); err != nil {
+					return err
+				} else if now != since {
+					base, certain = nil, false
 				}
+			}
+			if unread && (!certain || anew) {
+				since = nft.Known{}
 			}
 			if base == nil && !certain {
 				// Somebody may have changed it while nobody looked: what it must be is found out elsewhere.

@@ -95,6 +95,21 @@ func (k *Kernel) RemoveBootFilter(context.Context) error {
 	return nil
 }
 
+// RemoveBootFilterAfter takes it away and says what is known of a ruleset then of which n was known.
+func (k *Kernel) RemoveBootFilterAfter(ctx context.Context, n Known) (Known, error) {
+	had, err := k.HasBootFilter()
+	if err != nil {
+		return Known{}, err
+	}
+	if err := k.RemoveBootFilter(ctx); err != nil {
+		return Known{}, err
+	}
+	if had && n.until != 0 {
+		n.until++ // one of somebody else makes it another number
+	}
+	return n, nil
+}
+
 // HasBootFilter reports whether it is loaded.
 func (k *Kernel) HasBootFilter() (bool, error) {
 	c, err := dial(k.options.Namespace)

@@ -149,7 +149,7 @@ func (k *Kernel) Current() (l Loaded, ok bool, err error) {
 // Report tells what a change of generations did besides.
 type Report struct {
 	Kept []Kept // sets whose elements were to be carried over, in the policy's order
-	// The kernel's transactions right before and after a Prepare; 0: somebody else made one between them, or it failed.
+	// The kernel's transactions right before and after a Prepare or Commit; 0: somebody else made one between them, or it failed.
 	began, ended uint32
 	// Sure, of a commit: what woke is what this process had loaded. Otherwise it was loaded before, or somebody may have changed elements of
 	// sets that have thousands.
@@ -276,6 +276,10 @@ func (k *Kernel) change(mark ruleset.Mark, keep []policy.Set, tables int) (Repor
 	if next < 0 || len(all[next].tables) != tables {
 		return Report{}, fmt.Errorf("generation %d: %w", mark.Generation, ErrNotPrepared)
 	}
+	began, err := c.transaction()
+	if err != nil {
+		return Report{}, err
+	}
 	touched, sure, err := k.touched(c, &all[next])
 	if err != nil {
 		return Report{}, err
@@ -310,6 +314,9 @@ func (k *Kernel) change(mark ruleset.Mark, keep []policy.Set, tables int) (Repor
 	}
 	clear(k.carried)
 	k.asleep, r.Sure = nil, sure
+	if ended, err := c.transaction(); err == nil && ended == began+*c.made {
+		r.began, r.ended = began, ended
+	}
 	return r, err
 }
 

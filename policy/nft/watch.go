@@ -111,6 +111,9 @@ func (n Known) After(r Report) Known {
 	return Known{r.ended}
 }
 
+// Until is when a change of this process left the ruleset; nothing is known if there were others beside it.
+func (r Report) Until() Known { return Known{r.ended} }
+
 // Now is for a baseline that is about to be read: what it says holds from this moment on.
 func (k *Kernel) Now() (Known, error) {
 	n, err := k.transaction()
