@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // Flags of the ifaces map. The C program knows the first two.
@@ -156,20 +158,10 @@ func (g *Gate) attachAs(index int, as string) error {
 	if as == asClassic {
 		return g.attachClassic(index, netlink.HANDLE_MIN_INGRESS)
 	}
-	var (
-		l       link.Link
-		err     error
-		program = g.programFor(as)
-	)
-	switch as {
-	case asXDPNative:
-		l, err = link.AttachXDP(link.XDPOptions{Program: program, Interface: index, Flags: link.XDPDriverMode})
-	case asXDPGeneric:
-		l, err = link.AttachXDP(link.XDPOptions{Program: program, Interface: index, Flags: link.XDPGenericMode})
-	case asTCX:
-		l, err = link.AttachTCX(link.TCXOptions{Program: program, Interface: index, Attach: ebpf.AttachTCXIngress, Anchor: link.Head()})
-	case asEgress:
-		l, err = link.AttachTCX(link.TCXOptions{Program: program, Interface: index, Attach: ebpf.AttachTCXEgress, Anchor: link.Head()})
+	l, err := g.link(index, as)
+	for until := Boottime() + linkEnds; err != nil && (errors.Is(err, unix.EEXIST) || errors.Is(err, unix.EBUSY)) && Boottime() < until; {
+		time.Sleep(linkEnds / 50)
+		l, err = g.link(index, as)
 	}
 	if err != nil {
 		return err
@@ -179,6 +171,24 @@ func (g *Gate) attachAs(index int, as string) error {
 		err = fmt.Errorf("pin the link as %s, on a BPF file system: %w", path, err)
 	}
 	return errors.Join(err, l.Close()) // closing a link that could not be pinned detaches it
+}
+
+// linkEnds is how long in ns Attach waits for the kernel to end a link whose pin somebody has just removed: it puts that off (bpf_link_put,
+// kernel/bpf/syscall.c), and until then the program counts as attached.
+const linkEnds = 50e6
+
+// link makes a link that nothing holds but its descriptor.
+func (g *Gate) link(index int, as string) (link.Link, error) {
+	program := g.programFor(as)
+	switch as {
+	case asXDPNative:
+		return link.AttachXDP(link.XDPOptions{Program: program, Interface: index, Flags: link.XDPDriverMode})
+	case asXDPGeneric:
+		return link.AttachXDP(link.XDPOptions{Program: program, Interface: index, Flags: link.XDPGenericMode})
+	case asTCX:
+		return link.AttachTCX(link.TCXOptions{Program: program, Interface: index, Attach: ebpf.AttachTCXIngress, Anchor: link.Head()})
+	}
+	return link.AttachTCX(link.TCXOptions{Program: program, Interface: index, Attach: ebpf.AttachTCXEgress, Anchor: link.Head()})
 }
 
 // attached reports whether a living link is pinned. It takes the pin of a severed one away.
