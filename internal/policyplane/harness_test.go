@@ -428,6 +428,7 @@ type server struct {
 	w      *world
 	mu     sync.Mutex
 	orders Orders
+	before policy.Offer      // what was current before the newest commit
 	to     map[string]Orders // orders of some members only
 	files  map[policy.Digest][]byte
 	lines  []*line
@@ -494,8 +495,11 @@ func (s *server) order(number uint64, b *policy.Sealed, p Phase, confirm time.Du
 	s.set(func() {
 		s.files[b.Head().Digest()] = b.Encode()
 		s.orders.Attempt = OrderedAttempt{Number: number, Policy: b.Head().Offer(""), Phase: p, ConfirmWithin: confirm}
-		if p == PhaseCommit {
-			s.orders.Current = b.Head().Offer("")
+		switch o := b.Head().Offer(""); {
+		case p == PhaseCommit && s.orders.Current != o:
+			s.before, s.orders.Current = s.orders.Current, o
+		case p == PhaseRolledBack && s.orders.Current == o:
+			s.orders.Current = s.before
 		}
 		s.to = nil
 	})

@@ -159,6 +159,25 @@ func TestRollback(t *testing.T) {
 	w.all(2)
 }
 
+// TestConfirmedUnheard: all have gone back from what was confirmed before they hear of it, and by then management orders something newer.
+func TestConfirmedUnheard(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.upAll()
+	w.install(1, bundle(t, 1))
+	b := bundle(t, 2)
+	w.server.order(2, b, PhasePrepare, 300*time.Millisecond)
+	w.replied(2, install.Prepared)
+	w.server.order(2, b, PhaseCommit, 300*time.Millisecond)
+	w.all(2)
+	w.server.set(func() { w.server.away = true })
+	w.replied(2, install.RolledBack)
+	w.all(1)
+	w.server.order(3, bundle(t, 3), PhaseAbort, 0)
+	w.server.set(func() { w.server.away = false })
+	w.all(2)
+}
+
 // TestRollbackToNothing: the first policy ever is not confirmed; then the boot filter holds again.
 func TestRollbackToNothing(t *testing.T) {
 	t.Parallel()

@@ -76,6 +76,7 @@ func (l *loop) nowDurable(d install.Durable) {
 	l.state.HighestAttempt = max(l.state.HighestAttempt, d.Ended, d.Prepared.Number)
 	if !slices.Equal(was.Declined, d.Declined) {
 		l.recover(recovery.Declined{All: d.Declined, Local: l.local(), InForce: l.inForce()})
+		l.kept()
 	}
 }
 

@@ -62,6 +62,7 @@ func (l *loop) answer() {
 func (l *loop) order(o Orders) {
 	o.Current.Source, o.Attempt.Policy.Source = recovery.Management, recovery.Management
 	l.orders, l.ordered = o, true
+	l.kept()
 	l.answer()
 	l.offered()
 	a := o.Attempt
@@ -76,6 +77,15 @@ func (l *loop) order(o Orders) {
 	}
 	if d := decisionOf(a.Phase); d != install.Unknown {
 		l.install(install.Decided{Attempt: at, Decision: d})
+	}
+}
+
+// kept tells the machine of installs what management still has after a newer attempt. Attempts come one after the other, so that it was confirmed;
+// one of an older generation is one that this member had not come to the end of, and says nothing of what came after it.
+func (l *loop) kept() {
+	o := l.orders
+	if !o.Current.None() && o.Attempt.Policy.Generation > o.Current.Generation {
+		l.p.tell(install.Event(install.Kept{Policy: o.Current}))
 	}
 }
 

@@ -38,6 +38,19 @@ func (m *Machine) confirm(a Attempt) {
 	m.save()
 }
 
+// kept takes back that a policy is declined which was confirmed after all, when no member heard of it before all had gone back and there was a
+// newer attempt: then no peer can tell, and management's orders are about the newer one.
+func (m *Machine) kept(o policy.Offer) {
+	if !slices.Contains(m.d.Declined, o.Digest) || m.state != Idle && m.at.Policy.Digest == o.Digest {
+		return
+	}
+	a := m.d.RolledBack
+	if a.Policy.Digest != o.Digest { // which attempt that was is forgotten; it came after the last that is known to be confirmed
+		a = Attempt{Number: m.d.Confirmed.Number + 1, Policy: o}
+	}
+	m.confirm(a)
+}
+
 // decline notes that an attempt that is not under way was rolled back. What is in force by it, and is not known to be confirmed, goes back as
 // well: recovery brought it from a peer that waited. It reports whether it does.
 func (m *Machine) decline(a Attempt, why string) bool {

@@ -4,6 +4,7 @@ package install
 
 import (
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -287,6 +288,44 @@ func TestWondersWhatStayed(t *testing.T) {
 		{9 * time.Second, Told{From: "x", Attempt: later, InForce: a.Policy, Decision: RollBack}, ""},
 	})
 	if d := m.Durable(); !slices.Equal(d.Declined, []policy.Digest{{7}}) || d.Confirmed != a {
+		t.Errorf("%+v", d)
+	}
+}
+
+// Nobody heard of the confirmation before all had gone back, and there was a later attempt: management alone can tell.
+func TestKept(t *testing.T) {
+	old, a, later := policy.Offer{Generation: 5, Digest: policy.Digest{5}}, attempt(3, 6, 6), attempt(4, 7, 7)
+	for name, c := range map[string]struct {
+		rolledBack, confirmed Attempt // confirmed: as it is noted afterwards
+	}{
+		"the attempt is known":     {a, a},
+		"the attempt is forgotten": {later, attempt(2, 6, 6)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := Durable{InForce: old, Ended: 4, Confirmed: attempt(1, 5, 5), RolledBack: c.rolledBack, Declined: []policy.Digest{{6}, {7}}}
+			m, _ := New(short, d, old, 0)
+			play(t, m, []step{
+				{1 * time.Second, Kept{policy.Offer{Generation: 8, Digest: policy.Digest{8}}}, ""}, // it did not go back from that
+				{2 * time.Second, Kept{a.Policy}, "save 5/0"},
+				{3 * time.Second, Kept{a.Policy}, ""},
+				{3 * time.Second, Asked{"x", Attempt{Policy: a.Policy}}, "tell x 5 decision 3"},
+				{4 * time.Second, Replaced{a.Policy}, "save 6/0, " + strconv.FormatUint(c.confirmed.Number, 10) + " confirmed"},
+				{5 * time.Second, Told{From: "x", Attempt: attempt(3, 6, 6), Decision: RollBack}, ""}, // who has not heard it yet
+			})
+			c.confirmed.Confirm = 0
+			d = m.Durable()
+			d.Confirmed.Confirm = 0
+			if !slices.Equal(d.Declined, []policy.Digest{{7}}) || d.Confirmed != c.confirmed {
+				t.Errorf("%+v", d)
+			}
+		})
+	}
+	// Not while it goes back from just that: else it would be declined once more when it has.
+	m, _ := New(short, Durable{InForce: a.Policy, Previous: old, Unconfirmed: a, Reverting: true, Declined: []policy.Digest{{6}}}, a.Policy, 0)
+	m.Step(1, Kept{a.Policy})
+	m.Step(2, Reverted{a, old})
+	m.Step(3, Kept{a.Policy})
+	if d := m.Durable(); len(d.Declined) != 0 || d.Confirmed.Number != a.Number {
 		t.Errorf("%+v", d)
 	}
 }

@@ -116,6 +116,8 @@ type (
 	}
 	// Replaced says that something else put a policy into force: recovery, an operator. None: an operator took it out of force.
 	Replaced struct{ InForce policy.Offer }
+	// Kept says that management has this policy and began another attempt after it: it was confirmed, whatever was heard of that.
+	Kept struct{ Policy policy.Offer }
 	// Tick says that the time that WakeAt named has come.
 	Tick struct{}
 )
@@ -131,6 +133,7 @@ func (NotReverted) event() {}
 func (Asked) event()       {}
 func (Told) event()        {}
 func (Replaced) event()    {}
+func (Kept) event()        {}
 func (Tick) event()        {}
 
 // Effect is what is to be done, in order. The set of effects is closed.

@@ -147,6 +147,8 @@ func (m *Machine) Step(now int64, e Event) []Effect {
 		m.told(e)
 	case Replaced:
 		m.replaced(e.InForce)
+	case Kept:
+		m.kept(e.Policy)
 	case Tick:
 		m.tick()
 	}
