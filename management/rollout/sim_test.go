@@ -194,6 +194,7 @@ type simMember struct {
 	said    install.Reply
 	refuses bool
 	serial  int
+	kernels int64 // when the kernel is done with all that it was given
 	peers   map[string]heardPeer
 }
 
@@ -314,6 +315,13 @@ func (x *simMember) later(d int64, do func() install.Event) {
 	})
 }
 
+// inKernel takes its time after what the kernel was given before: the policy plane has one worker for it. Were a rollback done before the switch that
+// it takes back, that switch would stay.
+func (x *simMember) inKernel(do func() install.Event) {
+	x.kernels = max(x.kernels, x.w.now) + ms + x.w.r.Int64N(3*ms)
+	x.later(x.kernels-x.w.now, do)
+}
+
 func (x *simMember) perform(effects []install.Effect) {
 	w := x.w
 	for _, e := range effects {
@@ -335,7 +343,7 @@ func (x *simMember) perform(effects []install.Effect) {
 			if p := w.store[e.Attempt.Number].Phase; p == management.Preparing || p == management.Aborted {
 				w.fail("%s switches to attempt %d, which is %v", x.name, e.Attempt.Number, p)
 			}
-			x.later(ms+w.r.Int64N(3*ms), func() install.Event {
+			x.inKernel(func() install.Event {
 				if w.faults && w.r.IntN(10) == 0 {
 					return install.NotSwitched{Attempt: e.Attempt, Why: "busy"}
 				}
@@ -343,7 +351,7 @@ func (x *simMember) perform(effects []install.Effect) {
 				return install.Switched(e)
 			})
 		case install.Revert:
-			x.later(ms+w.r.Int64N(3*ms), func() install.Event {
+			x.inKernel(func() install.Event {
 				if x.kernel.Digest == e.Attempt.Policy.Digest {
 					x.kernel = e.To
 				}
