@@ -55,8 +55,14 @@ const lookEvery = 10 * time.Millisecond
 func (a expectation) run(ctx context.Context, r *runner) error {
 	begin := time.Now()
 	r.asked = begin
+	patience := a.within
+	if a.awaited {
+		patience = defaultPatience
+	}
+	waited := a.within > 0
 	ok, got, err := a.cond.check(ctx, r)
-	for err == nil && !ok && time.Since(begin) < a.within {
+	for err == nil && !ok && time.Since(begin) < patience {
+		waited = true
 		if err := sleep(ctx, lookEvery); err != nil {
 			return err
 		}
@@ -70,9 +76,9 @@ func (a expectation) run(ctx context.Context, r *runner) error {
 	if err != nil {
 		return err
 	}
-	if a.within > 0 {
+	if waited {
 		got += fmt.Sprintf(" after %s", report.Ms(took))
-		ok = ok && (a.must || took <= a.within)
+		ok = ok && (a.must || a.awaited || took <= a.within)
 	}
 	if a.must {
 		if !ok {

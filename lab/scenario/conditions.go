@@ -4,6 +4,7 @@ package scenario
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,6 +24,8 @@ type expectation struct {
 	cond   condition
 	within time.Duration
 	must   bool // wait until
+	// awaited says that the condition gets defaultPatience to come true though its line does not say so.
+	awaited bool
 }
 
 func (p *parser) expectation(w *words, must bool) action {
@@ -45,10 +48,42 @@ func (p *parser) expectation(w *words, must bool) action {
 		e.cond = ev
 	}
 	if w.take("within") {
+		if negative {
+			bad("no event: within would hold at once: write a wait before it")
+		}
 		e.within = w.duration("time")
 	}
+	e.awaited = !must && e.within == 0 && comesTrue(kind, e.cond)
 	return e
 }
+
+// comesTrue says whether a condition is about what the members come to, and not about what must never have been. The first kind may take its time on
+// a busy host: no verdict hangs on when it is looked at. The second is judged as it stands, since waiting could only hide what was wrong.
+func comesTrue(kind string, c condition) bool {
+	switch c := c.(type) {
+	case event:
+		return !c.negative
+	case transitions:
+		return c.want.grows()
+	case moves:
+		return c.want.grows()
+	case counter:
+		return c.want.grows()
+	case churned:
+		return c.want.grows()
+	case ways:
+		return c.want.grows()
+	case talksAre:
+		return c.what == "going" || c.what == "finished"
+	case udp:
+		return kind == "duplicated" && c.want.grows()
+	}
+	return slices.Contains(comeTrue, kind)
+}
+
+// comeTrue are the conditions that come true whatever they compare with.
+var comeTrue = []string{"active", "attention", "at-rest", "states", "device", "why", "interface", "history", "policy", "tables", "entries", "sync",
+	"verified", "slots", "leader", "served-by", "ftp-holding"}
 
 // conditions are the grammar of each condition.
 var conditions = map[string]func(*parser, *words) condition{

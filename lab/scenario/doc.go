@@ -80,7 +80,9 @@
 //	note TEXT                                a line in the timeline
 //	wait D                                   let time pass
 //	wait until CONDITION within D            the scenario ends with an error if it does not come true
-//	expect CONDITION [within D]              a check of the verdict; the scenario goes on either way
+//	expect CONDITION [within D]              a check of the verdict; the scenario goes on either way. What the members come to (a state, a device, a
+//	                                         slot, a policy in force, an event) has ten seconds to come true when the line does not say; what
+//	                                         must never have been (lost, gap, answers-by-two, == 0 of what is counted) is judged at once
 //	power-off M, power-on M                  every process killed and every port down; a boot with a fresh kernel state
 //	boot M                                   switch on a member that was left for later
 //	boot-all                                 all members that are off, at the same time

@@ -13,7 +13,7 @@ import (
 	"github.com/holdfast-project/holdfast/lab/members"
 )
 
-// defaultPatience is how long "wait until" waits when its line does not say.
+// defaultPatience is how long "wait until" waits, and what comes true is waited for, when the line does not say.
 const defaultPatience = 10 * time.Second
 
 func (p *parser) step(w *words) {

@@ -161,6 +161,11 @@ func (w *words) compare(duration bool) compare {
 	return c
 }
 
+// grows says whether what only ever grows may come to hold, rather than has to hold from the beginning.
+func (c compare) grows() bool {
+	return c.op == ">" || c.op == ">=" || c.op == "==" && c.want > 0
+}
+
 func (c compare) holds(got float64) bool {
 	switch c.op {
 	case "==":
