@@ -3,11 +3,12 @@
 package flow
 
 import (
-	"container/heap"
 	"encoding/binary"
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"github.com/holdfast-project/holdfast/internal/simtest"
 )
 
 // churn is a busy gateway: 20,000 connections a second, each created, changed and deleted, over one link.
@@ -16,8 +17,7 @@ type churn struct {
 	r       *Receiver
 	rng     *rand.Rand
 	now     int64
-	wire    frames
-	id      uint64
+	wire    simtest.Agenda[frame]
 	loss    float64
 	outage  [2]int64 // from, to
 	delays  []int64  // from an item's time to its delivery
@@ -29,8 +29,7 @@ func (c *churn) send(toPeer bool, what any) {
 	if c.rng.Float64() < c.loss || (c.now >= c.outage[0] && c.now < c.outage[1]) {
 		return
 	}
-	c.id++
-	heap.Push(&c.wire, frame{at: c.now + 50_000 + c.rng.Int64N(50_000), id: c.id, toPeer: toPeer, what: what})
+	c.wire.Add(c.now+50_000+c.rng.Int64N(50_000), frame{toPeer: toPeer, what: what})
 }
 
 // run plays for so long, items being added until so long before the end.
@@ -80,11 +79,12 @@ func (c *churn) run(t *testing.T, length, rest int64) {
 			t.Fatalf("at %d the sender has sent all it can, and wants to be woken at %d", c.now, c.s.Wake())
 		}
 		c.now = max(c.now+1, min(c.s.Wake(), c.r.Wake(), nextItem))
-		if len(c.wire) > 0 {
-			c.now = min(c.now, c.wire[0].at)
+		if at, ok := c.wire.Next(); ok {
+			c.now = min(c.now, at)
 		}
-		for len(c.wire) > 0 && c.wire[0].at <= c.now {
-			switch what := heap.Pop(&c.wire).(frame).what.(type) {
+		for c.wire.Due(c.now) {
+			_, f := c.wire.Take()
+			switch what := f.what.(type) {
 			case Batch:
 				got := c.r.Receive(c.now, what)
 				c.missed += got.Missed

@@ -4,9 +4,9 @@ package flow
 
 import (
 	"math/rand/v2"
-	"os"
-	"strconv"
 	"testing"
+
+	"github.com/holdfast-project/holdfast/internal/simtest"
 )
 
 // drawn are the options of a seed.
@@ -22,10 +22,7 @@ func drawn(seed uint64) simOptions {
 // TestSimulation: whatever the links do and whoever restarts, copies equal the sender's table at every mark, unless they know that they
 // lack something, and in the end.
 func TestSimulation(t *testing.T) {
-	runs := uint64(300)
-	if n, err := strconv.ParseUint(os.Getenv("HOLDFAST_SIM_RUNS"), 10, 64); err == nil {
-		runs = n
-	}
+	runs := uint64(simtest.Runs(t, 300))
 	var sum SenderCounters
 	marks, repairs := 0, 0
 	for seed := uint64(1); seed <= runs; seed++ {

@@ -3,12 +3,12 @@
 package flow
 
 import (
-	"cmp"
-	"container/heap"
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"slices"
+
+	"github.com/holdfast-project/holdfast/internal/simtest"
 )
 
 // The simulation: one sender with a table, one to three peers with copies of it, two links that lose, delay, double and go out, peers and the
@@ -75,7 +75,6 @@ func encode(op byte, key uint64, v value, number uint64, fill int) []byte {
 }
 
 type frame struct {
-	at     int64
 	id     uint64
 	toPeer bool
 	peer   int
@@ -86,20 +85,6 @@ type frame struct {
 
 // ask is a peer's request for a repair, under the number of a session.
 type ask uint64
-
-type frames []frame
-
-func (f frames) Len() int { return len(f) }
-func (f frames) Less(i, j int) bool {
-	return cmp.Or(cmp.Compare(f[i].at, f[j].at), cmp.Compare(f[i].id, f[j].id)) < 0
-}
-func (f frames) Swap(i, j int) { f[i], f[j] = f[j], f[i] }
-func (f *frames) Push(v any)   { *f = append(*f, v.(frame)) }
-func (f *frames) Pop() any {
-	v := (*f)[len(*f)-1]
-	*f = (*f)[:len(*f)-1]
-	return v
-}
 
 // member is a peer of the simulation.
 type member struct {
@@ -142,7 +127,7 @@ type world struct {
 	members  []*member
 	sessions []*session
 	served   map[uint64]bool // sessions that were begun
-	wire     frames
+	wire     simtest.Agenda[frame]
 	id       uint64
 	down     [2]int64 // until when a link is out
 	nextOp   int64
@@ -279,8 +264,8 @@ func (w *world) settled() bool {
 // soonest is when something happens next.
 func (w *world) soonest() int64 {
 	at := w.snd.Wake()
-	if len(w.wire) > 0 {
-		at = min(at, w.wire[0].at)
+	if next, ok := w.wire.Next(); ok {
+		at = min(at, next)
 	}
 	if w.now < w.end {
 		at = min(at, w.nextOp, w.nextMark, w.nextBad)
@@ -312,8 +297,9 @@ func (w *world) soonest() int64 {
 
 // happen lets everything happen that is due.
 func (w *world) happen() {
-	for len(w.wire) > 0 && w.wire[0].at <= w.now && w.err == nil {
-		w.arrive(heap.Pop(&w.wire).(frame))
+	for w.wire.Due(w.now) && w.err == nil {
+		_, f := w.wire.Take()
+		w.arrive(f)
 	}
 	if w.now >= w.end {
 		return

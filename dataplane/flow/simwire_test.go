@@ -3,7 +3,6 @@
 package flow
 
 import (
-	"container/heap"
 	"encoding/binary"
 	"slices"
 )
@@ -17,11 +16,11 @@ func (w *world) send(f frame) {
 			if w.now < w.down[link] || (w.now < w.end+500*ms && w.rng.Float64() < w.loss) {
 				continue
 			}
-			f.at = w.now + 30_000
+			at := w.now + 30_000
 			if w.delay > 0 {
-				f.at += w.rng.Int64N(w.delay)
+				at += w.rng.Int64N(w.delay)
 			}
-			heap.Push(&w.wire, f)
+			w.wire.Add(at, f)
 		}
 	}
 }

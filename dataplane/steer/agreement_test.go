@@ -6,31 +6,20 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
-)
 
-func number(t *testing.T, name string, otherwise int64) int64 {
-	s := os.Getenv(name)
-	if s == "" {
-		return otherwise
-	}
-	n, err := strconv.ParseInt(s, 10, 64)
-	if err != nil {
-		t.Fatalf("%s=%q: %v", name, s, err)
-	}
-	return n
-}
+	"github.com/holdfast-project/holdfast/internal/simtest"
+)
 
 // seeds runs a kind of world from HOLDFAST_SIM_RUNS seeds, or from HOLDFAST_SIM_SEED alone.
 func seeds(t *testing.T, runs int64, play func(seed uint64) *world) {
 	first := int64(1)
 	if s := os.Getenv("HOLDFAST_SIM_SEED"); s != "" {
-		first, runs = number(t, "HOLDFAST_SIM_SEED", 1), 1
+		first, runs = simtest.Number(t, "HOLDFAST_SIM_SEED", 1), 1
 	} else {
-		runs = number(t, "HOLDFAST_SIM_RUNS", runs)
+		runs = simtest.Number(t, "HOLDFAST_SIM_RUNS", runs)
 	}
 	var next, zero, twin, tables atomic.Int64
 	var mu sync.Mutex

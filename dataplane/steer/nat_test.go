@@ -5,6 +5,8 @@ package steer
 import (
 	"net/netip"
 	"testing"
+
+	"github.com/holdfast-project/holdfast/internal/simtest"
 )
 
 // flow is a connection as its packets look on the wires before and behind the cluster.
@@ -127,7 +129,7 @@ func commit(r *rng, members int) *Table {
 // TestBothDirections: a million connections with random NAT. Both directions are decided to one member, at first without anybody's knowing
 // the connection but who took its first packet; then by those who know it, while slots move and members fail.
 func TestBothDirections(t *testing.T) {
-	runs := number(t, "HOLDFAST_FLOWS", 1_000_000)
+	runs := simtest.Number(t, "HOLDFAST_FLOWS", 1_000_000)
 	if testing.Short() {
 		runs = 50_000
 	}

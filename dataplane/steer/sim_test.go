@@ -3,11 +3,12 @@
 package steer
 
 import (
-	"container/heap"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/holdfast-project/holdfast/internal/simtest"
 )
 
 const ms = int64(time.Millisecond)
@@ -31,28 +32,6 @@ func (r *rng) n(n int64) int64 {
 }
 
 func (r *rng) chance(percent int64) bool { return r.n(100) < percent }
-
-// due is something that happens at a time.
-type due struct {
-	at  int64
-	seq int
-	do  func()
-}
-
-type dues []due
-
-func (d dues) Len() int { return len(d) }
-func (d dues) Less(i, j int) bool {
-	return d[i].at < d[j].at || d[i].at == d[j].at && d[i].seq < d[j].seq
-}
-func (d dues) Swap(i, j int) { d[i], d[j] = d[j], d[i] }
-func (d *dues) Push(x any)   { *d = append(*d, x.(due)) }
-func (d *dues) Pop() any {
-	o := *d
-	x := o[len(o)-1]
-	*d = o[:len(o)-1]
-	return x
-}
 
 // simGate is a gate's words as far as sharing goes.
 type simGate struct {
@@ -135,7 +114,7 @@ type world struct {
 	r        *rng
 	now      int64
 	seq      int
-	q        dues
+	agenda   simtest.Agenda[func()]
 	n        uint8
 	mode     Mode
 	nodes    []*simNode
@@ -196,16 +175,15 @@ func (w *world) fail(format string, args ...any) {
 }
 
 func (w *world) after(d int64, do func()) {
-	w.seq++
-	heap.Push(&w.q, due{w.now + d, w.seq, do})
+	w.agenda.Add(w.now+d, do)
 }
 
 func (w *world) run(d int64) {
 	end := w.now + d
-	for w.err == nil && len(w.q) > 0 && w.q[0].at <= end {
-		x := heap.Pop(&w.q).(due)
-		w.now = x.at
-		x.do()
+	for w.err == nil && w.agenda.Due(end) {
+		at, do := w.agenda.Take()
+		w.now = at
+		do()
 	}
 	w.now = end
 }

@@ -3,16 +3,15 @@
 package rollout
 
 import (
-	"container/heap"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/holdfast-project/holdfast/internal/simtest"
 	"github.com/holdfast-project/holdfast/management"
 	"github.com/holdfast-project/holdfast/policy"
 	"github.com/holdfast-project/holdfast/policy/install"
@@ -23,34 +22,13 @@ const ms = int64(time.Millisecond)
 // simTimes are short, so that much happens in a simulated minute; ratios are the real ones.
 var simTimes = Config{Silence: 3 * time.Second, Settle: time.Second, Grace: time.Second, Retry: 200 * time.Millisecond, Linger: 3 * time.Second}
 
-// timed is something that happens at a time of the simulation.
-type timed struct {
-	at, order int64
-	do        func()
-}
-
-type queue []timed
-
-func (q queue) Len() int { return len(q) }
-func (q queue) Less(i, j int) bool {
-	return q[i].at < q[j].at || q[i].at == q[j].at && q[i].order < q[j].order
-}
-func (q queue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
-func (q *queue) Push(x any)   { *q = append(*q, x.(timed)) }
-func (q *queue) Pop() any {
-	old := *q
-	x := old[len(old)-1]
-	*q = old[:len(old)-1]
-	return x
-}
-
 // world is some members with the machines of policy/install, two servers on one store, and what is between them.
 type world struct {
 	t       *testing.T
 	seed    uint64
 	r       *rand.Rand
-	now, n  int64
-	q       queue
+	now     int64
+	agenda  simtest.Agenda[func()]
 	members []*simMember
 	servers []*simServer
 	down    bool // the store
@@ -68,8 +46,7 @@ type world struct {
 }
 
 func (w *world) after(d int64, do func()) {
-	w.n++
-	heap.Push(&w.q, timed{w.now + d, w.n, do})
+	w.agenda.Add(w.now+d, do)
 }
 
 func (w *world) fail(format string, args ...any) {
@@ -709,10 +686,10 @@ func (w *world) run() {
 	if w.faults {
 		w.chaos()
 	}
-	for len(w.q) > 0 && w.now < 75*second {
-		e := heap.Pop(&w.q).(timed)
-		w.now = e.at
-		e.do()
+	for w.now < 75*second {
+		at, do := w.agenda.Take()
+		w.now = at
+		do()
 		w.check()
 	}
 }
@@ -725,10 +702,7 @@ var regressions = []uint64{2783}
 // than an install and its confirmation take; in the end all members have the newest policy that was confirmed, none one that was rolled back
 // or aborted, and every attempt is ended. HOLDFAST_SIM_RUNS is how many seeds.
 func TestSimulation(t *testing.T) {
-	runs, err := strconv.Atoi(os.Getenv("HOLDFAST_SIM_RUNS"))
-	if err != nil {
-		runs = 150
-	}
+	runs := simtest.Runs(t, 150)
 	count, refused := map[management.Phase]int{}, 0
 	seeds := slices.Clone(regressions)
 	for seed := range uint64(runs) {

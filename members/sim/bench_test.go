@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/holdfast-project/holdfast/internal/simtest"
 )
 
 // BenchmarkSim runs seeds on one core. An operation is a whole run.
@@ -46,7 +48,7 @@ func TestBench(t *testing.T) {
 		t.Skip("HOLDFAST_SIM_BENCH names no file")
 	}
 	defer debug.SetGCPercent(debug.SetGCPercent(400))
-	rounds := number(t, "HOLDFAST_SIM_ROUNDS", 5)
+	rounds := simtest.Number(t, "HOLDFAST_SIM_ROUNDS", 5)
 	var rows []row
 	for _, c := range []struct {
 		name  string

@@ -10,20 +10,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-)
 
-// number returns the environment variable name, or another number if it is not set.
-func number(t *testing.T, name string, otherwise int64) int64 {
-	s := os.Getenv(name)
-	if s == "" {
-		return otherwise
-	}
-	n, err := strconv.ParseInt(s, 10, 64)
-	if err != nil {
-		t.Fatalf("%s=%q: %v", name, s, err)
-	}
-	return n
-}
+	"github.com/holdfast-project/holdfast/internal/simtest"
+)
 
 // TestSeeds runs HOLDFAST_SIM_RUNS clusters (500 without it) from seeds 1, 2, ..., or from those that begin
 // at HOLDFAST_SIM_FIRST, and prints the traces of the first that break a promise. HOLDFAST_SIM_SEED runs one
@@ -39,7 +28,7 @@ func TestSeeds(t *testing.T) {
 		}
 		return
 	}
-	n, first := number(t, "HOLDFAST_SIM_RUNS", 500), number(t, "HOLDFAST_SIM_FIRST", 1)
+	n, first := simtest.Number(t, "HOLDFAST_SIM_RUNS", 500), simtest.Number(t, "HOLDFAST_SIM_FIRST", 1)
 	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	var next, steps, events, moves, life atomic.Int64
 	var mu sync.Mutex

@@ -3,15 +3,14 @@
 package install
 
 import (
-	"container/heap"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strconv"
 	"testing"
 	"time"
 
+	"github.com/holdfast-project/holdfast/internal/simtest"
 	"github.com/holdfast-project/holdfast/policy"
 )
 
@@ -20,35 +19,13 @@ const (
 	second = int64(time.Second)
 )
 
-// timed is something that happens at a time of the simulation.
-type timed struct {
-	at, order int64
-	do        func()
-}
-
-type queue []timed
-
-func (q queue) Len() int { return len(q) }
-func (q queue) Less(i, j int) bool {
-	return q[i].at < q[j].at || q[i].at == q[j].at && q[i].order < q[j].order
-}
-func (q queue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
-func (q *queue) Push(x any)   { *q = append(*q, x.(timed)) }
-func (q *queue) Pop() any {
-	old := *q
-	x := old[len(old)-1]
-	*q = old[:len(old)-1]
-	return x
-}
-
 // world is a management server, some members, and what is between them.
 type world struct {
 	t       *testing.T
 	seed    uint64
 	r       *rand.Rand
 	now     int64
-	n       int64
-	q       queue
+	agenda  simtest.Agenda[func()]
 	members []*member
 	mgmt    *management
 	loss    float64
@@ -66,8 +43,7 @@ type world struct {
 }
 
 func (w *world) after(d int64, do func()) {
-	w.n++
-	heap.Push(&w.q, timed{w.now + d, w.n, do})
+	w.agenda.Add(w.now+d, do)
 }
 
 func (w *world) fail(format string, args ...any) {
@@ -506,10 +482,10 @@ func (w *world) run() {
 	if w.faults {
 		w.chaos()
 	}
-	for len(w.q) > 0 && w.now < 40*second {
-		e := heap.Pop(&w.q).(timed)
-		w.now = e.at
-		e.do()
+	for w.now < 40*second {
+		at, do := w.agenda.Take()
+		w.now = at
+		do()
 		w.check()
 	}
 }
@@ -554,10 +530,7 @@ func (w *world) chaos() {
 // doubt takes to be resolved once all is well again, or a confirmation may take; in the end all have the last one that was confirmed.
 // HOLDFAST_SIM_RUNS is how many seeds.
 func TestSimulation(t *testing.T) {
-	runs, err := strconv.Atoi(os.Getenv("HOLDFAST_SIM_RUNS"))
-	if err != nil {
-		runs = 200
-	}
+	runs := simtest.Runs(t, 200)
 	count := map[Decision]int{}
 	rolls, lone, held, refused := 0, 0, 0, 0
 	for seed := range uint64(runs + runs/2) {

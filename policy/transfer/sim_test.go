@@ -4,17 +4,16 @@ package transfer
 
 import (
 	"bytes"
-	"container/heap"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/holdfast-project/holdfast/internal/simtest"
 	"github.com/holdfast-project/holdfast/policy"
 )
 
@@ -41,26 +40,6 @@ func sealed(t testing.TB, generation uint64, length int, with ed25519.PrivateKey
 	return s
 }
 
-type timed struct {
-	at, order int64
-	do        func()
-}
-
-type queue []timed
-
-func (q queue) Len() int { return len(q) }
-func (q queue) Less(i, j int) bool {
-	return q[i].at < q[j].at || q[i].at == q[j].at && q[i].order < q[j].order
-}
-func (q queue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
-func (q *queue) Push(x any)   { *q = append(*q, x.(timed)) }
-func (q *queue) Pop() any {
-	old := *q
-	x := old[len(old)-1]
-	*q = old[:len(old)-1]
-	return x
-}
-
 // source is a member that is asked.
 type source struct {
 	name  string
@@ -74,8 +53,8 @@ type source struct {
 type world struct {
 	t           *testing.T
 	r           *rand.Rand
-	now, n      int64
-	q           queue
+	now         int64
+	agenda      simtest.Agenda[func()]
 	a           *Asker
 	sources     []*source
 	next        int
@@ -91,8 +70,7 @@ type world struct {
 }
 
 func (w *world) after(d int64, do func()) {
-	w.n++
-	heap.Push(&w.q, timed{w.now + d, w.n, do})
+	w.agenda.Add(w.now+d, do)
 }
 
 func (w *world) send(deliver func()) {
@@ -178,10 +156,10 @@ func (w *world) answer(s *source, wants []Want) {
 
 func (w *world) run(until int64) {
 	w.begin()
-	for len(w.q) > 0 && w.now < until && w.got == nil {
-		e := heap.Pop(&w.q).(timed)
-		w.now = e.at
-		e.do()
+	for w.now < until && w.got == nil {
+		at, do := w.agenda.Take()
+		w.now = at
+		do()
 	}
 }
 
@@ -221,10 +199,7 @@ func TestClean(t *testing.T) {
 // TestSimulation: whatever is lost, comes twice or is forged, the policy comes if one source gives it, byte for byte; the others are given up for
 // the right reason; and what is sent stays in proportion. HOLDFAST_SIM_RUNS is how many seeds.
 func TestSimulation(t *testing.T) {
-	runs, err := strconv.Atoi(os.Getenv("HOLDFAST_SIM_RUNS"))
-	if err != nil {
-		runs = 100
-	}
+	runs := simtest.Runs(t, 100)
 	moods := []string{"", "dead", "none", "drip", "forge piece", "forge total", "forge head"}
 	why := map[string]error{"dead": ErrSilent, "none": ErrNone, "forge piece": ErrForged, "forge total": ErrForged, "forge head": ErrForged}
 	policies := []*policy.Sealed{sealed(t, 5, 100, key), sealed(t, 6, 50<<10, key), sealed(t, 7, 300<<10, key)}
