@@ -74,6 +74,34 @@ func TestDeafInterface(t *testing.T) {
 	}
 }
 
+// TestDeafInterfaceByClocks: what a second interface has later than the first one counts there, whatever the two members' clocks say, which began
+// with their boots.
+func TestDeafInterfaceByClocks(t *testing.T) {
+	for name, sequence := range map[string]uint64{"booted together": 1e12, "a peer that is up for long": 1e16, "a peer that has just booted": 60e9} {
+		t.Run(name, func(t *testing.T) {
+			p := newPure(t)
+			now := int64(1e12)
+			p.ports = []*port{{Interface: Interface{Name: "sync0", Up: true}}, {Interface: Interface{Name: "sync1", Up: true}}}
+			p.bind(now, &p.peers[1], 77)
+			p.peers[1].lastSequence, p.ports[0].heard[1] = sequence, now
+			key := p.cfg.key()
+			of := func(incarnation, sequence uint64) []byte {
+				s := ccp.NewSealer(key.Key, key.Number, p.cfg.Cluster, 1, incarnation)
+				return s.Seal(nil, ccp.Header{Type: ccp.TypeSync, Target: p.cfg.Self, Sequence: sequence}, make([]byte, 100))
+			}
+			p.heardTwin(now, p.ports[1], of(76, sequence))
+			p.heardTwin(now, p.ports[1], of(77, sequence-20e9))
+			if p.ports[1].heard[1] != 0 {
+				t.Error("a frame of long ago, or of another life of the peer, shows that the interface works")
+			}
+			p.heardTwin(now, p.ports[1], of(77, sequence-50e6))
+			if list := p.interfaces(now); list[1].Error != "" {
+				t.Errorf("%s: %s", list[1].Name, list[1].Error)
+			}
+		})
+	}
+}
+
 // TestGoodbye: a member that stops is not waited for, was not too slow, and is back when it says so.
 func TestGoodbye(t *testing.T) {
 	w := newWorld(t, 2, 1)

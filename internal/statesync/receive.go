@@ -80,10 +80,14 @@ func (p *Plane) takeFrame(now int64, t *port, src [6]byte, frame []byte) {
 }
 
 // heardTwin notes that an interface works, from a frame that another one had first. That it is authentic was proved there: the window
-// knows its sequence. A recording may say so too, and then shows as heard what is not; nothing is decided by it.
+// knows its sequence. Sequences are times of the sender's clock, which is none of this member's: by that one it is no older than what says that
+// an interface works. A recording of a moment ago may say so too, and then shows as heard what is not; nothing is decided by it.
 func (p *Plane) heardTwin(now int64, t *port, frame []byte) {
-	if h, err := ccp.ParseHeader(frame); err == nil && h.Source < ccp.MaxMembers && p.peers[h.Source].bound == h.Incarnation &&
-		uint64(now)-p.peers[h.Source].lastSequence < uint64(1e12) {
+	h, err := ccp.ParseHeader(frame)
+	if err != nil || h.Source >= ccp.MaxMembers {
+		return
+	}
+	if q := &p.peers[h.Source]; q.bound == h.Incarnation && h.Sequence+heardFor > q.lastSequence {
 		t.heard[h.Source] = now
 	}
 }
