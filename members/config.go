@@ -159,7 +159,7 @@ type Boot struct {
 	Now int64
 	// Incarnation is the daemon's own, random; it goes into HELLOs.
 	Incarnation uint64
-	// StoredTerm is the highest term that StoreTerm ever asked to keep on this machine; 0 if none.
+	// StoredTerm is the highest term that StoreTerm ever asked to keep on this machine, but for those that Gate's fence knows; 0 if none.
 	StoredTerm uint32
 	// Gate is the gate as found. If it serves, the machine adopts that: it is ACTIVE at once, without a
 	// claim, and its first Step renews the lease.

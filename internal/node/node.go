@@ -316,15 +316,13 @@ func (n *node) open() error {
 // openMachine starts the state machine with what is found on this machine.
 func (n *node) openMachine() error {
 	now := bpf.Boottime()
-	n.boot = members.Boot{
-		Now: now, Incarnation: n.wire.incarnation, StoredTerm: n.store.TermCeiling,
-		Gate: n.gateState(gateway), AdminDown: n.store.AdminDown,
-	}
-	// The first claim takes a term above the ceiling. Now is the time to wait for the disk. One that refuses keeps nobody from serving: the
+	n.boot = members.Boot{Now: now, Incarnation: n.wire.incarnation, Gate: n.gateState(gateway), AdminDown: n.store.AdminDown}
+	// The first claim takes a term above what was used. Now is the time to wait for the disk. One that refuses keeps nobody from serving: the
 	// gates know the terms too, all but those that boot together with this one.
-	if err := n.store.reserve(n.boot.StoredTerm + 1); err != nil {
+	var err error
+	if n.boot.StoredTerm, err = n.store.begin(n.gate.Incarnation(), n.gate.Adopted(), n.boot.Gate.FenceTerm); err != nil {
 		n.log.Error("the disk takes no terms, going on without; it is tried again", "error", err)
-		n.store.want(n.boot.StoredTerm + 1)
+		n.store.want(max(n.boot.StoredTerm, n.boot.Gate.FenceTerm) + 1)
 	}
 	if n.gate.Adopted() {
 		// Nobody shall yield the gateway away while this daemon finds its feet; the machine takes it back when it serves.
@@ -332,7 +330,6 @@ func (n *node) openMachine() error {
 		n.log.Info("gate adopted", "serving", n.boot.Gate.Serving, "term", n.boot.Gate.LeaseTerm)
 	}
 	n.machine = members.New(n.machineConfig(), n.boot)
-	var err error
 	n.pulse, err = pulse.Start(context.Background(), n.o.Exe, n.pulseConfig(), n.log)
 	return err
 }

@@ -18,17 +18,19 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-project/holdfast/internal/control"
+	"github.com/holdfast-project/holdfast/members"
 )
 
 // termReserve is how many terms are reserved on disk at once. A claim must not wait for a disk, so the file holds a ceiling above
-// every term in use; a member that starts takes the ceiling for the last term it used. 24 bits of terms last for 16,000 boots so,
-// and for as many claims as ever.
+// every term in use; a member that starts with a new gate takes the ceiling for the last term it used. 24 bits of terms last for 16,000
+// such starts, and for as many claims as ever. A daemon that adopts a gate uses up none: it may be started ten times a second.
 const termReserve = 1024
 
 // stored is what a member remembers across restarts and reboots.
 type stored struct {
-	TermCeiling uint32 `json:"term_ceiling"`         // no term above it was ever used by this member
-	AdminDown   bool   `json:"admin_down,omitempty"` // taken out of service for good ("--permanent")
+	TermCeiling uint32   `json:"term_ceiling"` // no term above it was ever used by this member
+	Gate        gateTerm `json:"gate"`
+	AdminDown   bool     `json:"admin_down,omitempty"` // taken out of service for good ("--permanent")
 	// Devices are the registrations that survive a restart ("--persistent"), by name.
 	Devices map[string]control.DeviceRequest `json:"devices,omitempty"`
 	// Reported is what was last reported of these, and BootID the boot of the machine in which that was. After a restart of the daemon
@@ -37,6 +39,13 @@ type stored struct {
 	BootID   string              `json:"boot_id,omitempty"`
 	// Command is the routing command that was begun last.
 	Command *lastCommand `json:"command,omitempty"`
+}
+
+// gateTerm is, of the gate with this incarnation, the last term that this member may have used before it was loaded. What was used since, its
+// fence knows: the own gate grants every term that this member claims.
+type gateTerm struct {
+	Incarnation uint64 `json:"incarnation"`
+	Term        uint32 `json:"term"`
 }
 
 // lastCommand is a routing command, whether it has succeeded, and in which boot of the machine: a reboot undoes what it did.
@@ -176,6 +185,30 @@ func (s *store) serve(ctx context.Context) error {
 			s.want(owed)
 		}
 	}
+}
+
+// begin returns the last term that this member may have used, but for those that the fence of the gate tells, for a daemon that starts with the
+// gate of this incarnation; and makes sure that the next one may be used without another write. It holds with an error too: that is the disk's.
+func (s *store) begin(incarnation uint64, adopted bool, fence uint32) (uint32, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next := s.stored
+	switch {
+	case adopted && next.Gate.Incarnation == incarnation:
+	case !adopted && next.TermCeiling >= members.MaxTerm:
+		// All are used up, which no gate but the others' need remember: with those stopped as well, terms begin anew.
+		next.Gate, next.TermCeiling = gateTerm{Incarnation: incarnation}, 0
+	default:
+		next.Gate = gateTerm{Incarnation: incarnation, Term: next.TermCeiling}
+	}
+	if first := max(next.Gate.Term, fence) + 1; first > next.TermCeiling {
+		next.TermCeiling = first + termReserve
+	}
+	if next.Gate == s.Gate && next.TermCeiling == s.TermCeiling {
+		return next.Gate.Term, nil
+	}
+	s.Gate = next.Gate // goes with whatever is written next
+	return next.Gate.Term, s.replace(next)
 }
 
 // reserve makes sure that term may be used without another write.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/holdfast-project/holdfast/internal/control"
 	"github.com/holdfast-project/holdfast/internal/labtest"
+	"github.com/holdfast-project/holdfast/members"
 )
 
 func TestStore(t *testing.T) {
@@ -54,6 +55,55 @@ func TestStore(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(filepath.Join(dir, "*.json.*")); len(left) != 0 {
 		t.Errorf("left behind: %v", left)
+	}
+}
+
+// TestStarts: a daemon that adopts its gate uses no terms up, however often it is started; one with a new gate begins above all that were used; and
+// when all are used up, and no gate is left to remember them, they begin anew.
+func TestStarts(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	start := func(gate uint64, adopted bool, fence uint32) (term, ceiling uint32) {
+		s, err := openStore(dir, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if term, err = s.begin(gate, adopted, fence); err != nil {
+			t.Fatal(err)
+		}
+		if s.ceiling.Load() <= max(term, fence) {
+			t.Fatalf("the term after %d is not reserved: the ceiling is %d", max(term, fence), s.ceiling.Load())
+		}
+		if err := s.close(); err != nil {
+			t.Fatal(err)
+		}
+		return term, s.TermCeiling
+	}
+	if term, _ := start(11, false, 0); term != 0 {
+		t.Errorf("a new member has used term %d", term)
+	}
+	_, before := start(11, true, 900)
+	if term, ceiling := start(11, true, 5000); term != 0 || ceiling <= before {
+		t.Errorf("what the gate's fence knows is not above the ceiling: after %d, %d", term, ceiling)
+	}
+	_, used := start(11, true, 5000)
+	first, ceiling := start(22, false, 0)
+	if first != used {
+		t.Errorf("a new gate begins after term %d, up to %d may be used", first, used)
+	}
+	for range 40 {
+		if term, now := start(22, true, 0); term != first || now != ceiling {
+			t.Fatalf("another daemon on the same gate: after term %d, ceiling %d, want %d and %d", term, now, first, ceiling)
+		}
+	}
+	if term, _ := start(33, true, 0); term != ceiling { // the file is of another gate, or of an earlier build
+		t.Errorf("a gate of which the file knows nothing begins after term %d, want %d", term, ceiling)
+	}
+	start(33, true, members.MaxTerm)
+	if term, _ := start(33, true, members.MaxTerm); term != ceiling {
+		t.Errorf("terms begin anew after %d while a gate remembers them", term)
+	}
+	if term, now := start(44, false, 0); term != 0 || now > 2*termReserve {
+		t.Errorf("terms do not begin anew with all gates: after %d, ceiling %d", term, now)
 	}
 }
 
