@@ -5,10 +5,8 @@ package bpf
 import (
 	"errors"
 	"flag"
-	"fmt"
 	"os"
 	"os/exec"
-	"syscall"
 	"testing"
 	"time"
 
@@ -25,29 +23,11 @@ func init() {
 	flag.Uint64Var(&testSeed, "gate.seed", 0, "seed of the random sequences; 0 takes one from the clock")
 }
 
-const inNamespaces = "HOLDFAST_BPF_TEST_NAMESPACES"
-
-// TestMain runs the tests in a mount and a network namespace of their own, with a BPF file system of their own: a test that is
-// killed leaves nothing behind.
+// TestMain runs the tests in a mount and a network namespace of their own, with a BPF file system of their own.
 func TestMain(m *testing.M) {
-	if os.Geteuid() != 0 || os.Getenv(inNamespaces) != "" {
-		os.Exit(m.Run())
-	}
 	// Programs that were loaded before the kernel tracks connections, which may take a module, cannot ask for them.
 	_ = exec.Command("conntrack", "-C").Run()
-	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
-	cmd.Env = append(os.Environ(), inNamespaces+"=1")
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
-	err := cmd.Run()
-	var exit *exec.ExitError
-	switch {
-	case errors.As(err, &exit):
-		os.Exit(exit.ExitCode())
-	case err != nil:
-		fmt.Fprintln(os.Stderr, "run tests in namespaces of their own:", err)
-		os.Exit(1)
-	}
+	labtest.InNamespaces(func(bool) { os.Exit(m.Run()) })
 }
 
 // Identity and timers of the gate under test.

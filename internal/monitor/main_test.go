@@ -5,55 +5,35 @@ package monitor
 import (
 	"fmt"
 	"os"
-	"os/exec"
-	"runtime"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/vishvananda/netlink"
 	"go.uber.org/goleak"
-	"golang.org/x/sys/unix"
 
+	"github.com/holdfast-project/holdfast/internal/labtest"
 	"github.com/holdfast-project/holdfast/internal/monitor/verdict"
 )
 
-// inside says that the process is in namespaces of its own.
-const inside = "HOLDFAST_MONITOR_TEST"
-
 // TestMain runs the tests in a network and mount namespace of their own where it may: monitors' goroutines are on any thread.
 func TestMain(m *testing.M) {
-	if os.Geteuid() != 0 || os.Getenv(inside) != "" {
-		prepare()
+	labtest.InNamespaces(func(inside bool) {
+		if inside {
+			loUp()
+		}
 		goleak.VerifyTestMain(m)
-		return
-	}
-	runtime.LockOSThread() // the child dies with this thread
-	c := exec.Command("/proc/self/exe", os.Args[1:]...)
-	c.Env = append(os.Environ(), inside+"=1")
-	c.Stdout, c.Stderr = os.Stdout, os.Stderr
-	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
-	if err := c.Run(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
+	})
 }
 
-func prepare() {
-	if os.Getenv(inside) == "" {
-		return
-	}
+func loUp() {
 	lo, err := netlink.LinkByName("lo")
 	if err == nil {
 		err = netlink.LinkSetUp(lo)
 	}
-	if err == nil {
-		err = unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
-	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "namespaces of the test:", err)
+		fmt.Fprintln(os.Stderr, "namespaces of the test: lo:", err)
 		os.Exit(1)
 	}
 }
