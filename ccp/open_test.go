@@ -5,6 +5,7 @@ package ccp
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"testing"
 )
 
@@ -232,6 +233,64 @@ func TestRecordingsDoNotKeepAPeerOut(t *testing.T) {
 			}
 			t.Fatalf("not bound within %d ms", (limit-1e9)/ms)
 		})
+	}
+}
+
+// TestFreshProof: what proves that a frame is no recording is a stamp of this very gate, of the last second, and not one that is still to come.
+func TestFreshProof(t *testing.T) {
+	now := int64(1e12)
+	for name, k := range map[string]struct {
+		gate, echoed uint64
+		stamp        int64
+		want         bool
+	}{
+		"just now":            {77, 77, now, true},
+		"of the last second":  {77, 77, now - freshAge + 1, true},
+		"a second ago":        {77, 77, now - freshAge, false},
+		"still to come":       {77, 77, now + 1, false},
+		"another gate's":      {77, 78, now, false},
+		"a former gate's":     {77, 0, now, false},
+		"no gate is known":    {0, 0, now, false},
+		"none is, one echoed": {0, 77, now, false},
+	} {
+		o := NewOpener(openCluster, 0, 100, oldKey)
+		o.SetGate(k.gate)
+		if got := o.isFresh(now, Header{EchoIncarnation: k.echoed, EchoStamp: uint64(k.stamp)}); got != k.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+// TestLottery: of more incarnations than there are places, the ones that deserve them most have them, in whatever order they come.
+func TestLottery(t *testing.T) {
+	const now, lives = int64(1e12), 50
+	for seed := range uint64(20) {
+		var p peer
+		var merits []uint64
+		for i := range uint64(lives) {
+			inc := &incarnation{id: 1 + (i*31+seed*7)*0x9e3779b97f4a7c15}
+			merits = append(merits, inc.merit(now))
+			p.nominate(inc, now)
+		}
+		slices.Sort(merits)
+		got := []uint64{p.candidates[0].merit(now), p.candidates[1].merit(now)}
+		slices.Sort(got)
+		if want := merits[lives-candidates:]; !slices.Equal(got, want) {
+			t.Errorf("seed %d: merits %x, want %x", seed, got, want)
+		}
+		proved := &incarnation{id: 5, freshUntil: now + 1}
+		if !p.nominate(proved, now) {
+			t.Errorf("seed %d: who has proved to be no recording has no place", seed)
+		}
+	}
+}
+
+// TestNoKeyIsNoKey: where one key is held, the place of the other must not take what is sealed with nothing.
+func TestNoKeyIsNoKey(t *testing.T) {
+	a := newDaemon(0, 100)
+	f := NewSealer(ClusterKey{}, 0, openCluster, 1, 200).Seal(nil, Header{Type: TypeHello, Target: 0, Sequence: 5}, []byte{0})
+	if _, reason := a.o.Open(ms, f, nil); reason != DropKey {
+		t.Errorf("%v, want %v", reason, DropKey)
 	}
 }
 

@@ -87,3 +87,24 @@ func TestWindowRemembersExactly(t *testing.T) {
 		t.Errorf("newest %d", got)
 	}
 }
+
+// TestWindowFloorStays: what comes below all that is remembered, as the place for it is forgotten, must not have the window take again what it had
+// forgotten before.
+func TestWindowFloorStays(t *testing.T) {
+	var w Window
+	for i := range uint64(WindowSize) {
+		w.Accept(10 + 10*i)
+	}
+	if got := w.Check(5); got != DropNone {
+		t.Fatalf("5, which nobody has seen: %v", got)
+	}
+	w.Accept(5)
+	for i := range uint64(3) {
+		w.Accept(10 + 10*(WindowSize+i))
+		for seq := uint64(1); seq <= 10+10*(WindowSize+i); seq++ {
+			if seen := seq == 5 || seq%10 == 0; seen && w.Check(seq) == DropNone {
+				t.Fatalf("%d is taken twice", seq)
+			}
+		}
+	}
+}
