@@ -212,6 +212,20 @@ func TestRotationCalledOff(t *testing.T) {
 	}
 }
 
+// TestNoWayBackFromUse: what this member sends under by now stays, though no other has said yet that it does, too.
+func TestNoWayBackFromUse(t *testing.T) {
+	n := newRing(t, 0, oldKey, newKey)
+	s := KeyStatement{Using: 1, Held: n.ring.Statement().Held}
+	n.ring.Heard(1, s)
+	n.ring.Heard(2, s)
+	if n.settle(); n.ring.Use() != newKey {
+		t.Fatal("all hold the new key, and it is not used")
+	}
+	if err := n.ring.Load(oldKey); !errors.Is(err, ErrKeyInUse) || n.ring.Use() != newKey {
+		t.Fatalf("the key in use was taken: %v", err)
+	}
+}
+
 // TestDropWaitsForOwnAdoption: the old key is held until this member's own pulse and Sealer have left it.
 func TestDropWaitsForOwnAdoption(t *testing.T) {
 	n := newRing(t, 0, oldKey, newKey)

@@ -172,6 +172,8 @@ func TestSyncRefuses(t *testing.T) {
 		{"a request without a lane", "06 00 0099" + strings.Repeat("01", 153)},
 		{"an answer too short", "07 02 000c 0000000000000004 03 919293"},
 		{"an answer of no log", "07 02 000d 0000000000000000 03 91929394"},
+		{"an address over the end", "08 00 000c 04 00 c0000201 10 00 20010db8"},
+		{"an address of no family", "08 00 0007 05 00 c000020101"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			p, _, err := NextSync(unhex(t, tc.body))
@@ -182,6 +184,12 @@ func TestSyncRefuses(t *testing.T) {
 				t.Fatalf("accepted: %v", err)
 			}
 		})
+	}
+	for _, attrs := range []string{"", "01"} {
+		var words [SyncBuckets]SyncWord
+		if _, _, err := ParseSyncWords(unhex(t, attrs), &words); !errors.Is(err, ErrMalformed) {
+			t.Errorf("words of %d bytes: %v", len(attrs)/2, err)
+		}
 	}
 	for _, part := range syncParts() {
 		p, _, err := NextSync(appendSync(nil, part))
