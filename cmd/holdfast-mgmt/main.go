@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/holdfast-project/holdfast/internal/usage"
 	"github.com/holdfast-project/holdfast/management/api"
 )
 
@@ -47,16 +48,16 @@ func run(ctx context.Context, args []string, env environment) int {
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err != nil && strings.HasPrefix(err.Error(), "unknown command") { // cobra has no type for it
-		err = &usageError{err}
+		err = usage.New(err)
 	}
-	var usage *usageError
+	var misused *usage.Error
 	var refused *api.Error
 	switch {
 	case err == nil:
 		return exitOK
 	case errors.Is(err, errReported):
 		return exitError
-	case errors.As(err, &usage):
+	case errors.As(err, &misused):
 		fmt.Fprintln(env.err, "holdfast-mgmt:", err)
 		return exitUsage
 	case errors.As(err, &refused):
@@ -70,12 +71,6 @@ func run(ctx context.Context, args []string, env environment) int {
 		return exitError
 	}
 }
-
-// usageError is a command line that was not understood.
-type usageError struct{ error }
-
-// Unwrap implements errors' chain.
-func (e *usageError) Unwrap() error { return e.error }
 
 // errReported is a failure that the command has told about already.
 var errReported = errors.New("reported")

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/holdfast-project/holdfast/internal/usage"
 	"github.com/holdfast-project/holdfast/management/api"
 	"github.com/holdfast-project/holdfast/policy"
 )
@@ -91,7 +92,7 @@ func (a *app) policyRollback() *cobra.Command {
 func generationOf(text string) (uint64, error) {
 	n, err := strconv.ParseUint(text, 10, 64)
 	if err != nil || n == 0 {
-		return 0, &usageError{fmt.Errorf("generation %q: write its number", text)}
+		return 0, usage.New(fmt.Errorf("generation %q: write its number", text))
 	}
 	return n, nil
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/holdfast-project/holdfast/internal/usage"
 	"github.com/holdfast-project/holdfast/management/api"
 	"github.com/holdfast-project/holdfast/management/pki"
 )
@@ -107,7 +108,7 @@ func (a *app) loginCommand() *cobra.Command {
 		Long: "login makes a key here, has the server certify it, and keeps both in the profile. The token names the server's authority: it is shown to no other.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if a.servers == nil {
-				return &usageError{errors.New("login needs --server https://HOST:9443")}
+				return usage.New(errors.New("login needs --server https://HOST:9443"))
 			}
 			if _, err := os.Stat(filepath.Join(a.profile, keyFile)); err == nil {
 				return fmt.Errorf("there is a profile at %s already; choose another place with --profile, or remove it first", a.profile)

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/holdfast-project/holdfast/internal/build"
+	"github.com/holdfast-project/holdfast/internal/usage"
 	"github.com/holdfast-project/holdfast/management/api"
 )
 
@@ -29,27 +30,31 @@ func newRoot(env environment) *cobra.Command {
 		Use:   "holdfast-mgmt",
 		Short: "Management of Holdfast clusters: the server, and the command to use it",
 		Long: "holdfast-mgmt keeps the policies of clusters and brings them to all members, all or none.\n\n" +
-			"init, serve and restore work on the server's own data. All other commands talk to a server with a profile: what login or init made.",
+			"init, serve and restore work on the server's own data. All other commands talk to a server with a profile: what login or init made.\n\n" +
+			"Exit status: 0 done; 1 it was refused or failed; 2 the command line was not understood. Durations have a unit: 30s, 2m, 1h.",
 		SilenceUsage: true, SilenceErrors: true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			if err := errors.Join(cmd.ValidateFlagGroups(), cmd.ValidateRequiredFlags()); err != nil { // cobra would say so itself, as an error of no type
-				return &usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
+				return usage.New(fmt.Errorf("%w; see %s --help", err, cmd.CommandPath()))
 			}
 			if a.output != "table" && a.output != "json" {
-				return &usageError{fmt.Errorf("-o %s: choose table or json", a.output)}
+				return usage.New(fmt.Errorf("-o %s: choose table or json", a.output))
 			}
 			return nil
 		},
 	}
 	root.SetOut(env.out)
 	root.SetErr(env.err)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	root.SetFlagErrorFunc(usage.Flags)
 	f := root.PersistentFlags()
 	f.StringVar(&a.profile, "profile", profilePath(env), "directory with who you are (environment: HOLDFAST_MGMT_PROFILE)")
 	f.StringArrayVar(&a.servers, "server", nil, "URL of a management server, as https://HOST:9443; repeat it for more (default: the profile's)")
 	f.StringVarP(&a.output, "output", "o", "table", "table or json")
 	root.AddCommand(a.initCommand(), a.serveCommand(), a.restoreCommand(), a.loginCommand(), a.renewCommand(), a.clusterCommand(), a.memberCommand(),
 		a.policyCommand(), a.userCommand(), a.tokenCommand(), a.certificateCommand(), a.auditCommand(), a.backupCommand(), a.healthCommand(), a.versionCommand())
+	if err := usage.Examples(root, examples); err != nil {
+		panic(err) // the table names a command that is none: the tests find it
+	}
 	return root
 }
 
@@ -63,15 +68,8 @@ func profilePath(env environment) string {
 	return filepath.Join(env.getenv("HOME"), ".config", "holdfast-mgmt")
 }
 
-// arguments turns cobra's complaints about the number of arguments into usage errors.
-func arguments(check cobra.PositionalArgs) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if err := check(cmd, args); err != nil {
-			return &usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
-		}
-		return nil
-	}
-}
+// arguments makes a check of the arguments one that shows how the command is written.
+func arguments(check cobra.PositionalArgs) cobra.PositionalArgs { return usage.Arguments(check) }
 
 // group makes a command that only has others below it.
 func group(use, short string, below ...*cobra.Command) *cobra.Command {

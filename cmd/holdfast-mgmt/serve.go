@@ -18,6 +18,7 @@ import (
 
 	"github.com/holdfast-project/holdfast/internal/build"
 	"github.com/holdfast-project/holdfast/internal/sdnotify"
+	"github.com/holdfast-project/holdfast/internal/usage"
 	"github.com/holdfast-project/holdfast/management/coordinator"
 	"github.com/holdfast-project/holdfast/management/records"
 	"github.com/holdfast-project/holdfast/management/server"
@@ -55,7 +56,7 @@ func (a *app) serveCommand() *cobra.Command {
 func (a *app) serve(ctx context.Context, s serving) (err error) {
 	for _, life := range []time.Duration{s.lives.Server, s.lives.Member, s.lives.Person} {
 		if life < time.Minute || life > 400*24*time.Hour {
-			return &usageError{fmt.Errorf("certificates for %v: 1m to 9600h", life)}
+			return usage.New(fmt.Errorf("certificates for %v: 1m to 9600h", life))
 		}
 	}
 	level := slog.LevelInfo

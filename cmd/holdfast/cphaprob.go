@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/holdfast-project/holdfast/internal/control"
+	"github.com/holdfast-project/holdfast/internal/usage"
 )
 
 const cphaprobUsage = `cphaprob state | stat                  the members
@@ -32,13 +33,13 @@ cphaconf set_pnote ... register | report | unregister
                                        -p: also after a restart or reboot`
 
 func (a *app) cphaprobCommand() *cobra.Command {
-	return &cobra.Command{Use: "cphaprob", Short: "The same in a spelling that hands know (also by calling this program cphaprob)",
+	return &cobra.Command{Use: "cphaprob", Short: "States, devices and counters as cphaprob shows them (also by a link of that name)",
 		Long: cphaprobUsage, DisableFlagParsing: true, ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error { return cphaprob(cmd.Context(), a, "cphaprob", args) }}
 }
 
 func (a *app) cphaconfCommand() *cobra.Command {
-	return &cobra.Command{Use: "cphaconf", Short: "Register and report critical devices in a spelling that hands know (also by calling this program cphaconf)",
+	return &cobra.Command{Use: "cphaconf", Short: "Register and report critical devices as cphaconf does (also by a link of that name)",
 		Long: cphaprobUsage, DisableFlagParsing: true, ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error { return cphaprob(cmd.Context(), a, "cphaconf", args) }}
 }
@@ -61,7 +62,7 @@ func parseCpha(args []string) (cpha, error) {
 		value := func() (string, error) {
 			i++
 			if i >= len(args) {
-				return "", &usageError{fmt.Errorf("%s needs a value", args[i-1])}
+				return "", usage.New(fmt.Errorf("%s needs a value", args[i-1]))
 			}
 			return args[i], nil
 		}
@@ -88,12 +89,12 @@ func parseCpha(args []string) (cpha, error) {
 			var text string
 			if text, err = value(); err == nil {
 				if c.timeout, err = strconv.ParseFloat(text, 64); err != nil {
-					err = &usageError{fmt.Errorf("-t %s: write seconds", text)}
+					err = usage.New(fmt.Errorf("-t %s: write seconds", text))
 				}
 			}
 		default:
 			if c.command != "" || strings.HasPrefix(arg, "-") {
-				return c, &usageError{fmt.Errorf("cphaprob: %s is not known here\n%s", arg, cphaprobUsage)}
+				return c, usage.New(fmt.Errorf("cphaprob: %s is not known here\n%s", arg, cphaprobUsage))
 			}
 			c.command = arg
 		}
@@ -107,7 +108,7 @@ func parseCpha(args []string) (cpha, error) {
 func cphaprob(ctx context.Context, a *app, name string, args []string) error {
 	if name == "cphaconf" {
 		if len(args) == 0 || args[0] != "set_pnote" {
-			return &usageError{fmt.Errorf("cphaconf: only set_pnote is known here\n%s", cphaprobUsage)}
+			return usage.New(fmt.Errorf("cphaconf: only set_pnote is known here\n%s", cphaprobUsage))
 		}
 		args = args[1:]
 	}
@@ -155,7 +156,7 @@ func cphaprob(ctx context.Context, a *app, name string, args []string) error {
 		fmt.Fprintln(a.out, cphaprobUsage)
 		return nil
 	default:
-		return &usageError{fmt.Errorf("cphaprob %s is not known here\n%s", c.command, cphaprobUsage)}
+		return usage.New(fmt.Errorf("cphaprob %s is not known here\n%s", c.command, cphaprobUsage))
 	}
 }
 

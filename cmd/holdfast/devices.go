@@ -91,7 +91,6 @@ func (a *app) deviceRegister() *cobra.Command {
 		Long: "Adds a critical device, or sets timeout, status and reason of one that is there.\n\n" +
 			"A file has a line \"NAME TIMEOUT STATE\" for each device; TIMEOUT is 5s, 1m, or a number of seconds, 0 for never. # begins a\n" +
 			"comment. All lines are checked first, and all devices are registered or none.",
-		Example: "  holdfast devices register db --timeout 30s --state init\n  holdfast devices register -f /etc/holdfast/devices --persist",
 		Args: arguments(func(cmd *cobra.Command, args []string) error {
 			if file != "" {
 				return cobra.NoArgs(cmd, args)
@@ -136,7 +135,6 @@ func (a *app) deviceReport() *cobra.Command {
 	r := control.DeviceRequest{Action: "report"}
 	cmd := &cobra.Command{
 		Use: "report NAME ok|problem|init", Short: "Report how a device is", ValidArgsFunction: a.completeReport,
-		Example: "  holdfast devices report db ok\n  holdfast devices report db problem --reason \"no answer on 5432\"",
 		Args: arguments(func(cmd *cobra.Command, args []string) error {
 			if cmd.Flags().Changed("state") {
 				return cobra.ExactArgs(1)(cmd, args)

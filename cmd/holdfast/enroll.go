@@ -35,11 +35,10 @@ func (a *app) enrollCommand() *cobra.Command {
 	var urls []string
 	replace := false
 	cmd := &cobra.Command{
-		Use: "enroll TOKEN", Short: "Make this member known to management, with the one-time token that holdfast-mgmt printed; -: read from the terminal",
+		Use: "enroll TOKEN", Short: "Make this member known to management by a one-time token; -: read it from the standard input",
 		Long: "Makes a key on this machine, has management certify it, and puts both below state-dir. A running daemon finds them by itself.\n" +
 			"Where the file policy.keys is missing, management's public keys are written to it.",
-		Example: "  holdfast enroll -           # reads the token from the terminal, so that it is in no history",
-		Args:    arguments(cobra.ExactArgs(1)), ValidArgsFunction: cobra.NoFileCompletions,
+		Args: arguments(cobra.ExactArgs(1)), ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := loadConfig(file, true)
 			if err != nil {

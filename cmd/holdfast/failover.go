@@ -68,7 +68,6 @@ func (a *app) failoverTo() *cobra.Command {
 	var hold time.Duration
 	cmd := &cobra.Command{
 		Use: "to NAME", Short: "Hand the gateway to a member now", Args: arguments(cobra.ExactArgs(1)), ValidArgsFunction: a.completeMembers,
-		Example: "  holdfast failover to gw-b\n  holdfast failover to gw-b --for 10m   # then the recovery mode's rule",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r := control.FailoverRequest{To: args[0], For: control.Duration(hold)}
 			return a.verb(cmd.Context(), func(c *control.Client, ctx context.Context) (control.Result, error) { return c.Failover(ctx, r) })

@@ -16,6 +16,7 @@ import (
 	"github.com/holdfast-project/holdfast/internal/config"
 	"github.com/holdfast-project/holdfast/internal/control"
 	"github.com/holdfast-project/holdfast/internal/defines"
+	"github.com/holdfast-project/holdfast/internal/usage"
 )
 
 func (a *app) keyCommand() *cobra.Command {
@@ -185,15 +186,14 @@ func (a *app) configDefines() *cobra.Command {
 	cmd := &cobra.Command{Use: "defines FILE", Short: "Print the definitions for rulesets of a member that shares the load, or write them",
 		Long: "Prints what a member's nftables rulesets include in mode load-sharing. With --write it goes where the member itself would\n" +
 			"write it, for rulesets that are loaded before the daemon starts.",
-		Example: "  holdfast config defines --member gw-a /etc/holdfast/cluster.yaml",
-		Args:    arguments(cobra.ExactArgs(1)),
+		Args: arguments(cobra.ExactArgs(1)),
 		RunE: func(_ *cobra.Command, args []string) error {
 			c, err := loadConfig(args[0], true)
 			if err != nil {
 				return err
 			}
 			if member == "" {
-				return &usageError{errors.New("whose definitions? Name the member with --member")}
+				return usage.New(errors.New("whose definitions? Name the member with --member"))
 			}
 			l, err := c.For(member)
 			if err != nil {

@@ -17,7 +17,7 @@ func (a *app) freezeCommand() *cobra.Command {
 		Use: "freeze", Short: "Stop voluntary moves in the whole cluster, for 30 s unless told otherwise",
 		Long: "Nothing moves for a fail-back or by order while the cluster is frozen.\n\n" +
 			"A member that is silent, yields or has crashed is taken over from all the same. A freeze ends by itself.",
-		Example: "  holdfast freeze --for 2m", Args: arguments(cobra.NoArgs), ValidArgsFunction: cobra.NoFileCompletions,
+		Args: arguments(cobra.NoArgs), ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.freeze(cmd.Context(), control.FreezeRequest{Frozen: true, For: control.Duration(hold)})
 		},

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/holdfast-project/holdfast/internal/control"
+	"github.com/holdfast-project/holdfast/internal/usage"
 )
 
 // past says which part of a history is wanted.
@@ -32,13 +33,13 @@ func (p *past) flags(cmd *cobra.Command) {
 // keep returns the wanted part of a history, which is given and returned oldest first.
 func keep[T any](a *app, p past, all []T, at func(T) time.Time) ([]T, error) {
 	if p.last < 0 {
-		return nil, &usageError{fmt.Errorf("--last %d: choose 1 or more, or 0 for all", p.last)}
+		return nil, usage.New(fmt.Errorf("--last %d: choose 1 or more, or 0 for all", p.last))
 	}
 	last := p.last
 	if p.since != "" {
 		from, err := moment(p.since, a.now(), a.zone)
 		if err != nil {
-			return nil, &usageError{err}
+			return nil, usage.New(err)
 		}
 		kept := make([]T, 0, len(all))
 		for _, v := range all {

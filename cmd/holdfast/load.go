@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/holdfast-project/holdfast/internal/control"
+	"github.com/holdfast-project/holdfast/internal/usage"
 )
 
 func (a *app) loadCommand() *cobra.Command {
@@ -26,7 +27,6 @@ func (a *app) loadWeight() *cobra.Command {
 		Long: "Changes the weight of a member, 0 to 100, relative to those of the others; with 0 it stands by. Only as many slots\n" +
 			"move as must, and in order: no connection is disturbed.\n\n" +
 			"It holds until cluster.yaml is reloaded on any member, or --reset; to keep it, write it into load-sharing.weights.",
-		Example: "  holdfast load weight gw-a 10\n  holdfast load weight --reset",
 		Args: func(cmd *cobra.Command, args []string) error {
 			want := 2
 			if reset {
@@ -40,7 +40,7 @@ func (a *app) loadWeight() *cobra.Command {
 			if !reset {
 				n, err := strconv.Atoi(args[1])
 				if err != nil {
-					return &usageError{fmt.Errorf("weight %s: write a number, 0 to 100", args[1])}
+					return usage.New(fmt.Errorf("weight %s: write a number, 0 to 100", args[1]))
 				}
 				r.Member, r.Weight = args[0], n
 			}
@@ -71,8 +71,6 @@ func (a *app) whichCommand() *cobra.Command {
 		Use: "which-member SOURCE DESTINATION", Short: "Where would a packet go, and why",
 		Long: "Says which member takes a packet between two addresses, by the table of slots and the connections that this member\n" +
 			"knows. Nothing is sent.",
-		Example: "  holdfast which-member 198.51.100.7 192.0.2.1 --sport 40001 --dport 443\n" +
-			"  holdfast which-member 192.0.2.254 192.0.2.1 --protocol esp --spi 0xc0ffee",
 		Args: arguments(cobra.ExactArgs(2)), ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r.Source, r.Destination = args[0], args[1]

@@ -116,18 +116,18 @@ func TestLoadVerbs(t *testing.T) {
 		code int
 		says string
 	}{
-		{"holdfast load weight gw-a", 2, "accepts 2 arg(s)"},
-		{"holdfast load weight gw-a 3 --reset", 2, "accepts 0 arg(s)"},
+		{"holdfast load weight gw-a", 2, "write: holdfast load weight MEMBER N"},
+		{"holdfast load weight gw-a 3 --reset", 2, "write: holdfast load weight MEMBER N"},
 		{"holdfast load weight gw-a many", 2, "write a number, 0 to 100"},
 		{"holdfast load weight gw-a 101", 1, "choose 0 to 100"},
 		{"holdfast load nonsense", 2, "unknown command"},
-		{"holdfast which-member 192.0.2.1", 2, "accepts 2 arg(s)"},
+		{"holdfast which-member 192.0.2.1", 2, "write: holdfast which-member SOURCE DESTINATION"},
 		{"holdfast which-member here there", 1, "is not an address; write 192.0.2.1 or 2001:db8::1"},
 		{"holdfast which-member 192.0.2.1 2001:db8::1", 1, "addresses of two families"},
 		{"holdfast which-member 192.0.2.1 192.0.2.2 -p ospfx", 1, "choose tcp, udp,"},
 		{"holdfast which-member 192.0.2.1 192.0.2.2 -p icmpv6", 1, "use icmp with IPv4"},
 		{"holdfast which-member 192.0.2.1 192.0.2.2 --spi 5", 1, "only esp and ah have one"},
-		{"holdfast which-member 192.0.2.1 192.0.2.2 --dport 70000", 2, "invalid argument"},
+		{"holdfast which-member 192.0.2.1 192.0.2.2 --dport 70000", 2, "write a number within its bounds"},
 		{"holdfast config defines --member gw-a ../../deploy/cluster.yaml", 1, "they are of mode load-sharing"},
 		{"holdfast config defines ../../deploy/cluster.yaml", 2, "--member"},
 	} {

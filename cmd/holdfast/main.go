@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-project/holdfast/internal/control"
+	"github.com/holdfast-project/holdfast/internal/usage"
 )
 
 func main() {
@@ -57,13 +58,13 @@ func run(ctx context.Context, args []string, env environment) int {
 		err = root.ExecuteContext(ctx)
 	}
 	if err != nil && strings.HasPrefix(err.Error(), "unknown command") { // cobra has no type for it
-		err = &usageError{err}
+		err = usage.New(err)
 	}
-	var usage *usageError
+	var misused *usage.Error
 	switch {
 	case err == nil, errors.Is(err, context.Canceled) && ctx.Err() != nil: // Ctrl-C ends --watch and --follow
 		return exitOK
-	case errors.As(err, &usage):
+	case errors.As(err, &misused):
 		fmt.Fprintln(env.err, "holdfast:", err)
 		return exitUsage
 	case errors.Is(err, errReported):
@@ -73,12 +74,6 @@ func run(ctx context.Context, args []string, env environment) int {
 		return exitError
 	}
 }
-
-// usageError is a command line that was not understood.
-type usageError struct{ error }
-
-// Unwrap implements errors' chain.
-func (e *usageError) Unwrap() error { return e.error }
 
 // errReported is a failure that the command has told about already.
 var errReported = errors.New("reported")

@@ -18,6 +18,7 @@ import (
 	"github.com/holdfast-project/holdfast/internal/config"
 	"github.com/holdfast-project/holdfast/internal/control"
 	"github.com/holdfast-project/holdfast/internal/defines"
+	"github.com/holdfast-project/holdfast/internal/usage"
 	"github.com/holdfast-project/holdfast/policy"
 	"github.com/holdfast-project/holdfast/policy/ruleset"
 )
@@ -79,24 +80,24 @@ func (a *app) policyPack() *cobra.Command {
 			if created != "" {
 				t, err := time.Parse(time.RFC3339, created)
 				if err != nil {
-					return &usageError{fmt.Errorf("--created %s: write 2026-03-04T12:00:00Z", created)}
+					return usage.New(fmt.Errorf("--created %s: write 2026-03-04T12:00:00Z", created))
 				}
 				b.Created = t.Unix()
 			}
 			if b.Connections, err = policy.ParseConnections(connections); err != nil {
-				return &usageError{err}
+				return usage.New(err)
 			}
 			for _, s := range sync {
 				r, err := policy.ParseSyncRule(s)
 				if err != nil {
-					return &usageError{err}
+					return usage.New(err)
 				}
 				b.Sync = append(b.Sync, r)
 			}
 			for _, s := range keep {
 				r, err := policy.ParseSet(s)
 				if err != nil {
-					return &usageError{err}
+					return usage.New(err)
 				}
 				b.Keep = append(b.Keep, r)
 			}

@@ -13,6 +13,7 @@ import (
 	"github.com/holdfast-project/holdfast/internal/config"
 	"github.com/holdfast-project/holdfast/internal/control"
 	"github.com/holdfast-project/holdfast/internal/defines"
+	"github.com/holdfast-project/holdfast/internal/usage"
 	"github.com/holdfast-project/holdfast/policy/bootfilter"
 	"github.com/holdfast-project/holdfast/policy/nft"
 )
@@ -27,7 +28,7 @@ func (a *app) policyBootFilter() *cobra.Command {
 		Args: arguments(cobra.NoArgs), ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if remove && show {
-				return &usageError{fmt.Errorf("--remove and --print: choose one; see %s --help", cmd.CommandPath())}
+				return usage.New(fmt.Errorf("--remove and --print: choose one; see %s --help", cmd.CommandPath()))
 			}
 			kernel := nft.New(nft.Options{})
 			if remove {

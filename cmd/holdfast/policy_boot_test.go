@@ -65,7 +65,7 @@ func TestEnrollRefusals(t *testing.T) {
 		name, section, line, errs string
 		code                      int
 	}{
-		{"no token", "", "holdfast enroll --config ./cluster.yaml --member gw-a", `accepts 1 arg`, 2},
+		{"no token", "", "holdfast enroll --config ./cluster.yaml --member gw-a", `enroll with no argument; write: holdfast enroll TOKEN`, 2},
 		{"no section", "", "holdfast enroll --config ./cluster.yaml --member gw-a x", "has no section policy", 1},
 		{"no server", "policy:", "holdfast enroll --config ./cluster.yaml --member gw-a x", "names no management server", 1},
 		{"no such member", "policy:", "holdfast enroll --config ./cluster.yaml --member gw-x --url https://192.0.2.1:1 x", `member "gw-x" is not in`, 1},

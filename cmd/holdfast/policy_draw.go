@@ -101,9 +101,8 @@ type policyChange struct {
 
 func (a *app) policyDiff() *cobra.Command {
 	return &cobra.Command{Use: "diff OLD NEW", Short: "Tell two policies apart, object by object; exit code 1 if they differ",
-		Long:    "OLD and NEW are policy files, or numbers of generations that this member has.",
-		Example: "  holdfast policy diff 41 42\n  holdfast policy diff 42 next.policy",
-		Args:    arguments(cobra.ExactArgs(2)),
+		Long: "OLD and NEW are policy files, or numbers of generations that this member has.",
+		Args: arguments(cobra.ExactArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var sealed [2]*policy.Sealed
 			var rules [2]*ruleset.Ruleset

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/holdfast-project/holdfast/internal/control"
+	"github.com/holdfast-project/holdfast/internal/usage"
 	"github.com/holdfast-project/holdfast/policy"
 )
 
@@ -35,8 +36,7 @@ func (a *app) policyLoad() *cobra.Command {
 		Long: "Without a file the policy that is the newest comes into force again.\n\n" +
 			"With a file this member verifies it, puts it into force, and keeps it; the others take it from this one, each by itself. An install by\n" +
 			"management does this on all members at once, or on none. The file must be newer than what is in force.",
-		Example: "  holdfast policy load\n  holdfast policy load 42.policy",
-		Args:    arguments(cobra.MaximumNArgs(1)),
+		Args: arguments(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return a.verb(cmd.Context(), (*control.Client).PolicyResume)
@@ -58,8 +58,7 @@ func (a *app) policyShow() *cobra.Command {
 	text := false
 	cmd := &cobra.Command{
 		Use: "show [GENERATION]", Short: "What the policy in force says of itself, or another one that this member has",
-		Example: "  holdfast policy show\n  holdfast policy show 41 --ruleset",
-		Args:    arguments(cobra.MaximumNArgs(1)), ValidArgsFunction: cobra.NoFileCompletions,
+		Args: arguments(cobra.MaximumNArgs(1)), ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c := control.NewClient(a.socket)
 			defer c.Close()
@@ -94,7 +93,7 @@ func (a *app) generation(ctx context.Context, c *control.Client, args []string) 
 	if len(args) > 0 {
 		n, err := strconv.ParseUint(args[0], 10, 64)
 		if err != nil || n == 0 {
-			return 0, &usageError{fmt.Errorf("%q is no generation; holdfast policy history lists those that are here", args[0])}
+			return 0, usage.New(fmt.Errorf("%q is no generation; holdfast policy history lists those that are here", args[0]))
 		}
 		return n, nil
 	}

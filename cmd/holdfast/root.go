@@ -7,11 +7,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/holdfast-project/holdfast/internal/control"
+	"github.com/holdfast-project/holdfast/internal/usage"
 )
 
 // app is what all commands share: the environment and the global flags.
@@ -28,20 +30,23 @@ func newRoot(env environment) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "holdfast",
 		Short: "Look at and instruct a Holdfast cluster member",
-		Long: "holdfast talks to the member on this machine over its control socket.\n\n" +
-			"Nouns look, verbs change something. -o json is for programs, --watch draws again and again.",
+		Long: "holdfast talks to the member on this machine over its control socket, which is root's. Nouns look, verbs change something.\n\n" +
+			"-o json prints what docs/API.md describes; --watch draws again each second, --watch=200ms faster. Durations have a unit: 500ms,\n" +
+			"30s, 2m, 1h.\n\n" +
+			"Exit status: 0 done; 1 it was refused or failed, or what was asked is not so (config check, sync verify, policy diff and\n" +
+			"verify); 2 the command line was not understood.",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			if err := errors.Join(cmd.ValidateFlagGroups(), cmd.ValidateRequiredFlags()); err != nil { // cobra would say so itself, as an error of no type
-				return &usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
+				return usage.New(fmt.Errorf("%w; see %s --help", err, cmd.CommandPath()))
 			}
 			return a.check()
 		},
 	}
 	root.SetOut(env.out)
 	root.SetErr(env.err)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	root.SetFlagErrorFunc(usage.Flags)
 	f := root.PersistentFlags()
 	f.StringVar(&a.socket, "socket", socketPath(env), "control socket of the member (environment: HOLDFAST_SOCKET)")
 	f.StringVarP(&a.output, "output", "o", "table", "table or json")
@@ -56,28 +61,32 @@ func newRoot(env environment) *cobra.Command {
 		a.loadCommand(), a.whichCommand(),
 		a.policyCommand(), a.enrollCommand(), a.cphaprobCommand(), a.cphaconfCommand(),
 	)
+	for _, g := range groups {
+		root.AddGroup(&cobra.Group{ID: g.id, Title: g.title})
+		for _, name := range strings.Fields(g.commands) {
+			if cmd, _, err := root.Find([]string{name}); err == nil {
+				cmd.GroupID = g.id
+			}
+		}
+	}
+	if err := usage.Examples(root, examples); err != nil {
+		panic(err) // the table names a command that is none: the tests find it
+	}
 	return root
 }
 
 func (a *app) check() error {
 	if a.output != "table" && a.output != "json" {
-		return &usageError{fmt.Errorf("-o %s: choose table or json", a.output)}
+		return usage.New(fmt.Errorf("-o %s: choose table or json", a.output))
 	}
 	if a.watch < 0 || a.watch > 0 && a.watch < 100*time.Millisecond {
-		return &usageError{fmt.Errorf("--watch=%s: choose at least 100ms", a.watch)}
+		return usage.New(fmt.Errorf("--watch=%s: choose at least 100ms", a.watch))
 	}
 	return nil
 }
 
-// arguments turns cobra's complaints about the number of arguments into usage errors.
-func arguments(check cobra.PositionalArgs) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if err := check(cmd, args); err != nil {
-			return &usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
-		}
-		return nil
-	}
-}
+// arguments makes a check of the arguments one that shows how the command is written.
+func arguments(check cobra.PositionalArgs) cobra.PositionalArgs { return usage.Arguments(check) }
 
 // noun makes a command that looks: ask fetches, draw shows it as tables.
 func noun[T any](a *app, use, short string, ask func(*control.Client, context.Context) (T, error), draw func(*page, T)) *cobra.Command {

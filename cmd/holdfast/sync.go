@@ -33,8 +33,7 @@ func (a *app) syncVerify() *cobra.Command {
 		Long: "Compares the connection tables of this member and of another, or of all others, entry by entry where they differ: both\n" +
 			"kernels are asked for what they have. What comes and goes meanwhile is looked at again before it counts.\n\n" +
 			"The exit code is 0 if all are equal, else 1.",
-		Example: "  holdfast sync verify\n  holdfast sync verify gw-b -o json",
-		Args:    arguments(cobra.MaximumNArgs(1)), ValidArgsFunction: a.completeMembers,
+		Args: arguments(cobra.MaximumNArgs(1)), ValidArgsFunction: a.completeMembers,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var r control.SyncVerifyRequest
 			if len(args) > 0 {

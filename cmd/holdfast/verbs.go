@@ -23,9 +23,10 @@ func (a *app) adminCommand() *cobra.Command {
 				return a.verb(cmd.Context(), func(c *control.Client, ctx context.Context) (control.Result, error) { return c.Admin(ctx, r) })
 			}}
 		if up {
-			sub.Use, sub.Short = "up", "End admin down"
+			sub.Use, sub.Short = "up", "End admin down, a permanent one too"
+		} else {
+			sub.Flags().BoolVar(&r.Permanent, "permanent", false, "also after a restart or reboot")
 		}
-		sub.Flags().BoolVar(&r.Permanent, "permanent", false, "also after a restart or reboot")
 		cmd.AddCommand(sub)
 	}
 	return cmd

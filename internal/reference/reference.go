@@ -84,7 +84,7 @@ func judge(root *cobra.Command, line []string) string {
 	cmd, arguments := root, false
 	for _, w := range line {
 		if m := flag.FindStringSubmatch(w); m != nil {
-			if !has(cmd, m[1]) {
+			if !cmd.DisableFlagParsing && !has(cmd, m[1]) {
 				return "no flag " + w
 			}
 			continue
