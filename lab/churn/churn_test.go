@@ -8,25 +8,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/holdfast-project/holdfast/internal/labtest"
 	"github.com/holdfast-project/holdfast/lab/topology"
+	"github.com/holdfast-project/holdfast/lab/topology/topologytest"
 )
 
 // build makes a topology whose first member routes, without cluster software.
 func build(t *testing.T) (client, server *topology.Node) {
 	t.Helper()
-	labtest.Require(t)
-	spec := topology.DefaultSpec("churn", 2)
-	spec.Router = "fw1"
-	lab, err := topology.Build(spec)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := lab.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	lab := topologytest.Routed(t, "churn")
 	return lab.OfKind(topology.Client)[0], lab.OfKind(topology.Server)[0]
 }
 

@@ -8,11 +8,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/holdfast-project/holdfast/internal/labtest"
 	"github.com/holdfast-project/holdfast/lab/netns"
 	"github.com/holdfast-project/holdfast/lab/reset"
 	"github.com/holdfast-project/holdfast/lab/ruleset"
 	"github.com/holdfast-project/holdfast/lab/topology"
+	"github.com/holdfast-project/holdfast/lab/topology/topologytest"
 )
 
 // stand is a topology whose first member filters and routes, without cluster software.
@@ -24,18 +24,7 @@ type stand struct {
 
 func build(t *testing.T) stand {
 	t.Helper()
-	labtest.Require(t, "nft", "conntrack", "ip")
-	spec := topology.DefaultSpec("conversation", 2)
-	spec.Router = "fw1"
-	lab, err := topology.Build(spec)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := lab.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	lab := topologytest.Routed(t, "conversation", "nft", "conntrack", "ip")
 	s := stand{lab, lab.Nodes[0].NS, lab.OfKind(topology.Client)[0], lab.OfKind(topology.Server)[0]}
 	// What members get from the cluster: its addresses, and no picking up of connections in the middle.
 	s.on(t, "ip", "addr", "add", "10.1.0.1/16", "dev", "ext")

@@ -15,6 +15,7 @@ import (
 	"github.com/holdfast-project/holdfast/lab/fault"
 	"github.com/holdfast-project/holdfast/lab/tap"
 	"github.com/holdfast-project/holdfast/lab/topology"
+	"github.com/holdfast-project/holdfast/lab/topology/topologytest"
 )
 
 // testType is an EtherType of nobody (IEEE local experimental 2).
@@ -30,11 +31,7 @@ type wire struct {
 
 func newWire(t *testing.T, members int) *wire {
 	t.Helper()
-	labtest.Require(t)
-	lab, err := topology.Build(topology.DefaultSpec("test", members))
-	if err != nil {
-		t.Fatal(err)
-	}
+	lab := topologytest.Build(t, topology.DefaultSpec("test", members))
 	w := &wire{t: t, lab: lab, Faults: fault.New(lab), taps: map[string]*tap.Tap{}}
 	for _, p := range lab.PortsOn("ext") {
 		n, err := lab.Node(p.Node)
@@ -49,10 +46,8 @@ func newWire(t *testing.T, members int) *wire {
 		for _, tap := range w.taps {
 			tap.Close()
 		}
-		for _, err := range []error{w.Close(), lab.Close()} {
-			if err != nil {
-				t.Error(err)
-			}
+		if err := w.Close(); err != nil {
+			t.Error(err)
 		}
 	})
 	return w

@@ -7,10 +7,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/holdfast-project/holdfast/internal/labtest"
 	"github.com/holdfast-project/holdfast/lab/keepalived"
 	"github.com/holdfast-project/holdfast/lab/machine"
 	"github.com/holdfast-project/holdfast/lab/topology"
+	"github.com/holdfast-project/holdfast/lab/topology/topologytest"
 )
 
 // advert is slow enough for a busy machine: a keepalived that is late by three of them changes places with the other.
@@ -19,14 +19,9 @@ const advert = 200 * time.Millisecond
 // TestCluster takes a cluster through what the benchmark does to it. Who serves is asked before each fault: a member that once was
 // late has lost its place, and keeps standing by.
 func TestCluster(t *testing.T) {
-	labtest.Require(t, "keepalived")
 	spec := topology.DefaultSpec("test", 2)
 	spec.VIPs = 30 // more than are advertised
-	lab, err := topology.Build(spec)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer lab.Close()
+	lab := topologytest.Build(t, spec, "keepalived")
 	c, err := keepalived.New(lab, keepalived.Options{Dir: t.TempDir(), Advert: advert, RealTime: true})
 	if err != nil {
 		t.Fatal(err)

@@ -13,27 +13,20 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/holdfast-project/holdfast/internal/labtest"
 	"github.com/holdfast-project/holdfast/lab/machine"
 	"github.com/holdfast-project/holdfast/lab/topology"
+	"github.com/holdfast-project/holdfast/lab/topology/topologytest"
 )
 
 func boot(t *testing.T) *machine.Machine {
 	t.Helper()
-	labtest.Require(t, "sleep", "sh")
-	lab, err := topology.Build(topology.DefaultSpec("test", 2))
-	if err != nil {
-		t.Fatal(err)
-	}
+	lab := topologytest.Build(t, topology.DefaultSpec("test", 2), "sleep", "sh")
 	m := machine.New(lab, lab.Nodes[0])
 	if err := m.Boot(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		if err := m.Close(); err != nil {
-			t.Error(err)
-		}
-		if err := lab.Close(); err != nil {
 			t.Error(err)
 		}
 	})
@@ -130,14 +123,9 @@ func TestInitCollectsOrphans(t *testing.T) {
 }
 
 func TestThreadedNAPISharesProcessNumbers(t *testing.T) {
-	labtest.Require(t, "setsid", "sleep", "sh")
 	spec := topology.DefaultSpec("test", 2)
 	spec.ThreadedNAPI = true
-	lab, err := topology.Build(spec)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer lab.Close()
+	lab := topologytest.Build(t, spec, "setsid", "sleep", "sh")
 	m := machine.New(lab, lab.Nodes[0])
 	if err := m.Boot(); err != nil {
 		t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/holdfast-project/holdfast/lab/members"
 	"github.com/holdfast-project/holdfast/lab/topology"
+	"github.com/holdfast-project/holdfast/lab/topology/topologytest"
 )
 
 // boot brings up a cluster of two with holdfastd as it is in the tree, and returns when both know who serves. Everything is gone when the
@@ -28,11 +29,7 @@ func boot(t *testing.T, name string) (context.Context, *members.Cluster) {
 // bootWith boots a cluster of two with options and waits for its daemons' answers only; binary and directory are the test's.
 func bootWith(t *testing.T, name string, o members.Options) (context.Context, *members.Cluster) {
 	t.Helper()
-	lab, err := topology.Build(topology.DefaultSpec(name, 2))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = lab.Close() })
+	lab := topologytest.Build(t, topology.DefaultSpec(name, 2))
 	dir, err := os.MkdirTemp("/tmp", "hf") // short enough for sockets
 	if err != nil {
 		t.Fatal(err)

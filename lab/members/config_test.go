@@ -12,6 +12,7 @@ import (
 	"github.com/holdfast-project/holdfast/internal/config"
 	"github.com/holdfast-project/holdfast/internal/labtest"
 	"github.com/holdfast-project/holdfast/lab/topology"
+	"github.com/holdfast-project/holdfast/lab/topology/topologytest"
 )
 
 func TestYAMLIsAccepted(t *testing.T) {
@@ -50,11 +51,7 @@ func TestYAMLIsAccepted(t *testing.T) {
 			if c.spec != nil {
 				c.spec(&spec)
 			}
-			lab, err := topology.Build(spec)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer lab.Close()
+			lab := topologytest.Build(t, spec)
 			c.opts.Dir = t.TempDir()
 			if err := writeFiles(lab, c.opts); err != nil {
 				t.Fatal(err)

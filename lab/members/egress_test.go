@@ -18,6 +18,7 @@ import (
 	"github.com/holdfast-project/holdfast/internal/labtest"
 	"github.com/holdfast-project/holdfast/lab/members"
 	"github.com/holdfast-project/holdfast/lab/topology"
+	"github.com/holdfast-project/holdfast/lab/topology/topologytest"
 )
 
 // A member that does not serve forwards nothing, even what a host sends through its own address: two would forward else. It is the
@@ -43,7 +44,7 @@ func TestStandbyForwardsNothing(t *testing.T) {
 // reports whether it arrived.
 func detour(t *testing.T, lab *topology.Lab, member string) func() (bool, error) {
 	t.Helper()
-	client, server, standby := node(t, lab, "client1"), node(t, lab, "server1"), node(t, lab, member)
+	client, server, standby := topologytest.Node(t, lab, "client1"), topologytest.Node(t, lab, "server1"), topologytest.Node(t, lab, member)
 	gateway, target := standby.Ports[0].V4.Addr(), server.Ports[0].V4.Addr()
 	if err := client.NS.Do(func() error {
 		return netlink.RouteAdd(&netlink.Route{Dst: &net.IPNet{IP: target.AsSlice(), Mask: net.CIDRMask(32, 32)}, Gw: gateway.AsSlice()})
@@ -106,13 +107,4 @@ func detachEgress(t *testing.T, c *members.Cluster, member string) {
 			t.Fatalf("%s: %v", pin, err)
 		}
 	}
-}
-
-func node(t *testing.T, lab *topology.Lab, name string) *topology.Node {
-	t.Helper()
-	n, err := lab.Node(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
 }

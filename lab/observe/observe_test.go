@@ -12,9 +12,9 @@ import (
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
-	"github.com/holdfast-project/holdfast/internal/labtest"
 	"github.com/holdfast-project/holdfast/lab/observe"
 	"github.com/holdfast-project/holdfast/lab/topology"
+	"github.com/holdfast-project/holdfast/lab/topology/topologytest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -22,48 +22,29 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // serve gives a member all virtual addresses, or takes them.
 func serve(t *testing.T, l *topology.Lab, member string, on bool) {
 	t.Helper()
-	n, err := l.Node(member)
-	if err != nil {
-		t.Fatal(err)
-	}
-	h, err := n.NS.Handle()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer h.Close()
+	n := topologytest.Node(t, l, member)
 	for i, s := range l.Spec.Segments {
 		port, err := n.Port(s.Name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		link, err := h.LinkByName(port.Device)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, vip := range l.Spec.Net(i).VIPs {
-			a := &netlink.Addr{IPNet: netlink.NewIPNet(vip.AsSlice()), Flags: unix.IFA_F_NODAD}
+		topologytest.Change(t, n, port.Device, func(h *netlink.Handle, link netlink.Link) error {
 			set := h.AddrDel
 			if on {
 				set = h.AddrAdd
 			}
-			if err := set(link, a); err != nil {
-				t.Fatal(err)
+			for _, vip := range l.Spec.Net(i).VIPs {
+				if err := set(link, &netlink.Addr{IPNet: netlink.NewIPNet(vip.AsSlice()), Flags: unix.IFA_F_NODAD}); err != nil {
+					return err
+				}
 			}
-		}
+			return nil
+		})
 	}
 }
 
 func TestObserver(t *testing.T) {
-	labtest.Require(t)
-	l, err := topology.Build(topology.DefaultSpec("observe", 2))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := l.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
+	l := topologytest.Build(t, topology.DefaultSpec("observe", 2))
 	ob, err := observe.Start(context.Background(), l, observe.Options{})
 	if err != nil {
 		t.Fatal(err)

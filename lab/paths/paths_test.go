@@ -10,26 +10,15 @@ import (
 
 	"github.com/vishvananda/netlink"
 
-	"github.com/holdfast-project/holdfast/internal/labtest"
 	"github.com/holdfast-project/holdfast/lab/churn"
 	"github.com/holdfast-project/holdfast/lab/paths"
 	"github.com/holdfast-project/holdfast/lab/topology"
+	"github.com/holdfast-project/holdfast/lab/topology/topologytest"
 )
 
 // TestBothWays opens connections through one router and then with the way back through another, and asks who forwarded what.
 func TestBothWays(t *testing.T) {
-	labtest.Require(t, "ip")
-	spec := topology.DefaultSpec("paths", 2)
-	spec.Router = "fw1"
-	lab, err := topology.Build(spec)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := lab.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	lab := topologytest.Routed(t, "paths", "ip")
 	client, server := lab.OfKind(topology.Client)[0], lab.OfKind(topology.Server)[0]
 	w, err := paths.Start(t.Context(), lab)
 	if err != nil {
@@ -82,18 +71,9 @@ func TestBothWays(t *testing.T) {
 // reroute lets an end station use another router.
 func reroute(t *testing.T, n *topology.Node, router string) {
 	t.Helper()
-	h, err := n.NS.Handle()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer h.Close()
-	dev, err := h.LinkByName(n.Ports[0].Device)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := h.RouteReplace(&netlink.Route{LinkIndex: dev.Attrs().Index, Dst: everywhere(), Gw: netip.MustParseAddr(router).AsSlice()}); err != nil {
-		t.Fatal(err)
-	}
+	topologytest.Change(t, n, n.Ports[0].Device, func(h *netlink.Handle, dev netlink.Link) error {
+		return h.RouteReplace(&netlink.Route{LinkIndex: dev.Attrs().Index, Dst: everywhere(), Gw: netip.MustParseAddr(router).AsSlice()})
+	})
 }
 
 func everywhere() *net.IPNet { return &net.IPNet{IP: net.IPv4zero, Mask: net.CIDRMask(0, 32)} }

@@ -13,9 +13,9 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/holdfast-project/holdfast/internal/labtest"
 	"github.com/holdfast-project/holdfast/lab/pcap"
 	"github.com/holdfast-project/holdfast/lab/topology"
+	"github.com/holdfast-project/holdfast/lab/topology/topologytest"
 	"github.com/holdfast-project/holdfast/lab/traffic"
 )
 
@@ -24,18 +24,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // record sends some traffic through fw1 and records the segment ext.
 func record(t *testing.T, change func(*pcap.Config)) (path string, sent traffic.Report, stats pcap.Stats) {
 	t.Helper()
-	labtest.Require(t, "tshark")
-	spec := topology.DefaultSpec("pcap", 2)
-	spec.Router = "fw1"
-	l, err := topology.Build(spec)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := l.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
+	l := topologytest.Routed(t, "pcap", "tshark")
 	cfg := pcap.Config{Segment: "ext", Switch: l.Switch.NS.Do}
 	for _, p := range l.PortsOn("ext") {
 		cfg.Ports = append(cfg.Ports, pcap.Port{Name: p.Node, Interface: p.SwitchPort})
@@ -65,10 +54,7 @@ func record(t *testing.T, change func(*pcap.Config)) (path string, sent traffic.
 
 func endpoint(t *testing.T, l *topology.Lab, name string) traffic.Endpoint {
 	t.Helper()
-	n, err := l.Node(name)
-	if err != nil {
-		t.Fatal(err)
-	}
+	n := topologytest.Node(t, l, name)
 	return traffic.Endpoint{Name: name, In: n.NS.Do, Addr4: n.Ports[0].V4.Addr(), Addr6: n.Ports[0].V6.Addr()}
 }
 

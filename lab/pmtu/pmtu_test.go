@@ -10,32 +10,16 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
-	"github.com/holdfast-project/holdfast/internal/labtest"
 	"github.com/holdfast-project/holdfast/lab/ruleset"
 	"github.com/holdfast-project/holdfast/lab/topology"
+	"github.com/holdfast-project/holdfast/lab/topology/topologytest"
 )
 
 // TestTold has a gateway that translates bring the errors back to their sockets, and then one that has forgotten the flows.
 func TestTold(t *testing.T) {
-	labtest.Require(t, "nft")
-	spec := topology.DefaultSpec("pmtu", 2)
-	spec.Router = "fw1"
-	lab, err := topology.Build(spec)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := lab.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	lab := topologytest.Routed(t, "pmtu", "nft")
 	gateway, client, server := lab.Nodes[0].NS, lab.OfKind(topology.Client)[0], lab.OfKind(topology.Server)[0]
-	h, err := gateway.Handle()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer h.Close()
-	addVIPs(t, h, "ext", "10.1.0.1/16", "fd00:0:0:1::1/64")
+	addVIPs(t, lab.Nodes[0], "ext", "10.1.0.1/16", "fd00:0:0:1::1/64")
 	if err := ruleset.Load(gateway, ruleset.Stateful); err != nil {
 		t.Fatal(err)
 	}
@@ -66,20 +50,19 @@ func TestTold(t *testing.T) {
 	}
 }
 
-func addVIPs(t *testing.T, h *netlink.Handle, device string, vips ...string) {
+func addVIPs(t *testing.T, n *topology.Node, device string, vips ...string) {
 	t.Helper()
-	dev, err := h.LinkByName(device)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, v := range vips {
-		addr, err := netlink.ParseAddr(v)
-		if err != nil {
-			t.Fatal(err)
+	topologytest.Change(t, n, device, func(h *netlink.Handle, dev netlink.Link) error {
+		for _, v := range vips {
+			addr, err := netlink.ParseAddr(v)
+			if err != nil {
+				return err
+			}
+			addr.Flags = unix.IFA_F_NODAD
+			if err := h.AddrAdd(dev, addr); err != nil {
+				return err
+			}
 		}
-		addr.Flags = unix.IFA_F_NODAD
-		if err := h.AddrAdd(dev, addr); err != nil {
-			t.Fatal(err)
-		}
-	}
+		return nil
+	})
 }

@@ -12,10 +12,10 @@ import (
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
-	"github.com/holdfast-project/holdfast/internal/labtest"
 	"github.com/holdfast-project/holdfast/lab/prober"
 	"github.com/holdfast-project/holdfast/lab/tap"
 	"github.com/holdfast-project/holdfast/lab/topology"
+	"github.com/holdfast-project/holdfast/lab/topology/topologytest"
 	"github.com/holdfast-project/holdfast/lab/traffic"
 )
 
@@ -26,18 +26,7 @@ const segment = "ext"
 // build makes two members that answer ARP as any host does, with one MAC between them.
 func build(t *testing.T) *topology.Lab {
 	t.Helper()
-	labtest.Require(t)
-	spec := topology.DefaultSpec("prober", 2)
-	spec.Router = topology.MemberName(0)
-	l, err := topology.Build(spec)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := l.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	l := topologytest.Routed(t, "prober")
 	for _, name := range []string{"fw1", "fw2"} {
 		change(t, l, name, func(h *netlink.Handle, link netlink.Link) error {
 			return h.LinkSetHardwareAddr(link, []byte{2, 0x48, 0, 1, 0, 0})
@@ -49,26 +38,12 @@ func build(t *testing.T) *topology.Lab {
 // change does something to a member's device in the segment.
 func change(t *testing.T, l *topology.Lab, member string, fn func(*netlink.Handle, netlink.Link) error) {
 	t.Helper()
-	n, err := l.Node(member)
-	if err != nil {
-		t.Fatal(err)
-	}
+	n := topologytest.Node(t, l, member)
 	port, err := n.Port(segment)
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := n.NS.Handle()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer h.Close()
-	link, err := h.LinkByName(port.Device)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := fn(h, link); err != nil {
-		t.Fatal(err)
-	}
+	topologytest.Change(t, n, port.Device, fn)
 }
 
 // serve gives a member the addresses of the segment, or takes them.
@@ -269,10 +244,7 @@ func intPorts(l *topology.Lab) []prober.Port {
 
 func endpoint(t *testing.T, l *topology.Lab, name string) traffic.Endpoint {
 	t.Helper()
-	n, err := l.Node(name)
-	if err != nil {
-		t.Fatal(err)
-	}
+	n := topologytest.Node(t, l, name)
 	return traffic.Endpoint{Name: name, In: n.NS.Do, Addr4: n.Ports[0].V4.Addr(), Addr6: n.Ports[0].V6.Addr()}
 }
 

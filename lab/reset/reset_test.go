@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/holdfast-project/holdfast/internal/labtest"
 	"github.com/holdfast-project/holdfast/lab/topology"
+	"github.com/holdfast-project/holdfast/lab/topology/topologytest"
 )
 
 func TestFirstSightingIsTheSender(t *testing.T) {
@@ -59,14 +59,7 @@ func TestFirstSightingIsTheSender(t *testing.T) {
 
 // TestWhoSaidNo dials a port that nobody listens on: at a server, whose reset the gateway forwards, and at the gateway.
 func TestWhoSaidNo(t *testing.T) {
-	labtest.Require(t)
-	spec := topology.DefaultSpec("reset", 2)
-	spec.Router = "fw1"
-	lab, err := topology.Build(spec)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer lab.Close()
+	lab := topologytest.Routed(t, "reset")
 	w, err := Start(t.Context(), lab)
 	if err != nil {
 		t.Fatal(err)

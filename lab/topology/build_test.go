@@ -16,33 +16,24 @@ import (
 
 	"github.com/holdfast-project/holdfast/internal/labtest"
 	"github.com/holdfast-project/holdfast/lab/topology"
+	"github.com/holdfast-project/holdfast/lab/topology/topologytest"
 )
 
 // forward builds a topology that works without cluster software: its end stations route through fw1.
 func forward(t *testing.T, change func(*topology.Spec)) *topology.Lab {
 	t.Helper()
-	labtest.Require(t)
 	spec := topology.DefaultSpec("test", 2)
 	spec.Router = "fw1"
 	if change != nil {
 		change(&spec)
 	}
-	l, err := topology.Build(spec)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := l.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return l
+	return topologytest.Build(t, spec)
 }
 
 // crosses sends one UDP packet from client1 to server1 and reports whether it came.
 func crosses(t *testing.T, l *topology.Lab, network string) error {
 	t.Helper()
-	client, server := node(t, l, "client1"), node(t, l, "server1")
+	client, server := topologytest.Node(t, l, "client1"), topologytest.Node(t, l, "server1")
 	dst := server.Ports[0].V4.Addr()
 	if network == "udp6" {
 		dst = server.Ports[0].V6.Addr()
@@ -73,15 +64,6 @@ func crosses(t *testing.T, l *topology.Lab, network string) error {
 	}
 	_, err = in.Read(make([]byte, 8))
 	return err
-}
-
-func node(t *testing.T, l *topology.Lab, name string) *topology.Node {
-	t.Helper()
-	n, err := l.Node(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
 }
 
 func TestBuildForwardsThroughMember(t *testing.T) {
@@ -121,7 +103,7 @@ func napiThreads(t *testing.T) int {
 
 func TestRenewGivesFreshMachine(t *testing.T) {
 	l := forward(t, nil)
-	fw1 := node(t, l, "fw1")
+	fw1 := topologytest.Node(t, l, "fw1")
 	before := fw1.Ports[0].MAC.String()
 	h, err := fw1.NS.Handle()
 	if err != nil {

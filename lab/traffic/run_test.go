@@ -13,9 +13,9 @@ import (
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
-	"github.com/holdfast-project/holdfast/internal/labtest"
 	"github.com/holdfast-project/holdfast/lab/tap"
 	"github.com/holdfast-project/holdfast/lab/topology"
+	"github.com/holdfast-project/holdfast/lab/topology/topologytest"
 	"github.com/holdfast-project/holdfast/lab/traffic"
 )
 
@@ -24,18 +24,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // routed builds a client and a server with a plain router between them.
 func routed(t *testing.T) (l *topology.Lab, a, b traffic.Endpoint) {
 	t.Helper()
-	labtest.Require(t)
-	spec := topology.DefaultSpec("traffic", 2)
-	spec.Router = topology.MemberName(0)
-	l, err := topology.Build(spec)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := l.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	l = topologytest.Routed(t, "traffic")
 	a, b = endpoint(t, l, "client1"), endpoint(t, l, "server1")
 	warm(t, a, b)
 	return l, a, b
@@ -61,32 +50,19 @@ func warm(t *testing.T, a, b traffic.Endpoint) {
 
 func endpoint(t *testing.T, l *topology.Lab, name string) traffic.Endpoint {
 	t.Helper()
-	n, err := l.Node(name)
-	if err != nil {
-		t.Fatal(err)
-	}
+	n := topologytest.Node(t, l, name)
 	return traffic.Endpoint{Name: name, In: n.NS.Do, Addr4: n.Ports[0].V4.Addr(), Addr6: n.Ports[0].V6.Addr()}
 }
 
 // setPort takes a port of the switch up or down.
 func setPort(t *testing.T, l *topology.Lab, name string, up bool) {
 	t.Helper()
-	h, err := l.Switch.NS.Handle()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer h.Close()
-	link, err := h.LinkByName(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	set := h.LinkSetDown
-	if up {
-		set = h.LinkSetUp
-	}
-	if err := set(link); err != nil {
-		t.Fatal(err)
-	}
+	topologytest.Change(t, l.Switch, name, func(h *netlink.Handle, port netlink.Link) error {
+		if up {
+			return h.LinkSetUp(port)
+		}
+		return h.LinkSetDown(port)
+	})
 }
 
 // pause lets traffic run for d: the measured quantity itself, not a way to wait for something.
@@ -270,10 +246,7 @@ func TestStreamOverIPv6AsFastAsItGoes(t *testing.T) {
 
 func TestWaitRouterFindsOnlyRoutesFromAdvertisements(t *testing.T) {
 	l, _, _ := routed(t)
-	n, err := l.Node("client1")
-	if err != nil {
-		t.Fatal(err)
-	}
+	n := topologytest.Node(t, l, "client1")
 	device := n.Ports[0].Device
 	if err := traffic.AcceptRouter(n.NS.Do, device); err != nil {
 		t.Fatal(err)
@@ -283,23 +256,13 @@ func TestWaitRouterFindsOnlyRoutesFromAdvertisements(t *testing.T) {
 	if r, err := traffic.WaitRouter(soon, n.NS.Do, device); err == nil {
 		t.Fatalf("router %v, though only a static route is there", r)
 	}
-	h, err := n.NS.Handle()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer h.Close()
-	link, err := h.LinkByName(device)
-	if err != nil {
-		t.Fatal(err)
-	}
 	gateway, err := netlink.ParseAddr("fe80::1/128")
 	if err != nil {
 		t.Fatal(err)
 	}
-	route := &netlink.Route{LinkIndex: link.Attrs().Index, Gw: gateway.IP, Protocol: unix.RTPROT_RA, Priority: 1}
-	if err := h.RouteAdd(route); err != nil {
-		t.Fatal(err)
-	}
+	topologytest.Change(t, n, device, func(h *netlink.Handle, link netlink.Link) error {
+		return h.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: gateway.IP, Protocol: unix.RTPROT_RA, Priority: 1})
+	})
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	if r, err := traffic.WaitRouter(ctx, n.NS.Do, device); err != nil || r.String() != "fe80::1" {

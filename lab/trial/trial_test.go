@@ -13,6 +13,7 @@ import (
 	"github.com/holdfast-project/holdfast/lab/fault"
 	"github.com/holdfast-project/holdfast/lab/observe"
 	"github.com/holdfast-project/holdfast/lab/topology"
+	"github.com/holdfast-project/holdfast/lab/topology/topologytest"
 	"github.com/holdfast-project/holdfast/lab/trial"
 	"github.com/holdfast-project/holdfast/lab/trial/trialtest"
 )
@@ -30,15 +31,7 @@ func stage(t *testing.T, delay time.Duration) (*trial.Stage, context.Context) {
 
 func stageIn(ctx context.Context, t *testing.T, delay time.Duration) *trial.Stage {
 	t.Helper()
-	l, err := topology.Build(topology.DefaultSpec("trial", 2))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := l.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	l := topologytest.Build(t, topology.DefaultSpec("trial", 2))
 	s := trialtest.New(l, "pretended", delay)
 	faults := fault.New(l)
 	t.Cleanup(func() {
@@ -50,8 +43,8 @@ func stageIn(ctx context.Context, t *testing.T, delay time.Duration) *trial.Stag
 	if err := s.Boot(ctx); err != nil {
 		t.Fatal(err)
 	}
-	st.Observer, err = observe.Start(ctx, l, observe.Options{})
-	if err != nil {
+	var err error
+	if st.Observer, err = observe.Start(ctx, l, observe.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

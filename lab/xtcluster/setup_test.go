@@ -13,6 +13,7 @@ import (
 	"github.com/holdfast-project/holdfast/internal/labtest"
 	"github.com/holdfast-project/holdfast/lab/generator"
 	"github.com/holdfast-project/holdfast/lab/topology"
+	"github.com/holdfast-project/holdfast/lab/topology/topologytest"
 	"github.com/holdfast-project/holdfast/lab/xtcluster"
 )
 
@@ -25,11 +26,7 @@ func TestEachFlowIsTakenByOneMember(t *testing.T) {
 }
 
 func share(t *testing.T, members int) {
-	lab, err := topology.Build(topology.DefaultSpec("xt", members))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer lab.Close()
+	lab := topologytest.Build(t, topology.DefaultSpec("xt", members))
 	if err := xtcluster.Setup(lab); err != nil {
 		t.Fatal(err)
 	}
