@@ -35,8 +35,9 @@ func TestSyncPackGolden(t *testing.T) {
 		"000c 01 01 02 000000 0a000001", // the first: all that is not zero
 		"000c 01 02 02 000000 0a000002", // its last word and the op
 		"000a 03 01 00 000000 0a00 0000",
-		"0010 01 01 02 000000 0a000001 00000007", // another length, modelled on the last one
-		"000c 01 01 02 000000 0a000001",          // on the last one of its own length
+		"0010 01 01 02 000000 0a000001 00000007",          // another length, modelled on the last one
+		"000c 01 01 02 000000 0a000001",                   // on the last one of its own length
+		"0014 01 01 02 000000 0a000001 00000000 00000009", // what it has in common with the last one, and zeros behind that
 	} {
 		var ok bool
 		if b, ok = p.Append(b, unhex(t, r), 200); !ok {
@@ -48,9 +49,14 @@ func TestSyncPackGolden(t *testing.T) {
 		02 05 000c0102 0a000002
 		02 07 000a0301 00000000 0a000000
 		03 0f 00100101 02000000 0a000001 00000007
-		02 07 000c0101 02000000 0a000001`)
+		02 07 000c0101 02000000 0a000001
+		04 11 00140101 00000009`)
 	if !bytes.Equal(b, want) {
 		t.Fatalf("packed\n%x\nwant\n%x", b, want)
+	}
+	out, err := UnpackSync(nil, want)
+	if end := unhex(t, "00140101 02000000 0a000001 00000000 00000009"); err != nil || !bytes.HasSuffix(out, end) {
+		t.Fatalf("unpacked\n%x, %v, want at its end\n%x", out, err, end)
 	}
 }
 
