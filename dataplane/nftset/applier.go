@@ -45,7 +45,7 @@ type held struct {
 	element
 	until int64
 	round uint32
-	gone  bool // deleted; kept until the round ends, so that it counts
+	gone  bool // deleted; kept until a round ends, in case the set is put into another table before
 }
 
 // operation is one element's change, as far as the kernel has to do with it.
@@ -191,7 +191,7 @@ func (h *held) expired(now int64) bool { return h.until != 0 && h.until <= now }
 func (a *Applier) endRound(t *target, now int64, i item) error {
 	var listed uint32
 	for _, h := range t.held {
-		if h.round == i.round {
+		if h.round == i.round && !h.gone { // deletions are told beside the list, and do not make up for what was lost of it
 			listed++
 		}
 	}

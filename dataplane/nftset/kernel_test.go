@@ -180,6 +180,36 @@ add element inet filter marks { 192.0.2.1 : 99 }`)
 	same(t, a, b, 0)
 }
 
+// TestDeletionsDoNotCountAsListed: a round whose records came in part takes nothing away that the owner has, though it told of deletions as well.
+func TestDeletionsDoNotCountAsListed(t *testing.T) {
+	a, b := newMember(t, ruleset), newMember(t, ruleset)
+	a.nft(everything)
+	r, c := a.reader("forever"), b.applier("forever")
+	rs, _ := poll(t, r, 0, true)
+	apply(t, c, 0, rs)
+	same(t, a, b, 0, "forever")
+	before, _ := b.elements("forever")
+	a.nft("flush set inet filter forever\nadd element inet filter forever { 1000, 1001, 1002 }")
+	rs, _ = poll(t, r, second, false)
+	apply(t, c, second, rs)
+	rs, _ = poll(t, r, 2*second, true)
+	lost := slices.IndexFunc(rs, func(r record.Record) bool { i, _ := parse(r); return !i.ends && i.op != record.OpDelete })
+	deleted := 0
+	for _, r := range rs {
+		if r.Op == record.OpDelete {
+			deleted++
+		}
+	}
+	if lost < 0 || deleted == 0 || deleted != len(before) {
+		t.Fatalf("a round of %d records, %d of them deletions: %d elements are gone", len(rs), deleted, len(before))
+	}
+	apply(t, c, 2*second, slices.Delete(slices.Clone(rs), lost, lost+1))
+	same(t, a, b, 0, "forever")
+	rs, _ = poll(t, r, 3*second, true)
+	apply(t, c, 3*second, rs)
+	same(t, a, b, 0, "forever")
+}
+
 // TestAbsentSets: a ruleset that is loaded anew, on either side.
 func TestAbsentSets(t *testing.T) {
 	a, b := newMember(t, ruleset), newMember(t, ruleset)
