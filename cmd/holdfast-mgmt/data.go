@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/holdfast-project/holdfast/internal/atomicfile"
 	"github.com/holdfast-project/holdfast/management"
 	"github.com/holdfast-project/holdfast/management/api"
 	"github.com/holdfast-project/holdfast/management/pki"
@@ -108,7 +109,7 @@ func (d *data) makeKeys(now time.Time) error {
 		text []byte
 		mode fs.FileMode
 	}{{policyKeyFile, private, 0o600}, {policyPubFile, public, 0o644}, {caFile, ca, 0o644}, {caKeyFile, caKey, 0o600}} {
-		if err := writeFile(d.key(f.name), f.text, f.mode); err != nil {
+		if err := atomicfile.Write(d.key(f.name), f.text, f.mode); err != nil {
 			return err
 		}
 	}

@@ -3,8 +3,8 @@
 package main
 
 import (
-	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/holdfast-project/holdfast/internal/atomicfile"
 	"github.com/holdfast-project/holdfast/internal/usage"
 	"github.com/holdfast-project/holdfast/management/api"
 	"github.com/holdfast-project/holdfast/policy"
@@ -230,16 +231,7 @@ func (a *app) download(cmd *cobra.Command, path, file string, mode os.FileMode) 
 	if _, err := os.Stat(file); err == nil {
 		return fmt.Errorf("%s is there already; choose another name, or remove it first", file)
 	}
-	f, err := os.CreateTemp(filepath.Dir(file), ".new-*")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.Remove(f.Name()) }() // gone by then, unless something failed
-	err = c.Copy(cmd.Context(), path, f)
-	if err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), file)
+	return atomicfile.WriteFrom(file, mode, func(w io.Writer) error { return c.Copy(cmd.Context(), path, w) })
 }
 
 // policyState is the answer of policy status as JSON.

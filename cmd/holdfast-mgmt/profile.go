@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/holdfast-project/holdfast/internal/atomicfile"
 	"github.com/holdfast-project/holdfast/internal/usage"
 	"github.com/holdfast-project/holdfast/management/api"
 	"github.com/holdfast-project/holdfast/management/pki"
@@ -39,26 +40,11 @@ func writeProfile(dir string, servers []string, key []byte, e api.Enrolment) err
 		name string
 		text string
 	}{{keyFile, string(key)}, {caFile, e.CA}, {tokenFile, e.Token + "\n"}, {serverFile, strings.Join(servers, "\n") + "\n"}, {certificateFile, e.Certificate}} {
-		if err := writeFile(filepath.Join(dir, f.name), []byte(f.text), 0o600); err != nil {
+		if err := atomicfile.Write(filepath.Join(dir, f.name), []byte(f.text), 0o600); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// writeFile replaces a file in one step.
-func writeFile(path string, data []byte, mode fs.FileMode) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.Remove(f.Name()) }() // gone by then, unless something failed
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	return os.Rename(f.Name(), path)
 }
 
 // client talks to the servers as the profile's person.

@@ -8,10 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/holdfast-project/holdfast/internal/atomicfile"
 )
 
 // KeySize is the size in bytes of a cluster key.
@@ -113,22 +113,7 @@ func WriteKeys(path string, keys []Key) error {
 	for _, k := range keys {
 		fmt.Fprintf(&b, "%d:%s\n", k.Number, base64.StdEncoding.EncodeToString(k.Secret[:]))
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".holdfast-key-*") // made with mode 0600
-	if err != nil {
-		return fmt.Errorf("write cluster key: %w", err)
-	}
-	_, err = f.Write(b.Bytes())
-	if err == nil {
-		err = f.Sync()
-	}
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
+	if err := atomicfile.Write(path, b.Bytes(), 0o600); err != nil {
 		return fmt.Errorf("write cluster key: %w", err)
 	}
 	return nil

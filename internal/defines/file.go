@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/holdfast-project/holdfast/internal/atomicfile"
 )
 
 // runDir is where the files of all members of this host are.
@@ -29,19 +31,7 @@ func Write(path, text string) (changed bool, err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return false, fmt.Errorf("definitions for rulesets: %w", err)
 	}
-	f, err := os.CreateTemp(dir, ".defines-*")
-	if err != nil {
-		return false, fmt.Errorf("definitions for rulesets: %w", err)
-	}
-	_, err = f.WriteString(text)
-	if err == nil {
-		err = f.Chmod(0o644) // no secret, and nft may run as another user
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
+	if err := atomicfile.Write(path, []byte(text), 0o644); err != nil { // no secret, and nft may run as another user
 		return false, fmt.Errorf("definitions for rulesets: %w", err)
 	}
 	return true, nil

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/holdfast-project/holdfast/internal/atomicfile"
 	"github.com/holdfast-project/holdfast/internal/control"
 )
 
@@ -266,14 +267,5 @@ func (l *Log) replace(text []byte, lines int) (err error) {
 		_ = l.disk.file.Close()
 	}
 	l.disk.file, l.disk.lines = f, lines
-	return syncDir(filepath.Dir(l.path))
-}
-
-// syncDir makes a rename last.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return atomicfile.SyncDir(filepath.Dir(l.path))
 }

@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/holdfast-project/holdfast/internal/atomicfile"
 	"github.com/holdfast-project/holdfast/internal/control"
 	"github.com/holdfast-project/holdfast/members"
 )
@@ -262,34 +263,10 @@ func (s *store) replace(next stored) error {
 	if err != nil {
 		return err
 	}
-	if err := writeFile(s.path, append(text, '\n')); err != nil {
+	if err := atomicfile.Write(s.path, append(text, '\n'), 0o600); err != nil {
 		return fmt.Errorf("remember %s: %w", text, err)
 	}
 	s.stored = next
 	s.ceiling.Store(next.TermCeiling)
 	return nil
-}
-
-// writeFile replaces path by a file that is on disk before the name points to it.
-func writeFile(path string, text []byte) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(f.Name())
-		}
-	}()
-	_, err = f.Write(text)
-	if e := f.Sync(); err == nil {
-		err = e
-	}
-	if e := f.Close(); err == nil {
-		err = e
-	}
-	if err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }

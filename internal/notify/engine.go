@@ -7,11 +7,12 @@ import (
 	"encoding/json"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/holdfast-project/holdfast/internal/atomicfile"
 )
 
 // maxStandstill is how far the clock on the wall may outrun the engine's before it counts as a new start: less than half of the 150 s that
@@ -97,33 +98,11 @@ func (e *engine) boot() uint32 {
 	// Without a disk, at least this daemon's own count goes on.
 	kept.Boots = min(max(kept.Boots, e.boots), maxBoots-1) + 1
 	if text, err = json.Marshal(kept); err == nil {
-		err = replace(e.path, append(text, '\n'))
+		err = atomicfile.Write(e.path, append(text, '\n'), 0o600)
 	}
 	if err != nil {
 		e.log.Warn("remember this member's SNMP engine: managers may refuse its traps after the next start", "file", e.path, "error", err)
 	}
 	e.log.Info("SNMP engine counts a start", "id", e.hex(), "boots", kept.Boots)
 	return kept.Boots
-}
-
-// replace writes a file that is whole before its name points to it.
-func replace(path string, text []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".snmp-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	if e := f.Sync(); err == nil {
-		err = e
-	}
-	if e := f.Close(); err == nil {
-		err = e
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
-	}
-	return err
 }

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/holdfast-project/holdfast/internal/atomicfile"
 	"github.com/holdfast-project/holdfast/policy/install"
 )
 
@@ -85,7 +86,7 @@ func compact(b []byte) []byte {
 	return out.Bytes()
 }
 
-// writeDurable is on the disk when it returns nil; after an error the file is as it was.
+// writeDurable is on the disk when it returns nil; after an error the file has the old state, or the new one that might not outlive a crash.
 func writeDurable(dir string, d durable) error {
 	state, err := json.Marshal(d)
 	if err != nil {
@@ -95,38 +96,10 @@ func writeDurable(dir string, d durable) error {
 	if err != nil {
 		return fmt.Errorf("policyplane: state: %w", err)
 	}
-	if err := replace(dir, stateFile, append(b, '\n')); err != nil {
+	if err := atomicfile.Write(filepath.Join(dir, stateFile), append(b, '\n'), 0o600); err != nil {
 		return fmt.Errorf("policyplane: state: %w", err)
 	}
 	return nil
-}
-
-// replace writes a file under another name, syncs it, renames it, and syncs the directory.
-func replace(dir, name string, content []byte) (err error) {
-	f, err := os.CreateTemp(dir, ".new-*") // made with mode 0600
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	if err == nil {
-		err = f.Sync()
-	}
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), filepath.Join(dir, name))
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
-		return err
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }
 
 // bootID tells this boot of the machine from others.

@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/holdfast-project/holdfast/internal/atomicfile"
 	"github.com/holdfast-project/holdfast/policy"
 )
 
@@ -31,8 +32,7 @@ var (
 )
 
 const (
-	suffix    = ".policy"
-	temporary = ".new-"
+	suffix = ".policy"
 	// damaged is put in front of the name of a file that cannot be used, for people to look at; one is kept.
 	damaged = "damaged-"
 	// DefaultKeep is how many generations are kept beside those that are pinned.
@@ -71,7 +71,7 @@ func Open(dir string, t policy.Trust, keep int) (*Store, []Bad, error) {
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())
 		switch {
-		case strings.HasPrefix(e.Name(), temporary):
+		case strings.HasPrefix(e.Name(), atomicfile.Temporary):
 			if err := os.Remove(path); err != nil {
 				return nil, nil, fmt.Errorf("policy store: %w", err)
 			}
@@ -225,45 +225,13 @@ func (s *Store) Put(sealed *policy.Sealed, pinned ...uint64) error {
 			return fmt.Errorf("policy store: %w", err)
 		}
 	}
-	if err := s.write(name(h), sealed.Encode()); err != nil {
+	if err := atomicfile.Write(filepath.Join(s.dir, name(h)), sealed.Encode(), 0o600); err != nil {
 		if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
 			err = fmt.Errorf("%w: %w", ErrFull, err)
 		}
 		return fmt.Errorf("policy store: generation %d: %w", h.Generation, err)
 	}
 	return s.tidy(append(pinned, h.Generation)...)
-}
-
-func (s *Store) write(name string, content []byte) (err error) {
-	f, err := os.CreateTemp(s.dir, temporary+"*") // made with mode 0600
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	if err == nil {
-		err = f.Sync()
-	}
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), filepath.Join(s.dir, name))
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
-		return err
-	}
-	return s.syncDir()
-}
-
-// syncDir makes a rename or a removal outlive a crash.
-func (s *Store) syncDir() error {
-	d, err := os.Open(s.dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }
 
 // tidy removes what is too old, and all damaged files but the newest.
@@ -295,7 +263,7 @@ func (s *Store) tidy(pinned ...uint64) error {
 	if len(gone) == 0 {
 		return nil
 	}
-	if err := s.syncDir(); err != nil {
+	if err := atomicfile.SyncDir(s.dir); err != nil {
 		return fmt.Errorf("policy store: %w", err)
 	}
 	return nil

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/holdfast-project/holdfast/internal/atomicfile"
 	"github.com/holdfast-project/holdfast/internal/labtest"
 	"github.com/holdfast-project/holdfast/policy"
 )
@@ -126,7 +127,7 @@ func TestDamage(t *testing.T) {
 		if _, err := s.Get(5, good.Head().Digest()); !errors.Is(err, k.want) {
 			t.Errorf("%s: get: %v", k.name, err)
 		}
-		if err := os.WriteFile(filepath.Join(dir, temporary+"123"), file, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, atomicfile.Temporary+"123"), file, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		s, bad := open(t, dir, 0)
@@ -139,7 +140,7 @@ func TestDamage(t *testing.T) {
 		if stays := bad[0].Path == path; stays != errors.Is(k.want, policy.ErrKey) {
 			t.Errorf("%s: it is %s now", k.name, bad[0].Path)
 		}
-		if left, _ := filepath.Glob(filepath.Join(dir, temporary+"*")); len(left) != 0 {
+		if left, _ := filepath.Glob(filepath.Join(dir, atomicfile.Temporary+"*")); len(left) != 0 {
 			t.Errorf("%s: %v stays", k.name, left)
 		}
 		// It is fetched again.
