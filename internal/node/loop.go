@@ -271,6 +271,21 @@ func (n *node) beginRestart() {
 	n.step(members.Restart{})
 }
 
+// setBackBy is by how much a peer must have heard this daemon later than its own clock says it is. What takes turns within a burst of frames is ns.
+const setBackBy = time.Second
+
+// setBack ends a daemon that a peer has heard say what it has not said yet: its machine was set back to an earlier state, as to the snapshot of a
+// virtual machine. Until its clock is where it was, others would take all of it for replays, its gate's answers too, and it would seal anew
+// under numbers that were used. Another daemon, with a new gate, knows nothing of that life.
+func (n *node) setBack(from uint8, by time.Duration) {
+	if n.leave != staying {
+		return
+	}
+	n.log.Error("this machine was set back to an earlier state, as to a snapshot: gate and daemon begin anew", "heard by", n.name(from), "ahead", by)
+	_ = n.systemd.Stopping()
+	n.leave, n.again = stopping, true
+}
+
 // beginStop hands over and then ends the daemon for good.
 func (n *node) beginStop() {
 	if n.due.stop != 0 {

@@ -211,6 +211,10 @@ func (w *wire) received(f frame) {
 		w.dropped[ccp.DropSource]++
 		return
 	}
+	if opened.Bound && opened.Age < -int64(setBackBy) {
+		w.n.setBack(from, -time.Duration(opened.Age))
+		return
+	}
 	if key := [2]uint8{from, f.slot}; opened.Bound && w.macs[key] != f.src {
 		w.macs[key] = f.src
 		w.n.configureAsker()
