@@ -7,12 +7,13 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"net"
 	"net/netip"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+
+	"golang.org/x/sys/unix"
 )
 
 // Desired is all that the cluster wants of the host. The zero value wants nothing.
@@ -66,6 +67,7 @@ type Host struct {
 
 	mu      sync.Mutex
 	conn    *conn
+	index   func(name string) (int, error) // of a device; unix.ENODEV: there is none of that name
 	record  record
 	serving map[uint8]bool
 	rules   map[item]bool // the kindRule items that the last Apply wanted
@@ -89,7 +91,7 @@ func OpenHost(path string, log *slog.Logger) (*Host, error) {
 		return nil, err
 	}
 	return &Host{
-		log: log, path: path, conn: c, record: r,
+		log: log, path: path, conn: c, index: c.index, record: r,
 		serving: make(map[uint8]bool), rules: make(map[item]bool), groups: make(map[int]*membership),
 	}, nil
 }
@@ -120,20 +122,28 @@ func (h *Host) Apply(d Desired) error {
 	var errs []error
 	indices := make(map[string]int)
 	for _, in := range d.Interfaces {
-		ifi, err := net.InterfaceByName(in.Name)
+		index, err := h.index(in.Name)
+		if err != nil && !errors.Is(err, unix.ENODEV) {
+			return blind(in.Name, err)
+		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("interface %s: %w", in.Name, err))
 			continue
 		}
-		indices[in.Name] = ifi.Index
+		indices[in.Name] = index
 	}
 	all := maps.Clone(indices)
 	for _, name := range d.NAPIDevices {
-		if ifi, err := net.InterfaceByName(name); err == nil {
-			all[name] = ifi.Index
+		switch index, err := h.index(name); {
+		case err == nil:
+			all[name] = index
+		case !errors.Is(err, unix.ENODEV):
+			return blind(name, err)
 		}
 	}
-	h.rename(all)
+	if err := h.rename(all); err != nil {
+		return err
+	}
 	if h.unwritten.Load() != nil {
 		h.write()
 	}
@@ -195,7 +205,7 @@ func (h *Host) Restore() error {
 
 // rename has entries of devices that were renamed follow them: what was set on a device is still there under its new name, and taking it
 // back as the old one's would take it from the new one.
-func (h *Host) rename(indices map[string]int) {
+func (h *Host) rename(indices map[string]int) error {
 	changed := false
 	for name, index := range indices {
 		for i := range h.record.Entries {
@@ -203,8 +213,11 @@ func (h *Host) rename(indices map[string]int) {
 			if e.Index != index || e.Link == "" || e.Link == name {
 				continue
 			}
-			if _, err := net.InterfaceByName(e.Link); err == nil {
+			switch _, err := h.index(e.Link); {
+			case err == nil:
 				continue // another device, which had that index when it was made
+			case !errors.Is(err, unix.ENODEV):
+				return blind(e.Link, err)
 			}
 			e.Path = strings.Replace(e.Path, "/conf/"+e.Link+"/", "/conf/"+name+"/", 1)
 			e.Link, changed = name, true
@@ -213,6 +226,13 @@ func (h *Host) rename(indices map[string]int) {
 	if changed {
 		h.write()
 	}
+	return nil
+}
+
+// blind is the error of an Apply that could not look: a device that is not seen is not gone, and what is set on it must not be taken back as
+// if it were no longer wanted.
+func blind(name string, err error) error {
+	return fmt.Errorf("interface %s: cannot be looked at (%w): settings of this host stay as they are until that works", name, err)
 }
 
 // forget undoes entries that are not wished for, newest kind first, and writes the record if any were.

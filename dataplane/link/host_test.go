@@ -3,6 +3,7 @@
 package link
 
 import (
+	"errors"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-project/holdfast/dataplane/link/linktest"
 )
@@ -247,6 +249,32 @@ func TestRenamedDevice(t *testing.T) {
 	if after := dump(member); after != before {
 		t.Errorf("after Restore:\n%s\nbefore Apply:\n%s", after, before)
 	}
+}
+
+// TestBlindApplyChangesNothing: a device that cannot be looked at, for want of files or memory, is not gone, and keeps what is set on it. One
+// that is gone has lost it, which is no error.
+func TestBlindApplyChangesNothing(t *testing.T) {
+	member, _ := segment(t)
+	d := desired()
+	d.NAPIPriority, d.NAPIDevices = 20, []string{"e0"}
+	h := apply(t, member, filepath.Join(t.TempDir(), "host.json"), d)
+	before := dump(member)
+	sight := h.index
+	for _, trouble := range []error{unix.EMFILE, unix.ENOBUFS, os.ErrDeadlineExceeded} {
+		h.index = func(string) (int, error) { return 0, trouble }
+		member.Do(func() error {
+			if err := h.Apply(d); !errors.Is(err, trouble) {
+				t.Errorf("Apply: %v, want %v", err, trouble)
+			}
+			return nil
+		})
+		sameDump(t, before, dump(member))
+	}
+	h.index = sight
+	member.Run("ip", "link", "del", "e0")
+	d.Interfaces, d.NAPIDevices = nil, nil
+	member.Do(func() error { return h.Apply(d) })
+	restore(t, member, h)
 }
 
 // TestFullDisk: a disk that refuses the record keeps nothing from being set; it is written when that works again, and all is taken back.

@@ -48,6 +48,9 @@ func (c *conn) napiThreads(name string, index int) ([]int, error) {
 	if errors.Is(err, unix.EOPNOTSUPP) {
 		return napiThreadsByName(name)
 	}
+	if errors.Is(err, unix.ENODEV) {
+		return nil, nil // its threads went with it
+	}
 	if err != nil {
 		return nil, fmt.Errorf("netlink: list NAPI instances: %w", err)
 	}

@@ -61,6 +61,18 @@ func (c *conn) close() {
 	}
 }
 
+// index is that of a device, asked for on a socket that is open anyway. unix.ENODEV: there is none of that name.
+func (c *conn) index(name string) (int, error) {
+	l, err := c.handle.LinkByName(name)
+	if errors.As(err, new(netlink.LinkNotFoundError)) {
+		return 0, unix.ENODEV
+	}
+	if err != nil {
+		return 0, fmt.Errorf("netlink: %w", err)
+	}
+	return l.Attrs().Index, nil
+}
+
 func (c *conn) request(kind, flags int) *nl.NetlinkRequest {
 	r := nl.NewNetlinkRequest(kind, flags)
 	r.Sockets = c.sockets
