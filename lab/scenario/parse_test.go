@@ -131,3 +131,14 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestOneStepKnowsTheScenario: a step that is given to an open laboratory may install the policies of its scenario, and no other.
+func TestOneStepKnowsTheScenario(t *testing.T) {
+	of := &Scenario{Cluster: Cluster{Policies: []Policy{{Name: "first"}}}}
+	if steps, err := oneStep(of, "policy install first"); err != nil || len(steps) != 1 {
+		t.Errorf("%d steps, %v", len(steps), err)
+	}
+	if _, err := oneStep(of, "policy install second"); err == nil {
+		t.Error("a policy that there is not")
+	}
+}

@@ -28,14 +28,12 @@ func Open(ctx context.Context, sc *Scenario, o Options) (*Session, error) {
 
 // Do carries out one step, in the words of a scenario. A failed expectation is an error here.
 func (s *Session) Do(ctx context.Context, text string) error {
-	p := &parser{sc: &Scenario{File: "step", Spec: s.r.sc.Spec}, block: "steps", line: 1}
-	p.statement(strings.TrimSpace(text))
-	p.finish()
-	if err := errors.Join(p.errs...); err != nil {
+	steps, err := oneStep(s.r.sc, text)
+	if err != nil {
 		return err
 	}
 	judged := len(s.r.checks)
-	for _, step := range p.sc.Steps {
+	for _, step := range steps {
 		s.r.judged = time.Time{}
 		if err := s.r.do(ctx, step); err != nil {
 			return err
@@ -47,6 +45,14 @@ func (s *Session) Do(ctx context.Context, text string) error {
 		}
 	}
 	return nil
+}
+
+// oneStep reads a step as one of the scenario's: it may name what that has.
+func oneStep(of *Scenario, text string) ([]Step, error) {
+	p := &parser{sc: &Scenario{File: "step", Spec: of.Spec, Cluster: Cluster{Policies: of.Cluster.Policies}}, block: "steps", line: 1}
+	p.statement(strings.TrimSpace(text))
+	p.finish()
+	return p.sc.Steps, errors.Join(p.errs...)
 }
 
 // Lab returns the topology.
