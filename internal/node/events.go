@@ -225,6 +225,9 @@ func (n *node) addressEvent(a link.AddressChanged) {
 		return
 	}
 	p := n.portByIndex(a.Index)
+	if p != nil && p.serves() {
+		n.askWays()
+	}
 	if p == nil || !p.Role.Gated() || a.Tentative || !a.Prefix.Addr().Is6() {
 		return
 	}
@@ -266,6 +269,9 @@ func (n *node) linkResult(r link.Result) {
 	case r.Op == link.OpQuery: // gone: the watcher says so
 	case r.Op == link.OpApply:
 		n.noteFault(&n.hostFault, r.Err)
+		if soon := bpf.Boottime() + int64(hostAgain); r.Err != nil && (n.due.host == 0 || n.due.host > soon) {
+			n.due.host = soon
+		}
 	case r.Op == link.OpServing && r.Err != nil:
 		n.log.Error("route this member's own traffic to the VIPs", "error", r.Err)
 	}
@@ -291,10 +297,12 @@ func (p *port) faultText() string {
 		return strings.TrimPrefix(p.fault, "interface "+p.Name+": ")
 	case p.unsent:
 		return "transmit down: the kernel takes no frame for " + p.device
-	case p.looked && p.carrier:
+	case !p.carrier:
+		return ""
+	case p.looked && bondFault(p.device, p.bond, p.MinLinks) != "":
 		return bondFault(p.device, p.bond, p.MinLinks)
 	}
-	return ""
+	return p.blocked
 }
 
 // bondFault says in words that fewer links of a device's bond are up than it needs; least is 0 where that does not matter.

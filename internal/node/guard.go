@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +18,9 @@ import (
 
 // hostEvery is how often the host is brought in line though nothing is known to have changed: of most settings the kernel tells nobody.
 const hostEvery = time.Minute
+
+// hostAgain is when it is tried again after something of it could not be done.
+const hostAgain = 5 * time.Second
 
 // hostLeast is how long the host is left alone at least after an address made it worth looking.
 const hostLeast = time.Second
@@ -254,29 +258,16 @@ func (n *node) hostWarnings() []string {
 
 // forwardingOff says where the kernel forwards nothing between the cluster's interfaces. One alone needs no forwarding.
 func (n *node) forwardingOff() []string {
-	var v4, v6 []*port
-	for _, p := range n.ports {
-		if !p.serves() {
-			continue
-		}
-		for _, v := range firstOfEachFamily(p) {
-			if v.Is4() {
-				v4 = append(v4, p)
-			} else {
-				v6 = append(v6, p)
-			}
-		}
-	}
+	four, six := n.forwardingFamilies()
 	var off []string
-	if len(v4) > 1 {
-		for _, p := range v4 {
-			if setting("ipv4/conf/"+p.named+"/forwarding") == "0" {
-				off = append(off, fmt.Sprintf("IPv4 packets that come in on %s are not forwarded: net.ipv4.conf.%s.forwarding is 0; "+
-					"sysctl -w net.ipv4.ip_forward=1, and make it permanent", p.Name, p.named))
-			}
+	for _, p := range n.ports {
+		is4 := func(v netip.Addr) bool { return !v.Is6() }
+		if four && p.serves() && slices.ContainsFunc(firstOfEachFamily(p), is4) && setting("ipv4/conf/"+p.named+"/forwarding") == "0" {
+			off = append(off, fmt.Sprintf("IPv4 packets that come in on %s are not forwarded: net.ipv4.conf.%s.forwarding is 0; "+
+				"sysctl -w net.ipv4.ip_forward=1, and make it permanent", p.Name, p.named))
 		}
 	}
-	if len(v6) > 1 && setting("ipv6/conf/all/forwarding") == "0" {
+	if six && setting("ipv6/conf/all/forwarding") == "0" {
 		off = append(off, "IPv6 packets are not forwarded: net.ipv6.conf.all.forwarding is 0; sysctl -w net.ipv6.conf.all.forwarding=1, and make it permanent")
 	}
 	return off

@@ -109,6 +109,10 @@ func (n *node) loop(ctx context.Context) error {
 			what = "gate"
 			woke = bpf.Boottime()
 			n.gateRemoved(gone)
+		case news := <-n.ways.found:
+			what = "ways"
+			woke = bpf.Boottime()
+			n.waysFound(news)
 		case a := <-n.asker.Answers():
 			what = "neighbour"
 			woke = bpf.Boottime()
@@ -226,6 +230,7 @@ func (n *node) tick() {
 			n.due.slow = now + int64(time.Second)
 			n.publish(now)
 			n.guardHost(now)
+			n.askWays()
 			if n.o.EverySecond != nil {
 				n.o.EverySecond()
 			}

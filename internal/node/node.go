@@ -101,6 +101,7 @@ type node struct {
 	judges    [members.MaxMembers]margin.Judge // of each member's margins
 	cpu       cpuLoad
 	guard     guard
+	ways      ways
 	hostFault string // what the last attempt to bring the host in line could not do, "" for nothing
 	pinFault  string // why the gate's pins cannot be put back
 	pinsGone  repeats
@@ -125,6 +126,7 @@ type port struct {
 	gateGone repeats
 	fault    string // why the port is not used although its device is there, in words
 	unsent   bool   // the kernel takes no frame of ours
+	blocked  string // why it passes nothing on although frames come and go, in words
 	bond     link.Bond
 	looked   bool // the watcher has told of it, so that bond is right
 }
@@ -277,7 +279,7 @@ func (n *node) open() error {
 	n.watcher = link.NewWatcher(n.log)
 	n.announcer = announce.New(n.log)
 	n.asker = neighbour.New(n.log)
-	n.guard = newGuard(n.gate.Missing)
+	n.guard, n.ways = newGuard(n.gate.Missing), newWays()
 	keys, err := readKeys(n.cfg)
 	if err != nil {
 		return err
@@ -369,6 +371,7 @@ func (n *node) start() (stop context.CancelFunc) {
 	in("links", n.links.Serve)
 	in("link watcher", n.watcher.Serve)
 	in("gate guard", n.guard.serve)
+	in("ways", n.ways.serve)
 	in("announcements", n.announcer.Serve)
 	in("neighbours", n.asker.Serve)
 	server := &control.Server{Backend: &backend{n}, Events: n.events, Log: n.log, Version: build.Version}
