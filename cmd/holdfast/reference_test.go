@@ -3,8 +3,6 @@
 package main
 
 import (
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/holdfast-project/holdfast/internal/reference"
@@ -13,16 +11,7 @@ import (
 
 // TestDocumentedCommands: what the documentation tells people to type exists.
 func TestDocumentedCommands(t *testing.T) {
-	n, unknown, err := reference.Check(newRoot(environment{getenv: func(string) string { return "" }}), "../../README.md", "../../docs/*.md", "../../docs/benchmarks/*.md", "../../deploy/cluster.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n < 60 {
-		t.Errorf("only %d command lines were found", n)
-	}
-	for _, u := range unknown {
-		t.Error(u)
-	}
+	reference.Commands(t, newRoot(environment{getenv: func(string) string { return "" }}), 60)
 }
 
 // TestExamples: every command has an example, and what it shows exists.
@@ -31,27 +20,12 @@ func TestExamples(t *testing.T) {
 	for _, path := range usage.Without(root) {
 		t.Errorf("%s --help has no example", path)
 	}
-	text := "```\n"
-	for _, lines := range examples {
-		text += lines + "\n"
-	}
-	file := filepath.Join(t.TempDir(), "examples.md")
-	if err := os.WriteFile(file, []byte(text+"```\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	n, unknown, err := reference.Check(root, file)
-	if err != nil || n < len(examples) {
-		t.Errorf("%d command lines in %d examples: %v", n, len(examples), err)
-	}
-	for _, u := range unknown {
-		t.Error(u)
-	}
+	reference.Examples(t, root, examples)
 }
 
 // TestManual: the manual page says what the program's help does.
 func TestManual(t *testing.T) {
-	const page = "../../docs/man/holdfast.8"
-	got := reference.Manual(newRoot(environment{getenv: func(string) string { return "" }}),
+	reference.Page(t, "../../docs/man/holdfast.8", *update, newRoot(environment{getenv: func(string) string { return "" }}),
 		reference.Section{Title: "EXIT STATUS", Items: [][2]string{
 			{"0", "It is done."},
 			{"1", "It was refused, or failed, or what was asked is not so: a file with problems, tables or policies that differ."},
@@ -69,12 +43,4 @@ func TestManual(t *testing.T) {
 			{"/var/lib/holdfast", "Terms, history, policies, and what was changed on this host."},
 		}},
 		reference.Section{Title: "SEE ALSO", Items: [][2]string{{"", "holdfastd(8), holdfast-mgmt(8), nft(8), conntrack(8)"}}})
-	if *update {
-		if err := os.WriteFile(page, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if want, err := os.ReadFile(page); err != nil || got != string(want) {
-		t.Errorf("%s is not what the program says (%v): run go test ./cmd/... -run TestManual -update", page, err)
-	}
 }
