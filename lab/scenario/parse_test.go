@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/holdfast-project/holdfast/lab/ruleset"
+	"github.com/holdfast-project/holdfast/lab/topology"
 )
 
 var rewrite = flag.Bool("rewrite", false, "write the golden files instead of comparing with them")
@@ -134,7 +135,7 @@ func FuzzParse(f *testing.F) {
 
 // TestOneStepKnowsTheScenario: a step that is given to an open laboratory may install the policies of its scenario, and no other.
 func TestOneStepKnowsTheScenario(t *testing.T) {
-	of := &Scenario{Cluster: Cluster{Policies: []Policy{{Name: "first"}}}}
+	of := &Scenario{Spec: topology.DefaultSpec("", 2), Cluster: Cluster{Policies: []Policy{{Name: "first"}}}}
 	if steps, err := oneStep(of, "policy install first"); err != nil || len(steps) != 1 {
 		t.Errorf("%d steps, %v", len(steps), err)
 	}
