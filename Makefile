@@ -3,6 +3,9 @@
 # make demo    installs what it needs, builds, brings up the lab cluster, breaks it and shows what happened
 # make test    installs what it needs and runs everything, with the time of each part
 #
+# make build, then as root: make install (a member), make install-mgmt (management); make uninstall, make uninstall-mgmt.
+#              PREFIX=/usr/local and DESTDIR= as usual. make deb makes Debian packages in out/ instead.
+#
 # make bench-failover, bench-sync, bench-load, bench-policy and bench-devices take ROUNDS=n and OUT=file.json
 
 GO      ?= go
@@ -21,7 +24,7 @@ ROUNDS  ?= 20
 OUT     ?= out/bench.json
 FUZZTIME ?= 20s
 
-.PHONY: all build demo test deps generate check-generated lint unit sim lab-test test-guest soak fuzz bench-failover bench-sync bench-load bench-policy bench-devices bench-sim bench-gate clean
+.PHONY: all build install install-mgmt uninstall uninstall-mgmt deb demo test deps generate check-generated lint unit sim lab-test test-guest soak fuzz bench-failover bench-sync bench-load bench-policy bench-devices bench-sim bench-gate clean
 
 all: build
 
@@ -30,6 +33,22 @@ build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/...
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(NEXT_LDFLAGS)' -o $(BIN)/holdfastd-next ./cmd/holdfastd
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LATER_LDFLAGS)' -o $(BIN)/holdfastd-later ./cmd/holdfastd
+
+# These do not build: root need not have the tools. What is given on the command line (PREFIX, DESTDIR, ...) is in their environment.
+install:
+	@scripts/install member
+
+install-mgmt:
+	@scripts/install mgmt
+
+uninstall:
+	@scripts/install member --remove
+
+uninstall-mgmt:
+	@scripts/install mgmt --remove
+
+deb: build
+	@scripts/deb out
 
 deps:
 	@scripts/deps
