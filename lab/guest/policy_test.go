@@ -44,7 +44,7 @@ func (c *cluster) table(name string) bool {
 func TestPolicyUnits(t *testing.T) {
 	c := newCluster(t)
 	units := []string{"holdfastd-boot-filter.service", "holdfastd.service", "holdfast-mgmt.service"}
-	if out, err := exec.Command("/usr/bin/systemd-analyze", append([]string{"verify"}, units...)...).CombinedOutput(); err != nil {
+	if out, err := exec.Command("/usr/bin/systemd-analyze", append([]string{"verify", "--man=no"}, units...)...).CombinedOutput(); err != nil {
 		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
 	}
 	dir := t.TempDir()

@@ -25,7 +25,7 @@ func (c *cluster) mainPID() int {
 // TestMember lives through what systemd does with a member, and through what happens to bonds and VLANs.
 func TestMember(t *testing.T) {
 	c := newCluster(t)
-	if out, err := exec.Command("/usr/bin/systemd-analyze", "verify", "holdfastd.service", "holdfastd-leave.service").CombinedOutput(); err != nil {
+	if out, err := exec.Command("/usr/bin/systemd-analyze", "verify", "--man=no", "holdfastd.service", "holdfastd-leave.service").CombinedOutput(); err != nil {
 		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
 	}
 	c.must(os.WriteFile("/run/systemd/system/application.service", []byte("[Service]\nExecStart=/usr/bin/sleep infinity\n"), 0o644))
