@@ -21,7 +21,9 @@ type SweepOptions struct {
 	// see their numbers go on: without that, all they send after they come back is out of its window, invalid, and not translated. Those
 	// with a helper are given it again, which lets it begin anew where they then are: FTP's would pass over every command.
 	Lengthen bool
-	// Choose, if given, says for each entry what to do; Lengthen is of no account then.
+	// Regain has all be regained that Lengthen does not say more of: see the choice of that name.
+	Regain bool
+	// Choose, if given, says for each entry what to do; Lengthen and Regain are of no account then.
 	Choose func(m Message) Choice
 	// Chunk is DumpOptions.Chunk: waiting in it paces the sweep.
 	Chunk func(entries int) error
@@ -38,6 +40,10 @@ const (
 	Lengthen
 	// Leave leaves it alone.
 	Leave
+	// Regain is Shorten for what went to another member and is back before it was lengthened: TCP connections are made liberal, and helpers given
+	// again, as Lengthen would have done. Without that, a connection that went on there is invalid here for good: it acknowledges what this kernel
+	// has not seen.
+	Regain
 )
 
 func (o *SweepOptions) choose(m Message) Choice {
@@ -46,6 +52,8 @@ func (o *SweepOptions) choose(m Message) Choice {
 		return o.Choose(m)
 	case o.Lengthen:
 		return Lengthen
+	case o.Regain:
+		return Regain
 	}
 	return Shorten
 }
@@ -81,10 +89,14 @@ func (t *Table) Sweep(ctx context.Context, o SweepOptions) (SweepStats, error) {
 		s.Seen++
 		choice := o.choose(m)
 		to, ok := o.due(m, choice)
-		if !ok {
+		away := choice == Lengthen || choice == Regain
+		if !ok && !(away && missed(m)) {
 			return nil
 		}
-		pending = appendTimeout(pending, m, to, choice == Lengthen)
+		if !ok {
+			to = 0
+		}
+		pending = appendTimeout(pending, m, to, away)
 		if n++; n >= maxRequests {
 			return flush()
 		}
@@ -104,7 +116,7 @@ func (o *SweepOptions) due(m Message, choice Choice) (time.Duration, bool) {
 	}
 	left := time.Duration(number(find(m.Payload[nfgenLen:], ctaTimeout))) * time.Second
 	if choice == Lengthen {
-		return o.Copy, left < o.Copy/2 || strict(m) || helped(m)
+		return o.Copy, left < o.Copy/2 || missed(m)
 	}
 	if to < o.Copy {
 		return to, left > to
@@ -137,8 +149,11 @@ func helped(m Message) bool {
 	return has&of(ctaHelp) != 0 && has&of(ctaTupleMaster) == 0
 }
 
-// appendTimeout appends a request that sets the time-out of an entry, and does what else a copy needs that was no copy so far: length,
-// family, attributes.
+// missed says that the kernel minds of the connection what it does not see while that goes through another member.
+func missed(m Message) bool { return strict(m) || helped(m) }
+
+// appendTimeout appends a request that sets the time-out of an entry, unless to is 0, and does what else a copy needs that was no copy so far:
+// length, family, attributes.
 func appendTimeout(dst []byte, m Message, to time.Duration, copied bool) []byte {
 	at := len(dst)
 	dst = append(dst, 0, 0, m.Payload[0], 0)
@@ -147,7 +162,9 @@ func appendTimeout(dst []byte, m Message, to time.Duration, copied bool) []byte 
 		keep |= of(ctaHelp)
 	}
 	dst = appendWithout(dst, m.Payload[nfgenLen:], ^keep)
-	dst = appendU32(dst, ctaTimeout, uint32(to/time.Second))
+	if to > 0 {
+		dst = appendU32(dst, ctaTimeout, uint32(to/time.Second))
+	}
 	if copied && strict(m) {
 		dst = appendTCPFlags(dst, tcpBeLiberal)
 	}

@@ -84,44 +84,15 @@ func TestLengthen(t *testing.T) {
 		o.Timeouts, err = ReadTimeouts()
 		return err
 	})
-	count := func() (tcp, minding int) {
-		err := g.table.Dump(context.Background(), DumpOptions{}, func(m Message) error {
-			if _, is := tcpFlags(m); is {
-				tcp++
-			}
-			if strict(m) {
-				minding++
-			}
-			return nil
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return tcp, minding
-	}
-	// The conntrack command makes what it inserts liberal; the kernel does not.
-	var requests []byte
-	if err := g.table.Dump(context.Background(), DumpOptions{}, func(m Message) error {
-		if _, is := tcpFlags(m); is {
-			at := len(requests)
-			requests = appendTCPFlags(appendTimeout(requests, m, time.Minute, false), 0)
-			requests[at] = byte(len(requests) - at)
-		}
-		return nil
-	}); err != nil {
-		t.Fatal(err)
-	}
-	if err := g.table.setTimeouts(requests, new(SweepStats)); err != nil {
-		t.Fatal(err)
-	}
-	if tcp, minding := count(); tcp != 2 || minding != 2 {
+	g.makeStrict(t, time.Minute)
+	if tcp, minding := g.strictOnes(t); tcp != 2 || minding != 2 {
 		t.Fatalf("%d TCP connections, %d of them strict: want 2, all strict", tcp, minding)
 	}
 	s, err := g.table.Sweep(context.Background(), o)
 	if err != nil || s.Seen != 3 || s.Set != 3 || s.Refused != 0 {
 		t.Errorf("%+v, %v: want 3 set", s, err)
 	}
-	if tcp, minding := count(); tcp != 2 || minding != 0 {
+	if tcp, minding := g.strictOnes(t); tcp != 2 || minding != 0 {
 		t.Errorf("%d TCP connections, %d of them strict: want 2 and none", tcp, minding)
 	}
 	for _, state := range []string{"ESTABLISHED", "FIN_WAIT"} {
@@ -131,6 +102,80 @@ func TestLengthen(t *testing.T) {
 	}
 	if again, err := g.table.Sweep(context.Background(), o); err != nil || again.Set != 0 {
 		t.Errorf("the second sweep set %d, %v", again.Set, err)
+	}
+}
+
+// strictOnes counts the TCP connections, and those of them whose windows the kernel minds.
+func (g *gateway) strictOnes(t *testing.T) (tcp, minding int) {
+	t.Helper()
+	if err := g.table.Dump(context.Background(), DumpOptions{}, func(m Message) error {
+		if _, is := tcpFlags(m); is {
+			tcp++
+		}
+		if strict(m) {
+			minding++
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return tcp, minding
+}
+
+// makeStrict makes TCP connections as the kernel has them that has seen them begin, with a time-out: the conntrack command makes what it inserts
+// liberal.
+func (g *gateway) makeStrict(t *testing.T, timeout time.Duration) {
+	t.Helper()
+	var requests []byte
+	if err := g.table.Dump(context.Background(), DumpOptions{}, func(m Message) error {
+		if _, is := tcpFlags(m); is {
+			at := len(requests)
+			requests = appendTCPFlags(appendTimeout(requests, m, timeout, false), 0)
+			requests[at] = byte(len(requests) - at)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.table.setTimeouts(requests, new(SweepStats)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestRegain: what comes back before it was given the copies' time-out is made liberal all the same, and keeps its own.
+func TestRegain(t *testing.T) {
+	g := newMember(t, "m", tracking)
+	g.insert(t, "tcp", 1, "-t", "60", "--state", "TIME_WAIT")
+	g.insert(t, "tcp", 2, "-t", "60", "--state", "FIN_WAIT")
+	g.insert(t, "udp", 3, "-t", "30")
+	o := SweepOptions{Copy: record.CopyTimeout * time.Second}
+	g.Do(func() (err error) {
+		o.Timeouts, err = ReadTimeouts()
+		return err
+	})
+	g.makeStrict(t, 100*time.Second)
+	if s, err := g.table.Sweep(context.Background(), o); err != nil {
+		t.Fatal(s, err)
+	}
+	if _, minding := g.strictOnes(t); minding != 2 {
+		t.Errorf("%d are strict after a sweep of what was never away, want 2", minding)
+	}
+	g.makeStrict(t, 100*time.Second)
+	o.Regain = true
+	s, err := g.table.Sweep(context.Background(), o)
+	if err != nil || s.Seen != 3 || s.Refused != 0 {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if tcp, minding := g.strictOnes(t); tcp != 2 || minding != 0 {
+		t.Errorf("%d TCP connections, %d of them strict: want 2 and none", tcp, minding)
+	}
+	if err := g.table.Dump(context.Background(), DumpOptions{}, func(m Message) error {
+		if left := number(find(m.Payload[nfgenLen:], ctaTimeout)); left > 100 {
+			t.Errorf("a time-out has become %d s", left)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -37,11 +37,13 @@ type jobs struct {
 	// In load sharing, own buckets in which entries may have the copies' time-out: what the next sweep shortens, and what the one after that,
 	// which again has asked for. An own entry that has been idle for days cannot be told from a copy by what it has left.
 	copied, copiedLater ccp.SyncBitmap
-	lengthen            bool
-	untell              *record.Judge // the rules before services were changed
-	swept               int64         // how long in ns the last sweep took
-	unswept             string        // why entries have the wrong time-outs
-	untold              string        // why others may have copies of what is synchronised no more
+	// Buckets that went to another member and that no sweep has come to since: of connections in them the kernel still minds what it did not see.
+	away     ccp.SyncBitmap
+	lengthen bool
+	untell   *record.Judge // the rules before services were changed
+	swept    int64         // how long in ns the last sweep took
+	unswept  string        // why entries have the wrong time-outs
+	untold   string        // why others may have copies of what is synchronised no more
 
 	old      keySet // entries from before the start
 	oldKnown bool

@@ -272,6 +272,7 @@ func (p *Plane) rescope(now int64, o *Owners, m *moves) {
 	if count(&m.gained) > 0 || count(&m.lost) > 0 {
 		p.jobs.sweep = true
 		join(&p.jobs.copied, &m.gained)
+		join(&p.jobs.away, &m.lost)
 		p.sweepLater(&m.gained) // what was being applied meanwhile is by the owners of before
 		p.jobs.ownTally = p.jobs.ownTally || m.unplanned
 		p.jobs.signal()

@@ -120,7 +120,7 @@ func (p *Plane) stepBack(now int64) {
 		p.askers[0].unsure()
 	}
 	p.former, p.formerUntil, p.lingerUntil = ccp.Nobody, 0, now+stepBackLinger
-	p.jobs.lengthen, p.jobs.sweep = true, false
+	p.jobs.lengthen, p.jobs.sweep, p.jobs.away = true, false, allBuckets
 	p.jobs.signal()
 	p.sets.signal()
 	p.stopServingRepairs(now)

@@ -91,11 +91,11 @@ func (p *Plane) sweepAs(ctx context.Context, long bool) error {
 	before := 0
 	changed := errors.New("role changed")
 	p.mu.Lock()
-	if p.share.on {
-		o.Choose = p.whose(p.jobs.copied)
+	copied, away := p.jobs.copied, p.jobs.away
+	if o.Regain = away != (ccp.SyncBitmap{}); p.share.on {
+		o.Choose = p.whose(copied, away)
 	}
-	copied := p.jobs.copied
-	p.jobs.copied = ccp.SyncBitmap{}
+	p.jobs.copied, p.jobs.away = ccp.SyncBitmap{}, ccp.SyncBitmap{}
 	owners, hasher := p.share.owners, p.hasher
 	p.mu.Unlock()
 	o.Chunk = func(entries int) error {
@@ -117,6 +117,7 @@ func (p *Plane) sweepAs(ctx context.Context, long bool) error {
 	p.jobs.swept = boottime() - began
 	if err != nil {
 		join(&p.jobs.copied, &copied) // it has not come to all of them
+		join(&p.jobs.away, &away)
 	}
 	if errors.Is(err, changed) {
 		return nil
@@ -131,8 +132,8 @@ func (p *Plane) sweepAs(ctx context.Context, long bool) error {
 }
 
 // whose returns what is to become of an entry's time-out in load sharing: this member's own get that of their protocol if they may be copies,
-// others' the copies', and what is not synchronised is left alone.
-func (p *Plane) whose(copied ccp.SyncBitmap) func(conntrack.Message) conntrack.Choice {
+// others' the copies', and what is not synchronised is left alone. Of own ones that were away the kernel has missed something.
+func (p *Plane) whose(copied, away ccp.SyncBitmap) func(conntrack.Message) conntrack.Choice {
 	hasher, judge, owners, self := p.hasher, p.judge, p.share.owners, p.cfg.Self
 	buf := make([]byte, 0, record.MaxLen)
 	return func(m conntrack.Message) conntrack.Choice {
@@ -144,6 +145,8 @@ func (p *Plane) whose(copied ccp.SyncBitmap) func(conntrack.Message) conntrack.C
 		switch {
 		case v.Skip != record.SkipNone:
 			return conntrack.Leave
+		case owners.Takes[id.Bucket()] == self && away.Has(id.Bucket()):
+			return conntrack.Regain
 		case owners.Takes[id.Bucket()] == self && copied.Has(id.Bucket()):
 			return conntrack.Shorten
 		case owners.Takes[id.Bucket()] == self:
