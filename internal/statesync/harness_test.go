@@ -238,7 +238,7 @@ func (m *member) halt() {
 		if err != nil {
 			m.t.Errorf("member %d: %v", m.id, err)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		buf := make([]byte, 1<<20)
 		m.t.Fatalf("member %d does not end:\n%s", m.id, buf[:runtime.Stack(buf, true)])
 	}
@@ -272,15 +272,25 @@ func (w *world) serve(id int) {
 	w.hello()
 }
 
-// slow is how many times longer than an idle host a busy one may take.
-const slow = 4
+// slow is how many times longer than an idle host a busy one may take, and patience what it gets at least where nothing but a broken plane would take
+// so long.
+const (
+	slow     = 4
+	patience = 30 * time.Second
+)
 
 // eventually waits until f is true; within is what an idle host needs at most.
 func (w *world) eventually(what string, within time.Duration, f func() bool) {
 	w.t.Helper()
+	w.soon(what, max(slow*within, patience), f)
+}
+
+// soon is eventually where what is waited for would come true by itself later: within is less than that.
+func (w *world) soon(what string, within time.Duration, f func() bool) {
+	w.t.Helper()
 	began := time.Now()
 	for !f() {
-		if time.Since(began) > slow*within {
+		if time.Since(began) > within {
 			for _, m := range w.members {
 				if m.stop != nil {
 					s := m.plane.State()

@@ -109,12 +109,12 @@ func TestGoodbye(t *testing.T) {
 	w.members[1].halt()
 	w.hello()
 	m := w.members[0]
-	w.eventually("the one that is left is alone", time.Second, func() bool {
+	w.soon("the one that is left is alone", 4*time.Second, func() bool {
 		s := m.plane.State()
 		return s.Status == StatusOff && strings.HasPrefix(s.Reason, "alone") && !s.Peers[0].Bound
 	})
 	m.flows(record.OpNew, 0, 100)
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	must(t, m.plane.Flush(ctx))
 	w.members[1].start()

@@ -54,7 +54,7 @@ func TestRekeyEndsWhatKnowsOldKeys(t *testing.T) {
 // TestRekeyDuringFullSync: the joiner keeps what it has, and gets what it lacks.
 func TestRekeyDuringFullSync(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2, 1, func(c *Config) { c.FullSyncRate = 10_000; c.Keys = slices.Clone(twoKeys) })
+	w := newWorld(t, 2, 1, func(c *Config) { c.FullSyncRate = 4000; c.Keys = slices.Clone(twoKeys) })
 	w.ready()
 	w.members[0].flows(record.OpNew, 0, 10_000)
 	w.members[1].halt()

@@ -75,7 +75,17 @@ func TestIdleConnectionsEnd(t *testing.T) {
 			}
 			return !p.jobs.sweep && p.jobs.copied == (ccp.SyncBitmap{}) && p.jobs.copiedLater == (ccp.SyncBitmap{})
 		})
-		<-time.After(50 * time.Millisecond) // the last one
+		// The last one may be under way: whoever sweeps does nothing else meanwhile.
+		p.mu.Lock()
+		made := p.made
+		p.jobs.ownTally = true
+		p.mu.Unlock()
+		p.jobs.signal()
+		w.eventually("the last sweep is done", 3*time.Second, func() bool {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			return p.made > made && !p.jobs.ownTally
+		})
 	}
 	quiet()
 	w.members[0].gets([]record.Record{tcp(100, time.Hour)})

@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"testing"
-	"time"
 
 	"github.com/holdfast-project/holdfast/ccp"
 )
@@ -52,7 +51,7 @@ func TestServingEndsWithItsAsker(t *testing.T) {
 			if !s.active() {
 				t.Fatal("not served")
 			}
-			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			defer cancel()
 			done := make(chan error, 1)
 			go func() { done <- p.offer(ctx, []*serving{s}, 3, make([]byte, 120), p.jobs.roomFor) }()

@@ -110,7 +110,7 @@ func (w *sharedWorld) move(to uint8, which func(b int, taker uint8) bool) {
 	w.mu.Lock() // from the flush on nothing comes to who gives buckets away
 	defer w.mu.Unlock()
 	for id := range losers {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		if err := w.members[id].plane.Flush(ctx); err != nil {
 			w.t.Errorf("flush: %v", err)
 		}

@@ -95,7 +95,7 @@ func TestShareTimeouts(t *testing.T) {
 	w.eventually("each has its own after a move", 3*time.Second, func() bool { return w.members[0].short() == 312 && w.members[1].short() == 688 })
 	w.move(1, func(int, uint8) bool { return true })
 	// They know at once by which table it speaks, and ends count by that.
-	w.eventually("the other one knows by which table it speaks", 500*time.Millisecond, func() bool {
+	w.soon("the other one knows by which table it speaks", 2*time.Second, func() bool {
 		p := w.members[0].plane
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -136,7 +136,6 @@ func TestShareDeath(t *testing.T) {
 	}
 
 	// It comes back, gets all from both, and then its share.
-	w.cut(dead, 0, true)
 	dead.start()
 	w.hello()
 	w.tell(dead)
@@ -144,6 +143,7 @@ func TestShareDeath(t *testing.T) {
 	if dead.plane.State().Current {
 		t.Error("current before it has anything")
 	}
+	w.cut(dead, 0, true)
 	w.eventually("it has what both own", 10*time.Second, func() bool { return dead.plane.State().Current && w.equal(5000)() })
 	w.same()
 	w.move(1, func(b int, _ uint8) bool { return b%3 == 1 })
