@@ -21,6 +21,14 @@ const sweepEvery = time.Second
 // Run follows the store, and runs and takes over attempts, until ctx ends; then it waits until all that it began has stopped, and returns nil.
 // What is under way is then left as it is stored.
 func (co *Coordinator) Run(ctx context.Context) error {
+	err := co.run(ctx)
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil // it was told to end while it began
+	}
+	return err
+}
+
+func (co *Coordinator) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var watches []<-chan store.Changes

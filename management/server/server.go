@@ -113,6 +113,14 @@ func New(o Options) *Server {
 
 // Run answers on l, with TLS, until ctx ends, which is no error. Requests under way are finished within a few seconds.
 func (s *Server) Run(ctx context.Context, l net.Listener) error {
+	err := s.run(ctx, l)
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil // it was told to end while it began
+	}
+	return err
+}
+
+func (s *Server) run(ctx context.Context, l net.Listener) error {
 	if err := s.own.begin(ctx); err != nil {
 		_ = l.Close()
 		return err
