@@ -180,7 +180,7 @@ func TestCertificatesEnd(t *testing.T) {
 
 func (s *stand) eventually(what string, ok func() bool) {
 	s.t.Helper()
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); {
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); <-time.After(time.Millisecond) {
 		if ok() {
 			return
 		}

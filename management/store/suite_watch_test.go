@@ -13,7 +13,7 @@ import (
 // expect takes changes until all of keys have come, or the channel says that some were lost.
 func expect(t *testing.T, changes <-chan Changes, keys ...string) {
 	t.Helper()
-	deadline := time.After(15 * time.Second)
+	deadline := time.After(30 * time.Second)
 	for len(keys) > 0 {
 		select {
 		case c, ok := <-changes:
