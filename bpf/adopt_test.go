@@ -23,7 +23,7 @@ func flood(t *testing.T, c *net.UDPConn, stop <-chan struct{}) (sent, received i
 		seen := map[uint32]bool{}
 		b := make([]byte, 100)
 		for {
-			_ = c.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
+			_ = c.SetReadDeadline(time.Now().Add(2 * time.Second))
 			n, err := c.Read(b)
 			if err != nil {
 				back <- len(seen)

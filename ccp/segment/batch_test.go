@@ -38,7 +38,7 @@ func room(n int) []Frame {
 // receiveAll receives until there are n frames, and returns them and the number of calls that it took.
 func receiveAll(t *testing.T, c *Conn, n int) (all []Frame, calls int) {
 	t.Helper()
-	if err := c.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+	if err := c.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	for len(all) < n {

@@ -97,7 +97,7 @@ func (e *end) await(t testing.TB) {
 	if err := netlink.LinkSubscribeWithOptions(updates, done, netlink.LinkSubscribeOptions{Namespace: &e.ns, ListExisting: true}); err != nil {
 		t.Fatal(err)
 	}
-	timeout := time.After(5 * time.Second)
+	timeout := time.After(30 * time.Second)
 	for {
 		select {
 		case u := <-updates:
@@ -163,7 +163,7 @@ func frame(version, typ byte, cluster uint16) []byte {
 // expect receives one frame, which must be want from the sender.
 func expect(t *testing.T, c *Conn, want []byte, from end) {
 	t.Helper()
-	if err := c.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+	if err := c.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	buf := make([]byte, 2048)

@@ -77,7 +77,7 @@ func frames(t *testing.T, conn *packet.Conn, n int) []gopacket.Packet {
 	t.Helper()
 	var all []gopacket.Packet
 	buf := make([]byte, 2048)
-	if err := conn.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+	if err := conn.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	for len(all) < n {
@@ -176,7 +176,7 @@ func waitFor(t *testing.T, what string, reached func() bool) {
 	t.Helper()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(30 * time.Second)
 	for !reached() {
 		select {
 		case <-tick.C:

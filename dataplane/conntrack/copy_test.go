@@ -152,7 +152,7 @@ func (p *pair) udp(to string, answered bool) func(string) error {
 			return err
 		}
 		b := make([]byte, 64)
-		_ = s.SetReadDeadline(time.Now().Add(5 * time.Second))
+		_ = s.SetReadDeadline(time.Now().Add(30 * time.Second))
 		_, from, err := s.ReadFromUDPAddrPort(b)
 		if err != nil {
 			return fmt.Errorf("at the server: %w", err)
@@ -169,7 +169,7 @@ func (p *pair) udp(to string, answered bool) func(string) error {
 		if _, err := s.WriteToUDPAddrPort([]byte(words), from); err != nil {
 			return err
 		}
-		_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
+		_ = c.SetReadDeadline(time.Now().Add(30 * time.Second))
 		_, err = c.Read(b)
 		return err
 	}

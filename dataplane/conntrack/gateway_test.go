@@ -225,7 +225,7 @@ func dialFrom(t testing.TB, n *linktest.Namespace, network, from, to string) net
 	t.Helper()
 	var c net.Conn
 	n.Do(func() (err error) {
-		d := net.Dialer{Timeout: 5 * time.Second}
+		d := net.Dialer{Timeout: 30 * time.Second}
 		switch {
 		case from == "":
 		case strings.HasPrefix(network, "tcp"):
@@ -249,7 +249,7 @@ func say(from, to net.Conn, words string) error {
 		return err
 	}
 	b := make([]byte, len(words))
-	_ = to.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_ = to.SetReadDeadline(time.Now().Add(30 * time.Second))
 	for n := 0; n < len(b); {
 		m, err := to.Read(b[n:])
 		if err != nil {

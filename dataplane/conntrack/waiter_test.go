@@ -42,7 +42,7 @@ func TestWaiter(t *testing.T) {
 			if !errors.Is(err, step.want) {
 				t.Errorf("%s: %v, want %v", step.name, err, step.want)
 			}
-		case <-time.After(5 * time.Second):
+		case <-time.After(30 * time.Second):
 			t.Fatalf("%s does not end a wait", step.name)
 		}
 		var b [8]byte

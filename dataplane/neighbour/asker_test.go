@@ -77,8 +77,8 @@ func (w *wire) answer() Answer {
 	select {
 	case a := <-w.asker.Answers():
 		return a
-	case <-time.After(5 * time.Second):
-		w.t.Fatal("no answer for 5 s")
+	case <-time.After(30 * time.Second):
+		w.t.Fatal("no answer for 30 s")
 		return Answer{}
 	}
 }
@@ -134,7 +134,7 @@ func TestAskVIPReportsTwoAnswers(t *testing.T) {
 	for _, h := range w.hosts {
 		h.Addr("h0", "10.0.0.100/24")
 	}
-	w.ask(VIP, "10.0.0.100", 2*time.Second)
+	w.ask(VIP, "10.0.0.100", 10*time.Second)
 	if a, b := w.answer(), w.answer(); a.By != Stranger || b.By != Stranger || a.MAC == b.MAC {
 		t.Errorf("got %+v and %+v", a, b)
 	}
@@ -157,12 +157,12 @@ func TestNobodyAnswers(t *testing.T) {
 func TestEchoResolvesFirst(t *testing.T) {
 	w := newWire(t, nil)
 	for _, addr := range []string{"10.0.0.2", "2001:db8::2"} {
-		w.member.Run("ping", "-c1", "-W2", addr) // h0 is ready
-		w.ask(Echo, addr, 2*time.Second)
+		w.member.Run("ping", "-c1", "-W20", addr) // h0 is ready
+		w.ask(Echo, addr, 10*time.Second)
 		if a, b := w.answer(), w.answer(); a.Kind != Neighbour || a.By != Stranger || b.Kind != Echo || b.By != Stranger || b.MAC != w.hosts[0].MAC("h0") {
 			t.Errorf("%s: %+v, %+v", addr, a, b)
 		}
-		w.ask(Echo, addr, 2*time.Second) // the MAC is known now: both at once, in either order
+		w.ask(Echo, addr, 10*time.Second) // the MAC is known now: both at once, in either order
 		kinds := map[Kind]bool{}
 		for range 2 {
 			a := w.answer()
@@ -249,7 +249,8 @@ func TestAnswersAreHeardForAsLongAsTheyMayCome(t *testing.T) {
 	w := newWire(t, nil)
 	for range 2 { // the second time an ear is opened again
 		for addr, etherType := range map[string]string{"10.0.0.2": "0800", "2001:db8::2": "86dd"} {
-			w.ask(Echo, addr, time.Second)
+			w.member.Run("ping", "-c1", "-W20", addr) // h0 is ready
+			w.ask(Echo, addr, 10*time.Second)
 			got := map[Kind]By{}
 			for range 2 {
 				a := w.answer()
@@ -258,7 +259,7 @@ func TestAnswersAreHeardForAsLongAsTheyMayCome(t *testing.T) {
 			if got[Neighbour] != Stranger || got[Echo] != Stranger {
 				t.Errorf("%s: %v", addr, got)
 			}
-			for end := time.Now().Add(5 * time.Second); slices.Contains(w.listening(), etherType); {
+			for end := time.Now().Add(30 * time.Second); slices.Contains(w.listening(), etherType); {
 				if time.Now().After(end) {
 					t.Fatalf("nothing is asked, and sockets listen for %v", w.listening())
 				}
@@ -266,7 +267,7 @@ func TestAnswersAreHeardForAsLongAsTheyMayCome(t *testing.T) {
 		}
 	}
 	// Nobody is there: the question stays open, and so does the ear.
-	w.ask(Echo, "10.0.0.99", 300*time.Millisecond)
+	w.ask(Echo, "10.0.0.99", time.Second)
 	if got := w.listening(); !slices.Equal(got, []string{"0800", "0806"}) {
 		t.Errorf("with an open question sockets listen for %v", got)
 	}

@@ -52,7 +52,7 @@ func TestNothingLeavesFromAVIP(t *testing.T) {
 	})
 	defer tap.Close()
 	for _, host := range []string{"10.0.0.2", "2001:db8::2"} {
-		w.member.Run("ping", "-c1", "-W2", host) // it is ready
+		w.member.Run("ping", "-c1", "-W20", host) // it is ready
 	}
 	for range 2 { // the second time the MACs are known
 		for _, q := range []struct {
