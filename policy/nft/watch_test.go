@@ -61,7 +61,6 @@ func TestWatch(t *testing.T) {
 		if c.do != "flush ruleset" && !strings.Contains(c.do, "; add table") {
 			p.feed("add table ip somebody; add element inet filter.g5 free { 10.9.9.9 }; add element inet filter.g5 moving { 10.9.9.9 timeout 1h }", "nft", "-f", "-")
 		}
-		start := time.Now()
 		p.run("nft", c.do)
 		select {
 		case d := <-told:
@@ -69,10 +68,7 @@ func TestWatch(t *testing.T) {
 			if !strings.Contains(got, c.want) || len(d.Changes) > 0 && !regexp.MustCompile(`^the ruleset was changed by (nft \([0-9]+\)|somebody):\n`).MatchString(got) {
 				t.Errorf("%s: told %q, want %q", c.do, got, c.want)
 			}
-			if took := time.Since(start); took > 4*time.Second {
-				t.Errorf("%s: told after %v", c.do, took)
-			}
-		case <-time.After(15 * time.Second):
+		case <-time.After(30 * time.Second): // all is compared every five minutes, too
 			t.Errorf("%s: nothing is told", c.do)
 		}
 	}
