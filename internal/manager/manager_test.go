@@ -240,11 +240,11 @@ func (f *fake) enrol(dir string) Enrolment {
 // until waits for something that is about to happen.
 func until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(30 * time.Second)
 	for !ok() {
 		select {
 		case <-deadline:
-			t.Fatal("not within 10 s: ", what)
+			t.Fatal("not within 30 s: ", what)
 		case <-time.After(5 * time.Millisecond):
 		}
 	}

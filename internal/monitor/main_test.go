@@ -74,7 +74,7 @@ func sound(s *Spec) {
 		s.Interval = time.Hour
 	}
 	if s.Timeout == 0 {
-		s.Timeout = 2 * time.Second
+		s.Timeout = 20 * time.Second
 	}
 }
 
@@ -84,8 +84,8 @@ func (w *watched) next() Report {
 	select {
 	case r := <-w.set.Reports():
 		return r
-	case <-time.After(10 * time.Second):
-		w.t.Fatalf("no report for 10 s; %+v", w.set.States())
+	case <-time.After(30 * time.Second):
+		w.t.Fatalf("no report for 30 s; %+v", w.set.States())
 		return Report{}
 	}
 }
@@ -108,7 +108,7 @@ func (w *watched) want(s verdict.Status, reason string) Report {
 // checked waits until a monitor has ended a number of checks.
 func (w *watched) checked(name string, n uint64) State {
 	w.t.Helper()
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); {
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); {
 		for _, s := range w.set.States() {
 			if s.Monitor == name && s.Checks >= n {
 				return s
@@ -120,7 +120,7 @@ func (w *watched) checked(name string, n uint64) State {
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
-	w.t.Fatalf("%s: fewer than %d checks in 10 s: %+v", name, n, w.set.States())
+	w.t.Fatalf("%s: fewer than %d checks in 30 s: %+v", name, n, w.set.States())
 	return State{}
 }
 
@@ -152,9 +152,14 @@ func good(t testing.TB, c Check) {
 
 func bad(t testing.TB, c Check, reason string) {
 	t.Helper()
-	limit := 300 * time.Millisecond
-	if _, program := c.(Script); program {
-		limit = time.Second // it has to start, too
+	var limit time.Duration // as long as it takes, unless it is to end so
+	for _, silence := range []string{"timeout", "no echo reply", "nobody answers", "no-such-host"} {
+		if strings.Contains(reason, silence) {
+			limit = 500 * time.Millisecond
+		}
+	}
+	if _, program := c.(Script); program && limit > 0 {
+		limit = 2 * time.Second // it has to start, too
 	}
 	if r := once(t, Spec{Check: c, Timeout: limit}); r.Outcome != verdict.Bad || !strings.Contains(r.Reason, reason) {
 		t.Errorf("%+v: %+v, want %q", c, r, reason)

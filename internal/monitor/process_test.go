@@ -41,7 +41,7 @@ func spawn(t *testing.T, name string) *os.Process {
 	})
 	// The name is there once the file runs.
 	p := &procs{root: "/proc"}
-	for end := time.Now().Add(5 * time.Second); !p.named(c.Process.Pid, name); {
+	for end := time.Now().Add(30 * time.Second); !p.named(c.Process.Pid, name); {
 		if time.Now().After(end) {
 			t.Fatal("the process does not have its name")
 		}

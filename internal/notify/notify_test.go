@@ -72,7 +72,7 @@ func datagrams(t *testing.T, network, address string) (where string, next func()
 	return c.LocalAddr().String(), func() []byte {
 		t.Helper()
 		b := make([]byte, 65536)
-		_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+		_ = c.SetReadDeadline(time.Now().Add(30 * time.Second))
 		k, _, err := c.ReadFrom(b)
 		if err != nil {
 			t.Fatal(err)
@@ -143,7 +143,7 @@ func TestSyslogOverTCP(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+		_ = c.SetReadDeadline(time.Now().Add(30 * time.Second))
 		r := bufio.NewReader(c)
 		for range 2 {
 			count, err := r.ReadString(' ')
@@ -208,7 +208,7 @@ func TestSyslogOverTCPThatVanishes(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer func() { _ = c.Close() }()
-		_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+		_ = c.SetReadDeadline(time.Now().Add(30 * time.Second))
 		for r := bufio.NewReader(c); got < many; got++ {
 			count, err := r.ReadString(' ')
 			length, e := strconv.Atoi(strings.TrimSuffix(count, " "))

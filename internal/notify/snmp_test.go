@@ -138,7 +138,7 @@ format2 %V\n%v\nend\n
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	hung := time.AfterFunc(20*time.Second, func() { _ = cmd.Process.Kill() })
+	hung := time.AfterFunc(90*time.Second, func() { _ = cmd.Process.Kill() })
 	t.Cleanup(func() { hung.Stop() })
 	lines = bufio.NewScanner(out)
 	for lines.Scan() {

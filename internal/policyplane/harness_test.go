@@ -381,13 +381,16 @@ func (m *member) snap() *Snapshot {
 	return &Snapshot{}
 }
 
-// slow is how many times longer than an idle host a busy one may take.
-const slow = 4
+// slow is how many times longer than an idle host a busy one may take, and patience what it gets at least.
+const (
+	slow     = 4
+	patience = 30 * time.Second
+)
 
 // within waits until something is so; d is what an idle host needs at most.
 func (w *world) within(d time.Duration, what string, is func() bool) {
 	w.t.Helper()
-	deadline := time.NewTimer(slow * d)
+	deadline := time.NewTimer(max(slow*d, patience))
 	defer deadline.Stop()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()

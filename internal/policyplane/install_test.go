@@ -130,7 +130,9 @@ func TestRollback(t *testing.T) {
 	w.server.order(2, b, PhasePrepare, 700*time.Millisecond)
 	w.replied(2, install.Prepared)
 	w.server.order(2, b, PhaseCommit, 700*time.Millisecond)
-	w.all(2)
+	for _, m := range w.members { // it may have gone back by now
+		w.within(10*time.Second, m.name+" has committed", func() bool { return m.source(2) != "" })
+	}
 	w.server.set(func() { w.server.away = true })
 	w.replied(2, install.RolledBack)
 	w.all(1)
@@ -169,7 +171,7 @@ func TestConfirmedUnheard(t *testing.T) {
 	w.server.order(2, b, PhasePrepare, 300*time.Millisecond)
 	w.replied(2, install.Prepared)
 	w.server.order(2, b, PhaseCommit, 300*time.Millisecond)
-	w.all(2)
+	w.within(10*time.Second, "it has committed", func() bool { return w.members[0].source(2) != "" })
 	w.server.set(func() { w.server.away = true })
 	w.replied(2, install.RolledBack)
 	w.all(1)

@@ -129,10 +129,17 @@ func TestNoneAnywhere(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
 	w.server.set(func() { w.server.away = true })
-	m := w.members[0].up()
-	if s := m.snap(); s.Status != StatusInit {
+	m := w.members[0]
+	o := m.options()
+	o.Management = &line{m: m, orders: make(chan Orders, 1)}
+	p, err := New(o) // does not run, so that nothing follows
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := p.Snapshot(); s.Status != StatusInit {
 		t.Errorf("at first %v", s.Status)
 	}
+	m.up()
 	w.within(5*time.Second, "a problem", func() bool {
 		s := m.snap()
 		return s.Status == StatusProblem && strings.Contains(s.Reason, "connection refused") && s.BootFilter

@@ -191,7 +191,7 @@ func (m *member) speak() (stop func()) {
 // await returns the next event of type T that want accepts, and keeps all events before it in m.seen.
 func await[T Event](m *member, what string, want func(T) bool) T {
 	m.t.Helper()
-	limit := time.After(10 * time.Second)
+	limit := time.After(30 * time.Second)
 	for {
 		select {
 		case e, ok := <-m.pulse.Events():
@@ -203,7 +203,7 @@ func await[T Event](m *member, what string, want func(T) bool) T {
 				return e
 			}
 		case <-limit:
-			m.t.Fatalf("%s: not in 10 s; the last events were %+v", what, m.last())
+			m.t.Fatalf("%s: not in 30 s; the last events were %+v", what, m.last())
 		}
 	}
 }

@@ -38,7 +38,7 @@ func TestMessages(t *testing.T) {
 				t.Fatalf("%s: %v", c.name, err)
 			}
 			buf := make([]byte, 256)
-			if err := l.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+			if err := l.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
 				t.Fatal(err)
 			}
 			k, err := l.Read(buf)
