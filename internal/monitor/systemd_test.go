@@ -188,7 +188,7 @@ func TestBusGoes(t *testing.T) {
 	bad(t, Unit{Name: "a.service", Bus: address}, "systemd does not run: nobody on the bus is org.freedesktop.systemd1")
 	m := startManager(t, address)
 	m.set("a.service", "active", "running")
-	w := serve(t, Spec{Check: Unit{Name: "a.service", Bus: address}, Interval: 50 * time.Millisecond})
+	w := serve(t, Spec{Check: Unit{Name: "a.service", Bus: address}, Interval: 50 * time.Millisecond, Timeout: 2 * time.Second})
 	w.want(verdict.OK, "")
 	stop()
 	w.want(verdict.Problem, "systemd")
