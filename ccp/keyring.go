@@ -45,12 +45,6 @@ func NewKeyring(cluster uint16, self, members uint8) *Keyring {
 	return &Keyring{cluster: cluster, self: self, members: min(members, MaxMembers)}
 }
 
-// SetMembers changes how many members are configured.
-func (r *Keyring) SetMembers(members uint8) {
-	r.members = min(members, MaxMembers)
-	r.advance()
-}
-
 // Load takes the keys of the key file, one or two in any order, at the start and when the file was changed. Of two the one with the
 // higher number is the new one (numbers go round from 255 to 1). It refuses, changing nothing, a set that cannot be held (ErrKeySet)
 // and a set without a key that is still used (ErrKeyInUse).

@@ -19,7 +19,12 @@ type ringNode struct {
 
 func newRing(t *testing.T, self uint8, keys ...Key) *ringNode {
 	t.Helper()
-	n := &ringNode{ring: NewKeyring(openCluster, self, 3), self: self}
+	return newRingOf(t, 3, self, keys...)
+}
+
+func newRingOf(t *testing.T, members, self uint8, keys ...Key) *ringNode {
+	t.Helper()
+	n := &ringNode{ring: NewKeyring(openCluster, self, members), self: self}
 	n.load(t, keys...)
 	return n
 }
@@ -120,9 +125,7 @@ func TestRotation(t *testing.T) {
 
 // TestRestartInRotation: a member that starts with both keys in its file, when the others have dropped the old one already.
 func TestRestartInRotation(t *testing.T) {
-	a, b := newRing(t, 0, oldKey, newKey), newRing(t, 1, oldKey, newKey)
-	a.ring.SetMembers(2)
-	b.ring.SetMembers(2)
+	a, b := newRingOf(t, 2, 0, oldKey, newKey), newRingOf(t, 2, 1, oldKey, newKey)
 	for range 3 {
 		a.take(b.hello())
 		a.settle()
@@ -132,8 +135,7 @@ func TestRestartInRotation(t *testing.T) {
 	if a.text() != "key 2" {
 		t.Fatalf("before the restart: %s", a.text())
 	}
-	b = newRing(t, 1, oldKey, newKey)
-	b.ring.SetMembers(2)
+	b = newRingOf(t, 2, 1, oldKey, newKey)
 	if a.take(b.hello()) {
 		t.Fatal("the old key is still held: this tests nothing")
 	}

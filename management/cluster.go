@@ -39,9 +39,6 @@ func (r Ref) String() string {
 	return fmt.Sprintf("%d (%s)", r.Generation, r.Digest.Short())
 }
 
-// RefOf forgets where a copy is.
-func RefOf(o policy.Offer) Ref { return Ref{Generation: o.Generation, Digest: o.Digest} }
-
 // Cluster is what management knows of one cluster.
 type Cluster struct {
 	Name    string   `json:"name"`

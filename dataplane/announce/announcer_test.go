@@ -259,7 +259,7 @@ func TestConfigureReportsWhatCannotBeOpened(t *testing.T) {
 func TestRouterAdvertisements(t *testing.T) {
 	l := newLAN(t)
 	set := l.set()
-	set.LinkLocal = VirtualLinkLocal(1, 0, 0)
+	set.LinkLocal = netip.MustParseAddr("fe80::48:1:0")
 	set.Router = &Router{Prefixes: []Prefix{{Prefix: netip.MustParsePrefix("2001:db8:7::/64")}}}
 	l.configure(set)
 	l.serve()

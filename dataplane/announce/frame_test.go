@@ -117,7 +117,7 @@ func TestRoundBytes(t *testing.T) {
 }
 
 func TestRoundNamesEveryAddressOnceBeforeAnyTwice(t *testing.T) {
-	s := Set{MAC: vmac, LinkLocal: VirtualLinkLocal(1, 0, 0), VIPs: addrs("10.0.0.1", "10.0.0.2", "2001:db8::1")}
+	s := Set{MAC: vmac, LinkLocal: netip.MustParseAddr("fe80::48:1:0"), VIPs: addrs("10.0.0.1", "10.0.0.2", "2001:db8::1")}
 	frames, err := s.round()
 	if err != nil {
 		t.Fatal(err)
@@ -167,7 +167,7 @@ func TestBeacon(t *testing.T) {
 }
 
 func TestRouterAdvert(t *testing.T) {
-	set := Set{Name: "e0", MAC: vmac, LinkLocal: VirtualLinkLocal(1, 2, 0), Router: &Router{
+	set := Set{Name: "e0", MAC: vmac, LinkLocal: netip.MustParseAddr("fe80::48:1:2"), Router: &Router{
 		MTU: 1400, HopLimit: 64, OtherConfig: true, DNS: addrs("2001:db8::53"), Search: []string{"example.org"},
 		Prefixes: []Prefix{{Prefix: netip.MustParsePrefix("2001:db8::/64"), Valid: time.Hour, Preferred: time.Minute}},
 	}}
@@ -178,7 +178,7 @@ func TestRouterAdvert(t *testing.T) {
 	p := decode(t, s.advert)
 	ip := p.Layer(layers.LayerTypeIPv6).(*layers.IPv6)
 	ra := p.Layer(layers.LayerTypeICMPv6RouterAdvertisement).(*layers.ICMPv6RouterAdvertisement)
-	if ip.SrcIP.String() != "fe80::4846:1:200" || ip.DstIP.String() != "ff02::1" || ip.HopLimit != 255 {
+	if ip.SrcIP.String() != "fe80::48:1:2" || ip.DstIP.String() != "ff02::1" || ip.HopLimit != 255 {
 		t.Errorf("header %+v", ip)
 	}
 	if ra.RouterLifetime != 1800 || ra.HopLimit != 64 || ra.Flags != 0x40 {
@@ -233,7 +233,7 @@ func TestMulticastSource(t *testing.T) {
 	if _, err := newStation(set, nil); err == nil || !strings.Contains(err.Error(), "name the interface's own as source") {
 		t.Errorf("a multicast MAC as source: %v", err)
 	}
-	set.Source, set.LinkLocal, set.Router = own, VirtualLinkLocal(1, 2, 0), &Router{}
+	set.Source, set.LinkLocal, set.Router = own, netip.MustParseAddr("fe80::48:1:2"), &Router{}
 	s, err := newStation(set, nil)
 	if err != nil {
 		t.Fatal(err)

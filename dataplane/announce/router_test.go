@@ -17,7 +17,7 @@ import (
 // advertised is the router advertisement of a set as hosts read it.
 func advertised(t *testing.T, r Router) *ndp.RouterAdvertisement {
 	t.Helper()
-	s, err := newStation(Set{Name: "e0", MAC: vmac, LinkLocal: VirtualLinkLocal(1, 0, 0), Router: &r}, nil)
+	s, err := newStation(Set{Name: "e0", MAC: vmac, LinkLocal: netip.MustParseAddr("fe80::48:1:0"), Router: &r}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func TestPreferredLifetime(t *testing.T) {
 func TestBadAdvertisementCostsNothingElse(t *testing.T) {
 	l := newLAN(t)
 	set := l.set()
-	set.LinkLocal = VirtualLinkLocal(1, 0, 0)
+	set.LinkLocal = netip.MustParseAddr("fe80::48:1:0")
 	l.configure(set)
 	l.announcer.Announce(0)
 	bad := set

@@ -86,10 +86,3 @@ type Prefix struct {
 	Valid, Preferred time.Duration
 	Deprecated       bool
 }
-
-// VirtualLinkLocal is the virtual link-local address of a group on an interface slot when the configuration names none:
-// fe80::4846:<cluster>:<slot><group>. It is the same on all members, and differs between clusters on one segment.
-func VirtualLinkLocal(cluster uint16, slot, group uint8) netip.Addr {
-	return netip.AddrFrom16([16]byte{0: 0xfe, 1: 0x80, 10: 0x48, 11: 0x46,
-		12: byte(cluster >> 8), 13: byte(cluster), 14: slot, 15: group})
-}

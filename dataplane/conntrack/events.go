@@ -260,9 +260,6 @@ func (e *Events) Stats() (EventStats, error) {
 	return s, err
 }
 
-// PortID is the socket's port id.
-func (e *Events) PortID() uint32 { return e.port }
-
 // Close closes the socket; a Read that is waiting returns os.ErrClosed.
 func (e *Events) Close() error {
 	e.waiter.close()

@@ -42,15 +42,9 @@ const (
 	mostLearned = 64
 )
 
-// ListLearned returns the neighbours that the kernel knows on an interface, the best confirmed first, without those whose
-// MAC is in exclude (members, VMACs): at most 64, the best of the first 1024 that the kernel tells. It asks in the network
-// namespace of the calling thread, each time; Asker.Learned remembers.
-func ListLearned(index int, exclude Table) ([]Learned, error) {
-	list, err := listLearned(index)
-	return without(list, exclude), err
-}
-
-// Learned is ListLearned that asks the kernel once a second at most for each interface, for callers that ask at every probe.
+// Learned returns the neighbours that the kernel knows on an interface, the best confirmed first, without those whose MAC is in exclude
+// (members, VMACs): at most 64, the best of the first 1024 that the kernel tells. It asks in the network namespace of the calling
+// thread, once a second at most for each interface: callers ask at every probe.
 func (a *Asker) Learned(index int, exclude Table) ([]Learned, error) {
 	list, err := a.learned.get(index)
 	return without(list, exclude), err

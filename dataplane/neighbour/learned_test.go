@@ -45,8 +45,8 @@ func TestKernelLeavesOtherInterfacesOut(t *testing.T) {
 	})
 	fill("e0", mostLearned+10)
 	member.Do(func() error {
-		list, err := ListLearned(index, nil)
-		if len(list) != mostLearned {
+		list, err := listLearned(index)
+		if list = without(list, nil); len(list) != mostLearned {
 			t.Errorf("%d neighbours, want %d at most", len(list), mostLearned)
 		}
 		return err

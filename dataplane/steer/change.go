@@ -71,17 +71,17 @@ func (a *Agreement) advance(now int64) {
 		switch s {
 		case stagePrepareGain:
 			if gain, _ := l.change(); all(gain, a.confirmed) {
-				l.enter(stagePrepareAll, now)
+				l.enter(stagePrepareAll)
 			}
 		case stagePrepareAll:
 			a.prepared(now)
 		case stageCommitGain:
 			if gain, _ := l.change(); all(gain, a.confirmed) {
-				l.enter(stageCommitAll, now)
+				l.enter(stageCommitAll)
 			}
 		case stageCommitAll:
 			if all(l.table.sharers(), a.confirmed) {
-				l.enter(stageIdle, now)
+				l.enter(stageIdle)
 				a.emit(Record{Kind: RecordTable, Version: l.table.Version, Member: Nobody, Moved: l.moved})
 			}
 		}
@@ -122,7 +122,7 @@ func (a *Agreement) prepared(now int64) {
 	for i, e := range t.Entry {
 		t.Entry[i] = Taken(e.Next())
 	}
-	a.stage(now, &t, next)
+	a.stage(&t, next)
 }
 
 // plan begins a planned change if there is reason for one.
@@ -158,7 +158,7 @@ func (a *Agreement) plan(now int64) {
 		}
 	}
 	l.moved, l.prep = moved, &t
-	a.stage(now, &t, stagePrepareGain)
+	a.stage(&t, stagePrepareGain)
 }
 
 // rested reports whether nothing was taken from a member a moment ago that it had not told everybody about. What it told last may have come to some: its

@@ -14,23 +14,20 @@ const (
 	stageCommitAll                // a commit, to all
 )
 
-var stageNames = [...]string{"settling", "settled", "preparing takers", "preparing", "committing takers", "committing"}
-
 // lead is what a leader knows besides.
 type lead struct {
-	term    uint32
-	began   int64
-	stage   stage
-	entered int64  // the stage
-	table   *Table // the newest published; the own gate may not have it yet
-	prep    *Table // the prepare of the planned change under way
-	follow  [Members]follower
-	ready   int64 // in stagePrepareAll: when all losers had confirmed, 0 before
-	moved   int
-	upset   int64 // when slots were given to others without a flush, 0 if what was theirs has had its time to get around
-	again   int64 // when the own share is asked for again
-	renew   bool  // a share has another term now: all must know
-	spent   bool  // it has been recorded that numbers run out
+	term   uint32
+	began  int64
+	stage  stage
+	table  *Table // the newest published; the own gate may not have it yet
+	prep   *Table // the prepare of the planned change under way
+	follow [Members]follower
+	ready  int64 // in stagePrepareAll: when all losers had confirmed, 0 before
+	moved  int
+	upset  int64 // when slots were given to others without a flush, 0 if what was theirs has had its time to get around
+	again  int64 // when the own share is asked for again
+	renew  bool  // a share has another term now: all must know
+	spent  bool  // it has been recorded that numbers run out
 }
 
 // follower is what a leader keeps of a member, itself included.
@@ -64,7 +61,7 @@ const (
 	foreignGrace = 5                 // probe intervals in which another's claim comes to its end
 )
 
-func (l *lead) enter(s stage, now int64) { l.stage, l.entered, l.ready = s, now, 0 }
+func (l *lead) enter(s stage) { l.stage, l.ready = s, 0 }
 
 // busy reports whether anything is to be looked at each probe interval.
 func (l *lead) busy(a *Agreement) bool {
@@ -128,7 +125,7 @@ func (a *Agreement) begin(now int64) {
 		}
 	}
 	a.lead = l
-	l.enter(stageSettle, now)
+	l.enter(stageSettle)
 	if a.share < l.term {
 		a.share = l.term
 		l.again = now + int64(a.cfg.Timing.Probe)

@@ -37,14 +37,14 @@ func (a *Agreement) publish(now int64, number uint32, owners *[Slots]uint8, stay
 			t.Share[i] = l.follow[i].share
 		}
 	}
-	a.stage(now, t, stageCommitAll)
+	a.stage(t, stageCommitAll)
 }
 
 // stage makes a table the newest, and begins to spread it.
-func (a *Agreement) stage(now int64, t *Table, s stage) {
+func (a *Agreement) stage(t *Table, s stage) {
 	l := a.lead
 	l.table = t
-	l.enter(s, now)
+	l.enter(s)
 	for i := range l.follow {
 		f := &l.follow[i]
 		f.next = 0

@@ -7,6 +7,8 @@ import (
 	"strings"
 )
 
+var stageNames = [...]string{"settling", "settled", "preparing takers", "preparing", "committing takers", "committing"}
+
 // taking looks at each table that a member decides to go by.
 func (w *world) taking(nd *simNode, t *Table) {
 	w.tables++

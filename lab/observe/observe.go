@@ -152,9 +152,6 @@ func (ob *Observer) Traffic() *traffic.Run { return ob.traffic }
 // Probers returns the probers, in the order of the segments with virtual addresses.
 func (ob *Observer) Probers() []*prober.Prober { return ob.probers }
 
-// Watches returns what looks at forwarded packets, in the same order.
-func (ob *Observer) Watches() []*prober.Watch { return ob.watches }
-
 // Stop ends the observation and returns what was seen from its start on.
 func (ob *Observer) Stop() (Window, error) {
 	var w Window

@@ -47,7 +47,6 @@ type Prober struct {
 	rounds   int
 	targets  []target
 	answers  []answer
-	announce []Announcement
 	missed   uint
 	server   uint8
 	serverAt time.Time
@@ -282,10 +281,7 @@ func (p *Prober) hear(member uint8, s said, at time.Time) {
 	ours := s.to
 	ours[5] = 0
 	if ours != p.mac || slot >= slots {
-		if s.gratuitous {
-			p.announce = append(p.announce, Announcement{VIP: s.vip, At: at, Member: p.cfg.Ports[member].Member, MAC: s.mac, Claimed: s.claimed})
-		}
-		return
+		return // an announcement, or an answer to somebody else
 	}
 	// The newest probe that used this slot and was sent before is the one that is answered.
 	when := int64(at.Sub(p.start))
@@ -344,19 +340,6 @@ func (p *Prober) Answers(from, to time.Time) []Answer {
 			VIP: t.vip, Probe: uint64(a.probe), Sent: sent, At: p.start.Add(time.Duration(a.at)),
 			Member: p.cfg.Ports[a.member].Member, MAC: a.mac, Claimed: a.claimed,
 		})
-	}
-	return out
-}
-
-// Announcements returns what was announced from from until to.
-func (p *Prober) Announcements(from, to time.Time) []Announcement {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	var out []Announcement
-	for _, a := range p.announce {
-		if !a.At.Before(from) && a.At.Before(to) {
-			out = append(out, a)
-		}
 	}
 	return out
 }

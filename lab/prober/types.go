@@ -48,14 +48,6 @@ type Answer struct {
 	MAC, Claimed [6]byte
 }
 
-// Announcement is a gratuitous ARP or an unsolicited neighbour advertisement for one of the addresses.
-type Announcement struct {
-	VIP          netip.Addr
-	At           time.Time
-	Member       string
-	MAC, Claimed [6]byte
-}
-
 // Episode is a time in which an address was contested.
 type Episode struct {
 	VIP  netip.Addr `json:"vip"`

@@ -37,12 +37,6 @@ func (l *Live) Print(text string) {
 	l.write(l.erase() + strings.TrimRight(text, "\n") + "\n" + l.status)
 }
 
-// Write writes whole lines, as Print does, so that a Live is an io.Writer for charts and tables.
-func (l *Live) Write(p []byte) (int, error) {
-	l.Print(string(p))
-	return len(p), l.Err()
-}
-
 // Status replaces the status line; it does nothing unless the style has colour, which stands for a terminal.
 func (l *Live) Status(text string) {
 	if !l.style.Color {

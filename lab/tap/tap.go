@@ -184,9 +184,6 @@ func (t *Tap) Dropped() (uint, error) {
 	return uint(s.Drops), nil
 }
 
-// Name returns the name of the interface.
-func (t *Tap) Name() string { return t.name }
-
 // Close closes the tap. A second Close does nothing.
 func (t *Tap) Close() error {
 	if t.fd < 0 {

@@ -74,9 +74,6 @@ func Start(ctx context.Context, cfg Config) (*Run, error) {
 // Start time of the run; all times in reports have a monotonic reading that compares with it.
 func (r *Run) Start() time.Time { return r.start }
 
-// ID is the run's number in its packets.
-func (r *Run) ID() uint32 { return r.id }
-
 // Flows returns the flows' names, indexed by the flow number in their packets.
 func (r *Run) Flows() []string {
 	names := make([]string, len(r.flows))

@@ -79,9 +79,6 @@ func LoadAuthority(certificate, key []byte) (*Authority, error) {
 // Certificate is the DER of the authority's own certificate, to be trusted by members and people.
 func (a *Authority) Certificate() []byte { return a.certificate.Raw }
 
-// Pool holds the authority alone.
-func (a *Authority) Pool() *x509.CertPool { return a.pool }
-
 // Issue certifies a key for an identity, from now for a time; names are the host names and addresses of a server. It returns the DER.
 func (a *Authority) Issue(random io.Reader, key *ecdsa.PublicKey, whose Identity, names []string, now time.Time, life time.Duration) ([]byte, Shown, error) {
 	number, err := newSerial(random)

@@ -149,11 +149,6 @@ func (r *Records) RevokeMember(ctx context.Context, by management.Actor, cluster
 	})
 }
 
-// Certificate reads one.
-func (r *Records) Certificate(ctx context.Context, serial string) (management.Certificate, error) {
-	return one[management.Certificate](ctx, r, certificateKey(serial), "certificate "+serial)
-}
-
 // Certificates reads all, by serial.
 func (r *Records) Certificates(ctx context.Context) ([]management.Certificate, error) {
 	return list[management.Certificate](ctx, r, "certificate/")

@@ -79,9 +79,6 @@ func (f *Filter) Text() string {
 	return b.String()
 }
 
-// Remove is what nft(8) reads to take the filter away, whether it is there or not.
-func Remove() string { return "table " + Table + "\ndelete table " + Table + "\n" }
-
 func family(a netip.Addr) string {
 	if a.Is4() {
 		return "ip"
