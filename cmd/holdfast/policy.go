@@ -293,18 +293,19 @@ func (a *app) policyVerify() *cobra.Command {
 				return err
 			}
 			v := verified{policyTold: told(args[0], sealed)}
-			bad := false
+			v.OK = true
 			if d := time.Unix(v.created, 0).Sub(a.now()); d > time.Hour {
 				v.Warnings = append(v.Warnings, fmt.Sprintf("made %v in the future: the clock here or that of management is wrong", d.Round(time.Minute)))
 			}
 			for _, w := range r.Lint(c) {
 				v.Warnings = append(v.Warnings, w.String())
-				bad = bad || w.Fatal
+				v.OK = v.OK && !w.Fatal
 			}
+			v.OK = v.OK && !(strict && len(v.Warnings) > 0)
 			if err := a.print(v, func(p *page) { drawVerified(p, v) }); err != nil {
 				return err
 			}
-			if bad || strict && len(v.Warnings) > 0 {
+			if !v.OK {
 				return errReported
 			}
 			return nil

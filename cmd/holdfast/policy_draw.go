@@ -39,6 +39,7 @@ type policyTold struct {
 // verified is the answer of policy verify as JSON.
 type verified struct {
 	policyTold
+	OK       bool     `json:"ok"` // it may be installed
 	Warnings []string `json:"warnings,omitempty"`
 }
 
@@ -88,8 +89,16 @@ func drawVerified(p *page, v verified) {
 	for _, w := range v.Warnings {
 		p.line("%s", w)
 	}
-	p.line("%s is generation %d of cluster %d, signed by %s, digest %s: %s", v.File, v.Generation, v.Cluster, v.Key, v.Digest[:16],
-		map[bool]string{true: "no warnings", false: fmt.Sprintf("%d warnings", len(v.Warnings))}[len(v.Warnings) == 0])
+	verdict := "no warnings"
+	switch {
+	case !v.OK:
+		verdict = "must not be installed"
+	case len(v.Warnings) == 1:
+		verdict = "1 warning"
+	case len(v.Warnings) > 1:
+		verdict = fmt.Sprintf("%d warnings", len(v.Warnings))
+	}
+	p.line("%s is generation %d of cluster %d, signed by %s, digest %s: %s", v.File, v.Generation, v.Cluster, v.Key, v.Digest[:16], verdict)
 }
 
 // policyChange is one object of policy diff as JSON.
