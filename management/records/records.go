@@ -45,6 +45,8 @@ var (
 	ErrKind = errors.New("not a token of this kind")
 	// ErrOften: it was written a moment ago.
 	ErrOften = errors.New("too often")
+	// ErrLeap: the clock has leapt ahead, and what it says is over may not be.
+	ErrLeap = errors.New("this server's clock has leapt ahead")
 	// ErrLastAdmin: somebody must be able to administer.
 	ErrLastAdmin = errors.New("the last administrator")
 )
@@ -119,6 +121,7 @@ func auditKey(n uint64) string              { return "audit/" + number(n) }
 const (
 	auditHeadKey = "audit-head"
 	epochKey     = "epoch"
+	tidiedKey    = "tidied"
 )
 
 // read reads one record; what is not there is ErrNone, said with what.

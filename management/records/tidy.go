@@ -19,6 +19,11 @@ const (
 	KeepOver = 90 * 24 * time.Hour
 	// KeepAttempts is how many attempts of each cluster are kept, the newest.
 	KeepAttempts = 200
+	// TidyLeap is by how much the clock may have gone on since the last tidying for it to be believed. What is removed is gone for good, and a
+	// clock that somebody set years ahead would remove every certificate that there is.
+	TidyLeap = 30 * 24 * time.Hour
+	// TidyDoubt is for how long nothing is removed after a leap: time to see that the clock is wrong. After that it is believed.
+	TidyDoubt = 7 * 24 * time.Hour
 	// tidyAtOnce bounds one transaction: each removal may write who had it.
 	tidyAtOnce = 40
 )
@@ -30,7 +35,12 @@ func (o old) len() int { return len(o.tokens) + len(o.certificates) + len(o.atte
 
 // Tidy removes tokens and certificates that were over KeepOver ago, and attempts that ended and of which there are KeepAttempts newer ones of the cluster. The
 // audit log keeps what there was to tell of them. It returns how many records it removed.
+//
+// The error wraps ErrLeap if the clock has leapt: then nothing is removed.
 func (r *Records) Tidy(ctx context.Context, by management.Actor) (removed int, err error) {
+	if err := r.believe(ctx); err != nil {
+		return 0, err
+	}
 	for {
 		some, err := r.old(ctx)
 		if err != nil || some.len() == 0 {
@@ -62,6 +72,38 @@ func (r *Records) Tidy(ctx context.Context, by management.Actor) (removed int, e
 		}
 		removed += n
 	}
+}
+
+// tidied is when the clock was believed, and since when it is not.
+type tidied struct {
+	Believed int64 `json:"believed"`
+	Doubted  int64 `json:"doubted,omitempty"`
+}
+
+// believe notes what the clock says, and returns an error while it is in doubt. Clocks of several servers, and of one before and after a
+// restart, are compared by what the store remembers: no process can tell by itself.
+func (r *Records) believe(ctx context.Context) error {
+	now := r.now().UnixNano()
+	var leap error
+	err := r.store.Update(ctx, func(tx store.Tx) error {
+		t, err := readOr[tidied](tx, tidiedKey, "when it was tidied")
+		if err != nil {
+			return err
+		}
+		leap = nil
+		if ahead := now - t.Believed; t.Believed != 0 && ahead > int64(TidyLeap) {
+			if t.Doubted == 0 || now < t.Doubted || now-t.Doubted > int64(TidyLeap) {
+				t.Doubted = now
+			}
+			if left := int64(TidyDoubt) - (now - t.Doubted); left > 0 {
+				leap = fmt.Errorf("%w: by it the last tidying was %d days ago; nothing is removed for %d days more: if the clock is wrong, set it",
+					ErrLeap, time.Duration(ahead)/(24*time.Hour), (time.Duration(left)+24*time.Hour-1)/(24*time.Hour))
+				return write(tx, tidiedKey, t)
+			}
+		}
+		return write(tx, tidiedKey, tidied{Believed: now})
+	})
+	return errors.Join(err, leap)
 }
 
 // old finds some of what can be removed. What is over stays so: nothing of it can change until it is removed.
