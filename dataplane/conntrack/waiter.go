@@ -20,9 +20,12 @@ type waiter struct {
 	waiting sync.Mutex // held while somebody waits
 	ringing sync.Mutex // held while the bell is rung, so that it is not closed then
 	closed  atomic.Bool
-	until   atomic.Int64 // deadline in ns of Unix time, 0 for none
+	until   atomic.Int64 // deadline in ns since began, 0 for none: the clock on the wall may be set while somebody waits
 	polled  [2]unix.PollFd
 }
+
+// began has a reading of the clock that nobody sets.
+var began = time.Now()
 
 func newWaiter() (*waiter, error) {
 	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
@@ -37,7 +40,7 @@ func (w *waiter) state() error {
 	if w.closed.Load() {
 		return os.ErrClosed
 	}
-	if until := w.until.Load(); until != 0 && time.Now().UnixNano() >= until {
+	if until := w.until.Load(); until != 0 && int64(time.Since(began)) >= until {
 		return os.ErrDeadlineExceeded
 	}
 	return nil
@@ -53,7 +56,7 @@ func (w *waiter) wait(fd int) error {
 		}
 		timeout := -1
 		if until := w.until.Load(); until != 0 {
-			left := time.Until(time.Unix(0, until))
+			left := time.Duration(until) - time.Since(began)
 			timeout = int(min(max(left, 0), time.Hour).Milliseconds()) + 1
 		}
 		w.polled[0] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
@@ -86,7 +89,7 @@ func (w *waiter) ring() {
 func (w *waiter) setDeadline(t time.Time) {
 	until := int64(0)
 	if !t.IsZero() {
-		until = max(t.UnixNano(), 1)
+		until = max(int64(t.Sub(began)), 1)
 	}
 	w.until.Store(until)
 	w.ring()

@@ -61,3 +61,16 @@ func TestWaiter(t *testing.T) {
 	}
 	w.setDeadline(time.Now()) // harmless
 }
+
+// TestDeadlineIsNotByTheWall: a deadline stays where it is when somebody sets the clock on the wall.
+func TestDeadlineIsNotByTheWall(t *testing.T) {
+	w, err := newWaiter()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.close()
+	w.setDeadline(time.Now().Add(time.Hour))
+	if got, most := time.Duration(w.until.Load()), time.Since(began)+time.Hour; got <= 0 || got > most {
+		t.Errorf("deadline %v, want at most %v, by the clock that nobody sets", got, most)
+	}
+}

@@ -29,7 +29,7 @@ type process struct {
 	// age is how old a look at all processes may be.
 	age     time.Duration
 	news    chan struct{}
-	died    atomic.Int64 // when the last watched process ended, in ns of time.Now
+	died    atomic.Int64 // when the last watched process ended, by now()
 	watched map[int]*watch
 }
 
@@ -55,7 +55,7 @@ func (p *process) check(context.Context) verdict.Result {
 		return verdict.Fine()
 	}
 	since := time.Now().Add(-p.age)
-	if died := time.Unix(0, p.died.Load()); died.After(since) || alive < len(p.watched) {
+	if died := start.Add(time.Duration(p.died.Load())); died.After(since) || alive < len(p.watched) {
 		since = died
 	}
 	pids, err := p.procs.find(p.Name, since)
@@ -151,7 +151,7 @@ func (p *process) watch(pid int) (*watch, error) {
 		if raw.Read(func(fd uintptr) bool { return over(int(fd)) }) != nil {
 			return // closed
 		}
-		p.died.Store(time.Now().UnixNano())
+		p.died.Store(now())
 		w.dead.Store(true)
 		select {
 		case p.news <- struct{}{}:

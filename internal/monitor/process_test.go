@@ -71,6 +71,23 @@ func TestProcessDies(t *testing.T) {
 	}
 }
 
+// TestDeathIsNotByTheWall: when a process ended is by the clock that looks at processes are by, and that nobody sets.
+func TestDeathIsNotByTheWall(t *testing.T) {
+	name := unique("hfdeath")
+	cmd := spawn(t, name)
+	p := newProcess(Process{Name: name, Min: 1}, &procs{root: "/proc"}, time.Hour)
+	defer p.close()
+	if r := p.check(t.Context()); r.Outcome != verdict.Good {
+		t.Fatalf("%+v", r)
+	}
+	before := now()
+	kill(t, cmd)
+	<-p.news
+	if died := p.died.Load(); died < before || died > now() {
+		t.Errorf("died at %v, between %v and %v", time.Duration(died), time.Duration(before), time.Duration(now()))
+	}
+}
+
 func TestProcessComesBack(t *testing.T) {
 	name := unique("hfback")
 	w := serve(t, Spec{Check: Process{Name: name, Min: 1}, Interval: 50 * time.Millisecond})
