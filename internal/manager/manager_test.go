@@ -469,6 +469,40 @@ func TestRenewal(t *testing.T) {
 	})
 }
 
+// A clock that is wrong, here or there, costs no certificate that is good: one that is not valid yet does not take its place, and one that
+// would have to be renewed at once is not, again and again.
+func TestRenewalByAnotherClock(t *testing.T) {
+	f := serve(t, newAuthority(t), time.Now().Add(-time.Hour))
+	dir := t.TempDir()
+	f.life = 10 * time.Minute
+	old := f.enrol(dir)
+	m, err := Open(Options{URLs: []string{f.url}, Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, _ := m.client()
+	defer c.close()
+	l := &loop{m: m}
+	f.mu.Lock()
+	f.life = 3 * time.Hour // from in two hours on
+	f.mu.Unlock()
+	l.renewal(t.Context(), c, 0)
+	if id, err := ReadIdentity(dir); err != nil || id.Serial != old.Serial || time.Until(l.renew) > 2*time.Minute {
+		t.Errorf("%+v, %v, renewed in %v", id, err, time.Until(l.renew))
+	}
+	f.mu.Lock()
+	f.life = 10 * time.Minute // by this clock two thirds are over
+	f.mu.Unlock()
+	l.renew = time.Time{}
+	l.renewal(t.Context(), c, 0)
+	if id, err := ReadIdentity(dir); err != nil || id.Serial == old.Serial || time.Until(l.renew) < renewAgain/2 {
+		t.Errorf("%+v, %v, renewed in %v", id, err, time.Until(l.renew))
+	}
+	if next, _ := m.client(); next != c {
+		next.close()
+	}
+}
+
 func TestPause(t *testing.T) {
 	times := Times{}.filled()
 	for rounds, want := range map[int]time.Duration{1: 200 * time.Millisecond, 2: 400 * time.Millisecond, 3: 800 * time.Millisecond, 60: 5 * time.Second} {

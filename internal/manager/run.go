@@ -6,6 +6,7 @@ import (
 	"context"
 	cryptorand "crypto/rand"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -150,8 +151,15 @@ func (l *loop) renewal(ctx context.Context, c *client, good int) {
 	l.renew = now.Add(time.Minute + rand.N(time.Minute))
 	if err := l.m.renew(ctx, c, l.m.o.URLs[good]); err != nil {
 		l.m.o.Log.Warn("the certificate cannot be renewed", "reason", classify(l.m.o.URLs[good], err, now), "ends", stamp(c.creds.NotAfter))
+	} else if id, _ := l.m.Identity(); !now.Before(id.RenewAt) {
+		l.renew = now.Add(renewAgain)
+		l.m.o.Log.Warn("the certificate was renewed, and by this machine's clock is to be renewed again: compare the clocks here and on the management server",
+			"serial", id.Serial, "renew", stamp(id.RenewAt))
 	}
 }
+
+// renewAgain is when a certificate is renewed again that by this machine's clock should be at once: each one is a record of management's.
+const renewAgain = 24 * time.Hour
 
 func (m *Manager) renew(ctx context.Context, c *client, url string) error {
 	key, request, err := pki.NewRequest(cryptorand.Reader)
@@ -165,6 +173,10 @@ func (m *Manager) renew(ctx context.Context, c *client, url string) error {
 	creds, err := join(key, answer.Certificate, answer.CA)
 	if err != nil {
 		return err
+	}
+	if now := time.Now(); now.Before(creds.NotBefore) {
+		return fmt.Errorf("the renewed certificate is not valid before %s, and it is %s: the old one is kept; compare the clocks here and on the management server",
+			stamp(creds.NotBefore), stamp(now))
 	}
 	if creds.Cluster != c.creds.Cluster || creds.Member != c.creds.Member {
 		return errors.New("the renewed certificate is another member's")

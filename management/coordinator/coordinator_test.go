@@ -253,6 +253,20 @@ func TestInstall(t *testing.T) {
 	}
 }
 
+// A server that came up with a wrong clock, and got the right one later, makes policies by the right one, and goes on with its installs.
+func TestClockIsSetLater(t *testing.T) {
+	f := newFleet(t, "a")
+	co, _ := f.server("one")
+	f.live(co, "a")
+	right := time.Now().Add(50 * 365 * 24 * time.Hour)
+	co.o.Now = func() time.Time { return right }
+	a := f.install(co, nil)
+	check(t, f.over(co, a.Number), "confirmed, a confirmed")
+	if p, err := f.records.Policy(f.ctx, "edge", a.Policy.Generation); err != nil || time.Unix(0, p.Created).Unix() != right.Unix() {
+		t.Errorf("created %v, %v; want %v", time.Unix(0, p.Created), err, right)
+	}
+}
+
 // A person has to confirm, and does, or does not; only one install at a time.
 func TestConfirm(t *testing.T) {
 	f := newFleet(t, "a", "b")

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/holdfast-project/holdfast/management"
 	"github.com/holdfast-project/holdfast/management/records"
@@ -48,7 +47,7 @@ func (co *Coordinator) Install(ctx context.Context, i Install) (_ management.Att
 	}
 	kept, err := co.o.Records.AddPolicy(ctx, i.By, i.Cluster, func(generation uint64) (*policy.Sealed, error) {
 		b := i.Bundle
-		b.Cluster, b.Generation, b.Created = stored.ID, generation, co.now()/int64(time.Second)
+		b.Cluster, b.Generation, b.Created = stored.ID, generation, co.o.Now().Unix()
 		return co.o.Seal(&b)
 	})
 	if err != nil {
