@@ -51,7 +51,7 @@ func (r *Records) addPolicy(ctx context.Context, by management.Actor, c manageme
 			management.ErrValue, c.ID, c.Numbers.Generation+1)
 	}
 	file := sealed.Encode()
-	blob, err := store.PutBlob(ctx, r.store, file)
+	blob, last, err := store.PutBlob(ctx, r.store, file)
 	if err != nil {
 		return management.Policy{}, err
 	}
@@ -77,7 +77,7 @@ func (r *Records) addPolicy(ctx context.Context, by management.Actor, c manageme
 		if rec.Origin != 0 {
 			e.Detail["origin"] = strconv.FormatUint(rec.Origin, 10)
 		}
-		return e, write(tx, policyKey(c.Name, rec.Generation), rec)
+		return e, errors.Join(write(tx, policyKey(c.Name, rec.Generation), rec), last(tx))
 	})
 	return rec.Policy, err
 }

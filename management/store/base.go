@@ -48,7 +48,12 @@ type state struct {
 }
 
 // base is a Store over a backend.
-type base struct{ backend }
+type base struct {
+	backend
+	group *group
+}
+
+func newBase(b backend, sure bool) Store { return base{b, &group{b: b, sure: sure}} }
 
 func readState(s snapshot) (st state, fresh bool, err error) {
 	value, ok, err := s.get(stateKey)
@@ -84,7 +89,7 @@ func (b base) View(ctx context.Context, fn func(Reader) error) error {
 
 // Update implements Store.
 func (b base) Update(ctx context.Context, fn func(Tx) error) error {
-	return b.update(ctx, func(s snapshot) ([]write, error) {
+	return b.group.update(ctx, func(s snapshot) ([]write, error) {
 		fresh, err := ready(s)
 		if err != nil {
 			return nil, err
@@ -116,7 +121,11 @@ func (b base) Acquire(ctx context.Context, name, holder string, ttl time.Duratio
 }
 
 // Close implements Store.
-func (b base) Close() error { return b.close() }
+func (b base) Close() error {
+	err := b.close()
+	b.group.wait()
+	return err
+}
 
 // tx is a transaction: what a backend has, under what was written since.
 type tx struct {
@@ -246,17 +255,24 @@ func (t *tx) setState(st state) error {
 
 // result are the writes in the order of their keys, within the bounds.
 func (t *tx) result() ([]write, error) {
-	all := make([]write, 0, len(t.writes))
 	size := 0
 	for key, value := range t.writes {
-		all = append(all, write{key, value})
 		size += len(key) + len(value)
 	}
-	if len(all) > MaxOps || size > MaxTx {
-		return nil, fmt.Errorf("store: %d changes, %d bytes: %w: at most %d and %d", len(all), size, ErrTooLarge, MaxOps, MaxTx)
+	if len(t.writes) > MaxOps || size > MaxTx {
+		return nil, fmt.Errorf("store: %d changes, %d bytes: %w: at most %d and %d", len(t.writes), size, ErrTooLarge, MaxOps, MaxTx)
+	}
+	return t.merged(), nil
+}
+
+// merged are the writes in the order of their keys.
+func (t *tx) merged() []write {
+	all := make([]write, 0, len(t.writes))
+	for key, value := range t.writes {
+		all = append(all, write{key, value})
 	}
 	slices.SortFunc(all, func(a, b write) int { return strings.Compare(a.key, b.key) })
-	return all, nil
+	return all
 }
 
 // get, put reach the package's own keys.

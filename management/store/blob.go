@@ -27,20 +27,27 @@ func BlobOf(content []byte) Blob {
 func (b Blob) pieces() int          { return (b.Size + MaxPiece - 1) / MaxPiece }
 func (b Blob) key(piece int) string { return fmt.Sprintf("%s%s/%06d", blobs, b.Digest, piece) }
 
-// PutBlob writes content in as many transactions as it has pieces, before the one that refers to it: whoever finds the reference finds
-// all of it.
-func PutBlob(ctx context.Context, s Store, content []byte) (Blob, error) {
-	b := BlobOf(content)
+// smallPiece is the longest last piece that goes along with what refers to it.
+const smallPiece = 64 << 10
+
+// PutBlob writes content piece by piece, before the transaction that refers to it: whoever finds the reference finds all of it. last is to be called
+// in that one: it writes the last piece, if that is short, so that a short file costs no transaction of its own.
+func PutBlob(ctx context.Context, s Store, content []byte) (b Blob, last func(Tx) error, err error) {
+	b, last = BlobOf(content), func(Tx) error { return nil }
 	if b.Size == 0 || b.Size > MaxBlob {
-		return b, fmt.Errorf("store: a file of %d bytes: %w: 1 to %d", b.Size, ErrTooLarge, MaxBlob)
+		return b, last, fmt.Errorf("store: a file of %d bytes: %w: 1 to %d", b.Size, ErrTooLarge, MaxBlob)
 	}
 	for i := range b.pieces() {
 		piece := content[i*MaxPiece : min(len(content), (i+1)*MaxPiece)]
-		if err := s.Update(ctx, func(tx Tx) error { return put(tx, b.key(i), piece) }); err != nil {
-			return b, err
+		write := func(tx Tx) error { return put(tx, b.key(i), piece) }
+		if i == b.pieces()-1 && len(piece) <= smallPiece {
+			return b, write, nil
+		}
+		if err := s.Update(ctx, write); err != nil {
+			return b, last, err
 		}
 	}
-	return b, nil
+	return b, last, nil
 }
 
 // Read reads the blob; the error wraps ErrNone if a piece is missing, and ErrDamaged if it is not what was written.

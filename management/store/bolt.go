@@ -61,7 +61,7 @@ func OpenFile(path string) (Store, error) {
 		_ = db.Close()
 		return nil, fmt.Errorf("store: %w", err)
 	}
-	return base{&file{db: db, closed: make(chan struct{}), leases: map[string]*fileLease{}}}, nil
+	return newBase(&file{db: db, closed: make(chan struct{}), leases: map[string]*fileLease{}}, true), nil
 }
 
 // syncDir makes a file that was made outlive a crash.

@@ -45,6 +45,9 @@ type etcd struct {
 	writer chan struct{} // holds a token while one of this process writes: they would only be in each other's way
 
 	mu      sync.Mutex
+	next    *asked // who come now wait for it; nil: nobody waits
+	asking  bool
+	ahead   *head // that of this process' newest change; nil: not known
 	closed  chan struct{}
 	leases  map[*etcdLease]bool
 	wg      sync.WaitGroup
@@ -71,7 +74,7 @@ func openEtcd(ctx context.Context, c etcdConfig) (Store, error) {
 		_ = e.close()
 		return nil, err
 	}
-	return base{e}, nil
+	return newBase(e, false), nil
 }
 
 // transient reports whether the same request may succeed later, or may have succeeded although it seems to have failed.
@@ -157,13 +160,14 @@ func (e *etcd) update(ctx context.Context, fn func(snapshot) ([]write, error)) e
 	case <-e.closed:
 		return fmt.Errorf("store: %w", ErrClosed)
 	}
-	for {
-		s, err := e.snapshot(ctx)
+	for first := true; ; first = false {
+		s, known, err := e.begin(ctx, first)
 		if err != nil {
 			return err
 		}
 		writes, err := fn(s)
-		if s.gone {
+		// What rests on what this process knows, and changes nothing, nobody would find out to be out of date.
+		if s.gone || known && (err != nil || len(writes) == 0) {
 			continue
 		}
 		if err != nil || len(writes) == 0 {
@@ -174,6 +178,23 @@ func (e *etcd) update(ctx context.Context, fn func(snapshot) ([]write, error)) e
 			return err
 		}
 	}
+}
+
+// begin is a state to change: right after a change of this process that is the one that it left, without asking; if somebody else has written since, the
+// commit finds out.
+func (e *etcd) begin(ctx context.Context, first bool) (s *etcdSnapshot, known bool, err error) {
+	e.mu.Lock()
+	ahead := e.ahead
+	e.ahead = nil
+	e.mu.Unlock()
+	if first && ahead != nil {
+		if err := e.check(ctx); err != nil {
+			return nil, false, err
+		}
+		return &etcdSnapshot{e: e, ctx: ctx, head: *ahead}, true, nil
+	}
+	s, err = e.snapshot(ctx)
+	return s, false, err
 }
 
 // commit makes the writes if nobody wrote since s was taken. A request whose answer is lost is made again: it cannot succeed twice, and if it
@@ -198,7 +219,9 @@ func (e *etcd) commit(ctx context.Context, s *etcdSnapshot, writes []write) (don
 			then = append(then, clientv3.OpPut(e.prefix+w.key, string(w.value)))
 		}
 	}
+	tries := 0
 	err = e.insist(ctx, ErrUnknown, func(ctx context.Context) error {
+		tries++
 		resp, err := e.client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(e.prefix+turnKey), "=", s.turnMod)).
 			Then(then...).Else(clientv3.OpGet(e.prefix + turnKey)).Commit()
 		if err != nil {
@@ -207,6 +230,7 @@ func (e *etcd) commit(ctx context.Context, s *etcdSnapshot, writes []write) (don
 		done = resp.Succeeded
 		if done {
 			e.cache.changed(s.turn.newest(), id, writes)
+			e.made(head{revision: resp.Header.Revision, state: s.state, turn: t, turnMod: resp.Header.Revision, turnVersion: s.turnVersion + 1}, writes)
 			return nil
 		}
 		kvs := resp.Responses[0].GetResponseRange().Kvs
@@ -218,12 +242,24 @@ func (e *etcd) commit(ctx context.Context, s *etcdSnapshot, writes []write) (don
 			return fmt.Errorf("%w: %s: %w", ErrFormat, turnKey, err)
 		}
 		done = slices.Contains(now.Recent, id)
-		if !done && kvs[0].Version-s.turnVersion > remembered {
-			return ErrUnknown
+		if !done && tries > 1 && kvs[0].Version-s.turnVersion > remembered {
+			return ErrUnknown // the first try may have been made, so long ago that it is not named any more
 		}
 		return nil
 	})
 	return done, err
+}
+
+// made keeps what a change of this process left.
+func (e *etcd) made(h head, writes []write) {
+	for _, w := range writes {
+		if w.key == stateKey {
+			h.state = w.value
+		}
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.ahead = &h
 }
 
 func randomID() (string, error) {

@@ -24,24 +24,75 @@ const (
 
 // etcdSnapshot reads at one revision.
 type etcdSnapshot struct {
-	e        *etcd
-	ctx      context.Context
-	revision int64
-	state    []byte // nil: none
-	gone     bool   // compacted away: what was read is right, and the rest cannot be
+	e    *etcd
+	ctx  context.Context
+	gone bool // compacted away: what was read is right, and the rest cannot be
+	head
+}
 
+// head is what is read of a state before anything else: what everybody needs.
+type head struct {
+	revision    int64
+	state       []byte // nil: none
 	turn        turn
 	turnMod     int64
 	turnVersion int64
 }
 
-// snapshot is the state after every change whose answer anybody has. It reads the state of the store with it, which everybody needs.
+// asked is a question for the newest head, by all who came before it was sent.
+type asked struct {
+	ready chan struct{} // closed when there is an answer
+	head  head
+	err   error
+}
+
+// snapshot is the state after every change whose answer anybody has. Who comes while a question is on its way shares the next one with all the others.
 func (e *etcd) snapshot(ctx context.Context) (*etcdSnapshot, error) {
 	if err := e.check(ctx); err != nil {
 		return nil, err
 	}
-	s := &etcdSnapshot{e: e, ctx: ctx}
-	err := e.insist(ctx, ErrUnavailable, func(ctx context.Context) error {
+	e.mu.Lock()
+	if err := e.check(ctx); err != nil { // it was closed meanwhile
+		e.mu.Unlock()
+		return nil, err
+	}
+	if e.next == nil {
+		e.next = &asked{ready: make(chan struct{})}
+	}
+	if !e.asking {
+		e.asking = true
+		e.wg.Go(e.askAll)
+	}
+	mine := e.next
+	e.mu.Unlock()
+	select {
+	case <-mine.ready:
+		if mine.err != nil {
+			return nil, mine.err
+		}
+		return &etcdSnapshot{e: e, ctx: ctx, head: mine.head}, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("store: etcd: %w: %w", ErrUnavailable, ctx.Err())
+	}
+}
+
+// askAll asks until nobody waits.
+func (e *etcd) askAll() {
+	for {
+		e.mu.Lock()
+		now := e.next
+		e.next, e.asking = nil, now != nil
+		e.mu.Unlock()
+		if now == nil {
+			return
+		}
+		now.head, now.err = e.newest(e.running)
+		close(now.ready)
+	}
+}
+
+func (e *etcd) newest(ctx context.Context) (s head, err error) {
+	err = e.insist(ctx, ErrUnavailable, func(ctx context.Context) error {
 		resp, err := e.client.Txn(ctx).Then(clientv3.OpGet(e.prefix+turnKey), clientv3.OpGet(e.prefix+stateKey)).Commit()
 		if err != nil {
 			return err
