@@ -3,7 +3,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -101,7 +100,7 @@ func (a *app) loginCommand() *cobra.Command {
 			}
 			if token == "-" {
 				var err error
-				if token, err = a.readToken(); err != nil {
+				if token, err = api.ReadGrant(a.in); err != nil {
 					return err
 				}
 			}
@@ -114,18 +113,6 @@ func (a *app) loginCommand() *cobra.Command {
 	cmd.Flags().StringVar(&token, "token", "", "the token; - reads it from the standard input, where no list of processes shows it")
 	_ = cmd.MarkFlagRequired("token")
 	return cmd
-}
-
-// readToken reads a line.
-func (a *app) readToken() (string, error) {
-	if a.in == nil {
-		return "", errors.New("-: there is no standard input")
-	}
-	line, err := bufio.NewReader(a.in).ReadString('\n')
-	if line = strings.TrimSpace(line); line == "" {
-		return "", fmt.Errorf("-: no token on the standard input: %w", err)
-	}
-	return line, nil
 }
 
 func (a *app) enroll(ctx context.Context, text string) (api.Enrolment, error) {

@@ -3,14 +3,12 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,6 +16,7 @@ import (
 	"github.com/holdfast-project/holdfast/internal/config"
 	"github.com/holdfast-project/holdfast/internal/control"
 	"github.com/holdfast-project/holdfast/internal/manager"
+	"github.com/holdfast-project/holdfast/management/api"
 )
 
 // enrolled is the answer of enroll as JSON.
@@ -59,7 +58,7 @@ func (a *app) enrollCommand() *cobra.Command {
 				return fmt.Errorf("%s names no management server; add policy.management, or give --url", file)
 			}
 			if args[0] == "-" {
-				if o.Token, err = a.readToken(); err != nil {
+				if o.Token, err = api.ReadGrant(a.in); err != nil {
 					return err
 				}
 			}
@@ -90,18 +89,6 @@ func (a *app) enrollCommand() *cobra.Command {
 	f.StringArrayVar(&urls, "url", nil, "management server, https://HOST:PORT (default policy.management); repeat it for more")
 	f.BoolVar(&replace, "replace", false, "also if this member is enrolled already")
 	return cmd
-}
-
-// readToken reads a line.
-func (a *app) readToken() (string, error) {
-	if a.in == nil {
-		return "", errors.New("-: there is no standard input")
-	}
-	line, err := bufio.NewReader(a.in).ReadString('\n')
-	if line = strings.TrimSpace(line); line == "" {
-		return "", fmt.Errorf("-: no token on the standard input: %w", err)
-	}
-	return line, nil
 }
 
 // keepPolicyKeys writes management's public keys where the configuration wants them, unless there are some, and says what was done.

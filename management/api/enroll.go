@@ -3,9 +3,12 @@
 package api
 
 import (
+	"bufio"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -41,6 +44,25 @@ func ParseGrant(text string) (Grant, error) {
 		return Grant{}, fmt.Errorf("token: %w", err)
 	}
 	return Grant{Token: token, Fingerprint: fingerprint}, nil
+}
+
+// maxGrant is more than a Grant's text has, in bytes.
+const maxGrant = 4 << 10
+
+// ReadGrant reads the text of a Grant from the first line of what somebody pipes into a command: there no list of processes shows it. A nil in is a command
+// without a standard input.
+func ReadGrant(in io.Reader) (string, error) {
+	if in == nil {
+		return "", errors.New("-: there is no standard input")
+	}
+	line, err := bufio.NewReader(io.LimitReader(in, maxGrant)).ReadString('\n')
+	if line = strings.TrimSpace(line); line != "" {
+		return line, nil
+	}
+	if err == nil {
+		err = errors.New("its first line is empty")
+	}
+	return "", fmt.Errorf("-: no token on the standard input: %w", err)
 }
 
 // MaxCSR is the longest certificate request, in bytes of PEM.

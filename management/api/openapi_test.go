@@ -148,6 +148,17 @@ func TestGrant(t *testing.T) {
 	}
 }
 
+func TestReadGrant(t *testing.T) {
+	for in, want := range map[string]string{"a.b\n": "a.b", " a.b": "a.b", "a.b\r\nrest\n": "a.b", "": "", "\n": "", strings.Repeat(" ", maxGrant) + "a.b\n": ""} {
+		if got, err := ReadGrant(strings.NewReader(in)); got != want || (err == nil) != (want != "") {
+			t.Errorf("%.20q: %q, %v", in, got, err)
+		}
+	}
+	if _, err := ReadGrant(nil); err == nil {
+		t.Error("it reads from nowhere")
+	}
+}
+
 func TestErrorsHaveAStatus(t *testing.T) {
 	for code, status := range statuses {
 		if e := (&Error{Code: code}); e.Status() != status || status < 400 {
