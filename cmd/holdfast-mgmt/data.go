@@ -60,6 +60,9 @@ type keys struct {
 	public    []byte // PEM of those that members are to trust
 }
 
+// fingerprint names the installation that the keys are of.
+func (k keys) fingerprint() string { return api.Fingerprint(k.authority.Certificate()) }
+
 func (d *data) readKeys() (k keys, err error) {
 	read := func(name string) (b []byte) {
 		var e error
@@ -178,6 +181,9 @@ func (a *app) initialise(ctx context.Context, d data, admin, profile string, ser
 	if err != nil {
 		return v, err
 	}
+	if err := r.Claim(ctx, management.Actor{Kind: management.ByHost}, k.fingerprint()); err != nil {
+		return v, err
+	}
 	e, key, err := a.firstAdmin(ctx, r, k, admin)
 	if err != nil {
 		return v, err
@@ -248,7 +254,8 @@ func (a *app) restoreCommand() *cobra.Command {
 		Long: "restore needs DATA/keys of the server that made the backup. Afterwards no policy is numbered before each member of its cluster has reported\n" +
 			"what it knows, or \"cluster numbers\" says it.",
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			if _, err := d.readKeys(); err != nil {
+			k, err := d.readKeys()
+			if err != nil {
 				return err
 			}
 			f, err := os.Open(args[0])
@@ -261,7 +268,7 @@ func (a *app) restoreCommand() *cobra.Command {
 				return err
 			}
 			defer func() { err = errors.Join(err, s.Close()) }()
-			if err := records.New(s, records.Options{Now: a.now}).Restore(cmd.Context(), management.Actor{Kind: management.ByHost}, f); err != nil {
+			if err := records.New(s, records.Options{Now: a.now}).Restore(cmd.Context(), management.Actor{Kind: management.ByHost}, f, k.fingerprint()); err != nil {
 				return fmt.Errorf("%s: %w", args[0], err)
 			}
 			return a.done("restored %s; start the server, and let all members report before you install anything", args[0])

@@ -19,6 +19,7 @@ import (
 	"github.com/holdfast-project/holdfast/internal/build"
 	"github.com/holdfast-project/holdfast/internal/sdnotify"
 	"github.com/holdfast-project/holdfast/internal/usage"
+	"github.com/holdfast-project/holdfast/management"
 	"github.com/holdfast-project/holdfast/management/coordinator"
 	"github.com/holdfast-project/holdfast/management/records"
 	"github.com/holdfast-project/holdfast/management/server"
@@ -85,6 +86,9 @@ func (a *app) serve(ctx context.Context, s serving) (err error) {
 	r := records.New(st, records.Options{Now: a.now})
 	if users, err := r.Users(ctx); err != nil || len(users) == 0 {
 		return errors.Join(err, errors.New("the store has nobody who may use it: run \"holdfast-mgmt init\", or restore a backup"))
+	}
+	if err := r.Claim(ctx, management.Actor{Kind: management.ByServer, Name: s.host}, k.fingerprint()); err != nil {
+		return fmt.Errorf("%w; serve it with the keys that it was made with, or this host's own store", err)
 	}
 	co, err := coordinator.New(coordinator.Options{Records: r, Server: s.host, Log: log,
 		Seal: func(b *policy.Bundle) (*policy.Sealed, error) { return policy.Seal(b, k.policy) }})

@@ -167,7 +167,7 @@ func TestLogOfAnOlderCopy(t *testing.T) {
 		t.Error(err)
 	}
 	older, _, _ := open(t)
-	if err := older.Restore(t.Context(), alice, &backup); err != nil {
+	if err := older.Restore(t.Context(), alice, &backup, "a"); err != nil {
 		t.Fatal(err)
 	}
 	_, err = older.VerifyAudit(t.Context(), noted)

@@ -26,10 +26,14 @@ func (r *Records) Backup(ctx context.Context, by management.Actor, w io.Writer) 
 
 // Restore fills an empty store with a backup. What was numbered, used and revoked since the backup is not in it: so no cluster gets a number before
 // its members have reported theirs (management.Numbers), and tokens that are used once are void. An attempt that had not ended may have been decided
-// since: the coordinator asks the members before it decides. What was revoked since must be revoked again.
-func (r *Records) Restore(ctx context.Context, by management.Actor, backup io.Reader) error {
+// since: the coordinator asks the members before it decides. What was revoked since must be revoked again. authority is that of the server's keys: the
+// error wraps ErrForeign if the backup is not of that installation, and then the store stays one that is being restored.
+func (r *Records) Restore(ctx context.Context, by management.Actor, backup io.Reader, authority string) error {
 	now := r.now().UnixNano()
 	return r.store.Restore(ctx, backup, func(tx store.Tx) error {
+		if _, err := claim(tx, authority); err != nil {
+			return err
+		}
 		epoch, err := readEpoch(tx)
 		if err != nil {
 			return err

@@ -75,7 +75,7 @@ func TestNumbersAreNeverGivenTwice(t *testing.T) {
 	_ = s
 
 	restored, _, _ := open(t)
-	if err := restored.Restore(t.Context(), management.Actor{Kind: management.ByHost}, &backup); err != nil {
+	if err := restored.Restore(t.Context(), management.Actor{Kind: management.ByHost}, &backup, "a"); err != nil {
 		t.Fatal(err)
 	}
 	_, err = restored.AddPolicy(t.Context(), alice, "paris", seal(7, "x\n"))

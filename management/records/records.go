@@ -10,7 +10,7 @@
 // policy, and no other package of this module.
 //
 // Keys of the store, values in JSON: cluster/NAME, cluster-id/ID, policy/CLUSTER/GENERATION, attempt/CLUSTER/NUMBER, open/CLUSTER (the
-// attempt that has not ended), member/CLUSTER/NAME, token/ID, user/NAME, certificate/SERIAL, audit/NUMBER, audit-head, epoch, live/NAME.
+// attempt that has not ended), member/CLUSTER/NAME, token/ID, user/NAME, certificate/SERIAL, audit/NUMBER, audit-head, epoch, owner, live/NAME.
 // Numbers in keys have 20 digits.
 package records
 
@@ -47,6 +47,8 @@ var (
 	ErrOften = errors.New("too often")
 	// ErrLeap: the clock has leapt ahead, and what it says is over may not be.
 	ErrLeap = errors.New("this server's clock has leapt ahead")
+	// ErrForeign: the store, or the backup, is of another installation of management.
+	ErrForeign = errors.New("it belongs to another management")
 	// ErrLastAdmin: somebody must be able to administer.
 	ErrLastAdmin = errors.New("the last administrator")
 )
@@ -122,6 +124,7 @@ const (
 	auditHeadKey = "audit-head"
 	epochKey     = "epoch"
 	tidiedKey    = "tidied"
+	ownerKey     = "owner"
 )
 
 // read reads one record; what is not there is ErrNone, said with what.

@@ -148,7 +148,7 @@ func TestTokensOfABackup(t *testing.T) {
 		t.Fatal(err)
 	}
 	restored, _, _ := open(t)
-	if err := restored.Restore(t.Context(), alice, &backup); err != nil {
+	if err := restored.Restore(t.Context(), alice, &backup, "a"); err != nil {
 		t.Fatal(err)
 	}
 	_, err := restored.Enrol(t.Context(), gwA, once, management.MemberToken, issue("01"))
@@ -159,7 +159,7 @@ func TestTokensOfABackup(t *testing.T) {
 	if cert := enrol(t, restored, "01"); cert.Serial != "01" {
 		t.Error(cert)
 	}
-	if err := restored.Restore(t.Context(), alice, &bytes.Buffer{}); err == nil {
+	if err := restored.Restore(t.Context(), alice, &bytes.Buffer{}, "a"); err == nil {
 		t.Error("a restore over what is there")
 	} else {
 		want(t, err, store.ErrNotEmpty)
