@@ -91,7 +91,12 @@ func (c *call) read() (err error) {
 	if enc := c.r.Header.Get("Content-Encoding"); enc != "" && enc != "identity" {
 		return invalid(fmt.Sprintf("Content-Encoding %.40q", enc), "send the body as it is")
 	}
-	c.raw, err = io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, c.route.most))
+	if n := c.r.ContentLength; n > 0 && n <= min(tiny, c.route.most) {
+		c.raw = make([]byte, n)
+		_, err = io.ReadFull(c.r.Body, c.raw)
+	} else {
+		c.raw, err = io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, c.route.most))
+	}
 	if large := (*http.MaxBytesError)(nil); errors.As(err, &large) {
 		return &api.Error{Code: api.CodeTooLarge, What: fmt.Sprintf("the body has more than %d bytes", c.route.most), WayOut: "send less"}
 	}
@@ -132,29 +137,19 @@ func (c *call) answer(status int, v any) {
 		c.server.o.Log.Error("an answer cannot be written", "path", c.r.URL.Path, "error", err)
 		status, data = http.StatusInternalServerError, []byte(`{"error":"internal","what":"the answer cannot be written"}`)
 	}
+	data = append(data, '\n')
 	if len(data) <= medium {
 		c.shared() // who reads slowly keeps nobody else waiting, and its own places bound what it leaves lying
+	} else if c.route.heavy {
+		s, err := c.spool("application/json", func(w io.Writer) error { _, err := w.Write(data); return err })
+		if err == nil {
+			data = nil
+			c.send(status, s.kind, s.size, s.file)
+			return
+		}
+		c.server.o.Log.Warn("a large answer keeps its place while it is sent", "path", c.r.URL.Path, "error", err)
 	}
-	h := c.w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Cache-Control", "no-store")
-	h.Set("Content-Length", strconv.Itoa(len(data)+1))
-	c.w.WriteHeader(status)
-	_, _ = c.w.Write(append(data, '\n')) // who is gone needs no answer
-}
-
-// file sends bytes.
-type file struct {
-	kind string
-	data []byte
-}
-
-func (c *call) send(f file) {
-	h := c.w.Header()
-	h.Set("Content-Type", f.kind)
-	h.Set("Cache-Control", "no-store")
-	h.Set("Content-Length", strconv.Itoa(len(f.data)))
-	_, _ = c.w.Write(f.data)
+	c.send(status, "application/json", int64(len(data)), bytes.NewReader(data))
 }
 
 // streamed says that the handler has answered by itself, or does so in then: what the handler itself needed is in memory no longer.

@@ -62,6 +62,7 @@ var kinds = []struct {
 	{store.ErrRestoring, api.CodeUnavailable, "restore the backup again"},
 	{store.ErrClosed, api.CodeUnavailable, "ask another server"},
 	{store.ErrTooLarge, api.CodeTooLarge, ""},
+	{store.ErrKey, api.CodeInvalid, "no name has such characters"},
 	{policy.ErrOversized, api.CodeTooLarge, ""},
 	{policy.ErrOlder, api.CodeRefused, ""},
 	{policy.ErrContent, api.CodeInvalid, ""},

@@ -3,6 +3,7 @@
 package server
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"runtime/debug"
@@ -22,12 +23,13 @@ type route struct {
 	most         int64           // bytes of the body; 0: it has none
 	heavy        bool            // it takes much memory or processor: few at a time, one of a person
 	large        bool            // it answers with a whole file or list: few at a time of one client
-	within       time.Duration   // to send and to receive; 0: 30 s
+	within       time.Duration   // to send the request, and until the answer begins; 0: 30 s
 	status       int             // of success; 0: 200
 	serve        func(*call) (any, error)
 }
 
 const (
+	tiny   = 4 << 10 // a body that a place is made for before it came
 	small  = 16 << 10
 	medium = 1 << 20
 
@@ -159,7 +161,9 @@ func (s *Server) handle(rt *route, w http.ResponseWriter, r *http.Request) {
 		switch v := v.(type) {
 		case streamed:
 		case file:
-			c.send(v)
+			c.send(http.StatusOK, v.kind, int64(len(v.data)), bytes.NewReader(v.data))
+		case stored:
+			c.send(http.StatusOK, v.kind, v.size, v.file)
 		default:
 			c.answer(max(rt.status, http.StatusOK), v)
 		}

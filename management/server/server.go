@@ -57,7 +57,7 @@ type Options struct {
 	Now         func() time.Time // time.Now
 	Random      io.Reader        // crypto/rand.Reader
 
-	lineWithin time.Duration // how long a client may take to receive a line of a stream; 0: inTime
+	lineWithin time.Duration // how long a client may take to receive a line of a stream, or a piece of a file; 0: inTime
 }
 
 // Server answers the API. Safe for concurrent use.
@@ -79,7 +79,7 @@ type Server struct {
 
 // Bounds that hold for the whole server.
 const (
-	maxConnections = 12000
+	maxConnections = 20000
 	maxHeader      = 16 << 10
 	maxStreams     = 32 // of one connection
 	heavyAtOnce    = 3
@@ -123,6 +123,9 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 func (s *Server) run(ctx context.Context, l net.Listener) error {
 	if err := s.own.begin(ctx); err != nil {
 		_ = l.Close()
+		if ctx.Err() != nil {
+			return nil
+		}
 		return err
 	}
 	hs := &http.Server{

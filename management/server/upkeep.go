@@ -3,9 +3,9 @@
 package server
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 
 	"github.com/holdfast-project/holdfast/management/api"
@@ -85,13 +85,15 @@ func (c *call) verifyAudit() (any, error) {
 
 // backup sends everything that the store has. It is made before the first byte is sent, so that what arrives with status 200 and its whole length is whole.
 func (c *call) backup() (any, error) {
-	var b bytes.Buffer
-	if err := c.server.o.Records.Backup(c.context(), c.actor, &b); err != nil {
+	s, err := c.spool("application/octet-stream", func(w io.Writer) error {
+		return c.server.o.Records.Backup(c.context(), c.actor, w)
+	})
+	if err != nil {
 		return nil, err
 	}
 	name := "holdfast-mgmt-" + c.server.o.Now().UTC().Format("20060102T150405Z") + ".backup"
 	c.w.Header().Set("Content-Disposition", `attachment; filename="`+name+`"`)
-	return file{"application/octet-stream", b.Bytes()}, nil
+	return s, nil
 }
 
 func (c *call) metrics() (any, error) {
