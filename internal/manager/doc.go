@@ -4,7 +4,8 @@
 // bring orders back. It implements policyplane.Management.
 //
 // The member connects, never the server. One request is in flight that reports; the server answers it at once when it has orders that the member
-// has not seen, and otherwise after about a second. What changes on the member is reported at once, in place of that request. Servers are
+// has not seen, and otherwise after about a second. What changes on the member is reported at once, over a second connection: the server answers the older
+// report then, and both connections stay. Each report has a number, so that of two on their way the later one counts. Servers are
 // tried one after another, with growing and scattered pauses. The first report after a commit goes over a new connection, so that it shows
 // whether the new policy lets one be made.
 //

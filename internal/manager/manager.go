@@ -59,6 +59,7 @@ type Manager struct {
 
 	mu     sync.Mutex
 	report *policyplane.Report
+	seq    uint64    // of the report: one more with each
 	now    *client   // nil: not enrolled
 	file   time.Time // when the identity was written that was read last
 	good   int       // index of the server that answered last
@@ -95,6 +96,7 @@ func (m *Manager) Report(r policyplane.Report) {
 	m.mu.Lock()
 	old := m.report
 	m.report = &r
+	m.seq++
 	news := old == nil || urgent(*old, r)
 	m.fresh = m.fresh || old != nil && old.InForce != r.InForce
 	m.mu.Unlock()
@@ -213,7 +215,7 @@ func (m *Manager) send() (r api.Report, c *client, good int, ok bool) {
 		m.use(m.now.creds)
 	}
 	r = wire(*m.report)
-	r.Run = m.run
+	r.Run, r.Seq = m.run, m.seq
 	return r, m.now, m.good, true
 }
 

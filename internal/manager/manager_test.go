@@ -43,6 +43,7 @@ type fake struct {
 	reports []api.Report
 	orders  api.Orders
 	changed chan struct{}
+	newer   chan struct{}   // closed by the report that follows
 	conns   map[string]bool // by the client's address
 	serials []string        // of the certificates that were shown
 	life    time.Duration   // of certificates
@@ -181,6 +182,11 @@ func (f *fake) report(w http.ResponseWriter, r *http.Request) {
 	}
 	f.mu.Lock()
 	f.reports = append(f.reports, report)
+	if f.newer != nil {
+		close(f.newer)
+	}
+	newer := make(chan struct{})
+	f.newer = newer
 	f.mu.Unlock()
 	hold := time.After(300 * time.Millisecond)
 	for {
@@ -193,6 +199,9 @@ func (f *fake) report(w http.ResponseWriter, r *http.Request) {
 		}
 		select {
 		case <-changed:
+		case <-newer:
+			_ = json.NewEncoder(w).Encode(o)
+			return
 		case <-hold:
 			_ = json.NewEncoder(w).Encode(o)
 			return
@@ -397,6 +406,40 @@ func TestReports(t *testing.T) {
 	}
 	if id, ok := m.Identity(); !ok || id.Member != "gw-a" {
 		t.Error(id, ok)
+	}
+}
+
+// News go beside a report that is held, over a second connection that serves for all of them, and each says that it is newer.
+func TestNews(t *testing.T) {
+	f := serve(t, newAuthority(t), time.Now().Add(-time.Hour))
+	dir := t.TempDir()
+	f.enrol(dir)
+	m := run(t, Options{URLs: []string{f.url}, Dir: dir})
+	f.mu.Lock()
+	enrolled := len(f.conns)
+	f.mu.Unlock()
+	const news = 12
+	for i := range news {
+		state := strings.Repeat("x", i+1)
+		m.Report(policyplane.Report{Member: policyplane.Description{State: state}})
+		until(t, "news "+state, func() bool {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			return len(f.reports) > 0 && f.reports[len(f.reports)-1].State == state
+		})
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	seq := uint64(0)
+	for _, r := range f.reports {
+		if r.Seq < seq || r.Seq == 0 {
+			t.Errorf("%q has the number %d after %d", r.State, r.Seq, seq)
+		}
+		seq = r.Seq
+	}
+	// One more is taken where an older report is not answered in time.
+	if n := len(f.conns) - enrolled; n >= news/2 {
+		t.Errorf("%d connections for %d news", n, news)
 	}
 }
 

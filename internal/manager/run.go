@@ -18,6 +18,7 @@ import (
 // Run reports until ctx ends, and returns nil then.
 func (m *Manager) Run(ctx context.Context) error {
 	l := &loop{m: m}
+	defer l.drop()
 	defer func() {
 		if c, _ := m.client(); c != nil {
 			c.close()
@@ -35,6 +36,20 @@ type loop struct {
 	serial uint64 // of the newest orders
 	failed int    // in a row
 	renew  time.Time
+
+	way  *client // that the newest report took
+	left *sent   // an older report that the server still holds; nil: none
+}
+
+// sent is a report on its way.
+type sent struct {
+	cancel context.CancelFunc
+	done   chan answered
+}
+
+type answered struct {
+	orders api.Orders
+	err    error
 }
 
 // once sends one report and waits for what comes of it.
@@ -50,6 +65,10 @@ func (l *loop) once(ctx context.Context) {
 		wait(ctx, m.o.Times.Look, m.changed)
 		return
 	}
+	if l.way != c {
+		l.drop() // its connection is not to be used again
+		l.way = c
+	}
 	l.renewal(ctx, c, good)
 	report.Serial = l.serial
 	answer, err := l.post(ctx, c, m.o.URLs[good], report)
@@ -64,31 +83,43 @@ func (l *loop) once(ctx context.Context) {
 	}
 }
 
-// errNews says that a request was given up since there is more to report than it said.
+// errNews says that an answer is not waited for any more, since there is more to report than the request said.
 var errNews = errors.New("there is news")
 
-// post sends a report. News, meanwhile, end it.
+// post sends a report. News, meanwhile, go over another connection: the server answers this one as soon as it has them, and what it says then is said to
+// them as well. To give the request up would cost the connection.
 func (l *loop) post(ctx context.Context, c *client, url string, r api.Report) (api.Orders, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	type result struct {
-		orders api.Orders
-		err    error
-	}
-	done := make(chan result, 1)
+	s := &sent{cancel, make(chan answered, 1)}
 	go func() {
-		var res result
-		res.err = c.post(ctx, url, "/v1/member/report", r, &res.orders)
-		done <- res
+		var a answered
+		a.orders, a.err = c.report(ctx, url, r)
+		s.done <- a
 	}()
 	select {
-	case res := <-done:
-		return res.orders, res.err
-	case <-l.m.changed:
+	case a := <-s.done:
 		cancel()
-		<-done
+		return a.orders, a.err
+	case <-l.m.changed:
+		l.drop()
+		l.left = s
 		return api.Orders{}, errNews
 	}
+}
+
+// drop gives up the older report, if there is one that was not answered.
+func (l *loop) drop() {
+	if l.left == nil {
+		return
+	}
+	select {
+	case <-l.left.done: // then its connection stays
+		l.left.cancel()
+	default:
+		l.left.cancel()
+		<-l.left.done
+	}
+	l.left = nil
 }
 
 // deliver puts orders before the plane, in place of those that it has not read.

@@ -37,9 +37,10 @@ const (
 // about a second, so that reports are also the member's heartbeat. A newer report of the member, over whichever connection, has the older one
 // answered at once.
 type Report struct {
-	Run          string `json:"run"`    // random, one a start of the daemon
-	Serial       uint64 `json:"serial"` // of the newest Orders that it has seen from this server; 0: none
-	State        string `json:"state"`  // of the member: ACTIVE, STANDBY, ...
+	Run          string `json:"run"`           // random, one a start of the daemon
+	Seq          uint64 `json:"seq,omitempty"` // grows with what the run has to say: of two that are on their way at once the later one counts
+	Serial       uint64 `json:"serial"`        // of the newest Orders that it has seen from this server; 0: none
+	State        string `json:"state"`         // of the member: ACTIVE, STANDBY, ...
 	Version      string `json:"version"`
 	ConfigDigest string `json:"config_digest"` // of its cluster.yaml, 16 hexadecimal digits
 

@@ -112,6 +112,10 @@ func (co *Coordinator) hold(ctx context.Context, c *cluster, member string, r ap
 	if x == nil {
 		x = &live{}
 		c.members[member] = x
+	} else if x.report.Run == r.Run && r.Seq < x.report.Seq { // it was overtaken on another connection
+		o := c.ordersFor(member, co.o.Times.Grace, co.o.Hold)
+		c.mu.Unlock()
+		return o, nil
 	} else if x.release != nil {
 		close(x.release)
 	}

@@ -451,6 +451,26 @@ func TestReport(t *testing.T) {
 }
 
 // An attempt that management has forgotten, restored from a backup, is aborted once all members have said that nobody went further than its word.
+// TestOvertaken: of two reports that come over two connections the one that was made later counts, in whatever order they come; another run begins anew.
+func TestOvertaken(t *testing.T) {
+	f := newFleet(t, "a", "b")
+	co, _ := f.server("one")
+	for _, c := range []struct {
+		run   string
+		seq   uint64
+		state string
+		shown string
+	}{{"1", 2, "new", "new"}, {"1", 1, "old", "new"}, {"1", 2, "again", "again"}, {"1", 3, "newer", "newer"}, {"2", 1, "restarted", "restarted"}, {"", 0, "old version", "old version"}} {
+		if _, err := co.Report(f.ctx, "edge", "a", api.Report{Run: c.run, Seq: c.seq, State: c.state}); err != nil {
+			t.Fatal(err)
+		}
+		all, err := co.Members(f.ctx, "edge")
+		if err != nil || all[0].Report.State != c.shown {
+			t.Errorf("after %q: %q, %v", c.state, all[0].Report.State, err)
+		}
+	}
+}
+
 func TestForgotten(t *testing.T) {
 	f := newFleet(t, "a", "b")
 	co, _ := f.server("one")

@@ -35,12 +35,12 @@ func (co *Coordinator) run(ctx context.Context) error {
 	for _, kind := range []records.Kind{records.Clusters, records.Attempts, records.LiveReports} {
 		w, err := co.o.Records.Watch(ctx, kind)
 		if err != nil {
-			return err
+			return unlessOver(ctx, err)
 		}
 		watches = append(watches, w)
 	}
 	if err := co.readAll(ctx); err != nil {
-		return err
+		return unlessOver(ctx, err)
 	}
 	co.mu.Lock()
 	co.ctx = ctx
@@ -75,6 +75,14 @@ func (co *Coordinator) run(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// unlessOver is err, unless ctx has ended, which is none.
+func unlessOver(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil //nolint:nilerr // it is over
+	}
+	return err
 }
 
 func (co *Coordinator) task(fn func()) {

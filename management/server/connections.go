@@ -9,12 +9,16 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/holdfast-project/holdfast/management/pki"
 )
 
-// Bounds of connections. A fleet may come from one address, and then all of it at once; who has shown no good certificate yet is a stranger.
+// Bounds of connections. A fleet may come from one address, and then all of it at once, each member with a second connection for news and policies; who
+// has shown no good certificate yet is a stranger.
 const (
-	maxOfAddress   = 8000             // with a good certificate and without, of one address
+	maxOfAddress   = 14000            // with a good certificate and without, of one address
 	maxStrangers   = 2000             // without, of one address that is not this host's own
 	strangerWithin = 10 * time.Second // to show one, or to be done
 )
@@ -141,6 +145,9 @@ type connection struct {
 	stranger *list.Element // nil: it has shown a good certificate, or is over
 	left     bool
 	timer    *time.Timer
+
+	whose atomic.Pointer[pki.Shown] // whose certificate the client shows: a connection has one
+	said  atomic.Pointer[said]      // the newest report that came over it
 }
 
 // late ends the connection of somebody who is still a stranger.
@@ -181,13 +188,17 @@ func withConnection(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, connectionKey{}, c)
 }
 
+// connection is that of the request; nil if it has none that is counted, as in tests.
+func (c *call) connection() *connection {
+	conn, _ := c.context().Value(connectionKey{}).(*connection)
+	return conn
+}
+
 // met says of the request's connection whether it is a stranger's: such a one ends with the answer.
 func (c *call) met() {
-	conn, ok := c.context().Value(connectionKey{}).(*connection)
-	switch {
-	case c.who.Serial == "":
+	if c.who.Serial == "" {
 		c.w.Header().Set("Connection", "close")
-	case ok:
+	} else if conn := c.connection(); conn != nil {
 		conn.known()
 	}
 }

@@ -19,6 +19,13 @@ type measured struct {
 	registry *prometheus.Registry
 	requests *prometheus.CounterVec
 	took     *prometheus.HistogramVec
+	done     map[*route]answeredRoute // of the table: what most requests end as
+}
+
+// answeredRoute counts requests of one route that were carried out.
+type answeredRoute struct {
+	requests prometheus.Counter
+	took     prometheus.Observer
 }
 
 func newMeasured(version string) *measured {
@@ -32,17 +39,31 @@ func newMeasured(version string) *measured {
 	info := prometheus.NewGauge(prometheus.GaugeOpts{Name: "holdfast_mgmt_info", Help: "Always 1; its label says which build this is.",
 		ConstLabels: prometheus.Labels{"version": version}})
 	info.Set(1)
+	m.done = make(map[*route]answeredRoute, len(table))
+	for i := range table {
+		r := &table[i]
+		m.done[r] = answeredRoute{m.requests.WithLabelValues(r.name(), ""), m.took.WithLabelValues(r.name())}
+	}
 	m.registry.MustRegister(m.requests, m.took, info, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
 func (m *measured) request(r *route, code api.Code, took time.Duration) {
-	name := r.path
-	if r.method != "" {
-		name = r.method + " " + r.path
+	if d, ok := m.done[r]; ok && code == "" {
+		d.requests.Inc()
+		d.took.Observe(took.Seconds())
+		return
 	}
-	m.requests.WithLabelValues(name, string(code)).Inc()
-	m.took.WithLabelValues(name).Observe(took.Seconds())
+	m.requests.WithLabelValues(r.name(), string(code)).Inc()
+	m.took.WithLabelValues(r.name()).Observe(took.Seconds())
+}
+
+// name is the route's in metrics.
+func (r *route) name() string {
+	if r.method == "" {
+		return r.path
+	}
+	return r.method + " " + r.path
 }
 
 func (m *measured) handler(s *Server) http.Handler {

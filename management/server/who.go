@@ -43,7 +43,7 @@ func (c *call) identify() error {
 	if c.r.TLS != nil {
 		chain = c.r.TLS.PeerCertificates
 	}
-	shown, err := c.server.known.whose(chain)
+	shown, err := c.whose(chain)
 	if err != nil {
 		return err
 	}
@@ -68,6 +68,22 @@ func (c *call) identify() error {
 		return nil
 	}
 	return c.person()
+}
+
+// whose says whose a certificate is, once a connection: the handshake's stays that of the connection.
+func (c *call) whose(chain []*x509.Certificate) (pki.Shown, error) {
+	conn := c.connection()
+	if conn == nil {
+		return c.server.known.whose(chain)
+	}
+	if shown := conn.whose.Load(); shown != nil {
+		return *shown, nil
+	}
+	shown, err := c.server.known.whose(chain)
+	if err == nil {
+		conn.whose.Store(&shown)
+	}
+	return shown, err
 }
 
 // person looks at the token, which is to be of the person whom the certificate names.
@@ -104,12 +120,15 @@ func certificateError(s pki.Shown, err error) error {
 
 // limited takes one request of the client's rate.
 func (c *call) limited() error {
-	b, key := c.server.limits.unknown, network(c.address())
+	var b *buckets
+	var key string
 	switch c.who.Kind {
 	case management.MemberCertificate:
 		b, key = c.server.limits.members, c.who.Serial
 	case management.PersonCertificate:
 		b, key = c.server.limits.persons, c.who.User
+	default:
+		b, key = c.server.limits.unknown, network(c.address())
 	}
 	if ok, _ := b.take(key); !ok {
 		return &api.Error{Code: api.CodeTooMany, What: fmt.Sprintf("more than %g requests a second of %s", b.rate.perSecond, key), WayOut: "wait, and ask less often"}
