@@ -128,7 +128,7 @@ func (c *Client) open(ctx context.Context, method, path string, in any) (io.Read
 		}
 		return nil, &e
 	}
-	return nil, errors.Join(failed...)
+	return nil, fmt.Errorf("no management server answers: %w; look there (systemctl status holdfast-mgmt), or name another with --server", errors.Join(failed...))
 }
 
 func (c *Client) send(ctx context.Context, method, url string, data []byte) (*http.Response, error) {

@@ -56,7 +56,7 @@ var kinds = []struct {
 	{records.ErrOften, api.CodeTooMany, "wait a few seconds"},
 	{records.ErrLastAdmin, api.CodeRefused, "make somebody else an administrator before"},
 	{records.ErrExists, api.CodeRefused, ""},
-	{records.ErrNone, api.CodeNotFound, ""},
+	{records.ErrNone, api.CodeNotFound, "look at what there is: holdfast-mgmt cluster list, for instance"},
 	{store.ErrUnavailable, api.CodeUnavailable, "try again, or ask another server"},
 	{store.ErrUnknown, api.CodeUnavailable, "look whether it was done before you do it again"},
 	{store.ErrRestoring, api.CodeUnavailable, "restore the backup again"},
