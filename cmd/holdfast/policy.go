@@ -3,22 +3,18 @@
 package main
 
 import (
-	"crypto/ed25519"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/holdfast-project/holdfast/internal/config"
 	"github.com/holdfast-project/holdfast/internal/control"
 	"github.com/holdfast-project/holdfast/internal/defines"
-	"github.com/holdfast-project/holdfast/internal/usage"
 	"github.com/holdfast-project/holdfast/policy"
 	"github.com/holdfast-project/holdfast/policy/ruleset"
 )
@@ -64,90 +60,6 @@ func writeNew(path string, content []byte, mode fs.FileMode) error {
 	}
 	_, err = f.Write(content)
 	return errors.Join(err, f.Close())
-}
-
-func (a *app) policyPack() *cobra.Command {
-	b := policy.Bundle{}
-	var keyFile, created, connections string
-	var sync, keep []string
-	cmd := &cobra.Command{Use: "pack RULESET BUNDLE", Short: "Make a signed policy of a ruleset", Args: arguments(cobra.ExactArgs(2)),
-		RunE: func(_ *cobra.Command, args []string) error {
-			text, err := readBounded(args[0], policy.MaxRuleset)
-			if err != nil {
-				return err
-			}
-			b.File, b.Ruleset, b.Created = filepath.Base(args[0]), string(text), a.now().Unix()
-			if created != "" {
-				t, err := time.Parse(time.RFC3339, created)
-				if err != nil {
-					return usage.New(fmt.Errorf("--created %s: write 2026-03-04T12:00:00Z", created))
-				}
-				b.Created = t.Unix()
-			}
-			if b.Connections, err = policy.ParseConnections(connections); err != nil {
-				return usage.New(err)
-			}
-			for _, s := range sync {
-				r, err := policy.ParseSyncRule(s)
-				if err != nil {
-					return usage.New(err)
-				}
-				b.Sync = append(b.Sync, r)
-			}
-			for _, s := range keep {
-				r, err := policy.ParseSet(s)
-				if err != nil {
-					return usage.New(err)
-				}
-				b.Keep = append(b.Keep, r)
-			}
-			r, err := ruleset.Parse(b.File, b.Ruleset)
-			if err != nil {
-				return err
-			}
-			for _, s := range b.Keep {
-				if !r.Has(s.Family, s.Table, s.Name) {
-					return fmt.Errorf("--keep %v: %s has no such set", s, b.File)
-				}
-			}
-			if err := checkServices(b.File, b.Sync); err != nil {
-				return err
-			}
-			pem, err := readBounded(keyFile, 64<<10)
-			if err != nil {
-				return err
-			}
-			key, err := policy.ParsePrivateKey(pem)
-			if err != nil {
-				return fmt.Errorf("%s: %w", keyFile, err)
-			}
-			sealed, err := policy.Seal(&b, key)
-			if err != nil {
-				return err
-			}
-			if err := writeNew(args[1], sealed.Encode(), 0o644); err != nil {
-				return err
-			}
-			v := told(args[1], sealed)
-			return a.print(v, func(p *page) {
-				p.line("wrote generation %d of cluster %d to %s, digest %s", v.Generation, v.Cluster, v.File, v.Digest[:16])
-			})
-		}}
-	f := cmd.Flags()
-	f.Uint16Var(&b.Cluster, "cluster", 0, "id of the cluster that it is for")
-	f.Uint64Var(&b.Generation, "generation", 0, "its number, greater than all before")
-	f.StringVar(&keyFile, "key", "", "private key that signs it (holdfast policy keygen)")
-	f.StringVar(&b.Author, "author", "", "who made it")
-	f.StringVar(&b.Comment, "comment", "", "why")
-	f.StringVar(&created, "created", "", "when, as 2026-03-04T12:00:00Z (default now)")
-	f.Uint64Var(&b.Origin, "origin", 0, "older generation whose content it has again")
-	f.StringArrayVar(&sync, "sync", nil, "synchronisation rule, SERVICE=never or SERVICE=3s; repeat it for more")
-	f.StringArrayVar(&keep, "keep", nil, `set that keeps its elements, "FAMILY TABLE NAME"; repeat it for more`)
-	f.StringVar(&connections, "connections", "keep", "what becomes of connections that it denies: keep or rematch")
-	for _, name := range []string{"cluster", "generation", "key"} {
-		_ = cmd.MarkFlagRequired(name)
-	}
-	return cmd
 }
 
 // checkServices finds rules that members would not understand, or that contradict each other.
@@ -248,76 +160,6 @@ func (t *policyTarget) members(c *ruleset.Cluster) ([]int, error) {
 		return nil, fmt.Errorf("--member %s: %s has no such member", t.member, t.file)
 	}
 	return all, nil
-}
-
-func (a *app) policyVerify() *cobra.Command {
-	var keyFiles []string
-	var target policyTarget
-	var cluster uint16
-	var floor uint64
-	strict := false
-	cmd := &cobra.Command{Use: "verify BUNDLE", Short: "Check signature and content of a policy, and warn of what a cluster does not bear", Args: arguments(cobra.ExactArgs(1)),
-		RunE: func(_ *cobra.Command, args []string) error {
-			c, err := target.load()
-			if err != nil {
-				return err
-			}
-			if c != nil && cluster == 0 {
-				cluster = c.ID
-			}
-			var keys []ed25519.PublicKey
-			for _, path := range keyFiles {
-				pem, err := readBounded(path, 64<<10)
-				if err != nil {
-					return err
-				}
-				some, err := policy.ParsePublicKeys(pem)
-				if err != nil {
-					return fmt.Errorf("%s: %w", path, err)
-				}
-				keys = append(keys, some...)
-			}
-			b, err := readBounded(args[0], policy.MaxFile)
-			if err != nil {
-				return err
-			}
-			sealed, err := policy.Open(b, policy.Trust{Cluster: cluster, Keys: keys, Floor: floor})
-			if err != nil {
-				return fmt.Errorf("%s: %w", args[0], err)
-			}
-			r, err := ruleset.Parse(sealed.Bundle().File, sealed.Bundle().Ruleset)
-			if err != nil {
-				return err
-			}
-			if err := checkServices(args[0], sealed.Bundle().Sync); err != nil {
-				return err
-			}
-			v := verified{policyTold: told(args[0], sealed)}
-			v.OK = true
-			if d := time.Unix(v.created, 0).Sub(a.now()); d > time.Hour {
-				v.Warnings = append(v.Warnings, fmt.Sprintf("made %v in the future: the clock here or that of management is wrong", d.Round(time.Minute)))
-			}
-			for _, w := range r.Lint(c) {
-				v.Warnings = append(v.Warnings, w.String())
-				v.OK = v.OK && !w.Fatal
-			}
-			v.OK = v.OK && !(strict && len(v.Warnings) > 0)
-			if err := a.print(v, func(p *page) { drawVerified(p, v) }); err != nil {
-				return err
-			}
-			if !v.OK {
-				return errReported
-			}
-			return nil
-		}}
-	f := cmd.Flags()
-	f.StringArrayVar(&keyFiles, "key", nil, "public keys that are trusted; repeat it for more")
-	_ = cmd.MarkFlagRequired("key")
-	f.Uint16Var(&cluster, "cluster", 0, "id of the cluster that it must be for (default that of --config, else any)")
-	f.Uint64Var(&floor, "floor", 0, "lowest generation that is taken")
-	f.BoolVar(&strict, "strict", false, "fail if there are warnings")
-	target.flags(cmd, false)
-	return cmd
 }
 
 func (a *app) policyDefines() *cobra.Command {
