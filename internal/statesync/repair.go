@@ -3,6 +3,7 @@
 package statesync
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -13,88 +14,8 @@ import (
 
 // serveDump sends the records that peers asked for: one dump for all that wait.
 func (p *Plane) serveDump(ctx context.Context) error {
-	var wanted ccp.SyncBitmap
-	var list []*serving
-	p.mu.Lock()
-	for i := range p.peers {
-		if q := &p.peers[i]; q.unserved() {
-			q.serving.dumping, q.serving.news = true, p.stats.News
-			list = append(list, q.serving)
-			for b := range wanted {
-				wanted[b] |= q.serving.request.Buckets[b]
-			}
-		}
-	}
-	limit := pace{perSecond: int64(p.cfg.FullSyncRate)}
-	if limit.perSecond == 0 {
-		limit.perSecond = DefaultFullSyncRate
-	}
-	p.mu.Unlock()
-	var buf []byte
-	var wait int64
-	type offer struct {
-		bucket, at, end int
-	}
-	var offers []offer
-	// Connections with a master come last, when those that ask have it: the kernel creates them without, where it is not there.
-	var late []byte
-	var expected []offer
-	take := func(now int64, rs []record.Record, ids []record.Identity) error {
-		for i, r := range rs {
-			everybodys := r.Table == record.TableExpectations && !p.share.on
-			if p.held.Has(ids[i].Key) || !everybodys && !wanted.Has(ids[i].Bucket()) {
-				continue
-			}
-			bucket := ids[i].Bucket()
-			if everybodys {
-				bucket = -1
-			}
-			if len(late) < lateMost && r.HasMaster() {
-				at := len(late)
-				late = r.Append(late)
-				expected = append(expected, offer{bucket, at, len(late)})
-				continue
-			}
-			at := len(buf)
-			buf = r.Append(buf)
-			offers = append(offers, offer{bucket, at, len(buf)})
-		}
-		return nil
-	}
-	send := func(int) error {
-		for _, o := range offers {
-			if err := p.offer(ctx, list, o.bucket, buf[o.at:o.end], p.jobs.roomFor); err != nil {
-				return err
-			}
-		}
-		now := boottime()
-		wait = limit.take(now, len(offers))
-		offers, buf = offers[:0], buf[:0]
-		p.mu.Lock()
-		p.transmit(now)
-		p.rearm(now)
-		p.mu.Unlock()
-		return pause(ctx, wait)
-	}
-	err := p.dumpOwn(ctx, conntrack.DumpOptions{Chunk: send}, take)
-	if err == nil {
-		err = send(0)
-	}
-	for ; err == nil && len(expected) > 0; expected = expected[min(chunk, len(expected)):] {
-		offers = append(offers, expected[:min(chunk, len(expected))]...)
-		from := offers[0].at
-		buf = append(buf, late[from:offers[len(offers)-1].end]...)
-		for i := range offers {
-			offers[i].at, offers[i].end = offers[i].at-from, offers[i].end-from
-		}
-		err = send(0)
-	}
-	if err == nil {
-		err = p.dumpOwn(ctx, conntrack.DumpOptions{Expectations: true, Chunk: send}, take)
-	}
-	if err == nil {
-		err = send(0)
-	}
+	d := p.beginServing()
+	err := d.everything(ctx)
 	if err == nil {
 		// The tally is compared with below, and must know of what ended before the dump came to it. If events come too fast for that, the
 		// comparison says so.
@@ -102,6 +23,117 @@ func (p *Plane) serveDump(ctx context.Context) error {
 			p.log.Debug("events are behind at the end of a dump", "error", drained)
 		}
 	}
+	p.endServing(err)
+	return err
+}
+
+// servedDump is one dump that some peers are served from.
+type servedDump struct {
+	p      *Plane
+	list   []*serving
+	wanted ccp.SyncBitmap // by any of them
+	pace   pace
+
+	buf    []byte
+	offers []offered // in buf
+	// Connections with a master come last, when those that ask have it: the kernel creates them without, where it is not there.
+	late       []byte
+	lateOffers []offered // in late
+}
+
+// offered is a record and the bucket that it is in, -1 if it is for all.
+type offered struct{ bucket, at, end int }
+
+// beginServing begins the dump for all that wait for one.
+func (p *Plane) beginServing() *servedDump {
+	d := &servedDump{p: p}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := range p.peers {
+		if q := &p.peers[i]; q.unserved() {
+			q.serving.dumping, q.serving.news = true, p.stats.News
+			d.list = append(d.list, q.serving)
+			join(&d.wanted, &q.serving.request.Buckets)
+		}
+	}
+	d.pace.perSecond = cmp.Or(int64(p.cfg.FullSyncRate), DefaultFullSyncRate)
+	return d
+}
+
+// everything dumps and sends connections, those with a master, and what is expected of them.
+func (d *servedDump) everything(ctx context.Context) error {
+	if err := d.dump(ctx, conntrack.DumpOptions{}); err != nil {
+		return err
+	}
+	for ; len(d.lateOffers) > 0; d.lateOffers = d.lateOffers[min(chunk, len(d.lateOffers)):] {
+		for _, o := range d.lateOffers[:min(chunk, len(d.lateOffers))] {
+			d.add(o.bucket, d.late[o.at:o.end])
+		}
+		if err := d.send(ctx); err != nil {
+			return err
+		}
+	}
+	return d.dump(ctx, conntrack.DumpOptions{Expectations: true})
+}
+
+func (d *servedDump) dump(ctx context.Context, o conntrack.DumpOptions) error {
+	o.Chunk = func(int) error { return d.send(ctx) }
+	if err := d.p.dumpOwn(ctx, o, d.take); err != nil {
+		return err
+	}
+	return d.send(ctx)
+}
+
+// take keeps what somebody wants of a piece of the dump.
+func (d *servedDump) take(_ int64, rs []record.Record, ids []record.Identity) error {
+	for i, r := range rs {
+		everybodys := r.Table == record.TableExpectations && !d.p.share.on
+		bucket := ids[i].Bucket()
+		if d.p.held.Has(ids[i].Key) || !everybodys && !d.wanted.Has(bucket) {
+			continue
+		}
+		if everybodys {
+			bucket = -1
+		}
+		if len(d.late) < lateMost && r.HasMaster() {
+			at := len(d.late)
+			d.late = r.Append(d.late)
+			d.lateOffers = append(d.lateOffers, offered{bucket, at, len(d.late)})
+			continue
+		}
+		at := len(d.buf)
+		d.buf = r.Append(d.buf)
+		d.offers = append(d.offers, offered{bucket, at, len(d.buf)})
+	}
+	return nil
+}
+
+func (d *servedDump) add(bucket int, r []byte) {
+	at := len(d.buf)
+	d.buf = append(d.buf, r...)
+	d.offers = append(d.offers, offered{bucket, at, len(d.buf)})
+}
+
+// send sends what was taken, and waits for as long as the pace demands.
+func (d *servedDump) send(ctx context.Context) error {
+	p := d.p
+	for _, o := range d.offers {
+		if err := p.offer(ctx, d.list, o.bucket, d.buf[o.at:o.end], p.jobs.roomFor); err != nil {
+			return err
+		}
+	}
+	now := boottime()
+	wait := d.pace.take(now, len(d.offers))
+	d.offers, d.buf = d.offers[:0], d.buf[:0]
+	p.mu.Lock()
+	p.transmit(now)
+	p.rearm(now)
+	p.mu.Unlock()
+	return pause(ctx, wait)
+}
+
+// endServing tells those that were served that this was all, or that it failed.
+func (p *Plane) endServing(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := boottime()
@@ -126,7 +158,6 @@ func (p *Plane) serveDump(ctx context.Context) error {
 		p.doubtTally()
 	}
 	p.review(now)
-	return err
 }
 
 // lateMost is how many bytes of records with a master wait for the end of a dump; what is beyond that comes as it is told.
