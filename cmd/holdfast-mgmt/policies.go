@@ -3,8 +3,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -228,10 +230,11 @@ func (a *app) download(cmd *cobra.Command, path, file string, mode os.FileMode) 
 		return err
 	}
 	defer c.Close()
-	if _, err := os.Stat(file); err == nil {
+	err = atomicfile.CreateFrom(file, mode, func(w io.Writer) error { return c.Copy(cmd.Context(), path, w) })
+	if errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("%s is there already; choose another name, or remove it first", file)
 	}
-	return atomicfile.WriteFrom(file, mode, func(w io.Writer) error { return c.Copy(cmd.Context(), path, w) })
+	return err
 }
 
 // policyState is the answer of policy status as JSON.

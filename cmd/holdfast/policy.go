@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/holdfast-project/holdfast/internal/atomicfile"
 	"github.com/holdfast-project/holdfast/internal/config"
 	"github.com/holdfast-project/holdfast/internal/control"
 	"github.com/holdfast-project/holdfast/internal/defines"
@@ -49,17 +50,16 @@ func (a *app) policyKeygen() *cobra.Command {
 		}}
 }
 
-// writeNew makes a file that must not be there yet.
+// writeNew makes a file that must not be there yet, whole or not at all.
 func writeNew(path string, content []byte, mode fs.FileMode) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	err := atomicfile.CreateFrom(path, mode, func(w io.Writer) error {
+		_, err := w.Write(content)
+		return err
+	})
 	if errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("%s is there already; choose another name, or remove it first", path)
 	}
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	return errors.Join(err, f.Close())
+	return err
 }
 
 // checkServices finds rules that members would not understand, or that contradict each other.

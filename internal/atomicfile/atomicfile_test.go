@@ -66,7 +66,7 @@ func TestOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	var synced []string
-	err := write(path, 0o644, func(w io.Writer) error { _, err := io.WriteString(w, "new"); return err }, func(f *os.File) error {
+	err := write(path, 0o644, func(w io.Writer) error { _, err := io.WriteString(w, "new"); return err }, os.Rename, func(f *os.File) error {
 		what := "directory"
 		if f.Name() != dir {
 			info, err := f.Stat()
@@ -113,7 +113,7 @@ func TestFailures(t *testing.T) {
 			if err := Write(path, []byte("old"), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if err := write(path, 0o600, tc.fill, tc.sync); !errors.Is(err, tc.want) {
+			if err := write(path, 0o600, tc.fill, os.Rename, tc.sync); !errors.Is(err, tc.want) {
 				t.Errorf("error %v, want %v", err, tc.want)
 			}
 			if got := content(t, path); got != tc.then {
@@ -123,5 +123,37 @@ func TestFailures(t *testing.T) {
 				t.Errorf("left behind: %q", got)
 			}
 		})
+	}
+}
+
+// TestCreate: a file that is there is left alone, also if it came while the new one was written; one that is not is there whole or not at all.
+func TestCreate(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "file")
+	text := func(s string) func(io.Writer) error {
+		return func(w io.Writer) error { _, err := io.WriteString(w, s); return err }
+	}
+	broken := errors.New("broken")
+	half := func(w io.Writer) error { return errors.Join(text("half")(w), broken) }
+	if err := CreateFrom(path, 0o640, half); !errors.Is(err, broken) || len(files(t, dir)) != 0 {
+		t.Errorf("half a file: %v, %q", err, files(t, dir))
+	}
+	quick := func(w io.Writer) error {
+		return errors.Join(text("new")(w), os.WriteFile(path, []byte("somebody's"), 0o600))
+	}
+	if err := CreateFrom(path, 0o640, quick); !errors.Is(err, fs.ErrExist) || content(t, path) != "somebody's" {
+		t.Errorf("somebody was quicker: %v, %q", err, content(t, path))
+	}
+	if err := CreateFrom(path, 0o640, func(io.Writer) error { t.Error("written in vain"); return nil }); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("it is there: %v", err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := CreateFrom(path, 0o640, text("new")); err != nil || content(t, path) != "new" {
+		t.Errorf("%v, %q", err, content(t, path))
+	}
+	if got := files(t, dir); !slices.Equal(got, []string{"file"}) {
+		t.Errorf("left behind: %q", got)
 	}
 }
