@@ -81,6 +81,12 @@ type Orders struct {
 	EveryMs int64  `json:"every_ms"` // how long the server holds a report
 }
 
+// Same reports whether two say the same.
+func (o Orders) Same(other Orders) bool {
+	a, b := o.Attempt, other.Attempt
+	return o.Serial == other.Serial && o.Current == other.Current && o.EveryMs == other.EveryMs && (a == b || a != nil && b != nil && *a == *b)
+}
+
 // Phase is what a member is to do about an attempt.
 type Phase string
 

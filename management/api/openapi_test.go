@@ -148,6 +148,33 @@ func TestGrant(t *testing.T) {
 	}
 }
 
+func TestSameOrders(t *testing.T) {
+	o := func(edit func(*Orders)) Orders {
+		v := Orders{Serial: 1, Current: Offer{Generation: 2}, Attempt: &Order{Number: 3, Phase: PhaseCommit}, EveryMs: 4}
+		edit(&v)
+		return v
+	}
+	is := o(func(*Orders) {})
+	for name, c := range map[string]struct {
+		other Orders
+		want  bool
+	}{
+		"a copy":  {o(func(*Orders) {}), true},
+		"serial":  {o(func(v *Orders) { v.Serial = 9 }), false},
+		"current": {o(func(v *Orders) { v.Current.Digest[31] = 1 }), false},
+		"hold":    {o(func(v *Orders) { v.EveryMs = 9 }), false},
+		"phase":   {o(func(v *Orders) { v.Attempt.Phase = PhaseAbort }), false},
+		"none":    {o(func(v *Orders) { v.Attempt = nil }), false},
+	} {
+		if is.Same(c.other) != c.want || c.other.Same(is) != c.want {
+			t.Errorf("%s: %v", name, !c.want)
+		}
+	}
+	if none := (Orders{}); !none.Same(Orders{}) {
+		t.Error("none and none")
+	}
+}
+
 func TestReadGrant(t *testing.T) {
 	for in, want := range map[string]string{"a.b\n": "a.b", " a.b": "a.b", "a.b\r\nrest\n": "a.b", "": "", "\n": "", strings.Repeat(" ", maxGrant) + "a.b\n": ""} {
 		if got, err := ReadGrant(strings.NewReader(in)); got != want || (err == nil) != (want != "") {

@@ -113,7 +113,7 @@ func (co *Coordinator) readAll(ctx context.Context) error {
 		}
 	}
 	co.mu.Unlock()
-	attempts, err := co.o.Records.OpenAttempts(ctx)
+	attempts, err := co.o.Records.OpenAttempts(ctx, nil)
 	if err != nil {
 		return err
 	}
@@ -198,10 +198,23 @@ func (co *Coordinator) attemptsChanged(ctx context.Context, ch store.Changes) er
 	return nil
 }
 
+// runs reports whether an attempt runs on this server.
+func (co *Coordinator) runs(clusterName string, number uint64) bool {
+	co.mu.Lock()
+	c := co.clusters[clusterName]
+	co.mu.Unlock()
+	if c == nil {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.running[number] != nil
+}
+
 // sweep takes attempts over that no server runs. before are those that it saw the last time; nil: take all.
 func (co *Coordinator) sweep(ctx context.Context, before map[string]bool) map[string]bool {
 	seen := map[string]bool{}
-	attempts, err := co.o.Records.OpenAttempts(ctx)
+	attempts, err := co.o.Records.OpenAttempts(ctx, co.runs)
 	if err != nil {
 		if ctx.Err() == nil {
 			co.o.Log.Warn("the store does not answer", "error", err)

@@ -206,8 +206,9 @@ func (r *Records) Attempts(ctx context.Context, cluster string) ([]management.At
 	return list[management.Attempt](ctx, r, "attempt/"+cluster+"/")
 }
 
-// OpenAttempts reads those of all clusters that have not ended: what a server that starts, or takes over, goes on with.
-func (r *Records) OpenAttempts(ctx context.Context) (all []management.Attempt, err error) {
+// OpenAttempts reads those of all clusters that have not ended: what a server that starts, or takes over, goes on with. Those that skip names are left
+// out; nil: none.
+func (r *Records) OpenAttempts(ctx context.Context, skip func(cluster string, number uint64) bool) (all []management.Attempt, err error) {
 	err = r.store.View(ctx, func(s store.Reader) error {
 		all = []management.Attempt{}
 		for item, err := range s.Scan("open/", "") {
@@ -218,8 +219,12 @@ func (r *Records) OpenAttempts(ctx context.Context) (all []management.Attempt, e
 			if err != nil {
 				return err
 			}
+			cluster := item.Key[len("open/"):]
 			for _, n := range open {
-				a, err := readAttempt(s, item.Key[len("open/"):], n)
+				if skip != nil && skip(cluster, n) {
+					continue
+				}
+				a, err := readAttempt(s, cluster, n)
 				if err != nil {
 					return err
 				}

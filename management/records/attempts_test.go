@@ -43,7 +43,7 @@ func TestAttemptConfirmedAndRolledBack(t *testing.T) {
 	want(t, err, records.ErrDeclined)
 	_, err = r.Decide(t.Context(), other, "paris", b.Number, management.Confirmed, "", nil)
 	want(t, err, management.ErrDecided)
-	open, err := r.OpenAttempts(t.Context())
+	open, err := r.OpenAttempts(t.Context(), nil)
 	if err != nil || len(open) != 1 || open[0].Number != b.Number {
 		t.Fatalf("open attempts: %+v, %v", open, err)
 	}

@@ -148,6 +148,8 @@ type connection struct {
 
 	whose atomic.Pointer[pki.Shown] // whose certificate the client shows: a connection has one
 	said  atomic.Pointer[said]      // the newest report that came over it
+	// ordered is the newest answer to one.
+	ordered atomic.Pointer[ordered]
 }
 
 // late ends the connection of somebody who is still a stranger.

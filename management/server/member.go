@@ -4,6 +4,7 @@ package server
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"unicode/utf8"
@@ -19,7 +20,36 @@ func (c *call) report() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.server.o.Coordinator.Report(c.context(), c.who.Cluster, c.who.Member, r)
+	o, err := c.server.o.Coordinator.Report(c.context(), c.who.Cluster, c.who.Member, r)
+	if err != nil {
+		return nil, err
+	}
+	return c.ordered(o)
+}
+
+// ordered is an answer as it is sent, and the orders in it.
+type ordered struct {
+	orders api.Orders
+	body   []byte
+}
+
+// ordered writes orders, unless the answer before, over the same connection, had the same ones.
+func (c *call) ordered(o api.Orders) (any, error) {
+	conn := c.connection()
+	if conn != nil {
+		if last := conn.ordered.Load(); last != nil && last.orders.Same(o) {
+			return file{"application/json", last.body}, nil
+		}
+	}
+	body, err := json.Marshal(o)
+	if err != nil {
+		return nil, err
+	}
+	body = append(body, '\n')
+	if conn != nil {
+		conn.ordered.Store(&ordered{o, body})
+	}
+	return file{"application/json", body}, nil
 }
 
 // said is a report as it came, byte for byte, and what it says.

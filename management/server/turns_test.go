@@ -176,9 +176,9 @@ func TestSlowDownloads(t *testing.T) {
 	}
 	var lying []*http.Response
 	for i := range heavyAtOnce + 1 {
-		lying = append(lying, download(s.person(fmt.Sprintf("admin%d", i), management.Admin)))
+		lying = append(lying, download(s.person(fmt.Sprintf("admin%d", i), management.Admin))) //nolint:bodyclose // when the test ends
 	}
-	now := download(admin)
+	now := download(admin) //nolint:bodyclose // likewise
 	if n, err := io.Copy(io.Discard, now.Body); err != nil || n != now.ContentLength {
 		t.Errorf("%d bytes of %d, %v", n, now.ContentLength, err)
 	}
