@@ -309,3 +309,31 @@ func TestReloadInPart(t *testing.T) {
 		t.Errorf("exit code %d, %q, %q", code, out, errs)
 	}
 }
+
+// TestConfigDiff: what a reload would bring into force and what keeps it from doing anything are told apart.
+func TestConfigDiff(t *testing.T) {
+	text, err := os.ReadFile("../../deploy/cluster.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(t.TempDir())
+	for name, changed := range map[string]string{
+		"old":   string(text),
+		"live":  strings.Replace(string(text), "profile: appliance", "profile: virtual", 1),
+		"never": strings.Replace(string(text), "id: 7\n", "id: 8\n", 1),
+	} {
+		if err := os.WriteFile(name, []byte(changed), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, k := range []struct{ args, says, lacks string }{
+		{"holdfast config diff old old", "Nothing differs.", "reload"},
+		{"holdfast config diff old live", "holdfast reload brings into force:\n  profile: appliance -> virtual", "Not live"},
+		{"holdfast config diff old never", "Not live, so that holdfast reload would apply nothing at all:\n  id: 7 -> 8", "Nothing differs"},
+	} {
+		out, errs, code := invoke(t.Context(), t, "/nowhere", false, strings.Fields(k.args)...)
+		if code != 0 || !strings.Contains(out, k.says) || strings.Contains(out, k.lacks) {
+			t.Errorf("%s: exit code %d, %q, %q", k.args, code, out, errs)
+		}
+	}
+}

@@ -162,7 +162,7 @@ func drawChecked(p *page, v checked) {
 }
 
 func (a *app) configDiff() *cobra.Command {
-	return &cobra.Command{Use: "diff OLD NEW", Short: "Tell what a reload from one file to the other would do", Args: arguments(cobra.ExactArgs(2)),
+	return &cobra.Command{Use: "diff OLD NEW", Short: "Tell what a reload from one file to the other would do, and what it cannot", Args: arguments(cobra.ExactArgs(2)),
 		RunE: func(_ *cobra.Command, args []string) error {
 			var files [2]*config.Cluster
 			for i, path := range args {
@@ -174,9 +174,17 @@ func (a *app) configDiff() *cobra.Command {
 			live, refused := config.Diff(files[0], files[1])
 			r := control.ReloadResult{Applied: changes(live), Refused: changes(refused)}
 			return a.print(r, func(p *page) {
-				p.line("%d changes are possible live, %d are not.", len(r.Applied), len(r.Refused))
-				drawChanges(p, r.Applied)
-				drawChanges(p, r.Refused)
+				if len(r.Applied)+len(r.Refused) == 0 {
+					p.line("Nothing differs.")
+				}
+				if len(r.Applied) > 0 {
+					p.line("holdfast reload brings into force:")
+					drawChanges(p, r.Applied)
+				}
+				if len(r.Refused) > 0 {
+					p.line("Not live, so that holdfast reload would apply nothing at all:")
+					drawChanges(p, r.Refused)
+				}
 			})
 		}}
 }

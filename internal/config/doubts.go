@@ -20,7 +20,33 @@ func (c *Cluster) Doubts() (warnings []string) {
 			}
 		}
 	}
+	for _, m := range c.Members {
+		listen := c.Metrics.Listen
+		if m.Metrics != nil {
+			listen = m.Metrics.Listen
+		}
+		at, err := netip.ParseAddrPort(listen)
+		if err != nil {
+			continue // every address, a name, or nowhere
+		}
+		if other := c.owner(at.Addr()); other != "" && other != m.Name {
+			warnings = append(warnings, fmt.Sprintf("member %s: metrics.listen: %s is %s's own address, so %s has no metrics: give members[].metrics an address of each member",
+				m.Name, listen, other, m.Name))
+		}
+	}
 	return warnings
+}
+
+// owner is the name of the member that has an address, "" if none has.
+func (c *Cluster) owner(addr netip.Addr) string {
+	for _, m := range c.Members {
+		for _, i := range m.Interfaces {
+			if slices.ContainsFunc(i.Addresses, func(p netip.Prefix) bool { return p.Addr() == addr }) {
+				return m.Name
+			}
+		}
+	}
+	return ""
 }
 
 // networks are those of the members' own addresses on an interface and of its virtual ones, and what is link-local.

@@ -8,6 +8,34 @@ import (
 	"testing"
 )
 
+// TestDoubtsMetrics: an address to listen on that one member alone has is doubted for the others, unless they have another.
+func TestDoubtsMetrics(t *testing.T) {
+	text, err := os.ReadFile("../../deploy/cluster.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range []struct{ cluster, member, want string }{
+		{":9848", "", ""},
+		{"127.0.0.1:9848", "", ""},
+		{"10.99.0.2:9848", "", "member gw-b: metrics.listen: 10.99.0.2:9848 is gw-a's own address"},
+		{"10.99.0.3:9848", "", "member gw-a: metrics.listen: 10.99.0.3:9848 is gw-b's own address"},
+		{"10.99.0.3:9848", "10.99.0.2:9848", ""},
+		{"", "", ""},
+	} {
+		changed := string(text) + "\nmetrics: {listen: \"" + k.cluster + "\"}\n"
+		if k.member != "" {
+			changed = strings.Replace(changed, "  - name: gw-a\n", "  - name: gw-a\n    metrics: {listen: \""+k.member+"\"}\n", 1)
+		}
+		c, err := Parse("cluster.yaml", []byte(changed))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(c.Doubts(), "|"); k.want == "" && got != "" || !strings.HasPrefix(got, k.want) {
+			t.Errorf("%+v: %q", k, got)
+		}
+	}
+}
+
 // TestDoubts: a neighbour that is on no network of its interface is doubted; those of the reference, which names some in declared prefixes,
 // are not.
 func TestDoubts(t *testing.T) {
