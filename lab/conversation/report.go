@@ -32,8 +32,8 @@ type Report struct {
 	// Lost counts datagrams of the whole run that were sent more than a second ago and have not come back, and web's connections
 	// that broke or took longer than 2.5 s.
 	Lost int `json:"lost"`
-	// Resent counts segments that the client of an ssh conversation sent again within the window, as its kernel tells: unlike Gap it
-	// does not grow when the host is busy.
+	// Resent counts segments that either end of an ssh conversation sent again within the window since they were lost, as their kernels tell: unlike
+	// Gap it does not grow when the host is busy. What the server lost is told with its next echo.
 	Resent int `json:"resent,omitempty"`
 	// From is the client's end as it sees it itself, of web's latest connection, To where it turned to. A ping's port is its
 	// identity.
@@ -151,7 +151,7 @@ func (p *progress) broke() {
 func (p *progress) sentAgain(now time.Time, total int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if before := len(p.resent); total > 0 && (before == 0 || p.resent[before-1].total != total) {
+	if before := len(p.resent); (total > 0 || before > 0) && (before == 0 || p.resent[before-1].total != total) {
 		p.resent = append(p.resent, resend{now, total})
 	}
 }

@@ -75,15 +75,17 @@ func (s *server) Close() error {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// messageLen is the length of an interactive message: what a few keys, encrypted, have. sumLen is that of the sum after its echo.
+// messageLen is the length of an interactive message: what a few keys, encrypted, have. sumLen is that of the sum after its echo, and lostLen that of
+// what the server knows of lost segments.
 const (
 	messageLen = 52
 	sumLen     = 4
+	lostLen    = 4
 )
 
-// echo sends each message back, with the checksum of all so far.
+// echo sends each message back, with the checksum of all so far, and how many of its own segments were lost.
 func echo(conn net.Conn) {
-	buf := make([]byte, messageLen+sumLen)
+	buf := make([]byte, messageLen+sumLen+lostLen)
 	sum := uint32(0)
 	for {
 		if _, err := io.ReadFull(conn, buf[:messageLen]); err != nil {
@@ -91,6 +93,7 @@ func echo(conn net.Conn) {
 		}
 		sum = crc32.Update(sum, castagnoli, buf[:messageLen])
 		binary.BigEndian.PutUint32(buf[messageLen:], sum)
+		binary.BigEndian.PutUint32(buf[messageLen+sumLen:], uint32(lostOn(conn)))
 		if _, err := conn.Write(buf); err != nil {
 			return
 		}
@@ -103,8 +106,8 @@ func (t *talk) chat(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	message, back := make([]byte, messageLen), make([]byte, messageLen+sumLen)
-	sum := uint32(0)
+	message, back := make([]byte, messageLen), make([]byte, messageLen+sumLen+lostLen)
+	sum, known := uint32(0), 0
 	for n := uint64(0); ctx.Err() == nil; n++ {
 		fill(message, n)
 		sum = crc32.Update(sum, castagnoli, message)
@@ -120,14 +123,24 @@ func (t *talk) chat(ctx context.Context) error {
 		}
 		t.arrived(time.Now(), 1, 0)
 		t.rest(time.Now(), false)
-		t.sentAgain(time.Now(), resentOn(conn))
+		lost := lostOn(conn)
+		if lost != known { // perhaps one was late: its copy is told of in a moment
+			pause(ctx, dsackWithin)
+			lost = lostOn(conn)
+		}
+		known = lost
+		t.sentAgain(time.Now(), lost+int(binary.BigEndian.Uint32(back[messageLen+sumLen:])))
 		t.beat(ctx)
 	}
 	return nil
 }
 
-// resentOn is how many segments a TCP connection has sent again, as far as its kernel tells.
-func resentOn(conn net.Conn) (count int) {
+// dsackWithin is how long the other end may take to say that a segment came twice.
+const dsackWithin = 20 * time.Millisecond
+
+// lostOn is how many of the segments that a TCP connection has sent were lost, as far as its kernel tells: those that it sent again, less those that
+// the other end had (RFC 2883). A segment that is late since the host stood still is sent again as well, and not lost.
+func lostOn(conn net.Conn) (count int) {
 	c, ok := conn.(*net.TCPConn)
 	if !ok {
 		return 0
@@ -138,7 +151,7 @@ func resentOn(conn net.Conn) (count int) {
 	}
 	_ = raw.Control(func(fd uintptr) {
 		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
-			count = int(info.Total_retrans)
+			count = max(0, int(info.Total_retrans)-int(info.Dsack_dups))
 		}
 	}) // a closed one tells nothing
 	return count

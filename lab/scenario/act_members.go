@@ -28,7 +28,7 @@ func (r *runner) heal(subject, format string, a ...any) {
 }
 
 // stepPatience bounds what a step waits for by itself: a daemon that starts or ends.
-const stepPatience = 10 * time.Second
+const stepPatience = 30 * time.Second
 
 type power struct {
 	member string
@@ -113,9 +113,24 @@ type failover struct {
 	hold time.Duration
 }
 
+// run gives the order until it is taken: a member whose host has just stood still refuses for a moment, and says why.
 func (a failover) run(ctx context.Context, r *runner) error {
 	r.add(report.Event{Kind: report.Step, Subject: a.to, Text: "the operator moves the gateway here"})
-	return r.cluster.FailoverTo(ctx, a.to, a.hold)
+	said := ""
+	for deadline := time.Now().Add(defaultPatience); ; {
+		err := r.cluster.FailoverTo(ctx, a.to, a.hold)
+		var refusal *control.Error
+		if !errors.As(err, &refusal) || refusal.Code != control.CodeRefused || time.Now().After(deadline) {
+			return err
+		}
+		if err.Error() != said {
+			said = err.Error()
+			r.add(report.Event{Kind: report.Note, Subject: a.to, Text: said})
+		}
+		if err := sleep(ctx, lookEvery); err != nil {
+			return err
+		}
+	}
 }
 
 type admin struct {

@@ -13,7 +13,7 @@ import (
 // Of a beginning: how long a cluster may take to come to rest, and how long it rests before something is done to it. For a
 // second after a move, and until a member's own timing has been good for a second, members are not yet as they are to be.
 const (
-	restWithin = 20 * time.Second
+	restWithin = 60 * time.Second
 	restFor    = 1200 * time.Millisecond
 )
 

@@ -16,7 +16,7 @@ import (
 )
 
 // conversePatience is how long conversations may take to begin when the step does not say.
-const conversePatience = 10 * time.Second
+const conversePatience = 30 * time.Second
 
 // converse begins the conversations of the traffic block.
 type converse struct{ within time.Duration }

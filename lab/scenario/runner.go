@@ -133,7 +133,7 @@ func ClusterOptions(sc *Scenario, binary, dir string) members.Options {
 }
 
 func (r *runner) boot(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, defaultPatience)
+	ctx, cancel := context.WithTimeout(ctx, stepPatience)
 	defer cancel()
 	var names []string
 	for _, m := range r.cluster.Members() {
