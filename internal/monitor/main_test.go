@@ -152,8 +152,8 @@ func good(t testing.TB, c Check) {
 
 func bad(t testing.TB, c Check, reason string) {
 	t.Helper()
-	var limit time.Duration // as long as it takes, unless it is to end so
-	for _, silence := range []string{"timeout", "no echo reply", "nobody answers", "no-such-host"} {
+	var limit time.Duration // as long as it takes, unless it is known at the end only
+	for _, silence := range []string{"timeout", "no echo reply", "nobody answers", "no-such-host", "unreachable", "cannot assign", "systemd"} {
 		if strings.Contains(reason, silence) {
 			limit = 500 * time.Millisecond
 		}

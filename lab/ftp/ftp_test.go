@@ -17,7 +17,7 @@ func TestTransfers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c, err := Dial(t.Context(), nil, addr, s.listener.Addr().(*net.TCPAddr).AddrPort(), time.Second)
+		c, err := Dial(t.Context(), nil, addr, s.listener.Addr().(*net.TCPAddr).AddrPort(), 30*time.Second)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -27,7 +27,7 @@ func TestTransfers(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := 0
-			if err := transfer.Fetch(t.Context(), 300_000, 10*time.Millisecond, 5*time.Second, func(n int) { got += n }); err != nil || got != 300_000 {
+			if err := transfer.Fetch(t.Context(), 300_000, 10*time.Millisecond, 30*time.Second, func(n int) { got += n }); err != nil || got != 300_000 {
 				t.Errorf("%s active %v: %d bytes, %v", host, active, got, err)
 			}
 			if _, err := c.Do(200, "NOOP"); err != nil {

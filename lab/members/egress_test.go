@@ -68,7 +68,7 @@ func detour(t *testing.T, lab *topology.Lab, member string) func() (bool, error)
 			return false, err
 		}
 		defer source.Close()
-		for range 5 { // the first ones may wait for ARP
+		for range 10 { // the first ones may wait for ARP
 			if _, err := source.Write([]byte("through the standby")); err != nil {
 				return false, err
 			}

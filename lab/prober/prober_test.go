@@ -159,7 +159,7 @@ func TestProberTellsMembersWithOneMACApart(t *testing.T) {
 		if a.MAC != [6]byte{2, 0x48, 0, 1, 0, 0} || a.Claimed != a.MAC {
 			t.Fatalf("%s answered with %x, claims %x", a.Member, a.MAC, a.Claimed)
 		}
-		if (a.Member == "fw2") != a.At.After(moved) && a.At.Sub(moved).Abs() > 500*time.Millisecond {
+		if (a.Member == "fw2") != a.At.After(moved) && a.At.Sub(moved).Abs() > 2*time.Second {
 			t.Errorf("%s answered %v from the hand-over", a.Member, a.At.Sub(moved))
 		}
 	}
@@ -252,7 +252,7 @@ func endpoint(t *testing.T, l *topology.Lab, name string) traffic.Endpoint {
 func copyOne(t *testing.T, in *tap.Tap, out *tap.Injector) uint64 {
 	t.Helper()
 	buf := make([]byte, 2048)
-	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); {
 		f, ok, err := in.Read(buf)
 		if err != nil {
 			t.Fatal(err)

@@ -68,7 +68,7 @@ func TestWhoSaidNo(t *testing.T) {
 	client := lab.OfKind(topology.Client)[0]
 	for _, to := range []string{"10.2.1.1:9", "[fd00:0:0:2::1:1]:9", "10.1.0.11:9", "[fd00:0:0:1::11]:9"} {
 		err := client.NS.Do(func() error {
-			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			defer cancel()
 			c, err := new(net.Dialer).DialContext(ctx, "tcp", to)
 			if err == nil {

@@ -53,7 +53,7 @@ func plug(t *testing.T, ns *netns.NS) {
 	}
 	// Until the kernel has noticed the carrier it drops what is sent.
 	for _, name := range []string{"a", "b"} {
-		for deadline := time.Now().Add(5 * time.Second); ; runtime.Gosched() {
+		for deadline := time.Now().Add(30 * time.Second); ; runtime.Gosched() {
 			link, err := h.LinkByName(name)
 			if err != nil {
 				t.Fatal(err)
@@ -62,7 +62,7 @@ func plug(t *testing.T, ns *netns.NS) {
 				break
 			}
 			if time.Now().After(deadline) {
-				t.Fatalf("%s is %v after 5 s", name, link.Attrs().OperState)
+				t.Fatalf("%s is %v after 30 s", name, link.Attrs().OperState)
 			}
 		}
 	}
@@ -79,7 +79,7 @@ func frame(etherType uint16, last byte) []byte {
 func next(t *testing.T, in *tap.Tap) tap.Frame {
 	t.Helper()
 	buf := make([]byte, 256)
-	for deadline := time.Now().Add(2 * time.Second); time.Now().Before(deadline); runtime.Gosched() {
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); runtime.Gosched() {
 		f, ok, err := in.Read(buf)
 		if err != nil {
 			t.Fatal(err)
@@ -88,7 +88,7 @@ func next(t *testing.T, in *tap.Tap) tap.Frame {
 			return f
 		}
 	}
-	t.Fatal("no frame within 2 s")
+	t.Fatal("no frame within 30 s")
 	return tap.Frame{}
 }
 
@@ -203,9 +203,9 @@ func follow(t *testing.T, downFirst bool) {
 	defer out.Close()
 	got := make(chan tap.Frame, 1)
 	buf := make([]byte, 64)
-	for deadline := time.Now().Add(2 * time.Second); len(got) == 0; runtime.Gosched() {
+	for deadline := time.Now().Add(30 * time.Second); len(got) == 0; runtime.Gosched() {
 		if time.Now().After(deadline) {
-			t.Fatal("the tap did not find the new port within 2 s")
+			t.Fatal("the tap did not find the new port within 30 s")
 		}
 		if err := out.Send(frame(0x1234, 9)); err != nil {
 			t.Fatal(err)

@@ -38,7 +38,7 @@ func warm(t *testing.T, a, b traffic.Endpoint) {
 		t.Fatal(err)
 	}
 	silent := func(p traffic.Progress) bool { return p.Received == 0 }
-	for deadline := time.Now().Add(10 * time.Second); slices.ContainsFunc(run.Progress(), silent); pause(10 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); slices.ContainsFunc(run.Progress(), silent); pause(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("nothing passes: %+v", run.Progress())
 		}
@@ -166,7 +166,7 @@ func repeat(t *testing.T, l *topology.Lab, port string, n int) int {
 	}
 	defer out.Close()
 	buf := make([]byte, 2048)
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(30 * time.Second)
 	for copies := 0; copies < n; {
 		if time.Now().After(deadline) {
 			t.Fatalf("only %d of %d frames to copy", copies, n)
@@ -263,7 +263,7 @@ func TestWaitRouterFindsOnlyRoutesFromAdvertisements(t *testing.T) {
 	topologytest.Change(t, n, device, func(h *netlink.Handle, link netlink.Link) error {
 		return h.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: gateway.IP, Protocol: unix.RTPROT_RA, Priority: 1})
 	})
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	if r, err := traffic.WaitRouter(ctx, n.NS.Do, device); err != nil || r.String() != "fe80::1" {
 		t.Errorf("router %v, error %v, want fe80::1", r, err)

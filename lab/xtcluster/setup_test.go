@@ -54,7 +54,11 @@ func share(t *testing.T, members int) {
 			t.Fatal(err)
 		}
 		got := uint64(0)
-		for end := time.Now().Add(2 * time.Second); got < uint64(len(of)) && time.Now().Before(end); {
+		patience := 30 * time.Second
+		if len(of) < count {
+			patience = 2 * time.Second // not all need come
+		}
+		for end := time.Now().Add(patience); got < uint64(len(of)) && time.Now().Before(end); {
 			<-time.After(time.Millisecond)
 			now, err := sink.Count()
 			if err != nil {
