@@ -26,6 +26,8 @@ type State struct {
 	// AdminUp: the operator wants it up. Carrier: the lower layer is up and (802.1X) not waiting for admission.
 	AdminUp, Carrier bool
 	MAC              [6]byte
+	// MTU is what a frame may hold behind the Ethernet header.
+	MTU int
 	// Received: some frame has arrived since the carrier came (or since boot, when it was there at the first look). A
 	// switch that still listens for loops sends its own frames, which count.
 	Received bool
@@ -250,6 +252,7 @@ func stateOf(l netlink.Link) State {
 	s := State{
 		Index:   a.Index,
 		Name:    a.Name,
+		MTU:     a.MTU,
 		AdminUp: a.RawFlags&unix.IFF_UP != 0,
 		Carrier: a.RawFlags&unix.IFF_LOWER_UP != 0 && a.OperState != netlink.OperDormant,
 	}

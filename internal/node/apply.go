@@ -47,7 +47,7 @@ func (n *node) findDevice(p *port) {
 		return
 	}
 	p.named = p.device
-	p.index, p.mac, p.up, p.carrier, p.received = st.Index, st.MAC, st.AdminUp, st.AdminUp && st.Carrier, st.Received
+	p.index, p.mac, p.mtu, p.up, p.carrier, p.received = st.Index, st.MAC, st.MTU, st.AdminUp, st.AdminUp && st.Carrier, st.Received
 }
 
 // applyPorts brings gate, host, announcements, questions and sockets in line with the configuration and the devices that exist. The

@@ -173,7 +173,7 @@ func (n *node) linkEvent(ev link.Event) {
 	}
 	renewed, raised := p.index != changed.Index || p.mac != changed.MAC, changed.AdminUp && !p.up
 	renamed := p.named != changed.Name && !renewed
-	p.index, p.mac, p.named = changed.Index, changed.MAC, changed.Name
+	p.index, p.mac, p.mtu, p.named = changed.Index, changed.MAC, changed.MTU, changed.Name
 	p.up, p.carrier, p.received = changed.AdminUp, changed.AdminUp && changed.Carrier, changed.Received
 	p.bond, p.looked = changed.Bond, true
 	n.listenFirst(p)

@@ -112,6 +112,7 @@ type port struct {
 	named    string // what the device is called now: it may have been renamed since it was found
 	index    int    // 0 while the device does not exist
 	mac      [6]byte
+	mtu      int
 	up       bool // the operator wants it up
 	carrier  bool
 	received bool

@@ -88,7 +88,7 @@ func (n *node) syncConfig() statesync.Config {
 	}
 	for _, p := range n.ports {
 		if n.cfg.Sync.Enabled && p.Role.Sync() && p.Monitored && p.index != 0 {
-			c.Interfaces = append(c.Interfaces, statesync.Interface{Name: p.Name, Index: p.index, MAC: p.mac, Up: p.carrier && p.fault == ""})
+			c.Interfaces = append(c.Interfaces, statesync.Interface{Name: p.Name, Index: p.index, MAC: p.mac, Up: p.carrier && p.fault == "", MTU: p.mtu})
 		}
 	}
 	c.Own, c.Virtual, c.Networks = syncAddresses(n.cfg)

@@ -68,6 +68,8 @@ type Interface struct {
 	MAC [6]byte
 	// Up says that the interface has carrier.
 	Up bool
+	// MTU is that of its device, 0 if it is not known.
+	MTU int
 }
 
 // Service says what is to become of the connections of a service.

@@ -150,7 +150,7 @@ func (p *Plane) interfaces(now int64) []InterfaceState {
 	list := make([]InterfaceState, 0, len(p.cfg.Interfaces))
 	anybody := false
 	for _, t := range p.ports {
-		s := InterfaceState{Name: t.Name, Up: t.Up, Error: t.err, SentBytes: t.sentBytes, SentFrames: t.sentFrames,
+		s := InterfaceState{Name: t.Name, Up: t.Up, MTU: t.MTU, Error: t.err, SentBytes: t.sentBytes, SentFrames: t.sentFrames,
 			ReceivedBytes: t.receivedBytes, ReceivedFrames: t.receivedFrames}
 		for m, at := range t.heard {
 			if at != 0 && now-at < heardFor {

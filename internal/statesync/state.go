@@ -70,6 +70,7 @@ type State struct {
 type InterfaceState struct {
 	Name string
 	Up   bool
+	MTU  int // of its device, 0 if it is not known
 	// Error of the socket, or that no member is heard on the interface while one is on another; empty when it works.
 	Error string
 	// Heard lists the members from which authentic frames came in within the last 15 seconds.

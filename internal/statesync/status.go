@@ -66,6 +66,12 @@ func (h health) judge() (Status, string) {
 		why = append(why, fmt.Sprintf("%d of %d members not reached on a sync interface", h.awaited-h.peers, h.awaited))
 	}
 	why = append(why, h.silent...)
+	for _, i := range h.interfaces {
+		if i.Up && i.MTU != 0 && i.MTU < ccp.MaxFrameLen {
+			why = append(why, fmt.Sprintf("%s has an MTU of %d bytes, and long frames take %d: set that much at least, on all members and on what is between them",
+				i.Name, i.MTU, ccp.MaxFrameLen))
+		}
+	}
 	for _, m := range h.evicted {
 		why = append(why, fmt.Sprintf("member %d does not keep up", m))
 	}

@@ -27,6 +27,9 @@ func TestStatusInWords(t *testing.T) {
 		{"an interface is deaf", func(h *health) {
 			h.interfaces = []InterfaceState{{Name: "sync0", Up: true}, {Name: "sync1", Up: true, Error: "no member is heard on it"}}
 		}, StatusAtRisk, "only 1 of 2 sync interfaces up: sync1 is down"},
+		{"a device too small for long frames", func(h *health) {
+			h.interfaces = []InterfaceState{{Name: "sync0", Up: true, MTU: 1400}, {Name: "sync1", Up: true, MTU: 1399}}
+		}, StatusAtRisk, "sync1 has an MTU of 1399 bytes, and long frames take 1400: set that much at least, on all members and on what is between them"},
 		{"evicted", func(h *health) { h.evicted = []uint8{2} }, StatusAtRisk, "member 2 does not keep up"},
 		{"asked in vain", func(h *health) { h.vain = []uint8{2} }, StatusAtRisk, "member 2 acknowledges none of the long frames (up to 1400 bytes) " +
 			"that it asks for: compare the MTU of the sync interfaces of both members and of what is between them"},
