@@ -25,7 +25,7 @@ func tables(n int) Tables {
 func (m *member) has(n int) string {
 	var all []string
 	for _, set := range []string{"blocked", "ranges"} {
-		text := m.run("nft", "list", "set", "inet", "filter.g"+strconv.Itoa(n), set)
+		text := m.Run("nft", "list", "set", "inet", "filter.g"+strconv.Itoa(n), set)
 		for _, word := range strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" ,{}\n\t", r) }) {
 			if strings.HasPrefix(word, "192.0.2.") || strings.HasPrefix(word, "10.") {
 				all = append(all, word)
@@ -76,7 +76,7 @@ func TestGenerations(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect("the copy has changed", b, 2, "10.0.0.0/8 192.0.2.1 192.0.2.2 192.0.2.77")
-	if left := strings.Contains(b.run("nft", "list", "set", "inet", "filter.g2", "blocked"), "192.0.2.1 timeout 1h"); !left {
+	if left := strings.Contains(b.Run("nft", "list", "set", "inet", "filter.g2", "blocked"), "192.0.2.1 timeout 1h"); !left {
 		t.Error("the element that was there without its time-out has none still")
 	}
 	a.nft("add element inet filter.g1 blocked { 192.0.2.3 }; delete element inet filter.g1 blocked { 192.0.2.2 }")

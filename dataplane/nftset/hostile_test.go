@@ -25,7 +25,7 @@ func TestMutatedRecordsHarmNothing(t *testing.T) {
 			x, _ := b.elements(s)
 			all = append(all, s+": "+strings.Join(x, " "))
 		}
-		return strings.Join(all, "\n") + b.run("nft", "-s", "list", "chain", "inet", "filter", "out")
+		return strings.Join(all, "\n") + b.Run("nft", "-s", "list", "chain", "inet", "filter", "out")
 	}
 	before := listing()
 	r, c := a.reader("blocked", "clients"), b.applier("blocked", "clients")

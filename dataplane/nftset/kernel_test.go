@@ -70,7 +70,7 @@ func TestRulesAdd(t *testing.T) {
 	a, b := newMember(t, ruleset), newMember(t, ruleset)
 	r, c := a.reader("clients"), b.applier("clients")
 	poll(t, r, 0, false)
-	a.run("bash", "-c", "for i in 1 2 3 4 5; do echo >/dev/udp/127.0.0.$i/9; done")
+	a.Run("bash", "-c", "for i in 1 2 3 4 5; do echo >/dev/udp/127.0.0.$i/9; done")
 	rs, changes := poll(t, r, second, false)
 	if len(rs) != 5 || changes[0].Key == changes[1].Key || changes[0].Refresh {
 		t.Fatalf("told of %d elements: %v", len(rs), changes)
@@ -301,7 +301,7 @@ func TestManyElements(t *testing.T) {
 	if err := os.WriteFile(file, []byte("add element inet filter blocked { "+strings.Join(list, ", ")+" }"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	a.run("nft", "-f", file)
+	a.Run("nft", "-f", file)
 	r, c := a.reader("blocked"), b.applier("blocked")
 	rs, _ := poll(t, r, 0, true)
 	if len(rs) != 20001 {

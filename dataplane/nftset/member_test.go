@@ -4,18 +4,12 @@ package nftset
 
 import (
 	"encoding/json"
-	"fmt"
-	"os"
-	"os/exec"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
-
 	"github.com/holdfast-project/holdfast/dataplane/conntrack/record"
+	"github.com/holdfast-project/holdfast/dataplane/link/linktest"
 	"github.com/holdfast-project/holdfast/internal/labtest"
 )
 
@@ -46,87 +40,27 @@ var setNames = []string{
 
 // member is a network namespace with the ruleset in it.
 type member struct {
-	t    testing.TB
-	name string
-	ns   netns.NsHandle
-}
-
-var namespaces int
-
-// onThread runs f on a thread that is never used again.
-func onThread(f func()) {
-	done := make(chan struct{})
-	go func() {
-		runtime.LockOSThread()
-		defer close(done)
-		f()
-	}()
-	<-done
+	*linktest.Namespace
+	t testing.TB
 }
 
 func newMember(t testing.TB, rules string) *member {
 	t.Helper()
-	labtest.Require(t, "nft", "ip")
-	namespaces++
-	m := &member{t: t, name: fmt.Sprintf("hfns%d-%d", os.Getpid(), namespaces)}
-	onThread(func() { m.ns, _ = netns.NewNamed(m.name) })
-	if !m.ns.IsOpen() {
-		t.Fatalf("make namespace %s", m.name)
-	}
-	t.Cleanup(func() {
-		m.ns.Close()
-		if err := netns.DeleteNamed(m.name); err != nil {
-			t.Errorf("delete namespace %s: %v", m.name, err)
-		}
-	})
-	h, err := netlink.NewHandleAt(m.ns)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer h.Close()
-	lo, err := h.LinkByName("lo")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := h.LinkSetUp(lo); err != nil {
-		t.Fatal(err)
-	}
+	labtest.Require(t, "nft")
+	m := &member{linktest.New(t), t}
 	m.nft(rules)
 	return m
 }
 
-// within runs f on a thread in the namespace.
-func (m *member) within(f func() error) {
-	m.t.Helper()
-	var err error
-	onThread(func() {
-		if err = netns.Set(m.ns); err == nil {
-			err = f()
-		}
-	})
-	if err != nil {
-		m.t.Fatal(err)
-	}
-}
-
-func (m *member) run(name string, args ...string) string {
-	m.t.Helper()
-	out, err := exec.Command("ip", append([]string{"netns", "exec", m.name, name}, args...)...).CombinedOutput()
-	if err != nil {
-		m.t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
-	}
-	return string(out)
-}
-
 func (m *member) nft(script string) {
 	m.t.Helper()
-	m.run("nft", script)
+	m.Run("nft", script)
 }
 
 func (m *member) reader(sets ...string) *Reader {
 	m.t.Helper()
 	var r *Reader
-	m.within(func() (err error) {
+	m.Do(func() (err error) {
 		r, err = NewReader(inFilter(m.t, sets), 100)
 		return err
 	})
@@ -137,7 +71,7 @@ func (m *member) reader(sets ...string) *Reader {
 func (m *member) applier(sets ...string) *Applier {
 	m.t.Helper()
 	var a *Applier
-	m.within(func() (err error) {
+	m.Do(func() (err error) {
 		a, err = NewApplier(inFilter(m.t, sets))
 		return err
 	})
@@ -172,7 +106,7 @@ func (m *member) elements(set string) (elems []string, expires map[string]float6
 	var parsed struct {
 		Nftables []map[string]map[string]any
 	}
-	text := m.run("nft", "-j", "list", kind, "inet", "filter", set)
+	text := m.Run("nft", "-j", "list", kind, "inet", "filter", set)
 	if err := json.Unmarshal([]byte(text), &parsed); err != nil {
 		m.t.Fatalf("%v in %s", err, text)
 	}

@@ -93,13 +93,10 @@ func crashAt(t *testing.T, n int, ends Phase, want uint64) string {
 	w.server.order(2, b, PhaseCommit, time.Minute)
 	w.replied(2, install.Committed)
 	w.server.order(2, b, ends, time.Minute)
-	w.within(10*time.Second, fmt.Sprintf("crash %d: generation %d", n, want), func() bool {
-		for _, m := range w.members {
-			if s := m.snap(); m.in() != want || s.Status != StatusOK || s.Prepared != nil || s.Attempt.State != install.Confirmed && s.Attempt.State != install.RolledBack {
-				return false
-			}
-		}
-		return true
+	w.every(10*time.Second, fmt.Sprintf("crash %d: generation %d", n, want), func(m *member) bool {
+		s := m.snap()
+		ended := s.Attempt.State == install.Confirmed || s.Attempt.State == install.RolledBack
+		return m.in() == want && s.Status == StatusOK && s.Prepared == nil && ended
 	})
 	close(over)
 	<-again

@@ -418,15 +418,17 @@ func (w *world) within(d time.Duration, what string, is func() bool) {
 	}
 }
 
+// every is within for all members.
+func (w *world) every(d time.Duration, what string, is func(*member) bool) {
+	w.t.Helper()
+	w.within(d, what, func() bool { return !slices.ContainsFunc(w.members, func(m *member) bool { return !is(m) }) })
+}
+
 // all waits until all that run have a generation in force, and nothing is under way.
 func (w *world) all(generation uint64) {
 	w.t.Helper()
-	w.within(10*time.Second, fmt.Sprintf("generation %d everywhere", generation), func() bool {
-		for _, m := range w.members {
-			if s := m.snap(); m.running() != nil && (m.in() != generation || s.Status != StatusOK || s.Prepared != nil) {
-				return false
-			}
-		}
-		return true
+	w.every(10*time.Second, fmt.Sprintf("generation %d everywhere", generation), func(m *member) bool {
+		s := m.snap()
+		return m.running() == nil || m.in() == generation && s.Status == StatusOK && s.Prepared == nil
 	})
 }

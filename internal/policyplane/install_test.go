@@ -87,14 +87,7 @@ func TestCutAfterPrepare(t *testing.T) {
 	w.server.order(2, b, PhaseCommit, time.Minute)
 	w.all(2)
 	w.server.order(2, b, PhaseConfirmed, time.Minute)
-	w.within(5*time.Second, "all know that it is confirmed", func() bool {
-		for _, m := range w.members {
-			if !m.snap().Attempt.Confirmed {
-				return false
-			}
-		}
-		return true
-	})
+	w.every(5*time.Second, "all know that it is confirmed", func(m *member) bool { return m.snap().Attempt.Confirmed })
 }
 
 // TestAbortReachesOne: the others learn of it by asking.
@@ -110,13 +103,8 @@ func TestAbortReachesOne(t *testing.T) {
 		w.sever(m.name, "management", true)
 	}
 	w.server.order(2, b, PhaseAbort, 0)
-	w.within(5*time.Second, "aborted everywhere", func() bool {
-		for _, m := range w.members {
-			if m.snap().Attempt.State != install.Aborted || m.tables() != "filter.g1 awake" {
-				return false
-			}
-		}
-		return true
+	w.every(5*time.Second, "aborted everywhere", func(m *member) bool {
+		return m.snap().Attempt.State == install.Aborted && m.tables() == "filter.g1 awake"
 	})
 }
 
