@@ -6,17 +6,14 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"os"
-	"runtime"
 	"testing"
 	"time"
 
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
-	"github.com/holdfast-project/holdfast/internal/labtest"
+	"github.com/holdfast-project/holdfast/dataplane/link/linktest"
 )
 
 const (
@@ -24,42 +21,9 @@ const (
 	testCluster = 0x1234
 )
 
-var namespaces int
-
-// newNS makes a namespace that ends with the test.
-func newNS(t testing.TB) netns.NsHandle {
-	t.Helper()
-	namespaces++
-	name := fmt.Sprintf("hfse%d-%d", os.Getpid(), namespaces)
-	var h netns.NsHandle
-	// The thread that made the namespace is in it, and is thrown away with its goroutine.
-	onThread(func() { h, _ = netns.NewNamed(name) })
-	if !h.IsOpen() {
-		t.Fatalf("make namespace %s", name)
-	}
-	t.Cleanup(func() {
-		h.Close()
-		if err := netns.DeleteNamed(name); err != nil {
-			t.Errorf("delete namespace %s: %v", name, err)
-		}
-	})
-	return h
-}
-
-// onThread runs f on a thread that is never used again.
-func onThread(f func()) {
-	done := make(chan struct{})
-	go func() {
-		runtime.LockOSThread()
-		defer close(done)
-		f()
-	}()
-	<-done
-}
-
 // end is one end of a cable.
 type end struct {
-	ns    netns.NsHandle
+	*linktest.Namespace
 	index int
 	mac   [6]byte
 }
@@ -67,19 +31,9 @@ type end struct {
 // cable makes two namespaces joined by a veth pair that is up.
 func cable(t testing.TB) (a, b end) {
 	t.Helper()
-	labtest.Require(t)
-	a.ns, b.ns = newNS(t), newNS(t)
-	h, err := netlink.NewHandleAt(a.ns)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer h.Close()
-	veth := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "a"}, PeerName: "b", PeerNamespace: netlink.NsFd(b.ns)}
-	if err := h.LinkAdd(veth); err != nil {
-		t.Fatal(err)
-	}
-	a.up(t, "a")
-	b.up(t, "b")
+	a.Namespace, b.Namespace = linktest.New(t), linktest.New(t)
+	a.index, b.index = linktest.Veth(a.Namespace, "a", b.Namespace, "b")
+	a.mac, b.mac = a.MAC("a"), b.MAC("b")
 	a.await(t)
 	b.await(t)
 	return a, b
@@ -94,9 +48,9 @@ func (e *end) await(t testing.TB) {
 		for range updates { // until the subscription has ended
 		}
 	}()
-	if err := netlink.LinkSubscribeWithOptions(updates, done, netlink.LinkSubscribeOptions{Namespace: &e.ns, ListExisting: true}); err != nil {
-		t.Fatal(err)
-	}
+	e.Do(func() error {
+		return netlink.LinkSubscribeWithOptions(updates, done, netlink.LinkSubscribeOptions{ListExisting: true})
+	})
 	timeout := time.After(30 * time.Second)
 	for {
 		select {
@@ -110,41 +64,13 @@ func (e *end) await(t testing.TB) {
 	}
 }
 
-func (e *end) up(t testing.TB, name string) {
-	t.Helper()
-	e.set(t, name, (*netlink.Handle).LinkSetUp)
-}
-
-// set does something to the interface and looks up what it is.
-func (e *end) set(t testing.TB, name string, do func(*netlink.Handle, netlink.Link) error) {
-	t.Helper()
-	h, err := netlink.NewHandleAt(e.ns)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer h.Close()
-	link, err := h.LinkByName(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := do(h, link); err != nil {
-		t.Fatal(err)
-	}
-	e.index, e.mac = link.Attrs().Index, [6]byte(link.Attrs().HardwareAddr)
-}
-
 func (e *end) dial(t testing.TB, f Filter) *Conn {
 	t.Helper()
 	var c *Conn
-	var err error
-	onThread(func() {
-		if err = netns.Set(e.ns); err == nil {
-			c, err = Dial(e.index, testEther, f)
-		}
+	e.Do(func() (err error) {
+		c, err = Dial(e.index, testEther, f)
+		return err
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	t.Cleanup(func() { c.Close() })
 	return c
 }
@@ -356,10 +282,7 @@ func testDialRefuses(t *testing.T, a, _ end) {
 		{"no such interface", 4000, Filter{Class: Sealed}, unix.ENODEV},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			onThread(func() {
-				if err := netns.Set(a.ns); err != nil {
-					t.Error(err)
-				}
+			a.Do(func() error {
 				c, err := Dial(tc.index, testEther, tc.f)
 				if err == nil {
 					c.Close()
@@ -367,6 +290,7 @@ func testDialRefuses(t *testing.T, a, _ end) {
 				} else if tc.want != nil && !errors.Is(err, tc.want) {
 					t.Error(err)
 				}
+				return nil
 			})
 		})
 	}
@@ -376,14 +300,14 @@ func testDialRefuses(t *testing.T, a, _ end) {
 func testDownAndUp(t *testing.T, a, b end) {
 	f := Filter{Class: Sealed, Cluster: testCluster}
 	out, in := a.dial(t, f), b.dial(t, f)
-	b.set(t, "b", (*netlink.Handle).LinkSetDown)
+	b.SetUp("b", false)
 	if err := in.Send(frame(1, 16, testCluster), a.mac); !errors.Is(err, unix.ENETDOWN) {
 		t.Errorf("send while down: %v", err)
 	}
 	if _, _, _, err := in.Recv(make([]byte, 64)); !errors.Is(err, unix.ENETDOWN) {
 		t.Errorf("receive while down: %v", err)
 	}
-	b.up(t, "b")
+	b.SetUp("b", true)
 	a.await(t)
 	b.await(t)
 	want := frame(1, 17, testCluster)
