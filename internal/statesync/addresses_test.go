@@ -26,6 +26,7 @@ func (m *member) has(to string) bool {
 // TestHostAddresses: what begins or ends at an address of a member's host that no configuration lists is the member's own: marks and
 // repairs leave it alone, wherever else it is seen, and that it is there is no difference.
 func TestHostAddresses(t *testing.T) {
+	t.Parallel()
 	const own, docker, late = "192.0.2.77", "172.17.0.1", "192.0.2.88"
 	local := func(list ...string) (all []ccp.SyncAddress) {
 		for _, a := range list {

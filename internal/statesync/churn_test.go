@@ -87,6 +87,7 @@ func TestFullSyncUnderChurn(t *testing.T) {
 
 // TestHostileRecords: what a member with the key could send to do harm is refused and counted, and what comes after it is applied.
 func TestHostileRecords(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2, 1)
 	w.ready()
 	w.members[0].flows(record.OpNew, 0, 10)

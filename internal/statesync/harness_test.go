@@ -113,7 +113,11 @@ func newWorld(t *testing.T, members, links int, options ...option) *world {
 			m.cfg.Interfaces = append(m.cfg.Interfaces, w.cable(h, m, l))
 		}
 		must(t, inNS(m.ns, func() (err error) {
-			for _, s := range conntrack.Sysctls(false) {
+			sysctls := conntrack.Sysctls(false)
+			for _, path := range []string{"netfilter/nf_conntrack_udp_timeout", "netfilter/nf_conntrack_udp_timeout_stream"} {
+				sysctls = append(sysctls, conntrack.Sysctl{Path: path, Value: "500"}) // no packet refreshes a test's connections: they outlive it
+			}
+			for _, s := range sysctls {
 				if err := os.WriteFile("/proc/sys/net/"+s.Path, []byte(s.Value), 0o600); err != nil {
 					return err
 				}

@@ -23,6 +23,7 @@ func tcpTuple(typ uint16, src, dst netip.Addr, sport, dport uint16) []byte {
 // TestMastersAreReadAgain: a helper adjusts the sequence numbers of a connection, and no event says so; but one says that it expects another
 // connection. The copy learns the adjustment.
 func TestMastersAreReadAgain(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2, 1)
 	w.eventually("the copy is current", 5*time.Second, func() bool { return w.members[1].plane.State().Current })
 	owner, copied := w.members[0], w.members[1]
@@ -70,6 +71,7 @@ func TestMastersAreReadAgain(t *testing.T) {
 
 // TestMastersComeFirst: of a full sync the connections that another one's expectation let begin come last, and keep their master.
 func TestMastersComeFirst(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2, 1)
 	w.ready()
 	owner, joiner := w.members[0], w.members[1]

@@ -41,6 +41,7 @@ func (w *world) verified(of, with int) {
 }
 
 func TestReplicate(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 3, 2)
 	w.ready()
 	w.members[0].flows(record.OpNew, 0, 1000)

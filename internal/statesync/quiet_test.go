@@ -29,6 +29,7 @@ func TestDumpEndsBetweenApplies(t *testing.T) {
 
 // TestAllWhoWaitForEventsHear: one who waits does not take the signal of another.
 func TestAllWhoWaitForEventsHear(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2, 1)
 	w.ready()
 	p := w.members[0].plane

@@ -104,6 +104,7 @@ func TestDeafInterfaceByClocks(t *testing.T) {
 
 // TestGoodbye: a member that stops is not waited for, was not too slow, and is back when it says so.
 func TestGoodbye(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2, 1)
 	w.ready()
 	w.members[1].halt()

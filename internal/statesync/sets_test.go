@@ -126,6 +126,7 @@ func TestSetsGoOnWhileSomebodyCompares(t *testing.T) {
 // TestSetsOfGenerations: while an install changes the generation of one member after the other, and with it the names of its tables, elements go
 // on being the same everywhere, whoever is first.
 func TestSetsOfGenerations(t *testing.T) {
+	t.Parallel()
 	labtest.Require(t, "nft")
 	table := func(n int) string {
 		return fmt.Sprintf("table inet filter.g%d { set blocked { type ipv4_addr; flags timeout; }; }", n)
