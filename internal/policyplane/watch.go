@@ -115,7 +115,7 @@ func (l *loop) watch() {
 			}
 			if base == nil && !certain {
 				// Somebody may have changed it while nobody looked: what it must be is found out elsewhere.
-				if base, err = nft.Check(ctx, options.Command, h.policy, links); err != nil && ctx.Err() == nil {
+				if base, err = nft.Check(ctx, options.Command, h.policy, links, false); err != nil && ctx.Err() == nil {
 					l.log.Warn("cannot find out in a scratch namespace what the policy in force must be: what the kernel has now is taken for right", "error", err)
 				}
 			}

@@ -23,27 +23,28 @@ type Link struct {
 // Check loads and wakes the policy in a network namespace made for it, with devices of the given names and addresses, where no packet is.
 // That is more than nft's own --check: hooks are registered, and devices and helpers must be there. It returns what the kernel
 // has then, which is what it must always have. The error is a *RulesetError if the ruleset is at fault. It needs CAP_SYS_ADMIN and
-// CAP_NET_ADMIN.
-func Check(ctx context.Context, command string, p *Policy, links []Link) (base *Baseline, err error) {
-	err = try(ctx, command, p, links, func(k *Kernel) (err error) {
+// CAP_NET_ADMIN. gentle runs it below the priority of what else goes on: not where the policy in force is not watched until it is done, since on a busy
+// host that may be long.
+func Check(ctx context.Context, command string, p *Policy, links []Link, gentle bool) (base *Baseline, err error) {
+	err = try(ctx, command, p, links, gentle, func(k *Kernel) (err error) {
 		base, err = k.Baseline(ctx, p)
 		return err
 	})
 	return base, err
 }
 
-// Try is Check without reading what the kernel has then, which takes longer than a load does.
+// Try is a gentle Check without reading what the kernel has then, which takes longer than a load does.
 func Try(ctx context.Context, command string, p *Policy, links []Link) error {
-	return try(ctx, command, p, links, func(*Kernel) error { return nil })
+	return try(ctx, command, p, links, true, func(*Kernel) error { return nil })
 }
 
-func try(ctx context.Context, command string, p *Policy, links []Link, then func(*Kernel) error) error {
+func try(ctx context.Context, command string, p *Policy, links []Link, gentle bool, then func(*Kernel) error) error {
 	file, err := scratch(links)
 	if err != nil {
 		return err
 	}
-	defer file.Close()                                                                                    // and with it, the namespace
-	k := New(Options{Cluster: p.Mark.Cluster, Namespace: int(file.Fd()), Command: command, Gentle: true}) // nobody waits for it but people
+	defer file.Close() // and with it, the namespace
+	k := New(Options{Cluster: p.Mark.Cluster, Namespace: int(file.Fd()), Command: command, Gentle: gentle})
 	for _, s := range p.Keep {
 		if !p.Ruleset.Has(s.Family, s.Table, s.Name) {
 			return &RulesetError{[]Problem{{File: p.Ruleset.File, What: fmt.Sprintf("set %v, which is to be kept, is not there", s)}}}

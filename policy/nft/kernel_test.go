@@ -145,7 +145,7 @@ func TestCheck(t *testing.T) {
 	labtest.Require(t, "nft")
 	links := []Link{{"out", []netip.Prefix{netip.MustParsePrefix("192.0.2.2/24"), netip.MustParsePrefix("2001:db8::2/64")}}, {"eth1.100", nil}, {"lo", []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")}}}
 	const flow = "table netdev f {\n\tchain c { type filter hook ingress device %s priority 0; }\n}\ntable inet g {\n\tchain c { type filter hook forward priority 0; iif \"eth1.100\" oif $holdfast_dev_outside accept; }\n}\n"
-	b, err := Check(t.Context(), "", bundle(t, 3, plain+fmt.Sprintf(flow, "$holdfast_dev_outside")), links)
+	b, err := Check(t.Context(), "", bundle(t, 3, plain+fmt.Sprintf(flow, "$holdfast_dev_outside")), links, false)
 	if err != nil || len(b.tables) != 4 {
 		t.Fatal(err)
 	}
@@ -156,7 +156,7 @@ func TestCheck(t *testing.T) {
 		{"table inet f {\n chain c { oif \"nodev\" accept; }\n}", "edge.nft:2", nil},
 		{plain, "set inet filter gone, which is to be kept, is not there", kept("gone")},
 	} {
-		_, err := Check(t.Context(), "", bundle(t, 3, c.rules, c.keep...), links)
+		_, err := Check(t.Context(), "", bundle(t, 3, c.rules, c.keep...), links, true)
 		var e *RulesetError
 		if !errors.As(err, &e) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v, want %s", err, c.want)

@@ -30,7 +30,7 @@ func TestWatch(t *testing.T) {
 	p := newPlace(t)
 	k := p.kernel()
 	pol := bundle(t, 5, watched, kept("free")...)
-	base, err := Check(t.Context(), "", pol, nil)
+	base, err := Check(t.Context(), "", pol, nil, true)
 	if err != nil {
 		t.Fatal(err)
 	}
