@@ -3,6 +3,7 @@
 package config
 
 import (
+	"encoding/hex"
 	"os"
 	"strings"
 	"testing"
@@ -55,5 +56,33 @@ func TestDoubts(t *testing.T) {
 		if got := strings.Join(c.Doubts(), "|"); want == "" && got != "" || !strings.HasPrefix(got, want) {
 			t.Errorf("%s: %q, want %q", old, got, want)
 		}
+	}
+}
+
+// TestReadme: the configuration that README tells people to write is one, and has the digest that it shows.
+func TestReadme(t *testing.T) {
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, block, found := strings.Cut(string(text), "```yaml\n")
+	block, _, ended := strings.Cut(block, "```")
+	if !found || !ended {
+		t.Fatal("README.md shows no configuration")
+	}
+	var lines []string
+	for line := range strings.Lines(block) {
+		lines = append(lines, strings.TrimPrefix(line, "   "))
+	}
+	c, err := Parse("README.md", []byte(strings.Join(lines, "")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest := c.Digest()
+	if shown := "Configuration " + hex.EncodeToString(digest[:8]); !strings.Contains(string(text), shown) {
+		t.Errorf("README.md does not show %q", shown)
+	}
+	if d := c.Doubts(); d != nil {
+		t.Errorf("README.md: doubts: %v", d)
 	}
 }

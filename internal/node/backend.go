@@ -218,17 +218,31 @@ func (b *backend) Reload(ctx context.Context) (control.ReloadResult, error) {
 
 // Stop implements control.Backend.
 func (b *backend) Stop(ctx context.Context) (control.Result, error) {
-	if _, err := ask(ctx, b.n, func(int64) (struct{}, error) { b.n.beginStop(); return struct{}{}, nil }); err != nil {
+	before, err := ask(ctx, b.n, func(now int64) (members.View, error) { v := b.n.machine.View(now); b.n.beginStop(); return v, nil })
+	if err != nil {
 		return control.Result{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, stopWithin)
 	defer cancel()
-	done := b.n.local.Self.Name + " has handed over, takes back what it set on this host, and ends"
-	_, err := b.orderAndWait(ctx, members.Tick{}, func(v members.View) bool { return v.Stopped })
+	after, err := b.orderAndWait(ctx, members.Tick{}, func(v members.View) bool { return v.Stopped })
 	if err != nil && (errors.Is(err, errLeaving) || ctx.Err() != nil) {
-		done, err = b.n.local.Self.Name+" takes back what it set on this host, and ends; nobody could take over", nil
+		after, err = members.View{Active: members.Nobody}, nil
 	}
-	return control.Result{Done: done}, err
+	return control.Result{Done: stopResult(b.n.local.Self.Name, before, after)}, err
+}
+
+// stopResult says what has become of the gateway when a member has stopped, which served before or did not.
+func stopResult(self string, before, after members.View) string {
+	const ends = "takes back what it set on this host, and ends"
+	if !before.State.Serves() {
+		return self + " has left the cluster, " + ends
+	}
+	for _, m := range after.Members {
+		if m.ID == after.Active && m.ID != after.Self {
+			return self + " has handed over to " + m.Name + ", " + ends
+		}
+	}
+	return self + " " + ends + "; it served, and no other member is known to take over"
 }
 
 // Restart implements control.Backend.

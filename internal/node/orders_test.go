@@ -71,6 +71,25 @@ func TestAdminResult(t *testing.T) {
 	}
 }
 
+func TestStopResult(t *testing.T) {
+	both := []members.PeerView{{ID: 0, Name: "gw-a"}, {ID: 1, Name: "gw-b"}}
+	for _, k := range []struct {
+		before, after members.View
+		want          string
+	}{
+		{members.View{State: members.StateStandby}, members.View{Active: 1, Members: both}, "gw-a has left the cluster, takes back what it set on this host, and ends"},
+		{members.View{State: members.StateActive}, members.View{Active: 1, Members: both}, "gw-a has handed over to gw-b, takes back what it set on this host, and ends"},
+		{members.View{State: members.StateActive}, members.View{Active: members.Nobody, Members: both},
+			"gw-a takes back what it set on this host, and ends; it served, and no other member is known to take over"},
+		{members.View{State: members.StateActiveAttention}, members.View{Active: 0, Members: both},
+			"gw-a takes back what it set on this host, and ends; it served, and no other member is known to take over"},
+	} {
+		if got := stopResult("gw-a", k.before, k.after); got != k.want {
+			t.Errorf("%q, want %q", got, k.want)
+		}
+	}
+}
+
 // TestRefusedReload: lists are lists for programs, also when they are empty.
 func TestRefusedReload(t *testing.T) {
 	n := referenceNode(t, "gw-a")
