@@ -15,8 +15,8 @@ import (
 )
 
 func benchLoadCommand(o *options) *cobra.Command {
-	cfg := bench.LoadConfig{Rounds: 20}
-	var file string
+	cfg := bench.LoadConfig{Rounds: 8}
+	var file, other string
 	var systems []string
 	cmd := &cobra.Command{
 		Use:   "load",
@@ -27,18 +27,20 @@ func benchLoadCommand(o *options) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg.Log = cmd.ErrOrStderr()
 			var err error
-			if cfg.Systems, err = bench.PickLoad(bench.LoadSystems(binary(*o)), systems); err != nil {
+			if cfg.Systems, err = bench.PickLoad(bench.LoadSystems(binary(*o), other), systems); err != nil {
 				return err
 			}
 			return benchLoad(cmd.Context(), *o, cfg, file, cmd)
 		},
 	}
 	f := cmd.Flags()
-	f.IntVar(&cfg.Rounds, "rounds", cfg.Rounds, "how often each system is measured")
+	f.IntVar(&cfg.Rounds, "rounds", cfg.Rounds, "how often all systems are booted anew and measured")
+	f.IntVar(&cfg.Laps, "laps", 24, "how many windows a system is measured for in a round")
 	f.StringVar(&file, "out", "", "write the result as JSON to this file")
 	f.StringSliceVar(&cfg.Cases, "case", nil, fmt.Sprintf("only these cases of %v", bench.LoadCaseNames()))
 	f.StringSliceVar(&systems, "system", nil, "only these systems; those with other attachments (-xdp) are measured only when they are named")
-	f.DurationVar(&cfg.Window, "window", time.Second, "how long each measurement takes")
+	f.StringVar(&other, "other", "", "path of another build's holdfastd: there are systems with -other behind their names, of its clusters, to be named")
+	f.DurationVar(&cfg.Window, "window", 25*time.Millisecond, "how long each window takes")
 	f.IntVar(&cfg.Flows, "flows", 1024, "how many flows the packets are of")
 	return cmd
 }

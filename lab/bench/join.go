@@ -55,6 +55,7 @@ func Join(parts ...Result) (Result, error) {
 	}
 	out.Took = took.String()
 	out.Rows = append(summarize(out.Trials, casesOf(out.Trials), systemsOf(out.Trials)), summarizeMeasures(out.Measures, measuredSystems(out.Measures))...)
+	out.Ratios = ratios(out.Measures)
 	// What a reader wants to know: how often the case was tried that was tried most often.
 	out.Rounds = 0
 	for _, row := range out.Rows {

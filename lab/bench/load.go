@@ -9,7 +9,6 @@ import (
 	"io"
 	"runtime"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -60,12 +59,14 @@ type LoadSystem struct {
 
 // LoadConfig says what the benchmark of forwarding measures.
 type LoadConfig struct {
-	// Rounds is how often each system is measured, at least 1.
+	// Rounds is how often the systems are built and booted anew, at least 1: where the kernel lays what they use differs, and with it what they cost.
 	Rounds int
+	// Laps is how often each system is measured in a round; 0 means 24.
+	Laps int
 	// Systems are what is compared; Cases the names of the cases, none means LoadCaseNames.
 	Systems []LoadSystem
 	Cases   []string
-	// Window is how long a measurement takes; 0 means 1 s. Flows is the number of flows; 0 means 1024.
+	// Window is how long a measurement takes; 0 means 25 ms. Flows is the number of flows; 0 means 1024.
 	Window time.Duration
 	Flows  int
 	// Dir is where the systems' files go; it must exist and its path be short (sockets lie in it).
@@ -85,7 +86,10 @@ func (c LoadConfig) check() (LoadConfig, error) {
 		c.Cases = LoadCaseNames()
 	}
 	if c.Window == 0 {
-		c.Window = time.Second
+		c.Window = 25 * time.Millisecond
+	}
+	if c.Laps == 0 {
+		c.Laps = 24
 	}
 	if c.Flows == 0 {
 		c.Flows = 1024
@@ -93,6 +97,9 @@ func (c LoadConfig) check() (LoadConfig, error) {
 	var errs []error
 	if c.Rounds < 1 {
 		errs = append(errs, fmt.Errorf("bench: %d rounds: at least 1", c.Rounds))
+	}
+	if c.Laps < 0 {
+		errs = append(errs, fmt.Errorf("bench: %d laps: at least 1", c.Laps))
 	}
 	if len(c.Systems) == 0 {
 		errs = append(errs, errors.New("bench: no system to measure"))
@@ -126,26 +133,30 @@ func Load(ctx context.Context, cfg LoadConfig) (Result, error) {
 	}
 	began := time.Now()
 	r := &loadRun{cfg: cfg, result: Result{Benchmark: benchLoad, Started: began.Round(0), Host: thisHost(), Rounds: cfg.Rounds}}
-	stands := r.open(ctx)
-	for round := 1; round <= cfg.Rounds; round++ {
-		for i := range stands {
-			if sd := stands[(i+round-1)%len(stands)]; sd != nil {
-				r.turn(ctx, round, sd)
-			}
-		}
+	for round := 1; round <= cfg.Rounds && ctx.Err() == nil; round++ {
+		r.round(ctx, round)
+	}
+	compare(r.result.Measures)
+	r.result.Rows = summarizeMeasures(r.result.Measures, names(cfg.Systems))
+	r.result.Ratios = ratios(r.result.Measures)
+	r.result.Took = time.Since(began).Round(time.Second).String()
+	return r.result, ctx.Err()
+}
+
+// round builds all systems, measures them, and takes them away.
+func (r *loadRun) round(ctx context.Context, round int) {
+	stands := r.open(ctx, round)
+	for _, name := range r.cfg.Cases {
+		r.laps(ctx, round, name, stands)
 	}
 	for _, sd := range stands {
 		if sd == nil {
 			continue
 		}
 		if err := sd.close(); err != nil {
-			r.failed(ctx, 0, sd.system.Name, err)
+			r.failed(ctx, round, sd.system.Name, err)
 		}
 	}
-	compare(r.result.Measures)
-	r.result.Rows = summarizeMeasures(r.result.Measures, names(cfg.Systems))
-	r.result.Took = time.Since(began).Round(time.Second).String()
-	return r.result, ctx.Err()
 }
 
 func names(systems []LoadSystem) []System {
@@ -160,7 +171,7 @@ func names(systems []LoadSystem) []System {
 const bootsAtOnce = 4
 
 // open builds all systems. The stand of one that could not be built is nil.
-func (r *loadRun) open(ctx context.Context) []*loadStand {
+func (r *loadRun) open(ctx context.Context, round int) []*loadStand {
 	stands, errs := make([]*loadStand, len(r.cfg.Systems)), make([]error, len(r.cfg.Systems))
 	var g errgroup.Group
 	g.SetLimit(bootsAtOnce)
@@ -174,44 +185,17 @@ func (r *loadRun) open(ctx context.Context) []*loadStand {
 	for i, err := range errs {
 		if err != nil {
 			stands[i] = nil
-			r.failed(ctx, 0, r.cfg.Systems[i].Name, err)
+			r.failed(ctx, round, r.cfg.Systems[i].Name, err)
 		}
 	}
 	return stands
 }
 
-// failed notes what could not be done; of round 0 is what belongs to no round.
+// failed notes what could not be done.
 func (r *loadRun) failed(ctx context.Context, round int, system string, err error) {
 	if ctx.Err() != nil { // what was interrupted has not failed
 		return
 	}
 	r.result.Failures = append(r.result.Failures, Failure{Round: round, System: system, Error: err.Error()})
 	fmt.Fprintf(r.cfg.Log, "round %d  %-24s %v\n", round, system, err)
-}
-
-// turn measures all cases with a system.
-func (r *loadRun) turn(ctx context.Context, round int, sd *loadStand) {
-	if ctx.Err() != nil {
-		return
-	}
-	if err := sd.remind(ctx); err != nil {
-		r.failed(ctx, round, sd.system.Name, err)
-		return
-	}
-	for _, name := range r.cfg.Cases {
-		m, err := sd.measure(ctx, name)
-		if err != nil {
-			r.failed(ctx, round, sd.system.Name, fmt.Errorf("%s: %w", name, err))
-			continue
-		}
-		m.Round, m.Case, m.System = round, name, sd.system.Name
-		r.result.Measures = append(r.result.Measures, m)
-		var text []string
-		for _, metric := range loadMetrics {
-			if v, ok := m.Values[metric.name]; ok {
-				text = append(text, metric.name+" "+fine(v))
-			}
-		}
-		fmt.Fprintf(r.cfg.Log, "round %d  %-24s %-10s %s\n", round, sd.system.Name, name, strings.Join(text, "  "))
-	}
 }

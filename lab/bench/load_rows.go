@@ -2,7 +2,10 @@
 
 package bench
 
-import "cmp"
+import (
+	"cmp"
+	"strings"
+)
 
 // loadMetrics are the figures of the benchmark of forwarding, in the order of the rows.
 var loadMetrics = []measureMetric{
@@ -16,6 +19,9 @@ var loadMetrics = []measureMetric{
 	{"processors_busy", "count", false},
 	{"lost_percent", "percent", false},
 }
+
+// netWithoutDaemons is net_cpu_ns_per_packet less daemons_ns_per_packet: no row of its own, but a ratio.
+const netWithoutDaemons = "net_without_daemons_ns_per_packet"
 
 // Systems that others are seen against.
 const (
@@ -34,10 +40,12 @@ const (
 // carriedBy names, for systems whose frames the first switch copies, the system that is generator, switch and copies alone. For all others
 // that is systemGenerator.
 var carriedBy = map[string]string{
-	"holdfast-multicast-2":     systemGeneratorMany2,
-	"holdfast-multicast-2-xdp": systemGeneratorMany2,
-	"xt-cluster-2":             systemGeneratorMany2,
-	"holdfast-multicast-3":     systemGeneratorMany3,
+	"holdfast-multicast-2":      systemGeneratorMany2,
+	"holdfast-multicast-2-xdp":  systemGeneratorMany2,
+	"kernel-multicast-2":        systemGeneratorMany2,
+	"kernel-multicast-2-events": systemGeneratorMany2,
+	"xt-cluster-2":              systemGeneratorMany2,
+	"holdfast-multicast-3":      systemGeneratorMany3,
 }
 
 // compare adds what measures are beside others of the same round: the processor time a packet less that of generator and switch, and less that
@@ -61,7 +69,10 @@ func compare(all []Measure) {
 			}
 		}
 		less("beyond_generator_ns_per_packet", systemGenerator)
-		less("net_cpu_ns_per_packet", cmp.Or(carriedBy[m.System], systemGenerator))
+		less("net_cpu_ns_per_packet", cmp.Or(carriedBy[strings.TrimSuffix(m.System, otherBuild)], systemGenerator))
+		if net, ok := m.Values["net_cpu_ns_per_packet"]; ok {
+			m.Values[netWithoutDaemons] = net - m.Values["daemons_ns_per_packet"]
+		}
 		if k, ok := of[key{m.Round, m.Case, systemKernel}]; ok && m.System != systemKernel {
 			m.Values["of_kernel_percent"] = 100 * m.Values["pps"] / k.Values["pps"]
 		}

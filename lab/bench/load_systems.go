@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cilium/ebpf/asm"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
@@ -21,8 +22,26 @@ import (
 	"github.com/holdfast-project/holdfast/lab/xtcluster"
 )
 
-// LoadSystems are all that can be measured, those of the comparison first; binary is the path of holdfastd, "" looks for it.
-func LoadSystems(binary string) []LoadSystem {
+// otherBuild ends the names of systems that are clusters of another build.
+const otherBuild = "-other"
+
+// LoadSystems are all that can be measured, those of the comparison first; binary is the path of holdfastd, "" looks for it, and other that of another
+// build, "" if there is none to compare with.
+func LoadSystems(binary, other string) []LoadSystem {
+	all := loadSystems(binary)
+	if other == "" {
+		return all
+	}
+	for _, s := range loadSystems(other) {
+		if strings.HasPrefix(s.Name, "holdfast-") {
+			s.Name, s.Named = s.Name+otherBuild, true
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+func loadSystems(binary string) []LoadSystem {
 	with := func(o members.Options) func(*topology.Lab, string) (Gateway, error) {
 		return func(lab *topology.Lab, dir string) (Gateway, error) {
 			o := o
@@ -46,6 +65,9 @@ func LoadSystems(binary string) []LoadSystem {
 		// What helps to understand the others.
 		{Name: "kernel-rules", Members: 1, Router: topology.MemberName(0), New: bare(moveLocalRule)},
 		{Name: "kernel-events", Members: 1, Router: topology.MemberName(0), New: bare(reportConnections)},
+		{Name: "kernel-events-hooks", Named: true, Members: 1, Router: topology.MemberName(0), New: onFloor(reportConnections, func(int) asm.Instructions { return goOn() })},
+		{Name: "kernel-multicast-2", Named: true, Members: 2, New: onFloor(flooded(false), evenOdd)},
+		{Name: "kernel-multicast-2-events", Named: true, Members: 2, New: onFloor(flooded(true), evenOdd)},
 		{Name: systemGeneratorMany2, Members: 2, Flooded: true},
 		{Name: systemGeneratorMany3, Members: 3, Flooded: true},
 		{Name: "holdfast-ha-no-sync", Named: true, Members: 2, New: with(members.Options{Attach: "tcx", Extra: "sync: {enabled: false}\n"})},

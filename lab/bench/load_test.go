@@ -21,7 +21,7 @@ import (
 func TestLoad(t *testing.T) {
 	labtest.Require(t, "nft", xtcluster.Command)
 	want := []string{systemGenerator, systemKernel, "xt-cluster-2", "generator-multicast-2"}
-	systems, err := PickLoad(LoadSystems(""), want)
+	systems, err := PickLoad(LoadSystems("", ""), want)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +30,7 @@ func TestLoad(t *testing.T) {
 	})}
 	var log bytes.Buffer
 	res, err := Load(context.Background(), LoadConfig{
-		Rounds: 1, Systems: append(systems, deaf), Cases: []string{caseForwardOne}, Window: 200 * time.Millisecond, Flows: 256, Dir: t.TempDir(), Log: &log,
+		Rounds: 1, Systems: append(systems, deaf), Cases: []string{caseForwardOne}, Laps: 4, Flows: 256, Dir: t.TempDir(), Log: &log,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -86,7 +86,7 @@ func TestCompare(t *testing.T) {
 	}
 	for system, generator := range carriedBy {
 		for _, name := range []string{system, generator} {
-			if _, err := PickLoad(LoadSystems(""), []string{name}); err != nil {
+			if _, err := PickLoad(LoadSystems("", ""), []string{name}); err != nil {
 				t.Error(err)
 			}
 		}
@@ -105,8 +105,7 @@ func TestBusyOf(t *testing.T) {
 	}
 }
 
-func TestReadingsOfWrongForwardingAreRefused(t *testing.T) {
-	at := time.Now()
+func TestWrongForwardingIsRefused(t *testing.T) {
 	for name, c := range map[string]struct {
 		sent, arrived uint64
 		refused       string
@@ -116,13 +115,65 @@ func TestReadingsOfWrongForwardingAreRefused(t *testing.T) {
 		"lost":  {1_000_000, 900_000, "900000 of 1000000 frames arrived"},
 		"twice": {1_000_000, 1_100_000, "forwarded twice"},
 	} {
-		m, err := reading{at: at.Add(time.Second), cpu: time.Second, busy: time.Second, sent: c.sent, arrived: c.arrived}.since(reading{at: at})
-		if c.refused == "" && (err != nil || m.Values["pps"] != float64(c.arrived) || m.Values["processors_busy"] != 1) {
-			t.Errorf("%s: %v, %v", name, m.Values, err)
-		}
-		if c.refused != "" && (err == nil || !strings.Contains(err.Error(), c.refused)) {
+		err := forwarded(c.sent, c.arrived)
+		if c.refused == "" && err != nil || c.refused != "" && (err == nil || !strings.Contains(err.Error(), c.refused)) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// Three systems, each with a level of its own, on a machine that is slower and slower, slow for all for a while, and now and then for one alone.
+func TestLevels(t *testing.T) {
+	want := []float64{1000, 1100, 3000}
+	rows := make([][]float64, len(want))
+	for i, v := range want {
+		for k := range 40 {
+			at := v * math.Pow(1.01, float64(k)-19.5)
+			switch {
+			case k >= 10 && k < 15:
+				at *= 2
+			case (k+i)%9 == 0:
+				at *= 5
+			case (k+i)%11 == 0:
+				at = math.NaN()
+			}
+			rows[i] = append(rows[i], at)
+		}
+	}
+	got := levels(rows)
+	for i := range want {
+		if ratio := got[i] / got[0]; math.Abs(ratio-want[i]/want[0]) > 0.001*ratio {
+			t.Errorf("%v, want %v: number %d is %v of the first", got, want, i, ratio)
+		}
+	}
+	if math.Abs(got[0]-1000) > 100 {
+		t.Errorf("%v for %v", got[0], want[0])
+	}
+	if none := levels([][]float64{{1, 2}, {math.NaN(), math.NaN()}, nil}); math.IsNaN(none[0]) || !math.IsNaN(none[1]) || !math.IsNaN(none[2]) {
+		t.Errorf("levels of nothing: %v", none)
+	}
+}
+
+// The interval of four rounds, by hand; other rounds, cases and what was not measured beside it do not count.
+func TestRatios(t *testing.T) {
+	measure := func(round int, name, system string, pps float64) Measure {
+		return Measure{Round: round, Case: name, System: system, Values: map[string]float64{"pps": pps}}
+	}
+	var all []Measure
+	for i, part := range []float64{0.94, 0.96, 0.98, 0.95} {
+		all = append(all, measure(i+1, caseForward, systemKernel, 1000*float64(i+1)), measure(i+1, caseForward, "holdfast-ha", part*1000*float64(i+1)))
+	}
+	all = append(all, measure(5, caseForward, "holdfast-ha", 1), measure(1, caseForwardOne, "holdfast-ha", 70), measure(1, caseForwardOne, systemKernel, 100))
+	got := ratios(all)
+	if len(got) != 2 {
+		t.Fatalf("%+v", got)
+	}
+	r := got[0]
+	if r.N != 4 || math.Abs(r.Ratio-0.9574) > 0.0001 || math.Abs(r.Low-0.9306) > 0.0002 || math.Abs(r.High-0.9849) > 0.0002 {
+		t.Errorf("%+v", r)
+	}
+	if one := got[1]; one.N != 1 || math.Abs(one.Ratio-0.7) > 1e-9 || one.Low != 0 || one.High != 0 {
+		t.Errorf("%+v", one)
 	}
 }
 
@@ -134,6 +185,7 @@ func TestLoadConfigIsRefused(t *testing.T) {
 	for name, change := range map[string]func(*LoadConfig){
 		"rounds":  func(c *LoadConfig) { c.Rounds = 0 },
 		"systems": func(c *LoadConfig) { c.Systems = nil },
+		"laps":    func(c *LoadConfig) { c.Laps = -1 },
 		"window":  func(c *LoadConfig) { c.Window = -1 },
 		"flows":   func(c *LoadConfig) { c.Flows = maxFlows + 1 },
 		"case":    func(c *LoadConfig) { c.Cases = []string{"volcano"} },
@@ -144,11 +196,14 @@ func TestLoadConfigIsRefused(t *testing.T) {
 			t.Errorf("%s: accepted", name)
 		}
 	}
-	usual, err := PickLoad(LoadSystems(""), nil)
+	usual, err := PickLoad(LoadSystems("", ""), nil)
 	if err != nil || len(usual) == 0 || slices.ContainsFunc(usual, func(s LoadSystem) bool { return s.Named }) {
 		t.Errorf("measured without a name: %v, %v", usual, err)
 	}
-	if _, err := PickLoad(LoadSystems(""), []string{"volcano"}); err == nil {
+	if two, err := PickLoad(LoadSystems("", "/other"), []string{"holdfast-ha", "holdfast-ha-other"}); err != nil || len(two) != 2 {
+		t.Errorf("beside another build: %v, %v", two, err)
+	}
+	if _, err := PickLoad(LoadSystems("", ""), []string{"volcano"}); err == nil {
 		t.Error("a system that there is not is picked")
 	}
 }

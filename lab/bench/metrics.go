@@ -16,7 +16,7 @@ func (r Result) WriteMetrics(w io.Writer, s report.Style) error {
 	for _, row := range r.Rows {
 		table.Add(false, row.Case, row.System, row.Metric, row.Unit, fmt.Sprint(row.N), fine(row.Median), fine(row.Worst))
 	}
-	if err := table.Write(w, s); err != nil {
+	if err := errors.Join(table.Write(w, s), r.writeRatios(w, s)); err != nil {
 		return err
 	}
 	for _, f := range r.Failures {
@@ -37,7 +37,7 @@ func (r Result) markdownMetrics(w io.Writer) error {
 	for _, row := range r.Rows {
 		errs = append(errs, p("| %s | %s | %s | %s | %d | %s | %s |\n", row.Case, row.System, row.Metric, row.Unit, row.N, fine(row.Median), fine(row.Worst)))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, r.markdownRatios(w))...)
 }
 
 // fine is a figure of any size: with decimals where it is small.

@@ -89,6 +89,7 @@ type Result struct {
 	Rows      []Row     `json:"rows"`
 	Trials    []Trial   `json:"trials"`
 	Measures  []Measure `json:"measures,omitempty"`
+	Ratios    []Ratio   `json:"ratios,omitempty"`
 	Failures  []Failure `json:"failures,omitempty"`
 }
 

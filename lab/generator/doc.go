@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package generator sends small UDP packets of many flows as fast as one or more processors can, and counts those that arrive.
+// Package generator sends small UDP packets of many flows as fast as one or more processors can, in bursts, and counts those that arrive.
 //
 // Each processor has a thread of its own and a packet socket that hands frames straight to the device (PACKET_QDISC_BYPASS), 64 with
 // a system call. On the laboratory's cables the kernel carries a frame through switches, members and cables on the processor that

@@ -7,27 +7,46 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 )
 
-// Run is a running generator. Its methods are safe for concurrent use.
+// Run is a generator that sends in bursts; in between its threads wait.
 type Run struct {
 	senders []*sender
-	threads []atomic.Int32 // their numbers, 0 before they run
-	end     atomic.Bool
+	orders  []chan order
+	parts   chan part
 	task    errgroup.Group
 }
 
-// Start begins to send as fast as it goes, until Stop, which must be called.
+// order tells a thread from when on to measure and until when to send.
+type order struct{ from, until time.Time }
+
+// part is what a thread has sent of a burst: in all, and in the measured time, in which it had its processor for cpu.
+type part struct {
+	all, sent uint64
+	took, cpu time.Duration
+	err       error
+}
+
+// Burst is what a generator has sent in a burst.
+type Burst struct {
+	// All is how many frames were sent, Sent those of the measured time.
+	All, Sent uint64
+	// CPU is the processor time of the threads in the measured time, and with it that of all that was done with their frames on their processors.
+	CPU time.Duration
+	// Had is the part of the measured time in which the threads had their processors: the rest went to other threads, and to whom the host gave it.
+	Had float64
+}
+
+// Start opens the sockets and starts the threads. Stop must be called.
 func Start(cfg Config) (*Run, error) {
-	r := &Run{}
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
+	r := &Run{parts: make(chan part, len(cfg.Processors))}
 	for i := range cfg.Processors {
 		var own []Flow
 		for k := i; k < len(cfg.Flows); k += len(cfg.Processors) {
@@ -39,30 +58,79 @@ func Start(cfg Config) (*Run, error) {
 			return nil, err
 		}
 		r.senders = append(r.senders, s)
+		r.orders = append(r.orders, make(chan order, 1))
 	}
-	r.threads = make([]atomic.Int32, len(r.senders))
 	for i, s := range r.senders {
-		r.task.Go(func() error { return r.send(s, &r.threads[i], cfg.Processors[i]) })
+		r.task.Go(func() error { return r.serve(s, r.orders[i], cfg.Processors[i]) })
 	}
 	return r, nil
 }
 
-// send sends on one processor until the end.
-func (r *Run) send(s *sender, thread *atomic.Int32, processor int) error {
+// Burst sends on all processors, as fast as it goes: first for settle, so that caches have what they need, then for the window that is measured. It must not
+// be called by two at once.
+func (r *Run) Burst(settle, window time.Duration) (Burst, error) {
+	from := time.Now().Add(settle)
+	for _, c := range r.orders {
+		c <- order{from: from, until: from.Add(window)}
+	}
+	var b Burst
+	var took time.Duration
+	var errs []error
+	for range r.orders {
+		p := <-r.parts
+		errs = append(errs, p.err)
+		b.All, b.Sent, b.CPU, took = b.All+p.all, b.Sent+p.sent, b.CPU+p.cpu, took+p.took
+	}
+	b.Had = float64(b.CPU) / float64(took)
+	return b, errors.Join(errs...)
+}
+
+// serve sends on one processor what it is ordered to.
+func (r *Run) serve(s *sender, orders <-chan order, processor int) error {
 	runtime.LockOSThread() // never unlocked: the thread goes with the goroutine, and its processor with it
 	var set unix.CPUSet
 	set.Set(processor)
-	if err := unix.SchedSetaffinity(0, &set); err != nil {
-		return fmt.Errorf("generator: stay on processor %d: %w", processor, err)
+	err := unix.SchedSetaffinity(0, &set)
+	if err != nil {
+		err = fmt.Errorf("generator: stay on processor %d: %w", processor, err)
 	}
-	thread.Store(int32(unix.Gettid()))
-	for !r.end.Load() {
-		if err := s.batch(batch); err != nil {
-			return err
+	for o := range orders {
+		p := part{err: err, took: 1}
+		if err == nil {
+			p = s.burst(o)
 		}
+		r.parts <- p
 	}
-	return nil
+	return err
 }
+
+// burst sends as an order says, a batch at the least before the measured time and one in it.
+func (s *sender) burst(o order) (p part) {
+	began := s.sent.Load()
+	until := func(end time.Time) (at time.Time, cpu time.Duration, sent uint64) {
+		for {
+			if err := s.batch(batch); err != nil {
+				p.err = err
+				break
+			}
+			if at = time.Now(); !at.Before(end) {
+				break
+			}
+		}
+		var t unix.Timespec
+		if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t); err != nil {
+			p.err = fmt.Errorf("generator: processor time of the thread: %w", err)
+		}
+		return at, time.Duration(t.Nano()), s.sent.Load()
+	}
+	from, cpu, sent := until(o.from)
+	end, cpuEnd, sentEnd := until(o.until)
+	p.all, p.sent, p.took, p.cpu = sentEnd-began, sentEnd-sent, end.Sub(from), cpuEnd-cpu
+	return p
+}
+
+// Processors is how many processors send.
+func (r *Run) Processors() int { return len(r.senders) }
 
 // Sent returns how many frames were sent so far, and how many of them the sender's own device refused.
 func (r *Run) Sent() (sent, refused uint64) {
@@ -73,30 +141,11 @@ func (r *Run) Sent() (sent, refused uint64) {
 	return sent, refused
 }
 
-// CPU returns the processor time that the generator's threads have had so far, and with it that of all that was done with their frames
-// on their processors. It must not be called after Stop.
-func (r *Run) CPU() (time.Duration, error) {
-	total := time.Duration(0)
-	for i := range r.threads {
-		id := r.threads[i].Load()
-		if id == 0 {
-			continue
-		}
-		var t unix.Timespec
-		if err := unix.ClockGettime(threadClock(id), &t); err != nil {
-			return 0, fmt.Errorf("generator: processor time of thread %d: %w", id, err)
-		}
-		total += time.Duration(t.Nano())
-	}
-	return total, nil
-}
-
-// threadClock is the clock of a thread's processor time: MAKE_THREAD_CPUCLOCK of linux/posix-timers.h, with CPUCLOCK_SCHED.
-func threadClock(id int32) int32 { return ^id<<3 | 4 | 2 }
-
-// Stop ends the run. It must be called once.
+// Stop ends the run. It must be called once, and not during a burst.
 func (r *Run) Stop() error {
-	r.end.Store(true)
+	for _, c := range r.orders {
+		close(c)
+	}
 	err := r.task.Wait()
 	r.close()
 	return err

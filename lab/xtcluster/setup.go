@@ -30,14 +30,26 @@ func MAC(i int) net.HardwareAddr { return net.HardwareAddr{0x01, 0x00, 0x5e, 0x0
 // Setup makes the members of a topology share what its end stations send to their router, the virtual address of each segment. It goes
 // with the topology.
 func Setup(lab *topology.Lab) error {
+	if err := Flood(lab); err != nil {
+		return err
+	}
 	members := lab.OfKind(topology.Member)
-	for i, segment := range lab.Spec.Segments {
-		if !segment.Role.HasVIPs() {
-			continue
-		}
+	return each(lab, func(_ int, segment topology.Segment) error {
 		for _, m := range members {
-			if err := take(m, segment.Name, MAC(i), len(members)); err != nil {
+			if err := share(m, segment.Name, len(members)); err != nil {
 				return fmt.Errorf("xt_cluster on %s at %s: %w", m.Name, segment.Name, err)
+			}
+		}
+		return nil
+	})
+}
+
+// Flood lets every member receive what the end stations send to their router, without saying who takes it.
+func Flood(lab *topology.Lab) error {
+	return each(lab, func(i int, segment topology.Segment) error {
+		for _, m := range lab.OfKind(topology.Member) {
+			if err := m.NS.Do(func() error { return join(segment.Name, MAC(i)) }); err != nil {
+				return err
 			}
 		}
 		for _, p := range lab.PortsOn(segment.Name) {
@@ -52,15 +64,25 @@ func Setup(lab *topology.Lab) error {
 				return fmt.Errorf("multicast MAC of the router of %s: %w", n.Name, err)
 			}
 		}
+		return nil
+	})
+}
+
+// each goes through the segments that have a router.
+func each(lab *topology.Lab, do func(int, topology.Segment) error) error {
+	for i, segment := range lab.Spec.Segments {
+		if !segment.Role.HasVIPs() {
+			continue
+		}
+		if err := do(i, segment); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// take makes a member receive frames for a MAC at a device, and drop those that are another member's of n.
-func take(m *topology.Node, device string, mac net.HardwareAddr, n int) error {
-	if err := m.NS.Do(func() error { return join(device, mac) }); err != nil {
-		return err
-	}
+// share makes a member drop at a device what is another's of n.
+func share(m *topology.Node, device string, n int) error {
 	cmd := exec.Command(Command, "-w", "-t", "mangle", "-A", "PREROUTING", "-i", device, "-m", "cluster",
 		"--cluster-total-nodes", strconv.Itoa(n), "!", "--cluster-local-node", strconv.Itoa(m.Index+1),
 		"--cluster-hash-seed", strconv.Itoa(seed), "-j", "DROP")
