@@ -34,7 +34,7 @@
 //	keys      4 SipHash keys
 //	sources   per slot and member: newest sequences, token bucket
 //	streams   the same of state synchronisation; not pinned
-//	let_in    per CPU: packets let in that egress need not ask about, and those that need not read the clock (decision 002); not pinned
+//	let_in    per CPU: packets let in that egress need not ask about, and those that are let in as the one before (decision 002); not pinned
 //	counters  per CPU, indexed by Counter
 //
 // Those of load sharing are not pinned: an older build would not know how to remove them. The programs keep them, and a restarted

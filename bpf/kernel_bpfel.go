@@ -128,7 +128,8 @@ type kernelLetIn struct {
 	Lease     uint64
 	Fence     uint64
 	QuietLast uint64
-	Packets   uint64
+	Packets   uint32
+	Steer     uint32
 	Now       uint64
 	Left      uint64
 	Read      uint64

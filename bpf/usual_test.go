@@ -76,7 +76,7 @@ func (g *Gate) letIn(t *testing.T) (n uint64) {
 		t.Fatal(err)
 	}
 	for _, l := range all {
-		n += l.Packets
+		n += uint64(l.Packets)
 	}
 	return n
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* The programs: one core, entered from XDP or tc at ingress, and from tc at egress. */
 #include "gate.h"
+#include "short.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -8,14 +9,32 @@ char LICENSE[] SEC("license") = "GPL";
 #define TCX_NEXT -1
 #define TCX_DROP 2
 
+/* Functions of their own, so that short.h has neither their stack to set up nor their registers to save. */
+static __noinline int whole_xdp(struct xdp_md *ctx)
+{
+	struct frame f = { .ctx = ctx, .xdp = true };
+
+	return gate_ingress(&f, ctx->ingress_ifindex);
+}
+
+static __noinline int whole_skb(struct __sk_buff *skb)
+{
+	struct frame f = { .ctx = skb };
+
+	return gate_ingress(&f, skb->ifindex);
+}
+
 SEC("xdp.frags")
 int holdfast_xdp(struct xdp_md *ctx)
 {
 	struct frame f = { .ctx = ctx, .xdp = true };
 	const struct iface *ifc;
 	__u32 ifindex = ctx->ingress_ifindex;
+	int v = gate_short(ctx, true, ifindex);
 
-	switch (gate_ingress(&f, ifindex)) {
+	if (v < 0)
+		v = whole_xdp(ctx);
+	switch (v) {
 	case GATE_DROP:
 		return XDP_DROP;
 	case GATE_ANSWER:
@@ -34,9 +53,11 @@ int holdfast_xdp(struct xdp_md *ctx)
 SEC("tc")
 int holdfast_ingress(struct __sk_buff *skb)
 {
-	struct frame f = { .ctx = skb };
+	int v = gate_short(skb, false, skb->ifindex);
 
-	switch (gate_ingress(&f, skb->ifindex)) {
+	if (v < 0)
+		v = whole_skb(skb);
+	switch (v) {
 	case GATE_DROP:
 		return TCX_DROP;
 	case GATE_ANSWER:

@@ -125,9 +125,10 @@ struct stream {
  */
 struct let_in {
 	__u64 tick, lease, fence, quiet_last;
-	__u64 packets;
+	__u32 packets;
+	__u32 steer; /* a word as well */
 	__u64 now; /* a reading of the clock within that tick, */
-	__u64 left; /* and how many packets may go by it still */
+	__u64 left; /* and how many packets may go by it still, and by what was decided then */
 	__u64 read; /* the tick before the clock was read last: the processor may be taken away at any moment after that */
 };
 
@@ -295,8 +296,10 @@ struct {
 	__type(value, struct let_in);
 } let_in SEC(".maps");
 
+/* What can be mapped begins with a page: otherwise half of the places would lie in two lines of the processor's cache each. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, FLOW_PLACES);
 	__type(key, __u32);
 	__type(value, struct flows);

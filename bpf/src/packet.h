@@ -196,17 +196,16 @@ static __always_inline __u32 read_extensions(void *ctx, bool xdp, __u32 off, str
 static __always_inline __u32 read_ip6(void *ctx, bool xdp, __u32 off, struct packet *p)
 {
 	const struct words *w = the_words();
-	struct ipv6hdr ip;
+	__u8 head[8];
 
-	if (!w || !packet_load(ctx, xdp, off, &ip, sizeof(ip)) || ip.version != 6)
+	/* The addresses go where they belong at once: Linux 6.1 has too little stack for a copy. */
+	if (!w || !packet_load(ctx, xdp, off, head, sizeof(head)) || head[0] >> 4 != 6 || !packet_load(ctx, xdp, off + 8, p->src, 32))
 		return READ_MALFORMED;
-	__builtin_memcpy(p->src, &ip.saddr, 16);
-	__builtin_memcpy(p->dst, &ip.daddr, 16);
-	p->proto = ip.nexthdr;
-	p->hops = ip.hop_limit;
-	if (((__u8 *)&ip.daddr)[0] == 0xff)
+	p->proto = head[6];
+	p->hops = head[7];
+	if (((__u8 *)p->dst)[0] == 0xff)
 		return READ_UNSTEERED;
-	off += sizeof(ip);
+	off += sizeof(struct ipv6hdr);
 	if (is_extension(p->proto)) {
 		off = read_extensions(ctx, xdp, off, p, (READ_ONCE(w->steer) & STEER_KEY) == STEER_SPI);
 		if (!off)

@@ -127,19 +127,28 @@ static __always_inline __u64 forwards_by(const struct words *w)
 
 #define TICK_NS 10000000ULL /* the longest that the kernel's clock has; one that is late is decision 002's */
 
-/* Are the words as they were when packets were let in last, is it still the same tick, and does nothing else depend on the time? */
-static __always_inline bool is_as_noted(const struct words *w, const struct let_in *l)
+/*
+ * What has changed since packets were let in last: 0 if the words are as they were, it is still the same tick, and nothing else depends on the time. `by`
+ * is forwards_by(). Bits, rather than one question after the other: every packet runs this twice, and the less there is of it the less has to be fetched.
+ */
+static __always_inline __u64 since_noted(const struct words *w, const struct let_in *l, __u64 by)
 {
-	return l->tick == bpf_jiffies64() && l->lease == forwards_by(w) && l->fence == READ_ONCE(w->group[0].fence) &&
-	       l->quiet_last == READ_ONCE(w->quiet_last) && READ_ONCE(w->groups) == 1;
+	__u64 changed = bpf_jiffies64() ^ l->tick;
+
+	changed |= l->lease ^ by;
+	changed |= l->fence ^ READ_ONCE(w->group[0].fence);
+	changed |= l->quiet_last ^ READ_ONCE(w->quiet_last);
+	changed |= l->steer ^ READ_ONCE(w->steer);
+	changed |= READ_ONCE(w->groups) ^ 1;
+	return changed;
 }
 
-/* Is the gate as open a tick later as it is now, whatever it is asked, unless a word changes? */
+/* Is the gate as open a tick later as it is now, whatever it is asked, unless a word of since_noted() changes? One that only serves because it is alone is not. */
 static __always_inline bool is_steady(const struct words *w, __u64 now)
 {
 	const struct group *g = &w->group[0];
 
-	if (now < READ_ONCE(g->linger))
+	if (now < READ_ONCE(g->linger) || (lease_age(forwards_by(w), now + TICK_NS) >= READ_ONCE(w->soft) && !is_watched(w, now + TICK_NS)))
 		return false;
 	if (!steer_mode(w))
 		return is_open(w, g, now + TICK_NS);
@@ -157,7 +166,7 @@ static __always_inline __u64 about_now(const struct words *w)
 
 	if (!l)
 		return bpf_ktime_get_boot_ns();
-	if (!l->left || !is_as_noted(w, l)) {
+	if (!l->left || since_noted(w, l, forwards_by(w))) {
 		l->read = bpf_jiffies64();
 		barrier(); /* no later than the clock */
 		return bpf_ktime_get_boot_ns();
@@ -174,15 +183,17 @@ static __always_inline void note_let_in(const struct words *w, __u64 now)
 {
 	struct let_in *l = the_let_in();
 	__u64 tick = bpf_jiffies64(), lease = forwards_by(w), fence = READ_ONCE(w->group[0].fence), quiet = READ_ONCE(w->quiet_last);
+	__u32 steer = READ_ONCE(w->steer);
 
 	if (!l || l->read != tick || now < quiet)
 		return;
-	if (l->tick != tick || l->lease != lease || l->fence != fence || l->quiet_last != quiet) {
+	if (l->tick != tick || l->lease != lease || l->fence != fence || l->quiet_last != quiet || l->steer != steer) {
 		l->packets = l->left = 0;
 		l->tick = tick;
 		l->lease = lease;
 		l->fence = fence;
 		l->quiet_last = quiet;
+		l->steer = steer;
 		barrier();
 		/* Asked again, of words not older than those just noted: a gate that closed between the caller's look and here gets no credit. */
 		if (!(steer_mode(w) ? is_share_open(w, now) : is_open(w, &w->group[0], now)))
@@ -205,10 +216,27 @@ static __always_inline bool was_let_in(const struct words *w)
 {
 	struct let_in *l = the_let_in();
 
-	if (!l || !l->packets || !is_as_noted(w, l))
+	if (!l || !l->packets || since_noted(w, l, forwards_by(w)))
 		return false;
 	l->packets--;
 	return true;
+}
+
+/*
+ * Lets a packet in as the one before it was, without asking anything again; false: all must be asked. Nobody else may have been promised more meanwhile:
+ * what could have closed the gate since is a word of since_noted(), or time, which has been looked ahead for (is_steady).
+ */
+static __always_inline bool is_let_in_as_before(const struct words *w, struct let_in *l, __u64 by)
+{
+	return l->left && !(since_noted(w, l, by) | (l->read ^ l->tick));
+}
+
+/* That it was, and may leave. */
+static __always_inline void let_in_as_before(struct let_in *l)
+{
+	l->left--;
+	if (l->packets < MAX_LET_IN)
+		l->packets++;
 }
 
 /* All bits but HEARS_YOU, which only a prober can say. */
