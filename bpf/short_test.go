@@ -52,16 +52,18 @@ func TestShort(t *testing.T) {
 		g.words.u32(offGroups).Store(1)
 		serve(g, 0)
 		shown := 0
-		for _, c := range ingressCases() {
-			if c.short && e.name == "tcx" {
-				continue
-			}
-			length, short, promised, ok := g.bothWays(t, e, before, c.packet)
-			if ok && !short.equal(length) {
-				t.Errorf("%s/%s: %+v, at length %+v", e.name, c.name, short, length)
-			}
-			if promised {
-				shown++
+		for try := 0; try == 0 || try < 50 && shown == 0; try++ { // a tick may pass between any two packets
+			for _, c := range ingressCases() {
+				if c.short && e.name == "tcx" {
+					continue
+				}
+				length, short, promised, ok := g.bothWays(t, e, before, c.packet)
+				if ok && !short.equal(length) {
+					t.Errorf("%s/%s: %+v, at length %+v", e.name, c.name, short, length)
+				}
+				if promised {
+					shown++
+				}
 			}
 		}
 		if shown == 0 {
