@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"time"
 )
 
 // view is what was reported so far. It turns what the kernel says into changes, each reported once. It knows no kernel
@@ -131,7 +132,7 @@ func (v *view) replace(links []State, addrs []AddressChanged) []Event {
 	return events
 }
 
-// silent are the interfaces with carrier that have received nothing since it came.
+// silent are the interfaces with carrier that have received nothing since it came, in their order.
 func (v *view) silent() []int {
 	var indices []int
 	for index, l := range v.links {
@@ -139,5 +140,33 @@ func (v *view) silent() []int {
 			indices = append(indices, index)
 		}
 	}
+	slices.Sort(indices)
 	return indices
 }
+
+// lookout says when silent interfaces are to be looked at: not at all while there are none.
+type lookout struct {
+	at    []int         // those that it is about
+	spent time.Duration // on them, in vain
+	armed bool
+}
+
+// wait returns in how long to look, and 0 if nothing is to be changed about that: it has been said, or there is nothing to look at.
+func (l *lookout) wait(silent []int) time.Duration {
+	if !slices.Equal(silent, l.at) {
+		again := l.spent >= receivedSoon // the next look is far away
+		l.at, l.spent, l.armed = silent, 0, l.armed && !again
+	}
+	if l.armed || len(silent) == 0 {
+		return 0
+	}
+	l.armed = true
+	if l.spent >= receivedSoon {
+		return receivedSeldom
+	}
+	l.spent += receivedPoll
+	return receivedPoll
+}
+
+// looked notes that the time has come.
+func (l *lookout) looked() { l.armed = false }

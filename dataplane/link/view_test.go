@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"reflect"
 	"testing"
+	"time"
 )
 
 func TestViewReportsEachChangeOnce(t *testing.T) {
@@ -61,5 +62,42 @@ func TestViewReplaceRemovesAddresses(t *testing.T) {
 	a.Gone = true
 	if want := []Event{a, b}; !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+// TestLookout: interfaces that have received nothing are looked at often for a minute and then each second, and nobody wakes while there are
+// none.
+func TestLookout(t *testing.T) {
+	var l lookout
+	if d := l.wait(nil); d != 0 {
+		t.Fatalf("looks in %v for nothing", d)
+	}
+	looks := 0
+	for spent := time.Duration(0); spent < receivedSoon; spent += receivedPoll {
+		if d := l.wait([]int{3}); d != receivedPoll {
+			t.Fatalf("after %v: looks in %v", spent, d)
+		}
+		if d := l.wait([]int{3}); d != 0 {
+			t.Fatalf("an event put the look off, to %v from then on", d)
+		}
+		l.looked()
+		looks++
+	}
+	if d := l.wait([]int{3}); d != receivedSeldom {
+		t.Fatalf("after %d looks in vain: looks in %v", looks, d)
+	}
+	// Another one is news, and does not wait for the look that is far away.
+	if d := l.wait([]int{3, 5}); d != receivedPoll {
+		t.Fatalf("another one is silent: looks in %v", d)
+	}
+	if d := l.wait([]int{5}); d != 0 {
+		t.Fatalf("one was heard while a look is near: looks in %v instead", d)
+	}
+	l.looked()
+	if d := l.wait(nil); d != 0 {
+		t.Fatalf("all were heard: looks in %v", d)
+	}
+	if d := l.wait([]int{5}); d != receivedPoll {
+		t.Fatalf("silent again: looks in %v", d)
 	}
 }

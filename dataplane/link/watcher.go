@@ -78,8 +78,11 @@ func (Listed) event()         {}
 
 // Implementation constants.
 const (
-	// receivedPoll is how often interfaces that have received nothing yet are looked at: counters raise no events.
-	receivedPoll = 50 * time.Millisecond
+	// receivedPoll is how often interfaces that have received nothing yet are looked at: counters raise no events. One that has been looked at
+	// for receivedSoon is as likely one that never receives, and is looked at every receivedSeldom.
+	receivedPoll   = 50 * time.Millisecond
+	receivedSoon   = time.Minute
+	receivedSeldom = time.Second
 	// resyncPause keeps a failing subscription from becoming a busy loop.
 	resyncPause = 100 * time.Millisecond
 	// receiveBuffer holds the kernel's messages while the reader is busy.
@@ -186,9 +189,14 @@ func (w *Watcher) list(ctx context.Context) error {
 }
 
 func (w *Watcher) follow(ctx context.Context, links <-chan netlink.LinkUpdate, addrs <-chan netlink.AddrUpdate) error {
-	poll := time.NewTicker(receivedPoll)
-	defer poll.Stop()
+	look := time.NewTimer(time.Hour)
+	look.Stop()
+	defer look.Stop()
+	var looks lookout
 	for {
+		if wait := looks.wait(w.view.silent()); wait > 0 {
+			look.Reset(wait)
+		}
 		var events []Event
 		select {
 		case <-ctx.Done():
@@ -205,7 +213,8 @@ func (w *Watcher) follow(ctx context.Context, links <-chan netlink.LinkUpdate, a
 			if p, ok := prefixOf(&u.LinkAddress); ok {
 				events = w.view.address(AddressChanged{Index: u.LinkIndex, Prefix: p, Gone: !u.NewAddr, Tentative: tentative(u.Flags)})
 			}
-		case <-poll.C:
+		case <-look.C:
+			looks.looked()
 			for _, index := range w.view.silent() {
 				if s, err := Query(index); err == nil {
 					events = append(events, w.view.link(s, false)...)
