@@ -217,7 +217,7 @@ func (n *node) detach(p *port) {
 // addressEvent follows the host's addresses: connections of its own are not synchronised, and the own IPv6 addresses are the source of the
 // routes to the VIPs.
 func (n *node) addressEvent(a link.AddressChanged) {
-	if n.sync.local.take(a) {
+	if n.sync.take(a) {
 		n.followSync(bpf.Boottime())
 	}
 	if n.virtual(a.Prefix.Addr()) && (a.Gone || a.Index != loopback) {

@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -34,10 +33,12 @@ type syncing struct {
 	plane *statesync.Plane
 	state statesync.State  // as read last
 	told  statesync.Config // what the plane was given last
+	by    syncInputs       // what that was made from, but for the devices
 	peers []statesync.Peer // likewise
 	owner uint32           // term under which the plane was told that this member is the owner, 0: it is not
 	said  members.SyncReady
 	local localAddresses
+	moved uint64 // counts changes of local
 
 	agreed int64 // since when a copy, this member's or another's, has had all of the owner's connections, 0: none has
 	strict bool  // one has for long enough: what no member knows is not picked up in the middle any more
@@ -63,6 +64,7 @@ func (n *node) openSync() error {
 		return fmt.Errorf("state synchronisation: %w", err)
 	}
 	c.Keys, c.UseKey = nil, 0 // they go their own way
+	n.sync.by = n.syncInputs()
 	n.sync.plane, n.sync.told, n.sync.flushed = plane, c, make(chan uint32, 1)
 	n.sync.state = plane.State()
 	return nil
@@ -74,26 +76,6 @@ func (n *node) serveSync(ctx context.Context) error {
 		n.log.Error("state synchronisation has ended", "error", err)
 	}
 	return nil
-}
-
-// syncConfig is what the plane is to do by the configuration and the devices that there are.
-func (n *node) syncConfig() statesync.Config {
-	c := statesync.Config{
-		Cluster: n.cfg.ID, Self: n.local.Self.ID, EtherType: n.cfg.CCP.EtherType, Members: uint8(len(n.cfg.Members)),
-		Disabled: !n.cfg.Sync.Enabled, FullSyncRate: n.cfg.Sync.FullSyncRate, Buffer: n.cfg.Sync.Buffer,
-		Services: syncServices(n.services()), Zones: n.cfg.Sync.Zones, Tables: syncTables(n.policy.state),
-	}
-	for _, s := range n.cfg.Sync.Sets {
-		c.Sets = append(c.Sets, s.String())
-	}
-	for _, p := range n.ports {
-		if n.cfg.Sync.Enabled && p.Role.Sync() && p.Monitored && p.index != 0 {
-			c.Interfaces = append(c.Interfaces, statesync.Interface{Name: p.Name, Index: p.index, MAC: p.mac, Up: p.carrier && p.fault == "", MTU: p.mtu})
-		}
-	}
-	c.Own, c.Virtual, c.Networks = syncAddresses(n.cfg)
-	c.Local = n.sync.local.besides(c.Own, c.Virtual)
-	return c
 }
 
 // syncServices translates the rules of the configuration.
@@ -113,7 +95,7 @@ func syncServices(rules []config.SyncService) []statesync.Service {
 // each tick and with each HELLO that says something new of state synchronisation.
 func (n *node) followSync(now int64) {
 	s := &n.sync
-	if c := n.syncConfig(); !reflect.DeepEqual(c, s.told) {
+	if c, news := n.syncConfigured(); news {
 		s.told = c
 		held, use := n.wire.ring.Held(), n.wire.ring.Use()
 		c.Keys, c.UseKey = slices.Clone(held), use.Number

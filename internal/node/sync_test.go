@@ -18,6 +18,7 @@ import (
 	"github.com/holdfast-project/holdfast/ccp"
 	"github.com/holdfast-project/holdfast/dataplane/link"
 	"github.com/holdfast-project/holdfast/internal/config"
+	"github.com/holdfast-project/holdfast/internal/policyplane"
 	"github.com/holdfast-project/holdfast/internal/statesync"
 	"github.com/holdfast-project/holdfast/members"
 )
@@ -315,5 +316,58 @@ func TestStrict(t *testing.T) {
 	}
 	if has(false, false) || has(true, true) {
 		t.Error("connections in the middle are refused too early, or against the configuration")
+	}
+}
+
+// TestSyncConfiguredAnew: the plane is configured anew when something has changed that its configuration depends on, and nothing is worked out
+// while nothing has.
+func TestSyncConfiguredAnew(t *testing.T) {
+	n := referenceNode(t, "gw-a")
+	var p *port
+	for _, i := range n.cfg.Interfaces {
+		q := &port{Interface: i, index: 10 + int(i.Slot), mac: [6]byte{2, i.Slot}, carrier: true}
+		if n.ports = append(n.ports, q); q.Role.Sync() && q.Monitored {
+			p = q
+		}
+	}
+	if p == nil || !n.cfg.Sync.Enabled {
+		t.Fatal("the reference configuration has no interface for state synchronisation")
+	}
+	taken := func() bool {
+		c, news := n.syncConfigured()
+		if want := n.syncConfig(); !reflect.DeepEqual(c, want) {
+			t.Errorf("configured %+v, want %+v", c, want)
+		}
+		n.sync.told = c
+		return news
+	}
+	if !taken() {
+		t.Fatal("the first is no news")
+	}
+	for _, tc := range []struct {
+		name   string
+		change func()
+	}{
+		{"no carrier", func() { p.carrier = false }},
+		{"carrier", func() { p.carrier = true }},
+		{"a fault", func() { p.fault = "the gate is not attached" }},
+		{"an MTU", func() { p.mtu = 1400 }},
+		{"a device made anew", func() { p.fault, p.index, p.mac = "", 99, [6]byte{2, 99} }},
+		{"a device that is gone", func() { p.index = 0 }},
+		{"the file", func() { c := *n.cfg; c.Sync.FullSyncRate = 12345; n.cfg = &c }},
+		{"the policy in force", func() {
+			n.policy.state = &policyplane.Snapshot{InForce: generation(41), Tables: []string{"inet filter"}}
+		}},
+		{"an address", func() { n.sync.take(link.AddressChanged{Index: 3, Prefix: netip.MustParsePrefix("10.77.0.1/24")}) }},
+	} {
+		if taken() {
+			t.Errorf("before %s: news", tc.name)
+		}
+		if tc.change(); !taken() {
+			t.Errorf("%s: no news", tc.name)
+		}
+	}
+	if a := testing.AllocsPerRun(100, func() { n.syncConfigured() }); a != 0 {
+		t.Errorf("%v allocations for nothing", a)
 	}
 }
