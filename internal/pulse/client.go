@@ -44,6 +44,7 @@ type Pulse struct {
 	stop   chan struct{} // closed by Close
 	done   chan struct{} // closed when the child is reaped and no goroutine is left
 	once   sync.Once
+	spoken *spoken
 
 	mu  sync.Mutex
 	cfg Config
@@ -74,13 +75,13 @@ func Start(ctx context.Context, exe string, cfg Config, log *slog.Logger) (*Puls
 		return nil, fmt.Errorf("pulse: start %s pulse: %w", exe, err)
 	}
 	if err := p.handshake(); err != nil {
-		return nil, errors.Join(err, p.conn.Close(), p.reap())
+		return nil, errors.Join(err, p.conn.Close(), p.reap(), p.spoken.giveBack())
 	}
 	go p.read()
 	return p, nil
 }
 
-// spawn runs the child with its two descriptors.
+// spawn runs the child with its three descriptors.
 func (p *Pulse) spawn(exe string) (err error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
@@ -97,13 +98,19 @@ func (p *Pulse) spawn(exe string) (err error) {
 	}
 	self := os.NewFile(uintptr(pidfd), "pidfd")
 	defer self.Close()
-	conn, err := net.FileConn(ours)
+	spoken, word, err := newSpoken()
 	if err != nil {
 		return err
 	}
+	defer word.Close()
+	p.spoken = spoken
+	conn, err := net.FileConn(ours)
+	if err != nil {
+		return errors.Join(err, spoken.giveBack())
+	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, conn.Close())
+			err = errors.Join(err, conn.Close(), spoken.giveBack())
 		}
 	}()
 	p.conn = conn.(*net.UnixConn)
@@ -113,7 +120,7 @@ func (p *Pulse) spawn(exe string) (err error) {
 	p.cmd = exec.CommandContext(p.ctx, exe, "pulse")
 	p.cmd.Env = append(os.Environ(), environment...)
 	p.cmd.Stderr = os.Stderr // a panic's trace
-	p.cmd.ExtraFiles = []*os.File{theirs, self}
+	p.cmd.ExtraFiles = []*os.File{theirs, self, word}
 	return p.cmd.Start()
 }
 
@@ -143,18 +150,10 @@ func (p *Pulse) handshake() error {
 func (p *Pulse) read() {
 	defer close(p.done)
 	defer close(p.events)
-	b := make([]byte, maxMessage)
+	b := make([]byte, maxPacket)
 	for {
 		n, err := p.receive(b)
-		if err != nil {
-			break
-		}
-		e, err := decodeEvent(b[:n])
-		if err != nil || e == nil {
-			p.log.Error("pulse sent what is not understood", "reason", err, "bytes", n)
-			continue
-		}
-		if !p.hand(e) {
+		if err != nil || !messages(b[:n], p.take) {
 			break
 		}
 	}
@@ -163,7 +162,17 @@ func (p *Pulse) read() {
 	p.hand(Died{Err: err})
 }
 
-// receive reads one message. A child that ends with messages of ours unread resets the connection, but what it said before is
+// take hands on what one message says, and reports whether there is somebody to hand it to.
+func (p *Pulse) take(msg []byte) bool {
+	e, err := decodeEvent(msg)
+	if err != nil || e == nil {
+		p.log.Error("pulse sent what is not understood", "reason", err, "bytes", len(msg))
+		return true
+	}
+	return p.hand(e)
+}
+
+// receive reads one packet. A child that ends with messages of ours unread resets the connection, but what it said before is
 // still there, behind the error.
 func (p *Pulse) receive(b []byte) (int, error) {
 	n, err := p.conn.Read(b)
@@ -227,14 +236,6 @@ func (p *Pulse) configure(cfg *Config) error {
 	return p.send(&command{kind: msgConfigure, config: cfg})
 }
 
-// Word says that main's loop lives. Leases are renewed only while the last Word is younger than WordMax.
-func (p *Pulse) Word() {
-	// A word that does not get through is as good as none, and the next one comes.
-	_ = p.word()
-}
-
-func (p *Pulse) word() error { return p.send(&command{kind: msgWord, at: bpf.Boottime()}) }
-
 // Lease has the group's lease renewed under the term from now on. alone marks the member as alone, or takes the mark back; it
 // may be called again to change it, and for a term that the gate serves already. A lease that was not renewed for the hard expiry (1 s),
 // or a request that waited for that long, is refused (LostExpired): claim again, with a new term. It is a Word too. GateChanged
@@ -275,7 +276,7 @@ func (p *Pulse) Close() error {
 		_ = p.conn.Close() // the child's end may have been first
 	})
 	<-p.done
-	return nil
+	return p.spoken.giveBack()
 }
 
 // send sends one message without waiting.

@@ -18,12 +18,16 @@
 //
 // # The socket between the two
 //
-// A SEQPACKET socket pair, descriptor 3 in the child; descriptor 4 is a pidfd of main. One message is one packet: a byte of
-// type, then the type's fields in little endian (wire.go). Both ends are the same binary: the layout has no version, main runs
+// A SEQPACKET socket pair, descriptor 3 in the child; descriptor 4 is a pidfd of main. A message is a byte of type, then the type's
+// fields in little endian (wire.go). One from main is one packet; what the pulse says in one round goes together (outbox.go): at once
+// with what is news, else when the round ends. Both ends are the same binary: the layout has no version, main runs
 // itself rather than the file it came from, and its first message names its build, which the pulse compares. Main to pulse:
 // build, configure, word, lease, drop, yield, query. Pulse to main: the events of event.go. The pulse never waits for main:
 // what does not fit into the socket stays pending as a state ("this peer is silent") rather than in a queue, and is told when
 // there is room.
+//
+// Main's word, ten times a second, is no message but a number in memory that both share, descriptor 5 (word.go): the pulse looks there every
+// round. It is a message too when the one before is so old that leases may have to be renewed again.
 //
 // The package must not import internal/node, nor anything of the laboratory outside its tests.
 package pulse

@@ -32,6 +32,8 @@ type kernel interface {
 	transmit(iface int, frame []byte) fate
 	// tell sends a message to main without waiting and reports whether there was room for it.
 	tell(msg []byte) bool
+	// later is tell for what can wait until all that is due now is done: messages that come together go together.
+	later(msg []byte) bool
 }
 
 // fate is what became of a frame that was to leave.
@@ -237,23 +239,30 @@ func (e *engine) advance(now int64) {
 	e.judgeSingle(now)
 	e.watchGates(now)
 	e.watchShare(now)
-	e.tellHealth(now)
-	if now >= e.nextStats {
+	if told := e.tellHealth(now); now >= e.nextStats && told || now >= e.statsBy() {
 		e.tellStats(now)
 	}
 }
 
 // wake returns when advance has something to do next, if nothing comes in before.
 func (e *engine) wake() int64 {
-	at := min(e.nextTick, e.nextStats)
+	at := min(e.nextTick, e.statsBy())
 	for i := range e.links {
 		at = min(at, e.due(&e.links[i]))
 	}
 	if e.full {
 		// What could not be told is due already; trying again before the next tick would only spin.
-		at = max(at, min(e.nextTick, e.nextStats))
+		at = max(at, min(e.nextTick, e.statsBy()))
 	}
 	return at
+}
+
+// statsBy is until when the next Stats wait for a Health to go with.
+func (e *engine) statsBy() int64 { return e.nextStats + int64(heardInterval) }
+
+// statsDue reports whether the next Stats go out at now, or may do so.
+func (e *engine) statsDue(now int64) bool {
+	return now >= e.nextStats && e.telling || now >= e.statsBy()
 }
 
 // judging reports whether something is about to be concluded from what has not come. Then everything that has come is to be read first.
@@ -267,8 +276,13 @@ func (e *engine) judging(now int64) bool {
 }
 
 // say tells main what is in e.message[:n], and reports whether it went. After the first refusal of a round it does not try.
-func (e *engine) say(b []byte) bool {
-	if !e.full && e.kernel.tell(b) {
+func (e *engine) say(b []byte) bool { return e.said(!e.full && e.kernel.tell(b)) }
+
+// sayLater is say for what is no news.
+func (e *engine) sayLater(b []byte) bool { return e.said(!e.full && e.kernel.later(b)) }
+
+func (e *engine) said(went bool) bool {
+	if went {
 		return true
 	}
 	e.full = true

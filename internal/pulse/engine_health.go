@@ -25,8 +25,8 @@ func (e *engine) late(now int64, d time.Duration) {
 	}
 }
 
-// tellHealth tells main that the pulse lives, since when it has been punctual, and that its own word is late.
-func (e *engine) tellHealth(now int64) {
+// tellHealth tells main that the pulse lives, since when it has been punctual, and that its own word is late. It reports whether it was time to.
+func (e *engine) tellHealth(now int64) bool {
 	h := &e.health
 	fresh := e.fresh(now)
 	switch {
@@ -42,17 +42,18 @@ func (e *engine) tellHealth(now int64) {
 		e.mute = e.say(appendNotice(e.message[:0], &event))
 	}
 	if h.toldAt != 0 && (now-h.toldAt < int64(healthInterval-e.cfg.Probe/2) || e.telling && e.ticked) {
-		return // in a moment, with the answers that are told: main wakes once for both
+		return false // in a moment, with the answers that are told: main wakes once for both
 	}
 	event := Health{OnTimeSince: h.since, Late: h.worst}
-	if e.say(appendHealth(e.message[:0], &event)) {
+	if e.sayLater(appendHealth(e.message[:0], &event)) {
 		h.toldAt, h.worst = now, 0
 	}
+	return true
 }
 
 // tellStats tells main what was counted. Stats that do not fit into the socket are dropped: the next ones hold them too.
 func (e *engine) tellStats(now int64) {
-	e.nextStats = now + int64(statsInterval)
+	e.nextStats = now + int64(statsInterval-heardInterval/2) // with the Health of then, however late that is
 	s := &e.stats
 	s.At, s.OnTimeSince = now, e.health.since
 	for i := range e.links {
@@ -61,7 +62,7 @@ func (e *engine) tellStats(now int64) {
 		s.Links[i] = l.stats
 		l.stats.AnswersLastSecond, l.stats.SlowAnswers = 0, 0
 	}
-	if e.say(appendStats(e.message[:0], s)) {
+	if e.sayLater(appendStats(e.message[:0], s)) {
 		s.WorstLate, s.WorstRenewal, s.Softirq = 0, 0, 0
 	}
 }

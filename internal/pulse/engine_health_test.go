@@ -66,13 +66,63 @@ func TestStats(t *testing.T) {
 		t.Fatalf("%d stats in 1.2 s", len(s))
 	}
 	got := s[0]
-	if got.Ticks != 100 || got.Renewals < 100 || got.WorstRenewal != 10*time.Millisecond || got.Late.Count != 100 || len(got.Links) != 4 {
+	if got.Ticks < 100 || got.Ticks > 111 || got.Renewals < got.Ticks || got.WorstRenewal != 10*time.Millisecond || got.Late.Count != got.Ticks || len(got.Links) != 4 {
 		t.Errorf("stats %+v", got)
 	}
 	for _, l := range got.Links {
-		if answered := l.Answered == 99; answered != (l.Peer == 1) || l.Silent == (l.Peer == 1) || l.Sent != 100 {
+		if answered := l.Answered == got.Ticks-1; answered != (l.Peer == 1) || l.Silent == (l.Peer == 1) || l.Sent != got.Ticks {
 			t.Errorf("link %+v", l)
 		}
+	}
+}
+
+// TestStatsComeWithHealth: once a second, and main does not wake for them alone.
+func TestStatsComeWithHealth(t *testing.T) {
+	b, p := newBench(t), newTwin(1, 111)
+	var at []int64
+	for range 520 {
+		b.word()
+		b.step(10*ms, p)
+		b.advance(b.at + ms/5)
+		stats, health := 0, 0
+		for _, e := range b.events {
+			switch e.(type) {
+			case Stats:
+				stats++
+			case Health:
+				health++
+			}
+		}
+		if b.events = nil; stats > 0 {
+			at = append(at, b.at)
+		}
+		if stats > health {
+			t.Errorf("%d stats and %d healths", stats, health)
+		}
+	}
+	if len(at) != 5 {
+		t.Fatalf("%d stats in 5.2 s", len(at))
+	}
+	for i := range at[1:] {
+		if d := at[i+1] - at[i]; d != 1000*ms {
+			t.Errorf("stats %d ms after the ones before", d/ms)
+		}
+	}
+}
+
+// TestStatsWithoutHealth: they wait for it, but not for ever.
+func TestStatsWithoutHealth(t *testing.T) {
+	b := newBench(t)
+	b.nextStats, b.health.toldAt = b.at, b.at+10000*ms
+	for range 9 {
+		b.step(10 * ms)
+	}
+	if s := take[Stats](b); len(s) != 0 {
+		t.Errorf("%d stats without the Health that comes in a moment", len(s))
+	}
+	b.step(10 * ms)
+	if s := take[Stats](b); len(s) != 1 {
+		t.Errorf("%d stats after their time", len(s))
 	}
 }
 
@@ -126,3 +176,4 @@ type quietKernel struct{ at *int64 }
 func (q quietKernel) now() int64                { return *q.at }
 func (q quietKernel) transmit(int, []byte) fate { return left }
 func (q quietKernel) tell([]byte) bool          { return true }
+func (q quietKernel) later([]byte) bool         { return true }

@@ -86,12 +86,13 @@ func (e *engine) heard(now int64, l *link, h *ccp.Header, r *ccp.Reply, rtt time
 		incarnation: h.Incarnation, term: r.Term, fence: r.FenceTerm, closed: r.Closed, bits: r.Bits, grantee: r.Grantee,
 	}
 	aged := r.LeaseAgeMs > oldLease && (r.Bits&ccp.BitAnswer != 0 || r.Bits&ccp.BitForward != 0 && r.LeaseAgeMs != ccp.NoLease)
-	due := e.telling || now-t.at >= int64(heardInterval+e.cfg.Probe) // or the answer that was due was lost
-	if !query && !aged && !l.resumed && c == t.what && t.at != 0 && !due {
+	news := query || aged || l.resumed || c != t.what || t.at == 0
+	if due := e.telling || now-t.at >= int64(heardInterval+e.cfg.Probe); !news && !due { // or the answer that was due was lost
 		return
 	}
 	event := Heard{Peer: l.peer, Slot: l.slot, Query: query, At: now, RTT: rtt, Incarnation: h.Incarnation, Stamp: h.Sequence, Reply: *r}
-	if e.say(appendHeard(e.message[:0], &event)) {
+	msg := appendHeard(e.message[:0], &event)
+	if news && e.say(msg) || !news && e.sayLater(msg) {
 		t.at, t.what, l.resumed = now, c, false
 	}
 }

@@ -265,7 +265,7 @@ func TestSlowAnswersOfTheLastSecond(t *testing.T) {
 			}
 			b.at += 10*ms - delay
 		}
-		b.advance(b.nextStats) // at the second's end, before the next probe
+		b.advance(b.statsBy()) // behind the last answer
 		b.sent()
 		s := take[Stats](b)
 		if len(s) != 1 {

@@ -69,6 +69,8 @@ func (b *bench) tell(msg []byte) bool {
 	return true
 }
 
+func (b *bench) later(msg []byte) bool { return b.tell(msg) }
+
 func (b *bench) do(c command) { b.engine.command(b.at, &c) }
 
 // sent returns the frames since the last call, parsed.

@@ -40,7 +40,10 @@ func Main() int {
 
 // begin reads the configuration, opens what it names and tames the process.
 func begin() (*loop, error) {
-	l := &loop{softirq: softirq{fd: -1}}
+	l, err := newLoop()
+	if err != nil {
+		return nil, err
+	}
 	c, err := l.firstMessages()
 	if err != nil {
 		return nil, err
@@ -52,6 +55,14 @@ func begin() (*loop, error) {
 	var seed [32]byte
 	rand.Read(seed[:])
 	l.engine = newEngine(l, w, seed)
+	if l.spoken, err = listenTo(wordFD); err != nil {
+		return nil, err
+	}
+	for _, fd := range []int32{controlFD, parentFD} {
+		if errno := l.watch(l.set, fd); errno != 0 {
+			return nil, fmt.Errorf("watch what the daemon says: %w", errno)
+		}
+	}
 	notices := tame(c.Priority, bytesOf(l), bytesOf(l.engine))
 	if errno := send(controlFD, []byte{byte(msgReady)}); errno != 0 {
 		return nil, fmt.Errorf("say to the daemon that the pulse is ready: %w", errno)
@@ -93,8 +104,7 @@ func (l *loop) firstMessages() (*Config, error) {
 
 // message waits for a message.
 func (l *loop) message() ([]byte, error) {
-	l.polls[0] = unix.PollFd{Fd: controlFD, Events: unix.POLLIN}
-	l.poll(1, int64(configureWait))
+	l.waitFor(controlFD, int64(configureWait))
 	n, errno := recv(controlFD, l.in[:])
 	if errno != 0 {
 		return nil, fmt.Errorf("read the configuration from the daemon: %w", errno)

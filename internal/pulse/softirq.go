@@ -56,7 +56,11 @@ func (l *loop) measureSoftirq(now int64) {
 		if now < s.again {
 			return
 		}
-		if errno := s.open(); errno != 0 {
+		errno := s.open()
+		if errno == 0 {
+			errno = l.watch(l.set, s.fd)
+		}
+		if errno != 0 {
 			l.unmeasured(now, errno)
 			return
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-project/holdfast/internal/labtest"
 	"github.com/holdfast-project/holdfast/lab/netns"
@@ -88,6 +89,18 @@ func TestSoftirqComesLate(t *testing.T) {
 	}
 }
 
+// quietLoop is a loop that nobody listens to.
+func quietLoop(t *testing.T, at *int64) *loop {
+	t.Helper()
+	l, err := newLoop()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(int(l.set)) })
+	l.engine = newEngine(quietKernel{at}, newTwin(0, 1), [32]byte{})
+	return l
+}
+
 func TestMeasuringSoftirqAllocatesNothing(t *testing.T) {
 	labtest.Require(t)
 	ns, err := netns.New("pulse-softirq")
@@ -107,7 +120,7 @@ func TestMeasuringSoftirqAllocatesNothing(t *testing.T) {
 				}
 			}
 			at := int64(0)
-			l := &loop{softirq: softirq{fd: -1}, engine: newEngine(quietKernel{&at}, newTwin(0, 1), [32]byte{})}
+			l := quietLoop(t, &at)
 			defer l.softirq.close()
 			l.measureSoftirq(l.now())
 			if n := testing.AllocsPerRun(1000, func() { l.softirq.again = 0; l.measureSoftirq(l.now()) }); n != 0 {
@@ -125,7 +138,7 @@ func TestMeasuringSoftirqAllocatesNothing(t *testing.T) {
 
 func TestFilteredDatagramIsGivenUp(t *testing.T) {
 	at := int64(0)
-	l := &loop{softirq: softirq{fd: -1}, engine: newEngine(quietKernel{&at}, newTwin(0, 1), [32]byte{})}
+	l := quietLoop(t, &at)
 	l.softirq.sentAt = 1
 	l.measureSoftirq(softirqLost)
 	if l.softirq.told || l.softirq.sentAt != 1 {

@@ -18,7 +18,9 @@ import (
 type kernelBuffers struct {
 	ts      unix.Timespec
 	timeout unix.Timespec
-	polls   [3 + MaxInterfaces]unix.PollFd
+	poll    unix.PollFd
+	watched unix.EpollEvent
+	events  [3 + MaxInterfaces]unix.EpollEvent
 	address unix.RawSockaddrLinklayer
 	addrLen uint32
 	frame   [2048]byte
@@ -36,10 +38,29 @@ func (k *kernelBuffers) boottime() int64 {
 	return k.ts.Nano()
 }
 
-// poll waits until one of the first n descriptors is ready or wait nanoseconds have passed (at once if none are left).
-func (k *kernelBuffers) poll(n int, wait int64) {
+// waitFor waits until there is something to read from one descriptor or wait nanoseconds have passed.
+func (k *kernelBuffers) waitFor(fd int32, wait int64) {
+	k.timeout, k.poll = unix.NsecToTimespec(wait), unix.PollFd{Fd: fd, Events: unix.POLLIN}
+	_, _, _ = syscall.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&k.poll)), 1, uintptr(unsafe.Pointer(&k.timeout)), 0, 0, 0)
+}
+
+// watch adds a descriptor to those that wait waits for, until it is closed.
+func (k *kernelBuffers) watch(set, fd int32) syscall.Errno {
+	k.watched = unix.EpollEvent{Events: unix.EPOLLIN, Fd: fd}
+	_, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_CTL, uintptr(set), unix.EPOLL_CTL_ADD, uintptr(fd), uintptr(unsafe.Pointer(&k.watched)), 0, 0)
+	return errno
+}
+
+// wait waits until there is something to read from watched descriptors or wait nanoseconds have passed (at once if none are left), and
+// returns how many of the events are those descriptors.
+func (k *kernelBuffers) wait(set int32, wait int64) int {
 	k.timeout = unix.NsecToTimespec(max(wait, 0))
-	_, _, _ = syscall.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&k.polls)), uintptr(n), uintptr(unsafe.Pointer(&k.timeout)), 0, 0, 0)
+	n, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT2, uintptr(set), uintptr(unsafe.Pointer(&k.events)), uintptr(len(k.events)),
+		uintptr(unsafe.Pointer(&k.timeout)), 0, 0)
+	if errno != 0 {
+		return 0 // interrupted
+	}
+	return int(n)
 }
 
 // recvPacket reads one packet into the frame buffer without waiting, its sender into the address buffer.

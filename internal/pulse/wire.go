@@ -37,6 +37,8 @@ const (
 	msgStats   msgType = 24
 	msgNotice  msgType = 25
 	msgShared  msgType = 26
+
+	msgTogether msgType = 27 // several of the others, but for the first two, each behind its length
 )
 
 // maxMessage is longer than any message: the longest is Stats with all links.
