@@ -43,7 +43,6 @@ type world struct {
 	excluded [Members]int // times
 	r        *rng
 	now      int64
-	seq      int
 	agenda   simtest.Agenda[func()]
 	n        uint8
 	mode     Mode

@@ -5,6 +5,7 @@ package policyplane
 import (
 	"context"
 	"errors"
+	"log/slog"
 
 	"github.com/holdfast-project/holdfast/policy/nft"
 )
@@ -75,64 +76,91 @@ func (l *loop) watch() {
 		return
 	}
 	ctx, cancel := context.WithCancel(l.ctx)
-	since := nft.Known{}
-	// What earlier watches found, or what the boot filter was loaded for, ends with what this one finds at its beginning.
-	anew := l.drift != "" || l.filter
-	if l.look.known != nil && h.base != nil && !anew {
-		since = *l.look.known
+	options := nft.Options{Cluster: l.o.Cluster, Namespace: l.o.Namespace, Command: l.o.Command}
+	r := &reference{
+		kernel: nft.New(options), command: l.o.Command, links: l.cfg.Links, policy: h.policy, base: h.base, sure: h.sure, woke: h.known,
+		// What earlier watches found, or what the boot filter was loaded for, ends with what this one finds at its beginning.
+		anew: l.drift != "" || l.filter,
+	}
+	if l.look.known != nil && h.base != nil && !r.anew {
+		r.since = *l.look.known
 	}
 	known := new(nft.Known)
 	l.look.cancel, l.look.ended, l.look.known = cancel, make(chan struct{}), known
 	serial, ended, p := l.look.serial, l.look.ended, l.p
-	options, links, sure, woke := nft.Options{Cluster: l.o.Cluster, Namespace: l.o.Namespace, Command: l.o.Command}, l.cfg.Links, h.sure, h.known
-	base := h.base
 	l.group.Go(func() error {
 		defer close(ended)
 		defer cancel()
-		k := nft.New(options)
-		err := func() (err error) {
-			certain, unread := sure, base == nil
-			if unread && certain {
-				if since, err = k.Now(); err != nil {
-					return err
-				}
-				certain = woke == (nft.Known{}) || since == woke // else somebody wrote meanwhile
-			}
-			if unread && certain {
-				if base, err = k.Baseline(ctx, h.policy); errors.Is(err, nft.ErrGone) {
-					certain = false // somebody was quick
-				} else if err != nil {
-					return err
-				}
-				if now, err := k.Now(); err != nil {
-					return err
-				} else if now != since {
-					base, certain = nil, false
-				}
-			}
-			if unread && (!certain || anew) {
-				since = nft.Known{}
-			}
-			if base == nil && !certain {
-				// Somebody may have changed it while nobody looked: what it must be is found out elsewhere.
-				if base, err = nft.Check(ctx, options.Command, h.policy, links, false); err != nil && ctx.Err() == nil {
-					l.log.Warn("cannot find out in a scratch namespace what the policy in force must be: what the kernel has now is taken for right", "error", err)
-				}
-			}
-			if base == nil {
-				if base, err = k.Baseline(ctx, h.policy); err != nil {
-					return err
-				}
-			}
-			p.tell(baseline{serial, base})
-			*known, err = k.Watch(ctx, base, since, func(d nft.Drift) { p.tell(drifted{serial, d}) })
-			return err
-		}()
+		err := r.establish(ctx, l.log)
+		if err == nil {
+			p.tell(baseline{serial, r.base})
+			*known, err = r.kernel.Watch(ctx, r.base, r.since, func(d nft.Drift) { p.tell(drifted{serial, d}) })
+		}
 		if ctx.Err() == nil {
 			p.tell(watchEnded{serial, errors.Join(err, errWatch)})
 		}
 		return nil
 	})
+}
+
+// reference is what the kernel must have of a policy, and how to find it out.
+type reference struct {
+	kernel  *nft.Kernel
+	command string
+	links   []nft.Link
+	policy  *nft.Policy
+
+	base  *nft.Baseline // nil: not read yet
+	since nft.Known     // until when the kernel is known to have it
+	sure  bool          // nobody is known to have changed it since it woke,
+	woke  nft.Known     // which was then, if that is known
+	anew  bool          // compare with it once, whatever is known
+}
+
+// establish finds out what the kernel must have, unless that has been read.
+func (r *reference) establish(ctx context.Context, log *slog.Logger) (err error) {
+	if r.base != nil {
+		return nil
+	}
+	if r.sure {
+		if err := r.readAsItWoke(ctx); err != nil {
+			return err
+		}
+	}
+	if r.base == nil || r.anew {
+		r.since = nft.Known{}
+	}
+	if r.base == nil {
+		// Somebody may have changed it while nobody looked: what it must be is found out elsewhere.
+		if r.base, err = nft.Check(ctx, r.command, r.policy, r.links, false); err != nil && ctx.Err() == nil {
+			log.Warn("cannot find out in a scratch namespace what the policy in force must be: what the kernel has now is taken for right", "error", err)
+		}
+	}
+	if r.base == nil {
+		r.base, err = r.kernel.Baseline(ctx, r.policy)
+		return err
+	}
+	return nil
+}
+
+// readAsItWoke reads it from the kernel, if nobody wrote since it woke and while it is read.
+func (r *reference) readAsItWoke(ctx context.Context) error {
+	before, err := r.kernel.Now()
+	if err != nil || r.woke != (nft.Known{}) && before != r.woke {
+		return err
+	}
+	base, err := r.kernel.Baseline(ctx, r.policy)
+	if errors.Is(err, nft.ErrGone) {
+		return nil // somebody was quick
+	}
+	if err != nil {
+		return err
+	}
+	after, err := r.kernel.Now()
+	if err == nil && after == before {
+		r.base, r.since = base, before
+	}
+	return err
 }
 
 // baseline is what the kernel must have of the policy in force.
