@@ -323,7 +323,9 @@ func TestTakeOver(t *testing.T) {
 	f := newFleet(t, "a", "b")
 	one, end := f.server("one")
 	members := f.live(one, "a", "b")
+	members[1].mu.Lock()
 	members[1].deaf = true
+	members[1].mu.Unlock()
 	a := f.install(one, nil)
 	for _, x := range members {
 		x.to(nil)

@@ -61,7 +61,10 @@ func (co *Coordinator) Install(ctx context.Context, i Install) (_ management.Att
 	if err != nil {
 		return a, err
 	}
-	return a, co.start(ctx, c, a, i.Check, false)
+	if err := co.start(ctx, c, a, i.Check, false); !errors.Is(err, store.ErrHeld) {
+		return a, err
+	}
+	return a, nil // this server stood still for so long that the attempt was taken over: it has begun, and tells what becomes of it
 }
 
 // idle refuses what BeginAttempt would, before a generation is made for nothing.

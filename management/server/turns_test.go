@@ -184,7 +184,11 @@ func TestSlowDownloads(t *testing.T) {
 	}
 	// They have not read anything for as long as a piece may take.
 	cut := 0
-	s.eventually("who does not read is cut off", func() bool { return len(s.server.one.all) == 0 })
+	s.eventually("who does not read is cut off", func() bool {
+		s.server.one.mu.Lock()
+		defer s.server.one.mu.Unlock()
+		return len(s.server.one.all) == 0
+	})
 	for _, resp := range lying {
 		if n, err := io.Copy(io.Discard, resp.Body); err != nil && n < resp.ContentLength {
 			cut++
