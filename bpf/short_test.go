@@ -93,7 +93,7 @@ func TestShortShare(t *testing.T) {
 		g.set(t, table.with(1, own))
 		rng := wild{rand.New(rand.NewPCG(5, 13))}
 		packets := []packet{taken, other, taken.answer(), other.answer()}
-		for range 1000 {
+		for range 300 {
 			packets = append(packets, rng.packet(0))
 		}
 		shown, dropped := 0, 0

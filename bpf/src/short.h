@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What most packets need, in as little code as there can be. A packet that is forwarded runs through more of the kernel than the processor's caches hold, and
- * so a program costs what it takes to fetch it, many times what its instructions take. gate.h decides the same at length, and tests compare the two.
+ * What most packets need, in as little code as there can be: a packet that is forwarded runs through more of the kernel than the processor's caches hold, and
+ * so a program costs what it takes to fetch it besides its instructions. gate.h decides the same at length, and tests compare the two.
  */
 #ifndef HOLDFAST_SHORT_H
 #define HOLDFAST_SHORT_H
