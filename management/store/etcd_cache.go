@@ -18,6 +18,7 @@ const (
 type etcdCache struct {
 	mu     sync.Mutex
 	newest string            // change; "": nothing is remembered
+	number int64             // how many changes there were, with that one
 	values map[string][]byte // nil: there is no such key
 }
 
@@ -43,15 +44,19 @@ func (c *etcdCache) get(newest, key string) (value []byte, known bool) {
 	return value, known
 }
 
-// put remembers what a key has while a change is the newest.
-func (c *etcdCache) put(newest, key string, value []byte) {
+// put remembers what a key has while a change is the newest. Who reads a state that is not the newest any more does not make it forget what is: with many
+// changes beside each other most reads are such.
+func (c *etcdCache) put(newest string, number int64, key string, value []byte) {
 	if newest == "" || len(value) > cachedBytes || !cacheable(key) {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.newest != newest && c.newest != "" && number <= c.number {
+		return
+	}
 	if c.newest != newest || len(c.values) >= cachedKeys {
-		c.newest, c.values = newest, map[string][]byte{}
+		c.newest, c.number, c.values = newest, number, map[string][]byte{}
 	}
 	c.values[key] = value
 }
@@ -64,6 +69,7 @@ func (c *etcdCache) changed(before, newest string, writes []write) {
 		return
 	}
 	c.newest = newest
+	c.number++
 	for _, w := range writes {
 		if len(w.value) <= cachedBytes && len(c.values) < cachedKeys {
 			c.values[w.key] = w.value

@@ -138,11 +138,11 @@ func (s *etcdSnapshot) get(key string) ([]byte, bool, error) {
 		return nil, false, err
 	}
 	if len(resp.Kvs) == 0 {
-		s.e.cache.put(s.turn.newest(), key, nil)
+		s.e.cache.put(s.turn.newest(), s.turnVersion, key, nil)
 		return nil, false, nil
 	}
 	value := append([]byte{}, resp.Kvs[0].Value...)
-	s.e.cache.put(s.turn.newest(), key, value)
+	s.e.cache.put(s.turn.newest(), s.turnVersion, key, value)
 	return slices.Clone(value), true, nil
 }
 
