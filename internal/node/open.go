@@ -108,6 +108,7 @@ func (n *node) close() error {
 	var errs []error
 	if n.pulse != nil {
 		errs = append(errs, n.pulse.Close())
+		n.boundRestart()
 	}
 	if n.wire != nil {
 		n.wire.close()
