@@ -4,6 +4,7 @@ package scenario
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -40,7 +41,7 @@ func (p *parser) expectation(w *words, must bool) action {
 	}
 	parse, ok := conditions[kind]
 	if !ok {
-		bad("no condition %q: see the package's documentation for the list", kind)
+		bad("no condition %q: there are %s; lab/scenario/doc.go says what each is", kind, strings.Join(slices.Sorted(maps.Keys(conditions)), ", "))
 	}
 	e.cond = parse(p, w)
 	if ev, is := e.cond.(event); is {

@@ -327,7 +327,7 @@ func (p *parser) finish() {
 	if hosts := func(g topology.Segment) bool { return g.Hosts == topology.Managers }; p.sc.Cluster.Management != "" && !slices.ContainsFunc(s.Segments, hosts) {
 		p.errs = append(p.errs, &Error{p.sc.File, p.line, "management without a host for it: write segment NAME private managers"})
 	}
-	if len(p.sc.Steps) == 0 {
+	if len(p.sc.Steps) == 0 && len(p.errs) == 0 {
 		p.errs = append(p.errs, &Error{p.sc.File, p.line, "no steps: a scenario does something"})
 	}
 	known := map[string][]string{"segment": {"all"}}

@@ -3,6 +3,8 @@
 package scenario
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,7 +30,7 @@ func (p *parser) step(w *words) {
 	verb := w.next("step")
 	parse, ok := verbs[verb]
 	if !ok {
-		bad("no step %q: see the package's documentation for the list", verb)
+		bad("no step %q: there are %s; lab/scenario/doc.go says what each does", verb, strings.Join(slices.Sorted(maps.Keys(verbs)), ", "))
 	}
 	s.do = parse(p, w)
 	w.end()
