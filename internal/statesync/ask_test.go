@@ -203,3 +203,26 @@ func TestBackoff(t *testing.T) {
 		t.Errorf("pause of %v ns after a repair that helped", a.notUntil-now)
 	}
 }
+
+// TestStale: what is removed at the end of a repair is of the buckets that were repaired, and neither has the source listed it nor was a change
+// about it since.
+func TestStale(t *testing.T) {
+	var have ccp.SyncBitmap
+	var sessions uint64
+	a := newAsker(allBuckets, &have, &sessions)
+	a.wanted.Add(5)
+	a.listed.Add(1)
+	a.touched.Add(2)
+	for s := stageIdle; s <= stageRemoving; s++ {
+		a.stage = s
+		for _, k := range []struct {
+			key    uint64
+			bucket int
+			want   bool
+		}{{1, 5, false}, {2, 5, false}, {3, 5, s == stageRemoving}, {3, 6, false}} {
+			if got := a.stale(k.key, k.bucket); got != k.want {
+				t.Errorf("%s: key %d of bucket %d: %v", s.text(), k.key, k.bucket, got)
+			}
+		}
+	}
+}
