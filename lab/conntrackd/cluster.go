@@ -103,3 +103,44 @@ func (c *Cluster) start(ctx context.Context, m *machine.Machine) error {
 		}
 	}
 }
+
+// Cached returns how many connections of the other member a member has in its external cache; ok is false when it has none, because
+// they are in its kernel. Benchmarks ask for it, and for Commit, by an interface of theirs.
+func (c *Cluster) Cached(member string) (n int, ok bool, err error) {
+	if c.opts.Direct {
+		return 0, false, nil
+	}
+	s, err := c.Stats(member)
+	return s.External, true, err
+}
+
+// Commit puts a member's external cache into its kernel, and returns when that is done.
+func (c *Cluster) Commit(ctx context.Context, member string) error {
+	return c.command(ctx, member, "-c")
+}
+
+// command runs conntrackd as a client on a member ("-c" commits) and returns when that has ended.
+func (c *Cluster) command(ctx context.Context, member string, args ...string) error {
+	m, err := c.Machine(member)
+	if err != nil {
+		return err
+	}
+	path, err := exec.LookPath("conntrackd")
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command(path, append([]string{"-C", c.opts.path(member, "conntrackd.conf")}, args...)...)
+	run, err := m.Start(cmd)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-run.Done():
+		if err := run.Wait(); err != nil {
+			return fmt.Errorf("member %s: conntrackd %v: %w", member, args, err)
+		}
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("member %s: conntrackd %v: %w", member, args, ctx.Err())
+	}
+}
