@@ -42,9 +42,14 @@ func (i *Injector) Send(frame []byte) error {
 	return nil
 }
 
-// Close closes the injector. It must be called once.
+// Close closes the injector. A second Close does nothing: the descriptor may be another's by then.
 func (i *Injector) Close() error {
-	if err := unix.Close(i.fd); err != nil {
+	if i.fd < 0 {
+		return nil
+	}
+	fd := i.fd
+	i.fd = -1
+	if err := unix.Close(fd); err != nil {
 		return fmt.Errorf("close injector at %s: %w", i.name, err)
 	}
 	return nil
