@@ -79,3 +79,17 @@ func TestLateIsNotLost(t *testing.T) {
 	}
 	t.Logf("%d segments were sent again", again())
 }
+
+// TestTakenBack: what was taken for lost is taken back when its copy is told of, whichever window that falls into.
+func TestTakenBack(t *testing.T) {
+	at := func(s int) time.Time { return time.Unix(int64(s), 0) }
+	p := &progress{}
+	p.sentAgain(at(1), 2)
+	p.sentAgain(at(3), 0)
+	p.sentAgain(at(5), 1)
+	for _, c := range []struct{ from, to, want int }{{0, 2, 2}, {0, 4, 0}, {2, 4, 0}, {4, 6, 1}} {
+		if got := p.report(at(c.from), at(c.to)).Resent; got != c.want {
+			t.Errorf("from %d to %d: %d, want %d", c.from, c.to, got, c.want)
+		}
+	}
+}

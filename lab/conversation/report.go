@@ -193,6 +193,7 @@ func (p *progress) report(from, to time.Time) Report {
 		}
 		before = s.total
 	}
+	r.Resent = max(0, r.Resent) // what was told late of those before the window
 	for n, at := range p.sent {
 		if !p.answered[n] && to.Sub(at) > time.Second {
 			r.Lost++

@@ -158,7 +158,8 @@
 //	conversations going OP N [KIND]          how many live, and have finished or got something since this was first looked at
 //	conversations gap OP D [KIND]            the longest stop of any since the mark
 //	conversations lost OP N [KIND]           datagrams that did not come, and pages of kind web, over the whole run
-//	conversations resent OP N [KIND]         segments of kind ssh that were sent again since the mark since they were lost; it is known half a second later
+//	conversations resent OP N [KIND]         segments of kind ssh that either end sent again since the mark, and not because they were late: the
+//	                                         other end tells of those a moment later, so this is waited for too
 //	conversations stalled > D OP N           how many stood still for longer than D since the mark
 //	conversations ... of M,M | not-of M      only those that these members forwarded, or others did, at the last step owners
 //	ftp-holding                              every FTP client has agreed on a data connection and not opened it yet
