@@ -16,14 +16,8 @@ type SweepOptions struct {
 	Timeouts Timeouts
 	// Copy is the time-out that copies were given.
 	Copy time.Duration
-	// Lengthen does the reverse, after a hand-over: what would end before half of the copies' time-out gets all of it, because no packet
-	// refreshes it here any more; and TCP connections of which this kernel has seen the beginning are made liberal, because it does not
-	// see their numbers go on: without that, all they send after they come back is out of its window, invalid, and not translated. Those
-	// with a helper are given it again, which lets it begin anew where they then are: FTP's would pass over every command.
-	Lengthen bool
-	// Regain has all be regained that Lengthen does not say more of: see the choice of that name.
-	Regain bool
-	// Choose, if given, says for each entry what to do; Lengthen and Regain are of no account then.
+	// All is what to do to all entries, unless Choose is given, which says it for each.
+	All    Choice
 	Choose func(m Message) Choice
 	// Chunk is DumpOptions.Chunk: waiting in it paces the sweep.
 	Chunk func(entries int) error
@@ -36,7 +30,10 @@ type Choice uint8
 const (
 	// Shorten gives it that of its protocol, if it has the copies': its packets come here.
 	Shorten Choice = iota
-	// Lengthen gives it the copies', as SweepOptions.Lengthen does: they come to another member.
+	// Lengthen does the reverse, after a hand-over: what would end before half of the copies' time-out gets all of it, because no packet
+	// refreshes it here any more; and TCP connections of which this kernel has seen the beginning are made liberal, because it does not
+	// see their numbers go on: without that, all they send after they come back is out of its window, invalid, and not translated. Those
+	// with a helper are given it again, which lets it begin anew where they then are: FTP's would pass over every command.
 	Lengthen
 	// Leave leaves it alone.
 	Leave
@@ -47,15 +44,10 @@ const (
 )
 
 func (o *SweepOptions) choose(m Message) Choice {
-	switch {
-	case o.Choose != nil:
+	if o.Choose != nil {
 		return o.Choose(m)
-	case o.Lengthen:
-		return Lengthen
-	case o.Regain:
-		return Regain
 	}
-	return Shorten
+	return o.All
 }
 
 // SweepStats are what a Sweep has done.

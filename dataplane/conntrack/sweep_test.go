@@ -79,7 +79,7 @@ func TestLengthen(t *testing.T) {
 	g.insert(t, "udp", 1, "-t", "30")
 	g.insert(t, "tcp", 2, "-t", "432000", "--state", "ESTABLISHED")
 	g.insert(t, "tcp", 3, "-t", "60", "--state", "FIN_WAIT")
-	o := SweepOptions{Copy: record.CopyTimeout * time.Second, Lengthen: true}
+	o := SweepOptions{Copy: record.CopyTimeout * time.Second, All: Lengthen}
 	g.Do(func() (err error) {
 		o.Timeouts, err = ReadTimeouts()
 		return err
@@ -161,7 +161,7 @@ func TestRegain(t *testing.T) {
 		t.Errorf("%d are strict after a sweep of what was never away, want 2", minding)
 	}
 	g.makeStrict(t, 100*time.Second)
-	o.Regain = true
+	o.All = Regain
 	s, err := g.table.Sweep(context.Background(), o)
 	if err != nil || s.Seen != 3 || s.Refused != 0 {
 		t.Errorf("%+v, %v", s, err)

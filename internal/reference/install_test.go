@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/holdfast-project/holdfast/internal/labtest"
 )
 
 // programs makes stand-ins for what make build makes, since what is installed is what counts here.
@@ -138,7 +140,7 @@ func TestInstalledLinks(t *testing.T) {
 // TestDebianPackages: the packages have what an installation has, and a version that sorts.
 func TestDebianPackages(t *testing.T) {
 	if _, err := exec.LookPath("dpkg-deb"); err != nil {
-		t.Skip("no dpkg-deb: not Debian")
+		labtest.Missing(t, "dpkg-deb")
 	}
 	dir := t.TempDir()
 	made := strings.Fields(script(t, []string{"BIN=" + programs(t)}, "scripts/deb", dir))

@@ -80,7 +80,7 @@ func (p *Plane) sweep(ctx context.Context) error { return p.sweepAs(ctx, false) 
 func (p *Plane) lengthen(ctx context.Context) error { return p.sweepAs(ctx, true) }
 
 func (p *Plane) sweepAs(ctx context.Context, long bool) error {
-	o := conntrack.SweepOptions{Copy: record.CopyTimeout * time.Second, Lengthen: long}
+	o := conntrack.SweepOptions{Copy: record.CopyTimeout * time.Second}
 	if err := p.within(func() (err error) { o.Timeouts, err = conntrack.ReadTimeouts(); return err }); err != nil {
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -92,8 +92,13 @@ func (p *Plane) sweepAs(ctx context.Context, long bool) error {
 	changed := errors.New("role changed")
 	p.mu.Lock()
 	copied, away := p.jobs.copied, p.jobs.away
-	if o.Regain = away != (ccp.SyncBitmap{}); p.share.on {
+	switch {
+	case p.share.on:
 		o.Choose = p.whose(copied, away)
+	case long:
+		o.All = conntrack.Lengthen
+	case away != (ccp.SyncBitmap{}):
+		o.All = conntrack.Regain
 	}
 	p.jobs.copied, p.jobs.away = ccp.SyncBitmap{}, ccp.SyncBitmap{}
 	owners, hasher := p.share.owners, p.hasher
