@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-project/holdfast/lab/netns"
 )
@@ -46,13 +48,13 @@ func (f *Faults) cable(node, segment string, end End, up bool) error {
 	return setLinks(f.lab.Switch.NS, up, 0, nil, p.SwitchPort)
 }
 
-// SwitchDown takes all ports of a segment's switch down, one after another with stagger in between (0: as fast as netlink
-// goes). Its bridge forgets its addresses.
+// SwitchDown takes all ports of a segment's switch down, one after another with stagger in between (0: all by one request, of
+// which nobody hears before the last is down). Its bridge forgets its addresses.
 func (f *Faults) SwitchDown(ctx context.Context, segment string, stagger time.Duration) error {
 	return f.switchPorts(ctx, segment, stagger, false)
 }
 
-// SwitchUp brings them up again in the same order.
+// SwitchUp brings them up again in the same way.
 func (f *Faults) SwitchUp(ctx context.Context, segment string, stagger time.Duration) error {
 	return f.switchPorts(ctx, segment, stagger, true)
 }
@@ -83,6 +85,9 @@ func setLinks(ns *netns.NS, up bool, stagger time.Duration, stop <-chan struct{}
 		}
 		indexes = append(indexes, link.Attrs().Index)
 	}
+	if stagger == 0 && len(indexes) > 1 {
+		return setTogether(ns, h, up, indexes)
+	}
 	set := h.LinkSetDown
 	if up {
 		set = h.LinkSetUp
@@ -96,6 +101,31 @@ func setLinks(ns *netns.NS, up bool, stagger time.Duration, stop <-chan struct{}
 		}
 	}
 	return nil
+}
+
+// setTogether sets links up or down by one request for the group that they are put in. One after another they would be milliseconds
+// apart on a busy machine, and a member could rightly tell that only one of them is down.
+func setTogether(ns *netns.NS, h *netlink.Handle, up bool, indexes []int) error {
+	group := indexes[0] // no other group of this namespace has it
+	for _, index := range indexes {
+		if err := h.LinkSetGroup(byIndex(index), group); err != nil {
+			return fmt.Errorf("link %d of %s: group %d: %w", index, ns.Name(), group, err)
+		}
+	}
+	return ns.Do(func() error {
+		req := nl.NewNetlinkRequest(unix.RTM_NEWLINK, unix.NLM_F_ACK)
+		msg := nl.NewIfInfomsg(unix.AF_UNSPEC)
+		msg.Change = unix.IFF_UP
+		if up {
+			msg.Flags = unix.IFF_UP
+		}
+		req.AddData(msg)
+		req.AddData(nl.NewRtAttr(unix.IFLA_GROUP, nl.Uint32Attr(uint32(group))))
+		if _, err := req.Execute(unix.NETLINK_ROUTE, 0); err != nil {
+			return fmt.Errorf("links of group %d of %s: %w", group, ns.Name(), err)
+		}
+		return nil
+	})
 }
 
 // pause waits for d and tells whether it was not stopped before.

@@ -215,18 +215,24 @@ func TestHarmOutlivesBoot(t *testing.T) {
 	}
 }
 
+// running reports whether a node's device has carrier.
+func (w *wire) running(node, device string) bool {
+	w.t.Helper()
+	n, err := w.lab.Node(node)
+	w.must(err)
+	h, err := n.NS.Handle()
+	w.must(err)
+	defer h.Close()
+	l, err := h.LinkByName(device)
+	w.must(err)
+	return l.Attrs().Flags&net.FlagRunning != 0
+}
+
 func TestUnplugTakesCarrier(t *testing.T) {
 	w := newWire(t, 2)
 	fw1, err := w.lab.Node("fw1")
 	w.must(err)
-	running := func(device string) bool {
-		h, err := fw1.NS.Handle()
-		w.must(err)
-		defer h.Close()
-		l, err := h.LinkByName(device)
-		w.must(err)
-		return l.Attrs().Flags&net.FlagRunning != 0
-	}
+	running := func(device string) bool { return w.running("fw1", device) }
 	addresses := func() int {
 		h, err := fw1.NS.Handle()
 		w.must(err)
@@ -261,6 +267,12 @@ func TestSwitchReboot(t *testing.T) {
 	w.must(w.SwitchUp(context.Background(), "ext", 0))
 	// The kernel tells a bridge of a port's carrier within a second.
 	await(t, "the switch to forward again", func() bool { return w.got("fw1", 1)["fw2"] == 1 })
+	w.must(w.SwitchDown(context.Background(), "ext", 0))
+	for _, node := range []string{"fw1", "fw2"} {
+		if w.running(node, "ext") || !w.running(node, "int") {
+			t.Errorf("%s, with ext's switch down: ext runs %v, int %v", node, w.running(node, "ext"), w.running(node, "int"))
+		}
+	}
 	if err := w.SwitchDown(context.Background(), "dmz", 0); err == nil || !strings.Contains(err.Error(), "[ext int sync]") {
 		t.Errorf("got %v, want an error that names the segments", err)
 	}
