@@ -10,10 +10,13 @@ import (
 	"github.com/holdfast-project/holdfast/lab/report"
 )
 
-// styleOf is coloured on a terminal.
+// styleOf is coloured, and as wide as it is, on a terminal.
 func styleOf(out io.Writer) report.Style {
 	f, ok := out.(*os.File)
-	return report.Style{Color: ok && report.Terminal(f)}
+	if !ok || !report.Terminal(f) {
+		return report.Style{}
+	}
+	return report.Style{Color: true, Columns: report.Columns(f)}
 }
 
 // tail returns the last lines of a file, indented.

@@ -11,8 +11,6 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/holdfast-project/holdfast/lab/fault"
 	"github.com/holdfast-project/holdfast/lab/machine"
 	"github.com/holdfast-project/holdfast/lab/observe"
@@ -105,10 +103,9 @@ func Run(ctx context.Context, cfg Config) (outcomes []trial.Outcome, err error) 
 	defer undo(faults.Close)
 	// What listens and draws ends before what it listens to is closed.
 	showing, stop := context.WithCancel(ctx)
-	var tasks errgroup.Group
-	defer undo(func() error { stop(); return tasks.Wait() })
-
+	defer stop()
 	s := &show{live: report.NewLive(cfg.Out, cfg.Style), style: cfg.Style, stage: trial.NewStage(showing, system, faults)}
+	defer s.rest()
 	s.introduce(lab)
 	if s.stage.Observer, err = observe.Start(ctx, lab, observe.Options{Priority: senderPriority}); err != nil {
 		return nil, err
@@ -118,7 +115,7 @@ func Run(ctx context.Context, cfg Config) (outcomes []trial.Outcome, err error) 
 	if err := system.Boot(ctx); err != nil {
 		return nil, err
 	}
-	tasks.Go(func() error { s.draw(showing); return nil })
+	s.keepDrawing(showing)
 	if _, err := s.stage.ReadyWithin(ctx, bootWithin); err != nil {
 		return nil, err
 	}
@@ -154,7 +151,7 @@ func (s *show) play(ctx context.Context, cfg Config) ([]trial.Outcome, error) {
 			errs = append(errs, fmt.Errorf("before %s: %w, %d times", c.Name, ErrMoved, out.Moved))
 		}
 	}
-	s.live.Status("")
+	s.rest()
 	s.live.Print("")
 	var text bytes.Buffer // in one piece: states may still change
 	errs = append(errs, table.Write(&text, cfg.Style))

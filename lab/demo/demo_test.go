@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"go.uber.org/goleak"
 
@@ -54,6 +55,11 @@ func TestDemoShowsTheGap(t *testing.T) {
 	if !strings.Contains(text, "...") {
 		t.Error("the charts show no gap")
 	}
+	for line := range strings.Lines(text) {
+		if utf8.RuneCountInString(strings.TrimRight(line, "\n")) > 80 {
+			t.Errorf("wider than a terminal: %s", line)
+		}
+	}
 	if len(outcomes) != 1 || outcomes[0].After != "fw2" {
 		t.Errorf("outcomes %+v", outcomes)
 	}
@@ -68,6 +74,10 @@ func TestDemoSaysWhenTwoServe(t *testing.T) {
 	_, err := demo.Run(context.Background(), demo.Config{Members: 2, New: pretended, Cases: []trial.Case{kill}, Out: &out, Style: report.Style{Color: true}})
 	if !errors.Is(err, demo.ErrTwo) || !strings.Contains(out.String(), "TWO AT ONCE") {
 		t.Errorf("error %v\n%s", err, out.String())
+	}
+	_, table, _ := strings.Cut(out.String(), "what happened")
+	if !strings.HasSuffix(table, "\n") || strings.Contains(table, "\r") {
+		t.Errorf("something is drawn after the table: %q", table)
 	}
 }
 

@@ -25,6 +25,9 @@ type show struct {
 	style report.Style
 	stage *trial.Stage
 
+	drawing sync.WaitGroup
+	still   context.CancelFunc // ends the drawing; nil before it has begun
+
 	mu sync.Mutex
 	// fault is when the present fault began: times are given from there.
 	fault time.Time
@@ -34,22 +37,30 @@ type show struct {
 const (
 	drawEvery   = 100 * time.Millisecond
 	liveCell    = 20 * time.Millisecond // of the status line
-	liveCells   = 30
+	liveCells   = 30                    // at most: as many as there is room for
 	liveLag     = 40 * time.Millisecond // what is newer may not have been read yet
 	chartBefore = 10                    // cells before the fault
-	chartCells  = 64
+	chartCells  = 54                    // fits, with its labels, into 80 columns
 	chartCell   = 10 * time.Millisecond // at least
 )
 
 // introduce says what is on the stage.
 func (s *show) introduce(lab *topology.Lab) {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Three networks, %d members, one gateway. 1000 numbered packets a second each way, IPv4 and IPv6;\n", lab.Spec.Members)
+	fmt.Fprintf(&b, `Three networks, %d members, one gateway.
+1000 numbered packets a second go each way, by IPv4 and by IPv6. Every 10 ms
+somebody asks who has the gateway's addresses:
+`, lab.Spec.Members)
 	for i, segment := range lab.Spec.Segments {
 		if vips := lab.Spec.Net(i).VIPs; len(vips) > 0 {
-			fmt.Fprintf(&b, "on %-4s every 10 ms somebody asks who %s is.\n", segment.Name, list(vips))
+			fmt.Fprintf(&b, "on %-4s %s.\n", segment.Name, list(vips))
 		}
 	}
+	b.WriteString(`
+In the charts | is the fault. Packets: # arrive, + fewer than half of them do,
+. none does. Addresses: 1, 2, ... is the member that answers, . nobody does,
+! two do at once.
+`)
 	s.live.Print(b.String())
 }
 
@@ -183,6 +194,21 @@ func (s *show) flow(i int, from time.Time, cell time.Duration, n int) string {
 	return b.String()
 }
 
+// keepDrawing begins to draw, until rest or the end of ctx.
+func (s *show) keepDrawing(ctx context.Context) {
+	ctx, s.still = context.WithCancel(ctx)
+	s.drawing.Go(func() { s.draw(ctx) })
+}
+
+// rest ends the drawing and takes the status line away: what is printed next begins a line.
+func (s *show) rest() {
+	if s.still != nil {
+		s.still()
+	}
+	s.drawing.Wait()
+	s.live.Status("")
+}
+
 // draw renews the status line until ctx ends.
 func (s *show) draw(ctx context.Context) {
 	ticker := time.NewTicker(drawEvery)
@@ -197,9 +223,9 @@ func (s *show) draw(ctx context.Context) {
 	}
 }
 
-// status is who is what, and the first flow of each direction.
+// status is who is what, the first flow, and who answers on each segment.
 func (s *show) status() string {
-	var b strings.Builder
+	var b, answers strings.Builder
 	states := s.stage.States()
 	for _, m := range s.stage.Members() {
 		state := states[m]
@@ -208,12 +234,15 @@ func (s *show) status() string {
 		}
 		fmt.Fprintf(&b, "%s %-8s ", m, state)
 	}
-	from := time.Now().Add(-liveLag - liveCells*liveCell)
-	fmt.Fprintf(&b, "| > %s ", s.flow(0, from, liveCell, liveCells))
 	for _, p := range s.stage.Observer.Probers() {
 		if m, _ := p.Server(); m != "" {
-			fmt.Fprintf(&b, "| %s: %s ", p.Segment(), m)
+			fmt.Fprintf(&answers, " | %s: %s", p.Segment(), m)
 		}
 	}
-	return strings.TrimRight(b.String(), " ")
+	const around = len("| > ") + 1 // and a column that stays free
+	if cells := min(liveCells, s.style.Width()-b.Len()-answers.Len()-around); cells > 0 {
+		from := time.Now().Add(-liveLag - time.Duration(cells)*liveCell)
+		fmt.Fprintf(&b, "| > %s", s.flow(0, from, liveCell, cells))
+	}
+	return strings.TrimRight(b.String()+answers.String(), " ")
 }

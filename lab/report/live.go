@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 )
@@ -37,10 +38,14 @@ func (l *Live) Print(text string) {
 	l.write(l.erase() + strings.TrimRight(text, "\n") + "\n" + l.status)
 }
 
-// Status replaces the status line; it does nothing unless the style has colour, which stands for a terminal.
+// Status replaces the status line; it does nothing unless the style has colour, which stands for a terminal. What is wider than that is
+// cut off: a line that the terminal wraps could not be taken away again.
 func (l *Live) Status(text string) {
 	if !l.style.Color {
 		return
+	}
+	if room := l.style.Width() - 1; utf8.RuneCountInString(text) > room {
+		text = string([]rune(text)[:room])
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -68,6 +73,23 @@ func (l *Live) write(text string) {
 	if l.err == nil {
 		_, l.err = io.WriteString(l.w, text)
 	}
+}
+
+// Width is how many columns a line may have.
+func (s Style) Width() int {
+	if s.Columns <= 0 {
+		return 80
+	}
+	return s.Columns
+}
+
+// Columns returns how wide a terminal is, 0 if it does not say or is none.
+func Columns(f *os.File) int {
+	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+	if err != nil {
+		return 0
+	}
+	return int(size.Col)
 }
 
 // Terminal tells whether a file is a terminal that wants colour: NO_COLOR is not set and TERM is not "dumb".

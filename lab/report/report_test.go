@@ -140,6 +140,11 @@ func TestLiveKeepsTheStatusBelow(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 	b.Reset()
+	NewLive(&b, Style{Color: true, Columns: 8}).Status("wíder than it")
+	if got := b.String(); got != "wíder t" {
+		t.Errorf("on a narrow terminal: %q", got)
+	}
+	b.Reset()
 	plain := NewLive(&b, Style{})
 	plain.Status("one")
 	plain.Print("line")

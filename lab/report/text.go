@@ -13,6 +13,8 @@ import (
 type Style struct {
 	// Color uses ANSI escape sequences; set it when the output is a terminal (Terminal).
 	Color bool
+	// Columns is how wide that terminal is; 0 means 80.
+	Columns int
 }
 
 // ANSI sequences.

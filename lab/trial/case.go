@@ -51,15 +51,21 @@ func Cases() []Case {
 				if err := st.System.Kill(server, machine.AllParts); err != nil {
 					return nil, err
 				}
+				st.mark(server, "killed")
 				return st.start(server), nil
 			},
 		},
 		{
 			Name: "sigstop", Title: "SIGSTOP of every process of %s for 5 s, then SIGCONT", Hold: hold, After: 2 * time.Second,
 			Harm: func(_ context.Context, st *Stage, server string) (Undo, error) {
-				return nil, st.System.Stop(server, machine.AllParts)
+				if err := st.System.Stop(server, machine.AllParts); err != nil {
+					return nil, err
+				}
+				st.resumed = st.mark(server, "stopped")
+				return nil, nil
 			},
 			Within: func(_ context.Context, st *Stage, server string) error {
+				st.resumed()
 				return st.System.Continue(server, machine.AllParts)
 			},
 		},
@@ -104,6 +110,7 @@ func PowerOff(name string) Case {
 			if err := st.System.PowerOff(server); err != nil {
 				return nil, err
 			}
+			st.mark(server, "off")
 			return func(ctx context.Context) error {
 				st.forget(server)
 				if err := st.System.PowerOn(ctx, server); err != nil {
@@ -146,10 +153,10 @@ func Failback(first string) Case {
 			if server != first {
 				return server, nil
 			}
-			st.forget(first)
 			if err := st.System.PowerOff(first); err != nil {
 				return "", err
 			}
+			st.mark(first, "off")
 			return st.Observer.Steady(ctx, st.quiet)
 		},
 		Harm: func(ctx context.Context, st *Stage, _ string) (Undo, error) {
@@ -158,6 +165,7 @@ func Failback(first string) Case {
 				return nil, err
 			}
 			if !m.Booted() {
+				st.forget(first)
 				if err := errors.Join(st.System.PowerOn(ctx, first), st.Faults.Replug(first)); err != nil {
 					return nil, err
 				}

@@ -28,6 +28,8 @@ type Stage struct {
 	mu      sync.Mutex
 	changes []machine.Change
 	states  map[string]string
+
+	resumed func() // takes the mark of the member that is stopped away
 }
 
 // NewStage begins to listen to the members' changes of state, until ctx ends. Call it before System.Boot, so that none is missed.
@@ -58,7 +60,7 @@ func (st *Stage) Changes(from, to time.Time) []machine.Change {
 	return out
 }
 
-// States returns each member's state as it was last told.
+// States returns each member's state as it was last told, or what was done to it since: "off", "killed", "stopped".
 func (st *Stage) States() map[string]string {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -138,6 +140,22 @@ func (st *Stage) unready() error {
 		return fmt.Errorf("%s became %s %v ago", last.Member, last.To, age.Round(time.Millisecond))
 	}
 	return nil
+}
+
+// mark says what was done to a member that cannot tell any more: until it tells something new, or the function that is returned is called,
+// its state is that word.
+func (st *Stage) mark(member, word string) (back func()) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	was := st.states[member]
+	st.states[member] = word
+	return func() {
+		st.mu.Lock()
+		defer st.mu.Unlock()
+		if st.states[member] == word {
+			st.states[member] = was
+		}
+	}
 }
 
 // forget drops what is known of a member's state: it has to tell anew.
