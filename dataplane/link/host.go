@@ -285,6 +285,7 @@ func (h *Host) remember(wishes []wish, k *kernel) error {
 		}
 		entries, err := h.previous(w, k)
 		if err != nil {
+			h.record.Entries = h.record.Entries[:before] // nothing of it is done either
 			return err
 		}
 		for _, e := range entries {

@@ -303,6 +303,37 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
+// TestRecordAfterAnError: what could not be looked at leaves nothing on record in memory alone, which the next Apply would take for written.
+func TestRecordAfterAnError(t *testing.T) {
+	member, _ := segment(t)
+	const setting = "ipv4/conf/all/send_redirects"
+	member.Run("sh", "-c", "echo 1 > /proc/sys/net/"+setting)
+	path := filepath.Join(t.TempDir(), "host.json")
+	good := Sysctl{Path: setting, Value: "0"}
+	member.Do(func() error {
+		h, err := OpenHost(path, nil)
+		if err != nil {
+			return err
+		}
+		defer h.Close()
+		if err := h.Apply(Desired{Sysctls: []Sysctl{good, {Path: "ipv4/conf", Value: "0"}}}); err == nil { // a directory, which cannot be read
+			t.Error("a setting that cannot be read is no error")
+		}
+		return h.Apply(Desired{Sysctls: []Sysctl{good}})
+	})
+	member.Do(func() error { // the daemon has crashed
+		h, err := OpenHost(path, nil)
+		if err != nil {
+			return err
+		}
+		defer h.Close()
+		return h.Restore()
+	})
+	if value := strings.TrimSpace(member.Run("cat", "/proc/sys/net/"+setting)); value != "1" {
+		t.Errorf("%s is %s after Restore: it was set without being on record", setting, value)
+	}
+}
+
 func TestManageForwarding(t *testing.T) {
 	member, _ := segment(t)
 	member.Run("sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/e0/forwarding")

@@ -205,7 +205,9 @@ func (w *Watcher) follow(ctx context.Context, links <-chan netlink.LinkUpdate, a
 			if !open {
 				return errEnded(ctx)
 			}
-			events = w.view.link(stateOf(u.Link), u.Header.Type == unix.RTM_DELLINK)
+			if u.Family == unix.AF_UNSPEC { // what a bridge says of its port has the same types, and less in it
+				events = w.view.link(stateOf(u.Link), u.Header.Type == unix.RTM_DELLINK)
+			}
 		case u, open := <-addrs:
 			if !open {
 				return errEnded(ctx)

@@ -154,3 +154,28 @@ func TestQuerySeesCarrierAtOnce(t *testing.T) {
 		})
 	}
 }
+
+// TestLeavingABridge: of the end of a bridge's port the kernel tells with the same type as of the end of the device.
+func TestLeavingABridge(t *testing.T) {
+	member, peer := linktest.New(t), linktest.New(t)
+	index, _ := linktest.Veth(member, "e0", peer, "p0")
+	member.Addr("e0", "10.0.0.1/24")
+	member.Bridge("br0", "e0")
+	w, _ := watch(t, member)
+	member.Run("ip", "link", "set", "dev", "e0", "nomaster")
+	member.Run("ip", "link", "set", "dev", "e0", "mtu", "1400") // told last
+	until(t, w, func(e Event) bool {
+		switch e := e.(type) {
+		case LinkChanged:
+			if e.Index == index && e.Gone {
+				t.Error("e0 has left a bridge, and is said to be gone")
+			}
+			return e.Index == index && e.MTU == 1400
+		case AddressChanged:
+			if e.Index == index && e.Gone {
+				t.Errorf("e0 has left a bridge, and is said to have lost %v", e.Prefix)
+			}
+		}
+		return false
+	})
+}
