@@ -33,6 +33,7 @@ build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/...
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(NEXT_LDFLAGS)' -o $(BIN)/holdfastd-next ./cmd/holdfastd
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LATER_LDFLAGS)' -o $(BIN)/holdfastd-later ./cmd/holdfastd
+	@for name in cphaprob cphaconf; do ln -sfn holdfast $(BIN)/$$name; done
 
 # These do not build: root need not have the tools. What is given on the command line (PREFIX, DESTDIR, ...) is in their environment.
 install:

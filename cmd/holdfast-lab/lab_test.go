@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,13 +25,35 @@ type stand struct {
 	bin, root string
 }
 
+// programs is the directory of the binaries, which all tests share; the first one that needs them has them built.
+var programs struct {
+	dir   string
+	built sync.Once
+	err   error
+}
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "hfl-")
+	if err != nil {
+		panic(err)
+	}
+	programs.dir = dir
+	code := m.Run()
+	_ = os.RemoveAll(dir)
+	os.Exit(code)
+}
+
 func newStand(t *testing.T) stand {
 	t.Helper()
 	labtest.Require(t, "go")
-	bin := t.TempDir()
-	cmd := exec.Command("go", "build", "-o", bin, ".", "../holdfastd")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+	programs.built.Do(func() {
+		cmd := exec.Command("go", "build", "-o", programs.dir, ".", "../holdfastd")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			programs.err = fmt.Errorf("%w: %s", err, out)
+		}
+	})
+	if programs.err != nil {
+		t.Fatal(programs.err)
 	}
 	root, err := os.MkdirTemp("/run", "hfl-")
 	if err != nil {
@@ -41,7 +64,7 @@ func newStand(t *testing.T) stand {
 			t.Error(err)
 		}
 	})
-	return stand{t, bin, root}
+	return stand{t, programs.dir, root}
 }
 
 func (b stand) command(args ...string) *exec.Cmd {
@@ -177,7 +200,7 @@ func TestKilledLaboratoryLeavesNothing(t *testing.T) {
 
 func TestUpDoExecDown(t *testing.T) {
 	b := newStand(t)
-	scene := b.scenario("about it stays\nsteps\n mark\n")
+	scene := b.scenario("about it stays\nsteps\n start-from fw2\n expect active fw1\n")
 	out := func(args ...string) (string, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 		defer cancel()
@@ -196,7 +219,7 @@ func TestUpDoExecDown(t *testing.T) {
 	}
 	must("is open", "up", scene)
 	must("up scene", "list")
-	must("serves", "do", "expect at-rest within 20s")
+	must("fw2", "do", "expect active fw2")
 	must("ext", "exec", "fw1", "--", "ls", "/sys/class/net")
 	must("link/ether", "exec", "client1", "--", "ip", "link", "show", "ext")
 	must("power off", "do", "power-off", "fw1")
@@ -215,6 +238,27 @@ func TestUpDoExecDown(t *testing.T) {
 	if entries, _ := os.ReadDir(b.root); len(entries) > 0 {
 		t.Errorf("files are left: %v", entries)
 	}
+}
+
+func TestInterruptedUpLeavesNothing(t *testing.T) {
+	b := newStand(t)
+	cmd := b.command("up", b.scenario("about it is never open\nsteps\n start-from fw1\n"))
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	b.running()
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err == nil || !strings.Contains(out.String(), "nothing is left behind") {
+		t.Errorf("%v: %s", err, out.String())
+	}
+	if entries, _ := os.ReadDir(b.root); len(entries) > 0 {
+		t.Errorf("files are left: %v", entries)
+	}
+	b.await("everything to be gone", b.left)
 }
 
 func TestRunWritesReports(t *testing.T) {

@@ -39,13 +39,16 @@ func upCommand(o *options) *cobra.Command {
 			if err := requireRoot(); err != nil {
 				return err
 			}
-			return up(*o, args[0], cmd.OutOrStdout())
+			return up(cmd.Context(), *o, args[0], cmd.OutOrStdout())
 		},
 	}
 }
 
+// errInterrupted is what a command says whose laboratory was ended by a signal.
+var errInterrupted = errors.New("interrupted; nothing is left behind")
+
 // up starts a process that holds the laboratory: namespaces live as long as somebody holds them.
-func up(o options, file string, out io.Writer) error {
+func up(ctx context.Context, o options, file string, out io.Writer) error {
 	file, err := filepath.Abs(file)
 	if err != nil {
 		return err
@@ -70,6 +73,9 @@ func up(o options, file string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	// It is in a session of its own: a Ctrl-C at this terminal does not reach it.
+	pass := context.AfterFunc(ctx, func() { _ = cmd.Process.Signal(syscall.SIGTERM) })
+	defer pass()
 	said, err := io.ReadAll(r)
 	if err != nil {
 		return err
@@ -77,6 +83,9 @@ func up(o options, file string, out io.Writer) error {
 	id, ok := strings.CutPrefix(string(said), ready)
 	if !ok {
 		_ = cmd.Wait() // it says why on the pipe
+		if ctx.Err() != nil {
+			return errInterrupted
+		}
 		return fmt.Errorf("%s: %s", filepath.Base(file), said)
 	}
 	fmt.Fprintf(out, "%s is open: holdfast-lab exec fw1 -- holdfast state; holdfast-lab do power-off fw1; holdfast-lab down\n", id)
@@ -121,7 +130,9 @@ func hold(ctx context.Context, o options, file string, pipe io.WriteCloser) erro
 		if err != nil {
 			return err
 		}
-		fmt.Fprint(pipe, ready+entry.ID)
+		if _, err := fmt.Fprint(pipe, ready+entry.ID); err != nil {
+			return fmt.Errorf("nobody waits for the laboratory: %w", err) // whoever asked for it was killed
+		}
 		pipe.Close()
 		return s.serve(ctx)
 	}()

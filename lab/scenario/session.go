@@ -17,13 +17,27 @@ import (
 // concurrent use.
 type Session struct{ r *runner }
 
-// Open builds a scenario's topology, boots its cluster and starts its traffic, but none of its steps. Close must be called.
+// Open builds a scenario's topology, boots its cluster and starts its traffic. Of its steps it takes the first only, and only if that is
+// start-from: whoever comes to look finds a cluster at rest. Close must be called.
 func Open(ctx context.Context, sc *Scenario, o Options) (*Session, error) {
 	s := &Session{&runner{sc: sc, opts: o, timeline: o.Timeline}}
-	if err := s.r.setUp(ctx); err != nil {
+	err := s.r.setUp(ctx)
+	if first, ok := sc.beginning(); ok && err == nil {
+		err = first.run(ctx, s.r)
+	}
+	if err != nil {
 		return nil, errors.Join(err, s.r.tearDown())
 	}
 	return s, nil
+}
+
+// beginning is the first step, if it is the one with which a cluster comes to rest.
+func (sc *Scenario) beginning() (startFrom, bool) {
+	if len(sc.Steps) == 0 {
+		return startFrom{}, false
+	}
+	first, ok := sc.Steps[0].do.(startFrom)
+	return first, ok
 }
 
 // Do carries out one step, in the words of a scenario. A failed expectation is an error here.
