@@ -193,7 +193,7 @@ func TestListLearned(t *testing.T) {
 	w.member.Run("ping", "-c1", "-W2", "10.0.0.3")
 	list := func(exclude Table) (addrs []string) {
 		w.member.Do(func() error {
-			l, err := listLearned(w.index)
+			l, err := learnedHere(w.index)
 			for _, n := range without(l, exclude) {
 				if !n.Reachable {
 					t.Errorf("%v is not reachable", n)

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -34,8 +33,9 @@ const believed = netlink.NUD_REACHABLE | netlink.NUD_STALE | netlink.NUD_DELAY |
 
 // Implementation constants.
 const (
-	// remembered is how long Asker.Learned goes without asking the kernel again.
-	remembered = time.Second
+	// remembered is how long Asker.Learned goes without asking the kernel again, answerWithin how long it waits for the answer.
+	remembered   = time.Second
+	answerWithin = 10 * time.Millisecond
 	// mostRead bounds the entries of an interface that are read, mostLearned those that are returned: a handful decides, and a full
 	// table (1024 entries a family by default, often raised) must not cost more.
 	mostRead    = 1024
@@ -44,75 +44,37 @@ const (
 
 // Learned returns the neighbours that the kernel knows on an interface, the best confirmed first, without those whose MAC is in exclude
 // (members, VMACs): at most 64, the best of the first 1024 that the kernel tells. It asks in the network namespace of the calling
-// thread, once a second at most for each interface: callers ask at every probe.
+// thread, once a second at most for each interface: callers ask at every probe. Where the kernel does not answer at once the list is the
+// one before, or empty.
 func (a *Asker) Learned(index int, exclude Table) ([]Learned, error) {
 	list, err := a.learned.get(index)
 	return without(list, exclude), err
 }
 
-// memory keeps what was learned for a while, errors too.
-type memory struct {
-	list func(index int) ([]Learned, error)
-	now  func() time.Time
-
-	mu    sync.Mutex
-	known map[int]lesson
-}
-
-// lesson is one answer of the kernel; its list is never changed.
-type lesson struct {
-	at   time.Time
-	list []Learned
-	err  error
-}
-
-func newMemory() *memory {
-	return &memory{list: listLearned, now: time.Now, known: make(map[int]lesson)}
-}
-
-func (m *memory) get(index int) ([]Learned, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	now := m.now()
-	if l, ok := m.known[index]; ok && now.Sub(l.at) < remembered {
-		return l.list, l.err
-	}
-	for i, l := range m.known { // interfaces come and go
-		if now.Sub(l.at) >= remembered {
-			delete(m.known, i)
+// listLearned opens a socket in the network namespace of the calling thread. What it returns asks by that, on any thread.
+func listLearned(index int) (func() ([]Learned, error), error) {
+	s, err := nl.GetNetlinkSocketAt(netns.None(), netns.None(), unix.NETLINK_ROUTE)
+	if err == nil {
+		if err = s.SetReceiveTimeout(&unix.Timeval{Sec: 1}); err != nil {
+			s.Close()
 		}
 	}
-	list, err := m.list(index)
-	m.known[index] = lesson{at: now, list: list, err: err}
-	return list, err
-}
-
-// forget makes the next get ask the kernel.
-func (m *memory) forget(index int) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.known, index)
-}
-
-func listLearned(index int) ([]Learned, error) {
-	list, err := dump(index, mostRead)
 	if err != nil {
 		return nil, fmt.Errorf("list neighbours of interface %d: %w", index, err)
 	}
-	return choose(list, index), nil
+	return func() ([]Learned, error) {
+		defer s.Close()
+		list, err := dump(s, index, mostRead)
+		if err != nil {
+			return nil, fmt.Errorf("list neighbours of interface %d: %w", index, err)
+		}
+		return choose(list, index), nil
+	}, nil
 }
 
 // dump reads up to limit entries of one interface from the kernel, which leaves the others out (NDA_IFINDEX, Linux 4.4; an index
 // in the message's header, as netlink.NeighList sends it, it ignores). Closing the socket ends what the kernel would go on with.
-func dump(index, limit int) ([]netlink.Neigh, error) {
-	s, err := nl.GetNetlinkSocketAt(netns.None(), netns.None(), unix.NETLINK_ROUTE)
-	if err != nil {
-		return nil, err
-	}
-	defer s.Close()
-	if err := s.SetReceiveTimeout(&unix.Timeval{Sec: 1}); err != nil {
-		return nil, err
-	}
+func dump(s *nl.NetlinkSocket, index, limit int) ([]netlink.Neigh, error) {
 	r := nl.NewNetlinkRequest(unix.RTM_GETNEIGH, unix.NLM_F_DUMP)
 	r.AddData(&netlink.Ndmsg{Family: unix.AF_UNSPEC})
 	r.AddData(nl.NewRtAttr(netlink.NDA_IFINDEX, nl.Uint32Attr(uint32(index))))

@@ -6,9 +6,13 @@ import (
 	"fmt"
 	"net/netip"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-project/holdfast/dataplane/link/linktest"
 )
@@ -25,7 +29,7 @@ func TestKernelLeavesOtherInterfacesOut(t *testing.T) {
 	fill("e0", 20)
 	fill("e1", 200)
 	member.Do(func() error {
-		list, err := dump(index, 1000)
+		list, err := dumpHere(index, 1000)
 		count := 0
 		for _, n := range list {
 			if n.LinkIndex != index {
@@ -38,14 +42,14 @@ func TestKernelLeavesOtherInterfacesOut(t *testing.T) {
 		if err != nil || count != 20 {
 			t.Errorf("%d neighbours, %v", count, err)
 		}
-		if list, err = dump(index, 7); err != nil || len(list) != 7 {
+		if list, err = dumpHere(index, 7); err != nil || len(list) != 7 {
 			t.Errorf("%d neighbours, %v, want the limit of 7", len(list), err)
 		}
 		return nil
 	})
 	fill("e0", mostLearned+10)
 	member.Do(func() error {
-		list, err := listLearned(index)
+		list, err := learnedHere(index)
 		if list = without(list, nil); len(list) != mostLearned {
 			t.Errorf("%d neighbours, want %d at most", len(list), mostLearned)
 		}
@@ -57,8 +61,26 @@ func TestKernelLeavesOtherInterfacesOut(t *testing.T) {
 }
 
 func dumpIn(n *linktest.Namespace, index int) (list []netlink.Neigh, err error) {
-	n.Do(func() error { list, err = dump(index, 1000); return nil })
+	n.Do(func() error { list, err = dumpHere(index, 1000); return nil })
 	return list, err
+}
+
+func dumpHere(index, limit int) ([]netlink.Neigh, error) {
+	s, err := nl.GetNetlinkSocketAt(netns.None(), netns.None(), unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	return dump(s, index, limit)
+}
+
+// learnedHere asks the kernel once.
+func learnedHere(index int) ([]Learned, error) {
+	ask, err := listLearned(index)
+	if err != nil {
+		return nil, err
+	}
+	return ask()
 }
 
 // TestMemory: the kernel is asked once a second at most, whatever is excluded.
@@ -66,10 +88,13 @@ func TestMemory(t *testing.T) {
 	now, asked := time.Unix(1, 0), 0
 	a := New(nil)
 	a.learned.now = func() time.Time { return now }
-	a.learned.list = func(index int) ([]Learned, error) {
+	a.learned.patience = time.Minute
+	a.learned.list = func(index int) (func() ([]Learned, error), error) {
 		asked++
-		return []Learned{{Addr: netip.AddrFrom4([4]byte{10, 0, 0, byte(index)}), MAC: [6]byte{2, 0, 0, 0, 0, 1}},
-			{Addr: netip.AddrFrom4([4]byte{10, 0, 1, byte(index)}), MAC: [6]byte{2, 0, 0, 0, 0, 2}}}, nil
+		return func() ([]Learned, error) {
+			return []Learned{{Addr: netip.AddrFrom4([4]byte{10, 0, 0, byte(index)}), MAC: [6]byte{2, 0, 0, 0, 0, 1}},
+				{Addr: netip.AddrFrom4([4]byte{10, 0, 1, byte(index)}), MAC: [6]byte{2, 0, 0, 0, 0, 2}}}, nil
+		}, nil
 	}
 	get := func(index int, exclude Table, want int) {
 		t.Helper()
@@ -95,4 +120,45 @@ func TestMemory(t *testing.T) {
 	if asked != 4 {
 		t.Errorf("asked %d times after the interface was made anew", asked)
 	}
+}
+
+// TestAKernelThatDoesNotAnswer: who asks goes on with what was known before, and asks no second time meanwhile.
+func TestAKernelThatDoesNotAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		lock, asked := make(chan struct{}), 0
+		m.list = func(int) (func() ([]Learned, error), error) {
+			asked++
+			n := asked
+			return func() ([]Learned, error) {
+				if n == 2 {
+					<-lock // some driver has it
+				}
+				return make([]Learned, n), nil
+			}, nil
+		}
+		get := func(want int) {
+			t.Helper()
+			began := time.Now()
+			if list, err := m.get(1); err != nil || len(list) != want {
+				t.Errorf("%d neighbours, %v: want %d", len(list), err, want)
+			}
+			if took := time.Since(began); took > answerWithin {
+				t.Errorf("whoever asks was held up for %v", took)
+			}
+		}
+		get(1)
+		time.Sleep(remembered)
+		for range 100 { // at every probe
+			get(1)
+		}
+		if asked != 2 {
+			t.Errorf("the kernel was asked %d times", asked)
+		}
+		close(lock)
+		synctest.Wait()
+		get(2)
+		time.Sleep(remembered)
+		get(3)
+	})
 }
