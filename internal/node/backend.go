@@ -14,7 +14,7 @@ import (
 	"github.com/holdfast-project/holdfast/members"
 )
 
-// backend answers the operator's API. Its methods run on the API's goroutines and ask the loop.
+// backend answers the operator's API. Its methods run on the API's goroutines and ask the loop: a reload replaces what belongs to it.
 type backend struct{ n *node }
 
 // ask runs f on the loop and returns what it returns.
@@ -117,9 +117,9 @@ func (b *backend) Failover(ctx context.Context, r control.FailoverRequest) (cont
 		_, err := b.orderAndWait(ctx, members.Admin{Kind: members.AdminForceEnd}, func(v members.View) bool { return v.ForcedTo == members.Nobody })
 		return control.Result{Done: "no hand-over is forced any more; the normal rule decides"}, err
 	}
-	target, ok := b.n.number(r.To)
-	if !ok {
-		return control.Result{}, control.NotFound(fmt.Sprintf("there is no member %q", r.To), "the members are "+strings.Join(b.n.names(), ", "))
+	target, err := ask(ctx, b.n, func(int64) (uint8, error) { return b.n.target(r.To) })
+	if err != nil {
+		return control.Result{}, err
 	}
 	if r.For < 0 {
 		return control.Result{}, control.Invalid(fmt.Sprintf("for: %v is negative", time.Duration(r.For)), "give a duration such as 10m")
@@ -130,8 +130,10 @@ func (b *backend) Failover(ctx context.Context, r control.FailoverRequest) (cont
 		func(v members.View) bool { return v.Active == target || v.ForcedTo != target })
 	if r.For == 0 || err != nil || v.Active != target {
 		// The order was to move the gateway now, not to pounce on it later or to hold it there.
-		if _, e := ask(context.WithoutCancel(ctx), b.n, func(int64) (struct{}, error) {
-			b.n.step(members.Admin{Kind: members.AdminForceEnd})
+		if _, e := ask(context.WithoutCancel(ctx), b.n, func(now int64) (struct{}, error) {
+			if b.n.machine.View(now).ForcedTo == target { // else another order holds by now
+				b.n.step(members.Admin{Kind: members.AdminForceEnd})
+			}
 			return struct{}{}, nil
 		}); err == nil {
 			err = e
@@ -186,7 +188,7 @@ func (b *backend) Admin(ctx context.Context, r control.AdminRequest) (control.Re
 	if err != nil {
 		return control.Result{}, err
 	}
-	return adminResult(b.n.local.Self.Name, r, v, pending), nil
+	return adminResult(b.n.o.Member, r, v, pending), nil
 }
 
 // adminResult says what has become of an order, which may be carried out later only: a member in INIT does not know yet who serves.
@@ -228,7 +230,7 @@ func (b *backend) Stop(ctx context.Context) (control.Result, error) {
 	if err != nil && (errors.Is(err, errLeaving) || ctx.Err() != nil) {
 		after, err = members.View{Active: members.Nobody}, nil
 	}
-	return control.Result{Done: stopResult(b.n.local.Self.Name, before, after)}, err
+	return control.Result{Done: stopResult(b.n.o.Member, before, after)}, err
 }
 
 // stopResult says what has become of the gateway when a member has stopped, which served before or did not.
@@ -262,6 +264,14 @@ func (n *node) number(name string) (uint8, bool) {
 		}
 	}
 	return 0, false
+}
+
+// target is number for an operator's order.
+func (n *node) target(name string) (uint8, error) {
+	if id, ok := n.number(name); ok {
+		return id, nil
+	}
+	return 0, control.NotFound(fmt.Sprintf("there is no member %q", name), "the members are "+strings.Join(n.names(), ", "))
 }
 
 func (n *node) names() []string {

@@ -21,9 +21,14 @@ func (c *cpuLoad) sample() {
 		return
 	}
 	line, _, _ := bytes.Cut(text, []byte("\n"))
-	busy, total := cpuTimes(line)
+	c.take(cpuTimes(line))
+}
+
+// take takes the times as they stand.
+func (c *cpuLoad) take(busy, total uint64) {
 	if total > c.total {
-		c.permille = uint16((busy - min(busy, c.busy)) * 1000 / (total - c.total))
+		// The kernel's count of idle time may go backwards, so that all of it grows by less than the busy part.
+		c.permille = uint16(min((busy-min(busy, c.busy))*1000/(total-c.total), 1000))
 	}
 	c.busy, c.total = busy, total
 }

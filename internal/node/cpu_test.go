@@ -10,3 +10,17 @@ func TestCPUTimes(t *testing.T) {
 		t.Errorf("busy %d, total %d", busy, total)
 	}
 }
+
+func TestCPULoad(t *testing.T) {
+	var c cpuLoad
+	for i, k := range []struct {
+		busy, total uint64
+		want        uint16
+	}{
+		{100, 1000, 100}, {150, 1100, 500}, {200, 1101, 1000}, {200, 1101, 1000}, {200, 1201, 0}, {10, 1301, 0},
+	} {
+		if c.take(k.busy, k.total); c.permille != k.want {
+			t.Errorf("step %d: %d of 1000, want %d", i, c.permille, k.want)
+		}
+	}
+}

@@ -5,7 +5,6 @@ package node
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/holdfast-project/holdfast/ccp"
@@ -191,9 +190,9 @@ func (b *backend) LoadWeight(ctx context.Context, r control.LoadWeightRequest) (
 			n.resetWeights(now)
 			return control.Result{Done: "the weights of cluster.yaml hold again"}, nil
 		}
-		id, ok := n.number(r.Member)
-		if !ok {
-			return control.Result{}, control.NotFound(fmt.Sprintf("there is no member %q", r.Member), "the members are "+strings.Join(n.names(), ", "))
+		id, err := n.target(r.Member)
+		if err != nil {
+			return control.Result{}, err
 		}
 		if w := n.share.agreement.Weights(); onlyOne(w, id) && r.Weight == 0 {
 			return control.Result{}, control.Refused("no other member has a weight: nobody would take any traffic", "give another one some first")

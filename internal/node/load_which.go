@@ -33,7 +33,7 @@ type knownConnection struct {
 
 // Which implements control.Backend. The kernel's table is read beside the loop.
 func (b *backend) Which(ctx context.Context, r control.WhichRequest) (control.Which, error) {
-	if b.n.cfg.LoadSharing == nil { // a mode changes with the daemon only
+	if b.n.share.agreement == nil { // it is there from before the first request, or never
 		return control.Which{}, errNotShared
 	}
 	t := tupleOf(r)

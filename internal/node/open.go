@@ -143,9 +143,10 @@ func (n *node) start() (stop context.CancelFunc) {
 	in("announcements", n.announcer.Serve)
 	in("neighbours", n.asker.Serve)
 	server := &control.Server{Backend: &backend{n}, Events: n.events, Log: n.log, Version: build.Version}
-	in("control", func(ctx context.Context) error { return server.Serve(ctx, n.local.Socket) })
-	if n.local.Listen != "" {
-		in("metrics", n.serveMetrics)
+	socket := n.local.Socket // a reload replaces n.local
+	in("control", func(ctx context.Context) error { return server.Serve(ctx, socket) })
+	if listen := n.local.Listen; listen != "" {
+		in("metrics", func(ctx context.Context) error { return n.serveMetrics(ctx, listen) })
 	}
 	in("store", n.store.serve)
 	in("history", n.trace.Serve)
@@ -164,10 +165,10 @@ func (n *node) start() (stop context.CancelFunc) {
 }
 
 // serveMetrics goes on trying: an address that is not there yet must not keep a member from serving.
-func (n *node) serveMetrics(ctx context.Context) error {
+func (n *node) serveMetrics(ctx context.Context, listen string) error {
 	for ctx.Err() == nil {
-		if err := n.metrics.Serve(ctx, n.local.Listen); ctx.Err() == nil {
-			n.log.Warn("metrics endpoint, trying again", "listen", n.local.Listen, "error", err)
+		if err := n.metrics.Serve(ctx, listen); ctx.Err() == nil {
+			n.log.Warn("metrics endpoint, trying again", "listen", listen, "error", err)
 		}
 		select {
 		case <-ctx.Done():

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 
@@ -24,23 +25,7 @@ import (
 // TestOrderThatHasToWait: a member in INIT takes the order to go down and carries it out later; who gave it is not told that it failed.
 func TestOrderThatHasToWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := referenceNode(t, "gw-a")
-		n.asks, n.left, n.events, n.metrics = make(chan func()), make(chan struct{}), control.NewEvents(keepEvents), metrics.New(metrics.Source{})
-		n.store = remember(t, filepath.Join(t.TempDir(), "state"))
-		n.trace = openTrace(t.TempDir(), newWallClock(), "gw-a", n.log)
-		ring := ccp.NewKeyring(n.cfg.ID, n.local.Self.ID, uint8(len(n.cfg.Members)))
-		if err := ring.Load(ccp.Key{Number: 1}); err != nil {
-			t.Fatal(err)
-		}
-		n.wire = &wire{n: n, ring: ring} // without sockets: nobody hears this member
-		n.notify = notify.New(notify.Options{Cluster: "edge", Member: "gw-a", Dir: t.TempDir(), Log: n.log})
-		n.machine = members.New(n.machineConfig(), members.Boot{Now: bpf.Boottime(), Incarnation: 1})
-		go func() {
-			for f := range n.asks {
-				f()
-			}
-		}()
-		defer close(n.asks)
+		n := lonelyNode(t)
 		r, err := (&backend{n}).Admin(t.Context(), control.AdminRequest{Permanent: true})
 		if err != nil || !strings.Contains(r.Done, "accepted and pending: gw-a is INIT still") || !strings.Contains(strings.Join(r.Details, " "), "survives restarts") {
 			t.Errorf("told %+v, %v", r, err)
@@ -48,6 +33,72 @@ func TestOrderThatHasToWait(t *testing.T) {
 		if !n.store.AdminDown {
 			t.Error("the order is not kept")
 		}
+	})
+}
+
+// lonelyNode is a member in INIT that carries orders out and that nobody hears.
+func lonelyNode(t *testing.T) *node {
+	t.Helper()
+	n := referenceNode(t, "gw-a")
+	n.o.Member = "gw-a"
+	n.asks, n.left, n.events, n.metrics = make(chan func()), make(chan struct{}), control.NewEvents(keepEvents), metrics.New(metrics.Source{})
+	n.store = remember(t, filepath.Join(t.TempDir(), "state"))
+	n.trace = openTrace(t.TempDir(), newWallClock(), "gw-a", n.log)
+	ring := ccp.NewKeyring(n.cfg.ID, n.local.Self.ID, uint8(len(n.cfg.Members)))
+	if err := ring.Load(ccp.Key{Number: 1}); err != nil {
+		t.Fatal(err)
+	}
+	n.wire = &wire{n: n, ring: ring} // without sockets
+	n.notify = notify.New(notify.Options{Cluster: "edge", Member: "gw-a", Dir: t.TempDir(), Log: n.log})
+	n.machine = members.New(n.machineConfig(), members.Boot{Now: bpf.Boottime(), Incarnation: 1})
+	go func() {
+		for f := range n.asks {
+			f()
+			n.checkWaits()
+		}
+	}()
+	t.Cleanup(func() { close(n.asks) })
+	return n
+}
+
+// TestOrderOverOrder: who is overtaken by another order ends his own, and not the other.
+func TestOrderOverOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &backend{lonelyNode(t)}
+		errs := make([]error, 2)
+		var orders sync.WaitGroup
+		for i, to := range []string{"gw-b", "gw-a"} {
+			orders.Go(func() { _, errs[i] = b.Failover(t.Context(), control.FailoverRequest{To: to}) })
+			synctest.Wait()
+		}
+		orders.Wait()
+		for i, want := range []string{"gw-b cannot take over", "gw-a has not taken over within"} {
+			if errs[i] == nil || !strings.Contains(errs[i].Error(), want) {
+				t.Errorf("order %d: %v, want %q", i, errs[i], want)
+			}
+		}
+	})
+}
+
+// TestOrdersAmidReloads has the race detector, where it runs, see that no request reads what a reload replaces.
+func TestOrdersAmidReloads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := lonelyNode(t)
+		b := &backend{n}
+		var all sync.WaitGroup
+		all.Go(func() {
+			for range 10 {
+				n.asks <- func() { cfg, local := *n.cfg, n.local; n.cfg, n.local = &cfg, local }
+			}
+		})
+		all.Go(func() { _, _ = b.Failover(t.Context(), control.FailoverRequest{To: "nobody"}) })
+		all.Go(func() { _, _ = b.Admin(t.Context(), control.AdminRequest{Up: true}) })
+		all.Go(func() {
+			if _, err := b.Which(t.Context(), control.WhichRequest{}); err == nil {
+				t.Error("a cluster that does not share its load says where a packet goes")
+			}
+		})
+		all.Wait()
 	})
 }
 
