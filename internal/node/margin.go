@@ -21,9 +21,9 @@ func (n *node) marginTimers() margin.Timers {
 
 // judgeMargins feeds the last second of this member and of the peers that are heard to their judges, and says what has changed of the
 // own one. A peer says it itself.
-func (n *node) judgeMargins(now int64) {
+func (n *node) judgeMargins(now int64, v *members.View) {
 	t, self := n.marginTimers(), n.local.Self.ID
-	for _, r := range n.judges[self].Take(t, n.ownSample()) {
+	for _, r := range append(n.judges[self].Take(t, n.ownSample()), n.forgetLost(v)...) {
 		code := members.CodeMarginWell
 		if r.Thin {
 			code = members.CodeMarginThin
@@ -33,7 +33,7 @@ func (n *node) judgeMargins(now int64) {
 	n.metrics.SetLoad(n.local.Self.Name, metricLoad(n.wire.load()))
 	for _, m := range n.local.Peers {
 		told := n.wire.told[m.ID]
-		if told == nil || time.Duration(now-n.wire.newest[m.ID].at) > loadFresh {
+		if told == nil || v.Members[m.ID].State == members.StateLost || time.Duration(now-n.wire.newest[m.ID].at) > loadFresh {
 			n.judges[m.ID] = margin.Judge{} // what it was is no word about what it is
 			n.metrics.ForgetLoad(m.Name)
 			continue
@@ -50,6 +50,24 @@ func (n *node) judgeMargins(now int64) {
 	}
 }
 
+// forgetLost drops the margins of members that are lost, and slow answers of paths that are silent: they are no word about what is left. It
+// returns the own readings whose verdict changes by that.
+func (n *node) forgetLost(v *members.View) []margin.Reading {
+	for _, m := range n.local.Peers {
+		if v.Members[m.ID].State == members.StateLost {
+			n.judges[m.ID] = margin.Judge{}
+		}
+	}
+	var changed []margin.Reading
+	for key := range n.silent {
+		changed = append(changed, n.judges[n.local.Self.ID].Ended(n.pathName(key))...)
+	}
+	return changed
+}
+
+// pathName is the way to a peer by an interface, for people.
+func (n *node) pathName(key [2]uint8) string { return n.name(key[0]) + " on " + n.ports[key[1]].Name }
+
 // loadFresh is how old a peer's HELLO may be for its load to count: it tells one of the last second.
 const loadFresh = 2 * time.Second
 
@@ -62,8 +80,8 @@ func metricLoad(l ccp.Load) metrics.Load {
 func (n *node) ownSample() margin.Sample {
 	s := margin.Sample{Probe: n.stats.WorstLate, Lease: n.leaseDelay(), Softirq: n.stats.Softirq}
 	for key, l := range n.paths {
-		if slow := slowShare(l); slow > s.Slow {
-			s.Slow, s.Path = slow, n.name(key[0])+" on "+n.ports[key[1]].Name
+		if slow := slowShare(l); slow > s.Slow && !n.silent[key] {
+			s.Slow, s.Path = slow, n.pathName(key)
 		}
 	}
 	return s

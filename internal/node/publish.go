@@ -36,7 +36,7 @@ func (n *node) publish(now int64) {
 	n.publishShare(now, &v)
 	n.publishPolicy(&v)
 	n.publishCounters()
-	n.judgeMargins(now)
+	n.judgeMargins(now, &v)
 }
 
 // publishCounters reads counters that live in the kernel and in other tasks.

@@ -117,6 +117,21 @@ func (j *Judge) Take(t Timers, s Sample) []Reading {
 	return changed
 }
 
+// Ended says that a path is silent: that its answers were slow says nothing any more about what is still there. It returns the reading of
+// slow answers if its verdict has changed by that.
+func (j *Judge) Ended(path string) []Reading {
+	r := &j.readings[Answers]
+	if !r.Thin || j.worst[Answers].Path != path {
+		return nil
+	}
+	if r.Used >= ThinAt && r.Path != path {
+		j.worst[Answers] = *r // which is now the worst that is known
+		return nil
+	}
+	*r, j.calm[Answers] = Reading{Kind: Answers, Path: path}, 0
+	return []Reading{*r}
+}
+
 // Readings returns the last readings in the order of their kinds, none before the first Take.
 func (j *Judge) Readings() []Reading {
 	if !j.fed {

@@ -115,3 +115,45 @@ func TestWorst(t *testing.T) {
 		t.Errorf("worst %v, want that of this time", worst)
 	}
 }
+
+// TestEnded: that the answers of a path were slow goes with it, and what another one's are stays.
+func TestEnded(t *testing.T) {
+	slow := func(path string, slow int) Sample { return Sample{Probe: 6 * ms, Slow: slow, Path: path} }
+	for _, tt := range []struct {
+		name    string
+		samples []Sample
+		ended   string
+		changed bool
+		worst   string // path of the slow answers that are still told
+	}{
+		{"the slow one", []Sample{slow("fw2 on ext", 80)}, "fw2 on ext", true, ""},
+		{"another", []Sample{slow("fw2 on ext", 80)}, "fw3 on ext", false, "fw2 on ext"},
+		{"the slow one, silent for a second", []Sample{slow("fw2 on ext", 80), {}}, "fw2 on ext", true, ""},
+		{"the slower of two", []Sample{slow("fw2 on ext", 80), slow("fw3 on ext", 60)}, "fw2 on ext", false, "fw3 on ext"},
+		{"a slow one of long ago", []Sample{slow("fw2 on ext", 80), slow("fw3 on ext", 10)}, "fw2 on ext", true, ""},
+		{"one that is not slow", []Sample{slow("fw2 on ext", 10)}, "fw2 on ext", false, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var j Judge
+			for _, s := range tt.samples {
+				j.Take(appliance, s)
+			}
+			changed := j.Ended(tt.ended)
+			if is := len(changed) == 1 && changed[0].Kind == Answers && !changed[0].Thin; is != tt.changed || len(changed) > 1 {
+				t.Errorf("changed %+v, want that slow answers are well: %t", changed, tt.changed)
+			}
+			told := ""
+			for _, r := range j.Worst() {
+				if r.Kind == Answers {
+					told = r.Path
+				}
+			}
+			if told != tt.worst {
+				t.Errorf("slow answers of %q are told, want %q", told, tt.worst)
+			}
+			if len(j.Worst()) == 0 || j.Worst()[0].Kind != Probe {
+				t.Error("late probes, which are this member's own, are forgotten too")
+			}
+		})
+	}
+}
