@@ -79,6 +79,7 @@ func (n *node) pulseEvent(batch []members.Event, ev pulse.Event) []members.Event
 		if bpf.Boottime() >= n.due.early {
 			n.due.state = n.due.early // what follows is the loop's tick
 		}
+		n.onTime = ev.OnTimeSince
 		return append(batch, members.PulseHealth{OnTimeSince: ev.OnTimeSince})
 	case pulse.Stats:
 		n.pulseStats(ev)

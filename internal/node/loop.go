@@ -218,6 +218,7 @@ func (n *node) tick() {
 		if (!n.serve.open || n.serve.announce) && n.words.Serving(gateway, now)&gate.Answer != 0 {
 			n.gateOpened(gateway) // an event that came while the gate was closed for a moment did not show it
 		}
+		n.endRestart(now)
 		n.followSync(now)
 		n.followPolicy(now)
 		n.step(n.syncReady([]members.Event{n.gateState(gateway)})...)

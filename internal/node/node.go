@@ -73,6 +73,9 @@ type node struct {
 	ports   []*port         // by slot
 	boot    members.Boot
 
+	settling bool  // the gate still says that this daemon, which adopted it, is restarting
+	onTime   int64 // since when the pulse, and this daemon's word to it, are on time, 0: they are not
+
 	asks      chan func()       // from the API's goroutines
 	left      chan struct{}     // closed when the loop has returned: nobody answers any more
 	waits     []wait            // API requests that wait for the machine to get somewhere

@@ -94,8 +94,10 @@ func (n *node) openMachine() error {
 		n.store.want(max(n.boot.StoredTerm, n.boot.Gate.FenceTerm) + 1)
 	}
 	if n.gate.Adopted() {
-		// Nobody shall yield the gateway away while this daemon finds its feet; the machine takes it back when it serves.
+		// Nobody shall yield the gateway away while this daemon finds its feet. In load sharing the agreement about slots, if its gate had one,
+		// knows when that is (steer.Restarted); else it is endRestart that takes the word back.
 		n.words.SetRestarting(now + int64(n.cfg.Timers.Restarting))
+		n.settling = !n.share.adopted
 		n.log.Info("gate adopted", "serving", n.boot.Gate.Serving, "term", n.boot.Gate.LeaseTerm)
 	}
 	n.machine = members.New(n.machineConfig(), n.boot)

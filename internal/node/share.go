@@ -30,6 +30,7 @@ type sharing struct {
 	// told, peers, weights and frozen are what the agreement was told last.
 	told    steer.Own
 	began   int64 // when this daemon looked at the gate first
+	adopted bool  // there was a table in it
 	peers   [ccp.MaxMembers]steer.Peer
 	weights [steer.Members]uint16
 	frozen  bool
@@ -110,7 +111,7 @@ func (n *node) openShare() error {
 	if err != nil {
 		return err
 	}
-	s.table, s.tableAt = tableOf(found), bpf.Boottime()
+	s.table, s.tableAt, s.adopted = tableOf(found), bpf.Boottime(), true
 	s.own(s.table)
 	// What follows from it waits for the loop: there is no pulse yet.
 	s.doing, s.applied = s.agreement.Step(s.tableAt, adoption(s.table, n.words)), closed
