@@ -33,7 +33,8 @@ type Keyring struct {
 	self    uint8
 	members uint8 // how many are configured
 
-	old, next Key // next.Number is 0 outside a rotation
+	old, next Key        // next.Number is 0 outside a rotation
+	names     [2]KeyName // of old and next: a fingerprint costs more than the HELLO that it goes into
 	switched  bool
 	dropped   bool
 	adopted   uint8
@@ -70,6 +71,7 @@ func (r *Keyring) Load(keys ...Key) error {
 	}
 	// checkRemoved saw to it that old is the key in use: what begins here, if anything, is another rotation.
 	r.old, r.next, r.switched, r.dropped = old, next, false, false
+	r.names = [2]KeyName{r.fingerprint(old), r.fingerprint(next)}
 	r.advance()
 	return nil
 }
@@ -161,7 +163,20 @@ func (r *Keyring) Statement() KeyStatement {
 	return s
 }
 
-func (r *Keyring) name(k Key) KeyName { return KeyName{k.Number, k.Key.Fingerprint(r.cluster)} }
+// name is that of a key that is held.
+func (r *Keyring) name(k Key) KeyName {
+	if k == r.next {
+		return r.names[1]
+	}
+	return r.names[0]
+}
+
+func (r *Keyring) fingerprint(k Key) KeyName {
+	if k.Number == 0 {
+		return KeyName{}
+	}
+	return KeyName{k.Number, k.Key.Fingerprint(r.cluster)}
+}
 
 // Heard takes the statement of member from a bound HELLO; it replaces the member's earlier one.
 func (r *Keyring) Heard(member uint8, s KeyStatement) {

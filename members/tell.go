@@ -80,6 +80,7 @@ func (m *Machine) View(now int64) View {
 		Devices: m.devices.List(), Failovers: m.failovers, FailoversSince: m.lastReset, LastFailover: m.lastMove,
 		FlapBudget: left, Damped: refill, ForcedTo: m.force.to, ForcedUntil: m.force.until, FrozenUntil: m.freeze,
 		Stopped: m.stopping && m.term == 0,
+		Members: make([]PeerView, 0, len(m.cfg.Names)), Interfaces: make([]LocalInterface, 0, len(m.ifaces)),
 	}
 	if until := m.frozenUntil(); until > now {
 		v.FrozenUntil = until

@@ -47,10 +47,9 @@ func newMessages(head int) *messages {
 	return m
 }
 
-// put makes b the frame of message i. The pointer is forgotten by take: the memory is the caller's.
+// put makes b the frame of message i, until release.
 func (m *messages) put(i int, b []byte) {
-	m.parts[i][1].Base = unsafe.SliceData(b)
-	m.parts[i][1].SetLen(len(b))
+	put(&m.parts[i][1], b)
 }
 
 func (m *messages) release(n int) {
@@ -80,7 +79,7 @@ func (c *Conn) SendBatch(frames []Frame) (sent int, err error) {
 	c.sending.Lock()
 	defer c.sending.Unlock()
 	if c.outBatch == nil {
-		c.outBatch = newMessages(len(c.out[0]))
+		c.outBatch = newMessages(int(c.out[0].Len))
 	}
 	for sent < len(frames) {
 		if c.closed.Load() {
@@ -89,7 +88,7 @@ func (c *Conn) SendBatch(frames []Frame) (sent int, err error) {
 		n := min(len(frames)-sent, BatchLen)
 		for i, f := range frames[sent : sent+n] {
 			copy(c.outBatch.heads[i][:], f.MAC[:])
-			copy(c.outBatch.heads[i][len(f.MAC):], c.out[0][len(f.MAC):])
+			copy(c.outBatch.heads[i][len(f.MAC):], c.head[len(f.MAC):c.out[0].Len])
 			c.outBatch.put(i, f.Bytes)
 		}
 		done, err := c.outBatch.call(unix.SYS_SENDMMSG, c.tx, n)

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -31,11 +32,11 @@ type Conn struct {
 	sending  sync.Mutex
 	tx       int                    // the socket to send by: fd, until that is registered with the poller
 	head     [ethLen + vlanLen]byte // Ethernet header of the next frame
-	out      [][]byte               // head and frame, kept so that sending allocates nothing
+	out      [2]unix.Iovec          // head and frame, kept so that sending allocates nothing
 	outBatch *messages              // SendBatch's, for the same reason; nil before the first
 
 	receiving sync.Mutex
-	in        [][]byte // Ethernet header and the caller's buffer
+	in        [2]unix.Iovec // Ethernet header and the caller's buffer
 	inHead    [ethLen]byte
 	read      func(fd uintptr) bool // tryRead, kept for the same reason
 	inBatch   *messages             // RecvBatch's, nil before the first
@@ -117,9 +118,8 @@ func dial(ifindex int, etherType uint16, f Filter) (_ *Conn, err error) {
 		return nil, errors.New("not an Ethernet interface")
 	}
 	c := &Conn{fd: fd, tx: fd, ifindex: ifindex, vlan: f.VLAN, ether: etherType}
-	c.out = make([][]byte, 2)
-	c.in = make([][]byte, 2)
-	c.in[0] = c.inHead[:]
+	c.in[0].Base = &c.inHead[0]
+	c.in[0].SetLen(ethLen)
 	c.read = c.tryRead
 	c.SetSource([6]byte(ll.Addr[:6]))
 	return c, nil
@@ -161,13 +161,18 @@ func (c *Conn) SetSource(mac [6]byte) {
 	copy(c.head[6:12], mac[:])
 	if c.vlan == 0 {
 		binary.BigEndian.PutUint16(c.head[12:], c.ether)
-		c.out[0] = c.head[:ethLen]
+		c.setHead(ethLen)
 		return
 	}
 	binary.BigEndian.PutUint16(c.head[12:], 0x8100)
 	binary.BigEndian.PutUint16(c.head[14:], c.vlan)
 	binary.BigEndian.PutUint16(c.head[16:], c.ether)
-	c.out[0] = c.head[:]
+	c.setHead(ethLen + vlanLen)
+}
+
+func (c *Conn) setHead(length int) {
+	c.out[0].Base = &c.head[0]
+	c.out[0].SetLen(length)
 }
 
 // Send sends frame, which begins with the CCP header, to the MAC address dst. It never blocks: where the device's queue is full the
@@ -179,10 +184,29 @@ func (c *Conn) Send(frame []byte, dst [6]byte) error {
 		return os.ErrClosed
 	}
 	copy(c.head[:6], dst[:])
-	c.out[1] = frame
-	_, err := unix.Writev(c.tx, c.out)
-	c.out[1] = nil
-	return err
+	put(&c.out[1], frame)
+	_, errno := vectored(unix.SYS_WRITEV, c.tx, &c.out)
+	c.out[1].Base = nil
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+// vectored reads or writes one frame of a socket that does not block, past the scheduler: what is told of every system call else wakes the
+// runtime's monitor thread, which looks after calls that may last, some hundreds of times a second where one frame comes at a time.
+func vectored(trap uintptr, fd int, parts *[2]unix.Iovec) (int, syscall.Errno) {
+	n, _, errno := syscall.RawSyscall(trap, uintptr(fd), uintptr(unsafe.Pointer(parts)), uintptr(len(parts)))
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), 0
+}
+
+// put makes b a part of the next frame. The pointer is to be forgotten when it has gone: the memory is the caller's.
+func put(part *unix.Iovec, b []byte) {
+	part.Base = unsafe.SliceData(b)
+	part.SetLen(len(b))
 }
 
 // TryRecv puts the next frame into buf, from its CCP header on, without waiting: ErrWouldBlock when there is none. It returns the
@@ -194,7 +218,7 @@ func (c *Conn) TryRecv(buf []byte) (n int, src [6]byte, vlan uint16, err error) 
 	if c.closed.Load() {
 		return 0, src, 0, os.ErrClosed
 	}
-	c.in[1] = buf
+	put(&c.in[1], buf)
 	c.tryRead(uintptr(c.fd))
 	return c.received()
 }
@@ -207,9 +231,9 @@ func (c *Conn) Recv(buf []byte) (n int, src [6]byte, vlan uint16, err error) {
 	}
 	c.receiving.Lock()
 	defer c.receiving.Unlock()
-	c.in[1] = buf
+	put(&c.in[1], buf)
 	if err := raw.Read(c.read); err != nil {
-		c.in[1] = nil
+		c.in[1].Base = nil
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			err = os.ErrClosed // the poller's own word for it is none that errors.Is knows
 		}
@@ -221,15 +245,19 @@ func (c *Conn) Recv(buf []byte) (n int, src [6]byte, vlan uint16, err error) {
 // tryRead reads once into c.in and reports whether there was anything to say, as syscall.RawConn.Read wants it.
 func (c *Conn) tryRead(fd uintptr) bool {
 	for {
-		c.n, c.err = unix.Readv(int(fd), c.in)
-		if !errors.Is(c.err, unix.EINTR) {
-			return !errors.Is(c.err, unix.EAGAIN)
+		n, errno := vectored(unix.SYS_READV, int(fd), &c.in)
+		if errno == unix.EINTR {
+			continue
 		}
+		if c.n, c.err = n, nil; errno != 0 {
+			c.err = errno
+		}
+		return errno != unix.EAGAIN
 	}
 }
 
 func (c *Conn) received() (n int, src [6]byte, vlan uint16, err error) {
-	c.in[1] = nil
+	c.in[1].Base = nil
 	if c.err != nil {
 		return 0, src, 0, c.err
 	}

@@ -41,8 +41,9 @@ func (n *node) shareFollow(now int64) {
 		s.frozen = frozen
 		n.shareDo(now, s.agreement.Step(now, steer.Freeze{On: frozen}))
 	}
+	own := n.machine.Hello(now)
 	for _, m := range n.local.Peers {
-		p := n.sharePeer(now, &v, m.ID)
+		p := n.sharePeer(&own, &v, m.ID)
 		if was := s.peers[m.ID]; p == was {
 			continue
 		}
@@ -119,15 +120,14 @@ func broken(v *members.View) bool {
 	return false
 }
 
-// sharePeer is what is known of another member.
-func (n *node) sharePeer(now int64, v *members.View, id uint8) steer.Peer {
+// sharePeer is what is known of another member, beside what this one says of itself.
+func (n *node) sharePeer(own *members.Hello, v *members.View, id uint8) steer.Peer {
 	s := &n.share
 	p := steer.Peer{ID: id, Heard: v.Members[id].State != members.StateLost, Grantee: steer.Nobody}
 	if t := n.wire.told[id]; t != nil {
 		heard := n.wire.newest[id]
 		p.Incarnation, p.HelloAt, p.Status = heard.incarnation, heard.at, statusFromWire(&t.Share)
-		own := n.machine.Hello(now)
-		p.Fit, p.Leaving = sharesWith(t, &own, s.print, s.table, id)
+		p.Fit, p.Leaving = sharesWith(t, own, s.print, s.table, id)
 		p.Lacks = lacks(t, &n.sync.state, id)
 	}
 	if r := s.replies[id]; r.at != 0 {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math"
 	"net"
@@ -175,11 +176,32 @@ func (p *Pulse) take(msg []byte) bool {
 // receive reads one packet. A child that ends with messages of ours unread resets the connection, but what it said before is
 // still there, behind the error.
 func (p *Pulse) receive(b []byte) (int, error) {
-	n, err := p.conn.Read(b)
+	n, err := p.receiveOnce(b)
 	if errors.Is(err, unix.ECONNRESET) {
-		n, err = p.conn.Read(b)
+		n, err = p.receiveOnce(b)
 	}
 	return n, err
+}
+
+// receiveOnce is conn.Read past the scheduler, whose monitor thread every system call would wake that it is told of.
+func (p *Pulse) receiveOnce(b []byte) (n int, err error) {
+	var errno syscall.Errno
+	if err := p.raw.Read(func(fd uintptr) bool {
+		for {
+			if n, errno = recv(int(fd), b); errno != unix.EINTR {
+				return errno != unix.EAGAIN
+			}
+		}
+	}); err != nil {
+		return 0, err
+	}
+	switch {
+	case errno != 0:
+		return 0, os.NewSyscallError("recvfrom", errno)
+	case n == 0:
+		return 0, io.EOF
+	}
+	return n, nil
 }
 
 // hand gives one event to main, unless the handle is closed.
