@@ -113,6 +113,10 @@ func (n *node) loop(ctx context.Context) error {
 			what = "ways"
 			woke = bpf.Boottime()
 			n.waysFound(news)
+		case why := <-n.tracking.found:
+			what = "connection tracking"
+			woke = bpf.Boottime()
+			n.trackingFound(why)
 		case a := <-n.asker.Answers():
 			what = "neighbour"
 			woke = bpf.Boottime()
@@ -232,6 +236,7 @@ func (n *node) tick() {
 			n.publish(now)
 			n.guardHost(now)
 			n.askWays()
+			n.askTracking()
 			if n.o.EverySecond != nil {
 				n.o.EverySecond()
 			}

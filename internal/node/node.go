@@ -99,6 +99,7 @@ type node struct {
 	cpu       cpuLoad
 	guard     guard
 	ways      ways
+	tracking  tracking
 	hostFault string // what the last attempt to bring the host in line could not do, "" for nothing
 	pinFault  string // why the gate's pins cannot be put back
 	pinsGone  repeats

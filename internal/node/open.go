@@ -46,7 +46,7 @@ func (n *node) open() error {
 	n.watcher = link.NewWatcher(n.log)
 	n.announcer = announce.New(n.log)
 	n.asker = neighbour.New(n.log)
-	n.guard, n.ways = newGuard(n.gate.Missing), newWays()
+	n.guard, n.ways, n.tracking = newGuard(n.gate.Missing), newWays(), newTracking(n.log)
 	keys, err := readKeys(n.cfg)
 	if err != nil {
 		return err
@@ -142,6 +142,7 @@ func (n *node) start() (stop context.CancelFunc) {
 	in("link watcher", n.watcher.Serve)
 	in("gate guard", n.guard.serve)
 	in("ways", n.ways.serve)
+	in("connection tracking", n.tracking.serve)
 	in("announcements", n.announcer.Serve)
 	in("neighbours", n.asker.Serve)
 	server := &control.Server{Backend: &backend{n}, Events: n.events, Log: n.log, Version: build.Version}

@@ -33,7 +33,7 @@ var meanings = [...]struct{ name, meaning string }{
 	{ProblemNotification, "another critical device of this member is in problem"},
 	{InitDevice, "the member has started and does not know enough to take part yet"},
 	{InterfaceActiveCheck, "a required interface has failed on this member's side"},
-	{FullSync, "this member does not hold the others' connections: they would break if it took over"},
+	{FullSync, "this member does not hold the others' connections, or tracks none any more: they would break"},
 	{Policy, "this member has no security policy and passes no traffic"},
 	{Daemon, "the pulse or a task of this member's daemon is not well"},
 	{Routing, "dynamic routing has not what this member needs to forward"},
