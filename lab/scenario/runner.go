@@ -18,6 +18,7 @@ import (
 	"github.com/holdfast-project/holdfast/lab/members"
 	"github.com/holdfast-project/holdfast/lab/pmtu"
 	"github.com/holdfast-project/holdfast/lab/report"
+	"github.com/holdfast-project/holdfast/lab/stall"
 	"github.com/holdfast-project/holdfast/lab/topology"
 )
 
@@ -42,7 +43,11 @@ func Run(ctx context.Context, sc *Scenario, o Options) report.Result {
 	}
 	r := &runner{sc: sc, opts: o, timeline: o.Timeline}
 	res := report.Result{Name: sc.Name, Started: time.Now()}
-	err := r.setUp(ctx)
+	host, err := stall.Start(r.hostStood)
+	if err == nil {
+		defer host.Stop()
+		err = r.setUp(ctx)
+	}
 	if err == nil {
 		err = r.steps(ctx)
 	}
@@ -89,6 +94,11 @@ type runner struct {
 }
 
 func (r *runner) add(e report.Event) { r.timeline.Add(e) }
+
+// hostStood notes that a processor could not be had: what members did then they may have done for that reason.
+func (r *runner) hostStood(processor int, at time.Time, d time.Duration) {
+	r.add(report.Event{At: at, Kind: report.Note, Subject: "host", Text: fmt.Sprintf("processor %d could not be had", processor), Lasted: d})
+}
 
 func (r *runner) setUp(ctx context.Context) (err error) {
 	if r.lab, err = topology.Build(r.sc.Spec); err != nil {
