@@ -88,7 +88,7 @@ sim:
 	HOLDFAST_SIM_RUNS=$${HOLDFAST_SIM_RUNS:-10000} $(GO) test -count=1 -timeout 10m ./members/sim/
 
 lab-test: build
-	$(BIN)/holdfast-lab run -q lab/scenarios/*.txt
+	$(BIN)/holdfast-lab run -q --again 2 lab/scenarios/*.txt
 
 # Tests of a whole machine in a Debian guest under qemu: systemd, bonds, VLAN devices, native XDP, Linux 6.1.
 test-guest:

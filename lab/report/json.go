@@ -18,7 +18,7 @@ func WriteJSON(w io.Writer, results []Result) error {
 		Results []Result `json:"results"`
 	}{Passed: true, Results: results}
 	for _, r := range results {
-		doc.Passed = doc.Passed && r.Passed()
+		doc.Passed = doc.Passed && !r.Failed()
 	}
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
@@ -46,7 +46,9 @@ type (
 		Time    string        `xml:"time,attr"`
 		Failure *junitMessage `xml:"failure"`
 		Error   *junitMessage `xml:"error"`
-		Out     string        `xml:"system-out,omitempty"`
+		// Flaky is what Surefire calls a failure after which the test passed.
+		Flaky *junitMessage `xml:"flakyFailure"`
+		Out   string        `xml:"system-out,omitempty"`
 	}
 	junitMessage struct {
 		Message string `xml:"message,attr"`
@@ -67,6 +69,8 @@ func WriteJUnit(w io.Writer, suite string, results []Result) error {
 		}
 		c.Out = out.String()
 		switch {
+		case r.Unsteady:
+			c.Flaky = failure(r)
 		case r.Err != "":
 			s.Errors++
 			c.Error = &junitMessage{Message: r.Err, Text: r.Err}
@@ -94,6 +98,9 @@ func WriteJUnit(w io.Writer, suite string, results []Result) error {
 
 func failure(r Result) *junitMessage {
 	var lines []string
+	if r.Err != "" {
+		lines = append(lines, r.Err)
+	}
 	for _, c := range r.Checks {
 		if !c.Passed {
 			lines = append(lines, c.Text+": "+c.Got)

@@ -49,6 +49,8 @@ type Check struct {
 	Text   string `json:"text"`
 	Got    string `json:"got"`
 	Passed bool   `json:"passed"`
+	// Never says that it was about what must never be, not once: two members that serve.
+	Never bool `json:"never,omitempty"`
 }
 
 // Result is the outcome of one scenario.
@@ -62,6 +64,8 @@ type Result struct {
 	Err string `json:"error,omitempty"`
 	// Files are what was written beside (captures).
 	Files []string `json:"files,omitempty"`
+	// Unsteady says that it failed, and passed each time that it was run again: an Excusable result that is no failure.
+	Unsteady bool `json:"unsteady,omitempty"`
 	// Details is whatever the caller wants to keep with the JSON: reports of traffic and probers.
 	Details any `json:"details,omitempty"`
 }
@@ -77,4 +81,17 @@ func (r Result) Passed() bool {
 		}
 	}
 	return true
+}
+
+// Failed is true for a result that neither passed nor was unsteady.
+func (r Result) Failed() bool { return !r.Passed() && !r.Unsteady }
+
+// Excusable is true for a failure that the host may have had its part in, when nothing was seen that must never be.
+func (r Result) Excusable() bool {
+	for _, c := range r.Checks {
+		if c.Never && !c.Passed {
+			return false
+		}
+	}
+	return !r.Passed()
 }

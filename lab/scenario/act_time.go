@@ -86,7 +86,7 @@ func (a expectation) run(ctx context.Context, r *runner) error {
 		}
 		return nil
 	}
-	r.checks = append(r.checks, report.Check{Text: a.text, Got: got, Passed: ok})
+	r.checks = append(r.checks, report.Check{Text: a.text, Got: got, Passed: ok, Never: a.never})
 	r.add(report.Event{Kind: report.Expect, Text: a.text + ": " + got, Bad: !ok})
 	return nil
 }

@@ -27,6 +27,8 @@ type expectation struct {
 	must   bool // wait until
 	// awaited says that the condition gets defaultPatience to come true though its line does not say so.
 	awaited bool
+	// never says that the condition is about what no member may ever do, whatever its host does to it.
+	never bool
 }
 
 func (p *parser) expectation(w *words, must bool) action {
@@ -54,6 +56,7 @@ func (p *parser) expectation(w *words, must bool) action {
 		}
 		e.within = w.duration("time")
 	}
+	e.never = slices.Contains(neverTrue, kind)
 	e.awaited = !must && e.within == 0 && comesTrue(kind, e.cond)
 	return e
 }
@@ -86,6 +89,9 @@ func comesTrue(kind string, c condition) bool {
 // comeTrue are the conditions that come true whatever they compare with.
 var comeTrue = []string{"active", "attention", "at-rest", "states", "device", "why", "interface", "history", "policy", "tables", "entries", "sync",
 	"verified", "slots", "leader", "served-by", "ftp-holding"}
+
+// neverTrue are the conditions of the safety argument: no luck excuses what they find.
+var neverTrue = []string{"answers-by-two", "dual", "forwarded-by-two", "gateway-resets"}
 
 // conditions are the grammar of each condition.
 var conditions = map[string]func(*parser, *words) condition{
