@@ -47,17 +47,6 @@ func (w *Words) ShareLinger() int64 { return w.time(offShareLinger) }
 // ShareOpen reports whether the gate forwards under the share at the boot time now: it is not below the fence of group 0, and was renewed
 // not too long ago, by the lease's rules. A share that lingers is not open.
 func (w *Words) ShareOpen(now int64) bool {
-	s := gate.Words{
-		Self:    uint8(w.identity()),
-		Soft:    w.duration(offSoft),
-		Hard:    w.duration(offHard),
-		Watch:   w.duration(offWatch),
-		Watched: w.time(offWatched),
-		Probed:  w.Probed(),
-		Single:  w.Single(),
-		Sharing: w.Sharing(),
-		Share:   w.Share(),
-	}
-	s.Group[0] = w.group(0)
+	s := w.judged(0)
 	return s.ShareOpen(now)
 }

@@ -74,6 +74,15 @@ func (p *pair) compare(t *testing.T) {
 	if words := p.g.Words().Snapshot(); words != p.twin {
 		t.Fatalf("words differ:\n C %+v\nGo %+v", words, p.twin)
 	}
+	w, now := p.g.Words(), Boottime()
+	for _, g := range []uint8{0, 15} {
+		if got, want := w.Serving(g, now), p.twin.Serving(int(g), now); got != want {
+			t.Fatalf("group %d: the live words say %06b, the twin %06b of\n%+v", g, got, want, p.twin)
+		}
+	}
+	if got, want := w.ShareOpen(now), p.twin.ShareOpen(now); got != want {
+		t.Fatalf("the live words say of the share %v, the twin %v of\n%+v", got, want, p.twin)
+	}
 }
 
 // about returns a time some way from now, most of them near the limits that matter.

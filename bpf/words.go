@@ -138,18 +138,25 @@ func (w *Words) Close() error {
 
 // Serving returns what the gate of a group lets through at the boot time now, computed from the words as the kernel's program does.
 func (w *Words) Serving(group uint8, now int64) gate.Bits {
+	s := w.judged(group)
+	return s.Serving(0, now)
+}
+
+// judged is what a group is judged by: all of the words that [gate.Words.Serving] looks at, the group in the place of group 0.
+func (w *Words) judged(group uint8) gate.Words {
 	s := gate.Words{
 		Self:       uint8(w.identity()),
 		Soft:       w.duration(offSoft),
 		Hard:       w.duration(offHard),
 		Watch:      w.duration(offWatch),
 		Watched:    w.time(offWatched),
-		Probed:     w.time(offProbed),
+		Probed:     w.Probed(),
+		Single:     w.Single(),
 		Restarting: w.time(offRestarting),
 		Sharing:    w.Sharing() && group == 0, Share: w.Share(), ShareLinger: w.ShareLinger(),
 	}
 	s.Group[0] = w.group(group)
-	return s.Serving(0, now)
+	return s
 }
 
 // Renew stores the lease of a group: term (1 to gate.MaxTerm) renewed at the boot time now. Only the pulse may call it. One store,
