@@ -7,7 +7,7 @@ import (
 	"errors"
 	"runtime"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 	"weak"
@@ -19,14 +19,16 @@ import (
 	"github.com/holdfast-project/holdfast/policy/ruleset"
 )
 
+// checkedBy makes a server whose check is c: one that runs must not get another.
+func checkedBy(c Checker) func(*Options) { return func(o *Options) { o.Check = c } }
+
 // TestKernelCheck has rulesets loaded for real, with what deploy/cluster.yaml's like defines.
 func TestKernelCheck(t *testing.T) {
 	labtest.Require(t)
 	if err := TryCheck(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	s := newStand(t)
-	s.server.o.Check = KernelCheck
+	s := newStand(t, checkedBy(KernelCheck))
 	admin := s.person("admin", management.Admin)
 	s.cluster(admin)
 	q := api.InstallRequest{File: "edge.nft", InstallOptions: api.InstallOptions{CheckOnly: true}}
@@ -52,30 +54,26 @@ func TestKernelCheck(t *testing.T) {
 
 // Members for which a ruleset is the same have one trial of it, others one each.
 func TestTrials(t *testing.T) {
-	s := newStand(t)
-	var mu sync.Mutex
-	tried := 0
-	s.server.o.Check = func(context.Context, *nft.Policy, []nft.Link) error {
-		mu.Lock()
-		defer mu.Unlock()
-		tried++
+	var tried atomic.Int32
+	s := newStand(t, checkedBy(func(context.Context, *nft.Policy, []nft.Link) error {
+		tried.Add(1)
 		return &nft.RulesetError{Problems: []nft.Problem{{File: "edge.nft", Line: 4, What: "not liked"}}}
-	}
+	}))
 	admin := s.person("admin", management.Admin)
 	s.cluster(admin)
-	for rule, want := range map[string]int{
+	for rule, want := range map[string]int32{
 		"iifname $holdfast_dev_inside accept": 1, // both have the same devices
 		"ip saddr $holdfast_own4_inside drop": 2,
 	} {
-		tried = 0
+		tried.Store(0)
 		q := api.InstallRequest{File: "edge.nft", Ruleset: strings.Replace(rulesetText, "ct state", rule+"\n\t\tct state", 1)}
 		_, err := s.install(admin, "installs", q)
 		var e *api.Error
 		if !errors.As(err, &e) || len(e.Details) != 1 || !strings.HasSuffix(e.Details[0], "(on gw-a, gw-b)") {
 			t.Errorf("%s: %v %+v", rule, err, e)
 		}
-		if tried != want {
-			t.Errorf("%s: loaded %d times, want %d", rule, tried, want)
+		if n := tried.Load(); n != want {
+			t.Errorf("%s: loaded %d times, want %d", rule, n, want)
 		}
 	}
 }
@@ -84,12 +82,11 @@ var errEnough = errors.New("enough was seen")
 
 // TestCheckLetsGo: what was read of a ruleset does not stay in memory while the attempt waits for its confirmation.
 func TestCheckLetsGo(t *testing.T) {
-	s := newStand(t)
 	tried := make(chan weak.Pointer[ruleset.Ruleset], 2)
-	s.server.o.Check = func(_ context.Context, p *nft.Policy, _ []nft.Link) error {
+	s := newStand(t, checkedBy(func(_ context.Context, p *nft.Policy, _ []nft.Link) error {
 		tried <- weak.Make(p.Ruleset)
 		return nil
-	}
+	}))
 	admin := s.person("admin", management.Admin)
 	s.cluster(admin)
 	all := s.members(admin)
@@ -122,16 +119,15 @@ func TestCheckLetsGo(t *testing.T) {
 
 // TestCheckLater: members load what is long first. What they have loaded needs no check; what none of them can tell is checked then, and counts.
 func TestCheckLater(t *testing.T) {
-	s := newStand(t)
 	outcome := make(chan error)
-	s.server.o.Check = func(ctx context.Context, _ *nft.Policy, _ []nft.Link) error {
+	s := newStand(t, checkedBy(func(ctx context.Context, _ *nft.Policy, _ []nft.Link) error {
 		select {
 		case err := <-outcome:
 			return err
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-	}
+	}))
 	admin := s.person("admin", management.Admin)
 	s.cluster(admin)
 	long := api.InstallRequest{File: "edge.nft", Ruleset: rulesetText + strings.Repeat("# "+strings.Repeat("x", 98)+"\n", checkFirst/100),
