@@ -128,11 +128,11 @@ func (a *app) enroll(ctx context.Context, text string) (api.Enrolment, error) {
 	matches := func(der []byte) bool { return api.Fingerprint(der) == g.Fingerprint }
 	c := api.NewClient(a.servers, pki.PinnedTLS(matches, a.now), "")
 	defer c.Close()
-	if err := c.Call(ctx, "POST", "/v1/enroll", api.EnrollRequest{Token: g.Token, CSR: string(csr)}, &e); err != nil {
+	if err := c.Call(ctx, "POST", "/v1/enroll", api.EnrollRequest{Token: g.Token, CSR: string(csr), Kind: api.EnrollPerson}, &e); err != nil {
 		return e, err
 	}
 	if e.User == "" {
-		return e, fmt.Errorf("the token was for member %s of %s and is used now; members enrol with \"holdfast enroll\": ask for another one", e.Member, e.Cluster)
+		return e, fmt.Errorf("the server answers with the certificate of member %s of %s, which was not asked for", e.Member, e.Cluster)
 	}
 	return e, writeProfile(a.profile, a.servers, key, e)
 }

@@ -52,13 +52,17 @@ func Enroll(ctx context.Context, o EnrollOptions) (Enrolment, error) {
 	if err != nil {
 		return Enrolment{}, fmt.Errorf("enrol: %w", err)
 	}
+	q := api.EnrollRequest{Token: grant.Token, CSR: string(request), Kind: api.EnrollMember}
+	if o.Cluster != "" && o.Member != "" {
+		q.For = o.Cluster + "/" + o.Member
+	}
 	right := func(der []byte) bool { return api.Fingerprint(der) == grant.Fingerprint }
 	c := &client{http: newHTTP(pki.PinnedTLS(right, time.Now))}
 	defer c.close()
 	var all []error
 	for _, url := range o.URLs {
 		var answer api.Enrolment
-		err := c.post(ctx, url, "/v1/enroll", api.EnrollRequest{Token: grant.Token, CSR: string(request)}, &answer)
+		err := c.post(ctx, url, "/v1/enroll", q, &answer)
 		if err != nil {
 			e := classify(url, err, time.Now())
 			if all = append(all, e); e.Kind != Unreachable {

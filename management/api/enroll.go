@@ -68,11 +68,20 @@ func ReadGrant(in io.Reader) (string, error) {
 // MaxCSR is the longest certificate request, in bytes of PEM.
 const MaxCSR = 8 << 10
 
-// EnrollRequest asks for a certificate. Whose it is, the token says: what names the request has is not looked at.
+// EnrollRequest asks for a certificate. Whose it is, the token says: what names the certificate request has is not looked at.
 type EnrollRequest struct {
 	Token string `json:"token"`
 	CSR   string `json:"csr"` // PEM, PKCS #10, an ECDSA key on P-256
+	// Kind and For say for whom the client takes the token to be: one that is for somebody else is refused, and stays good.
+	Kind string `json:"kind,omitempty"` // member or person; "": either
+	For  string `json:"for,omitempty"`  // CLUSTER/MEMBER; "": anybody
 }
+
+// The kinds of an EnrollRequest.
+const (
+	EnrollMember = "member"
+	EnrollPerson = "person"
+)
 
 // RenewRequest asks for another certificate for the same name.
 type RenewRequest struct {
@@ -96,5 +105,5 @@ type Enrolment struct {
 	// Of a person.
 	User  string `json:"user,omitempty"`
 	Role  string `json:"role,omitempty"`
-	Token string `json:"token,omitempty"` // to be shown with each request; only when enrolling
+	Token string `json:"token,omitempty"` // to be shown with each request
 }

@@ -33,7 +33,7 @@ const (
 	MaxRunSize = 64   // bytes of Run
 )
 
-// Report is what a member says of itself. One is always on its way: the server holds it until there are Orders with a serial above Serial, or for
+// Report is what a member says of itself. One is always on its way: the server holds it until there are Orders with another serial, or for
 // about a second, so that reports are also the member's heartbeat. A newer report of the member, over whichever connection, has the older one
 // answered at once.
 type Report struct {
@@ -75,7 +75,7 @@ type PeerReport struct {
 
 // Orders are what management wants of a member. They are a state, not a queue: the newest replace all before.
 type Orders struct {
-	Serial  uint64 `json:"serial"`
+	Serial  uint64 `json:"serial"`  // of what they say: the same on every server
 	Current Offer  `json:"current"` // what management has for the cluster
 	Attempt *Order `json:"attempt,omitempty"`
 	EveryMs int64  `json:"every_ms"` // how long the server holds a report

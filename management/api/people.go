@@ -128,7 +128,7 @@ type Policy struct {
 	Origin     uint64        `json:"origin,omitempty"` // the generation whose content it has again
 	Created    time.Time     `json:"created"`
 	Size       int           `json:"size"`               // of its file
-	Status     string        `json:"status"`             // current, previous, installing, declined, or ""
+	Status     string        `json:"status"`             // current, previous, declined, or ""
 	Declined   uint64        `json:"declined,omitempty"` // attempt that was rolled back
 
 	// Only of one that is asked for by number.

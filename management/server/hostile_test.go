@@ -215,6 +215,11 @@ func TestTokensAreUsedOnce(t *testing.T) {
 	if code := s.call(nil, "POST", "/v1/enroll", api.EnrollRequest{Token: token, CSR: "no"}, nil); code != api.CodeInvalid {
 		t.Errorf("a bad request: %q", code)
 	}
+	for _, q := range []api.EnrollRequest{{Kind: api.EnrollPerson}, {Kind: api.EnrollMember, For: "edge/gw-b"}, {For: "gw-a"}, {Kind: "x"}} {
+		if q.Token, q.CSR = token, string(csr); s.call(nil, "POST", "/v1/enroll", q, nil) != api.CodeRefused {
+			t.Errorf("it is another's: %q is taken for a %s of %q", token, q.Kind, q.For)
+		}
+	}
 	if got := []api.Code{use(token), use(token)}; got[0] != "" || got[1] != api.CodeTokenUsed {
 		t.Errorf("used twice: %q", got)
 	}
@@ -235,11 +240,14 @@ func TestTokensAreUsedOnce(t *testing.T) {
 		t.Errorf("a person's token enrols: %q", got)
 	}
 	p := grant("/v1/users", api.UserRequest{Name: "olga", Role: "operator"})
+	if code := s.call(nil, "POST", "/v1/enroll", api.EnrollRequest{Token: p, CSR: string(csr), Kind: api.EnrollMember, For: "edge/gw-a"}, nil); code != api.CodeRefused {
+		t.Errorf("a person's for a member: %q", code)
+	}
 	var e api.Enrolment
-	if code := s.call(nil, "POST", "/v1/enroll", api.EnrollRequest{Token: p, CSR: string(csr)}, &e); code != "" || e.User != "olga" || e.Role != "operator" || e.Token == "" {
+	if code := s.call(nil, "POST", "/v1/enroll", api.EnrollRequest{Token: p, CSR: string(csr), Kind: api.EnrollPerson}, &e); code != "" || e.User != "olga" || e.Role != "operator" || e.Token == "" {
 		t.Errorf("a person enrols: %s %+v", code, e)
 	}
-	for _, code := range []string{"token-used", "token-revoked", "token-expired", "token-unknown", "invalid"} {
+	for _, code := range []string{"token-used", "token-revoked", "token-expired", "token-unknown", "invalid", "refused"} {
 		if !slices.Contains(s.audited()["POST /v1/enroll"], code) {
 			t.Errorf("%s is not in the audit log: %v", code, s.audited()["POST /v1/enroll"])
 		}

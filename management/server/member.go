@@ -152,6 +152,9 @@ func (c *call) enroll() (any, error) {
 	o := c.server.o
 	var e api.Enrolment
 	issue := func(t management.Token) (management.Certificate, error) {
+		if err := meant(q, t); err != nil {
+			return management.Certificate{}, err
+		}
 		whose, life := pki.Identity{Kind: management.MemberCertificate, Cluster: t.Cluster, Member: t.Member}, o.Lives.Member
 		if t.Kind == management.PersonEnrolment {
 			whose, life = pki.Identity{Kind: management.PersonCertificate, User: t.User}, o.Lives.Person
@@ -180,6 +183,19 @@ func (c *call) enroll() (any, error) {
 	by := management.Actor{Kind: management.ByPerson, Name: cert.User, Address: c.actor.Address, Serial: cert.Serial}
 	e.Token, _, err = o.Records.NewToken(c.context(), by, management.Token{Kind: management.PersonToken, User: cert.User}, o.Lives.Person)
 	return e, err
+}
+
+// meant refuses a token that is for somebody else than the client thinks: used by mistake it would cost whom it is for the certificates that there are.
+func meant(q api.EnrollRequest, t management.Token) error {
+	kind, whom := api.EnrollMember, t.Cluster+"/"+t.Member
+	if t.Kind == management.PersonEnrolment {
+		kind, whom = api.EnrollPerson, t.User
+	}
+	if (q.Kind == "" || q.Kind == kind) && (q.For == "" || q.For == whom) {
+		return nil
+	}
+	return &api.Error{Code: api.CodeRefused, What: fmt.Sprintf("the token is for the %s %s", kind, whom),
+		WayOut: "use it there, it has not been used; or ask for another one: \"holdfast enroll\" takes those of \"member token\", \"holdfast-mgmt login\" those of \"user token\""}
 }
 
 func (c *call) enrolment(der []byte, s pki.Shown) api.Enrolment {
