@@ -109,7 +109,8 @@ type Attempt struct {
 	Cluster string `json:"cluster"`
 	Number  uint64 `json:"number"` // grows within the cluster
 	Policy  Ref    `json:"policy"`
-	Before  Ref    `json:"before"` // what was current when it began
+	Before  Ref    `json:"before"`           // what was current when it began
+	Earlier Ref    `json:"earlier,omitzero"` // and what had been current before that
 	By      string `json:"by"`
 
 	BestEffort    bool  `json:"best_effort,omitempty"`

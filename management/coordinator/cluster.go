@@ -73,7 +73,7 @@ func (c *cluster) learn(a management.Attempt) {
 		}
 	case management.RolledBack:
 		if c.c.Current == a.Policy {
-			c.c.Current, c.c.Previous = a.Before, management.Ref{}
+			c.c.Current, c.c.Previous = a.Before, a.Earlier
 		}
 	}
 	for n, other := range c.attempts {

@@ -43,7 +43,7 @@ func (r *Records) BeginAttempt(ctx context.Context, by management.Actor, a manag
 				return none, fmt.Errorf("%s: %w %s", reply.Member, ErrMember, c.Name)
 			}
 		}
-		begun.Number, begun.Before, begun.By = c.Numbers.Attempt+1, c.Current, by.String()
+		begun.Number, begun.Before, begun.Earlier, begun.By = c.Numbers.Attempt+1, c.Current, c.Previous, by.String()
 		begun.Phase, begun.Why, begun.Begun = management.Preparing, "", now
 		begun.Decided, begun.Settled, begun.Ended = 0, 0, 0
 		c.Numbers.Attempt, c.Attempt = begun.Number, begun.Number
@@ -123,7 +123,7 @@ func follow(tx store.Tx, a management.Attempt) error {
 		if err != nil {
 			return err
 		}
-		c.Current, c.Previous = a.Before, management.Ref{}
+		c.Current, c.Previous = a.Before, a.Earlier
 		rec, err := read[policyRecord](tx, policyKey(a.Cluster, a.Policy.Generation), policyName(a.Cluster, a.Policy.Generation))
 		if err != nil {
 			return err

@@ -36,7 +36,7 @@ func TestAttemptConfirmedAndRolledBack(t *testing.T) {
 	}
 	decide(t, r, b, management.RolledBack)
 	c, err = r.Cluster(t.Context(), "paris")
-	if err != nil || c.Current != first.Ref() {
+	if err != nil || c.Current != first.Ref() || !c.Previous.None() {
 		t.Fatalf("after the rollback: %+v, %v", c, err)
 	}
 	_, err = r.BeginAttempt(t.Context(), alice, attempt(second.Generation))
@@ -49,6 +49,21 @@ func TestAttemptConfirmedAndRolledBack(t *testing.T) {
 	}
 	if _, err := r.VerifyAudit(t.Context()); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestRolledBackTwice: what was before the current policy is known again after an install that was taken back.
+func TestRolledBackTwice(t *testing.T) {
+	r, _, _ := with(t)
+	first, second := add(t, r), add(t, r)
+	for _, p := range []management.Policy{first, second} {
+		decide(t, r, begin(t, r, p.Generation), management.Committed, management.Confirmed)
+	}
+	for range 2 {
+		decide(t, r, begin(t, r, add(t, r).Generation), management.Committed, management.RolledBack)
+		if c, err := r.Cluster(t.Context(), "paris"); err != nil || c.Current != second.Ref() || c.Previous != first.Ref() {
+			t.Fatalf("after the rollback: %+v, %v", c, err)
+		}
 	}
 }
 
