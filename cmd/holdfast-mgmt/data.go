@@ -94,7 +94,8 @@ func (d *data) readKeys() (k keys, err error) {
 // makeKeys writes new ones.
 func (d *data) makeKeys(now time.Time) error {
 	if _, err := os.Stat(d.key(caKeyFile)); err == nil {
-		return fmt.Errorf("%s has keys already; serve it, or choose another --data", d.dir)
+		return fmt.Errorf("%s has keys already, and the store is empty: restore a backup of that server; or, if nobody was ever certified with them, remove %s and try again",
+			d.dir, filepath.Join(d.dir, keysDir))
 	}
 	if err := os.MkdirAll(filepath.Join(d.dir, keysDir), 0o700); err != nil {
 		return err
@@ -172,7 +173,8 @@ func (a *app) initialise(ctx context.Context, d data, admin, profile string, ser
 	defer func() { err = errors.Join(err, s.Close()) }()
 	r := records.New(s, records.Options{Now: a.now})
 	if users, err := r.Users(ctx); err != nil || len(users) > 0 {
-		return v, errors.Join(err, errors.New("the store is in use already: copy DATA/keys of its server to serve it here too, or choose another store"))
+		return v, errors.Join(err, fmt.Errorf("there is a management in this store already: serve it with its keys (%s; of an etcd, those of the server that was initialised), or choose another --data or --store",
+			filepath.Join(d.dir, keysDir)))
 	}
 	if err := d.makeKeys(a.now()); err != nil {
 		return v, err

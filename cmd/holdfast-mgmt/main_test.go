@@ -142,7 +142,7 @@ func (h *host) serve(args ...string) {
 
 func TestCommands(t *testing.T) {
 	h := newHost(t)
-	if code, _, errs := h.holdfast("init", "--data", filepath.Join(h.dir, "data")); code != exitError || !strings.Contains(errs, "in use already") {
+	if code, _, errs := h.holdfast("init", "--data", filepath.Join(h.dir, "data")); code != exitError || !strings.Contains(errs, "in this store already") {
 		t.Errorf("init again: %d %s", code, errs)
 	}
 	h.serve("--unchecked")

@@ -94,7 +94,7 @@ func (b *builder) loadPolicyKeys() {
 	text, err := readSmall(p.KeysFile, maxPolicyKeyFile)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		b.add(s, `copy management's public key there: "holdfast-mgmt" shows it, "holdfast policy keygen" makes one`, "no such file")
+		b.add(s, `copy management's public key there, keys/policy.pub of its data: "holdfast enroll" does it, "holdfast policy keygen" makes one`, "no such file")
 		return
 	case err != nil:
 		b.add(s, "name a file that the daemon may read", "%v", err)

@@ -56,7 +56,7 @@ func ParseAnchor(text string) (a Anchor, err error) {
 		a.Hash, err = policy.ParseDigest(hash)
 	}
 	if !ok || err != nil || a.Number == 0 {
-		return Anchor{}, fmt.Errorf("%w: %q: write NUMBER:HASH, as audit show ends with", ErrAnchor, text)
+		return Anchor{}, fmt.Errorf("%w: %q: it is NUMBER:HASH, 64 hexadecimal digits", ErrAnchor, text)
 	}
 	return a, nil
 }

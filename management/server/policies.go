@@ -122,7 +122,7 @@ func (c *call) diff() (any, error) {
 		from = one.Previous.Generation
 	}
 	if from == 0 || to == 0 {
-		return nil, invalid(fmt.Sprintf("cluster %s has no two policies to compare", one.Name), "name both: ?from=GENERATION&to=GENERATION")
+		return nil, invalid(fmt.Sprintf("cluster %s has no two policies to compare", one.Name), "name both, from and to")
 	}
 	var bundles [2]*policy.Bundle
 	var rulesets [2]*ruleset.Ruleset
