@@ -219,6 +219,7 @@ func (e *etcd) commit(ctx context.Context, s *etcdSnapshot, writes []write) (don
 			then = append(then, clientv3.OpPut(e.prefix+w.key, string(w.value)))
 		}
 	}
+	e.cache.expect(s.turn.newest(), id, writes)
 	tries := 0
 	err = e.insist(ctx, ErrUnknown, func(ctx context.Context) error {
 		tries++
@@ -229,7 +230,7 @@ func (e *etcd) commit(ctx context.Context, s *etcdSnapshot, writes []write) (don
 		}
 		done = resp.Succeeded
 		if done {
-			e.cache.changed(s.turn.newest(), id, writes)
+			e.cache.made(id)
 			e.made(head{revision: resp.Header.Revision, state: s.state, turn: t, turnMod: resp.Header.Revision, turnVersion: s.turnVersion + 1}, writes)
 			return nil
 		}

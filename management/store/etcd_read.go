@@ -130,7 +130,7 @@ func (s *etcdSnapshot) get(key string) ([]byte, bool, error) {
 	if key == stateKey {
 		return s.state, s.state != nil, nil
 	}
-	if value, known := s.e.cache.get(s.turn.newest(), key); known {
+	if value, known := s.e.cache.get(s.head, key); known {
 		return slices.Clone(value), value != nil, nil
 	}
 	resp, err := s.read(key)
@@ -138,11 +138,11 @@ func (s *etcdSnapshot) get(key string) ([]byte, bool, error) {
 		return nil, false, err
 	}
 	if len(resp.Kvs) == 0 {
-		s.e.cache.put(s.turn.newest(), s.turnVersion, key, nil)
+		s.e.cache.put(s.head, key, nil)
 		return nil, false, nil
 	}
 	value := append([]byte{}, resp.Kvs[0].Value...)
-	s.e.cache.put(s.turn.newest(), s.turnVersion, key, value)
+	s.e.cache.put(s.head, key, value)
 	return slices.Clone(value), true, nil
 }
 
