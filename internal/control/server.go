@@ -39,7 +39,7 @@ type Server struct {
 }
 
 // Listen makes the socket at path with mode 0600, and the directory it is in if there is none. A socket that no process listens on
-// any more is replaced; one that answers is an error.
+// any more is replaced; one that answers is an error, and so is anything else there.
 func Listen(ctx context.Context, path string) (net.Listener, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("control socket: %w", err)
@@ -47,6 +47,9 @@ func Listen(ctx context.Context, path string) (net.Listener, error) {
 	if c, err := new(net.Dialer).DialContext(ctx, "unix", path); err == nil {
 		_ = c.Close()
 		return nil, fmt.Errorf("control socket %s: another daemon answers there; stop it, or choose another control.socket", path)
+	}
+	if info, err := os.Lstat(path); err == nil && info.Mode()&os.ModeSocket == 0 {
+		return nil, fmt.Errorf("control socket %s: something else is there; move it away, or choose another control.socket", path)
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("control socket: %w", err)

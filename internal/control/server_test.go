@@ -254,6 +254,23 @@ func TestStaleSocketIsReplaced(t *testing.T) {
 	_ = again.Close()
 }
 
+// TestOnlySocketsAreReplaced: a path that is mistaken costs nobody a file.
+func TestOnlySocketsAreReplaced(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "cluster.yaml")
+	if err := os.WriteFile(path, []byte("id: 7\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if l, err := control.Listen(t.Context(), path); err == nil || !strings.Contains(err.Error(), "something else is there") {
+		if err == nil {
+			_ = l.Close()
+		}
+		t.Errorf("listening at a file: %v", err)
+	}
+	if text, err := os.ReadFile(path); err != nil || string(text) != "id: 7\n" {
+		t.Errorf("the file is %q, %v", text, err)
+	}
+}
+
 func TestNoDaemon(t *testing.T) {
 	c := control.NewClient(filepath.Join(t.TempDir(), "none"))
 	defer c.Close()
