@@ -63,6 +63,17 @@ func TestPing(t *testing.T) {
 	w.want(verdict.OK, "")
 }
 
+func TestPingAnswerOfAnother(t *testing.T) {
+	p := &ping{Ping: Ping{Targets: addrs("2001:db8:22::", "10.22.0.2")}}
+	a := asking{answered: map[netip.Addr]bool{}}
+	if a.take(p, netip.MustParseAddr("2001:db8:22::2")) || len(a.answered) != 0 {
+		t.Error("an address that was not asked has answered, and is taken for a target")
+	}
+	if !a.take(p, netip.MustParseAddr("10.22.0.2")) {
+		t.Error("one target has answered, which is enough")
+	}
+}
+
 func TestARP(t *testing.T) {
 	here, there := segment(t)
 	own := []netip.Prefix{netip.MustParsePrefix("10.23.0.1/24"), netip.MustParsePrefix("10.22.0.1/24"), netip.MustParsePrefix("2001:db8:22::1/64")}

@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -188,8 +189,7 @@ func (a *asking) read(ctx context.Context, p *ping, until time.Time) {
 					continue
 				}
 				mu.Lock()
-				a.answered[addr.Unmap()] = true
-				enough := p.enough(a.answered)
+				enough := a.take(p, addr.Unmap())
 				mu.Unlock()
 				if enough {
 					hurry()
@@ -198,6 +198,15 @@ func (a *asking) read(ctx context.Context, p *ping, until time.Time) {
 		})
 	}
 	readers.Wait()
+}
+
+// take notes who answered, and reports whether that is enough. Some answer from an address that was not asked, as for an anycast one: that says
+// nothing of a target, and must not end the wait for those that may answer still.
+func (a *asking) take(p *ping, from netip.Addr) bool {
+	if slices.Contains(p.Targets, from) {
+		a.answered[from] = true
+	}
+	return p.enough(a.answered)
 }
 
 // waits reports whether an answer of a family may still change the verdict.

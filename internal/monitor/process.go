@@ -55,7 +55,7 @@ func (p *process) check(context.Context) verdict.Result {
 		return verdict.Fine()
 	}
 	since := time.Now().Add(-p.age)
-	if died := start.Add(time.Duration(p.died.Load())); died.After(since) || alive < len(p.watched) {
+	if died := start.Add(time.Duration(p.died.Load())); died.After(since) {
 		since = died
 	}
 	pids, err := p.procs.find(p.Name, since)
