@@ -168,9 +168,6 @@ func (m *Manager) load() {
 	info, err := os.Stat(filepath.Join(m.o.Dir, identityFile))
 	m.mu.Lock()
 	same := err == nil && m.now != nil && info.ModTime().Equal(m.file)
-	if err == nil {
-		m.file = info.ModTime()
-	}
 	m.mu.Unlock()
 	if same {
 		return
@@ -181,6 +178,9 @@ func (m *Manager) load() {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if err == nil && info != nil { // one that could not be read may be the next time: a right mode gives it no new date
+		m.file = info.ModTime()
+	}
 	switch {
 	case err != nil && m.now == nil:
 		m.ok, m.why = false, classify("", err, time.Now()).Error()

@@ -266,6 +266,28 @@ func TestCertificates(t *testing.T) {
 	})
 }
 
+// TestIdentityWithAWrongMode: it is taken once its mode is right, which changes no date of it.
+func TestIdentityWithAWrongMode(t *testing.T) {
+	f := serve(t, newAuthority(t), time.Now().Add(-time.Hour))
+	dir := t.TempDir()
+	f.enrol(dir)
+	m, err := Open(Options{URLs: []string{f.url}, Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := f.enrol(dir)
+	file := filepath.Join(dir, identityFile)
+	for _, mode := range []os.FileMode{0o644, 0o600} {
+		if err := os.Chmod(file, mode); err != nil {
+			t.Fatal(err)
+		}
+		m.load()
+	}
+	if id, ok := m.Identity(); !ok || id.Serial != want.Serial {
+		t.Errorf("goes on as %+v, %v, and the certificate there is %s", id, ok, want.Serial)
+	}
+}
+
 // A certificate of which two thirds are over is renewed, over new connections, and kept.
 func TestRenewal(t *testing.T) {
 	f := serve(t, newAuthority(t), time.Now().Add(-time.Hour))
