@@ -40,7 +40,7 @@ type Server struct {
 
 // Listen makes the socket at path with mode 0600, and the directory it is in if there is none. A socket that no process listens on
 // any more is replaced; one that answers is an error, and so is anything else there.
-func Listen(ctx context.Context, path string) (net.Listener, error) {
+func Listen(ctx context.Context, path string) (*net.UnixListener, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
@@ -70,16 +70,34 @@ func Listen(ctx context.Context, path string) (net.Listener, error) {
 		_ = l.Close()
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
-	return l, nil
+	return l.(*net.UnixListener), nil
 }
 
-// Serve listens on path and answers until ctx is cancelled, which is no error. Requests under way are finished, within a second.
+// Serve listens on path and answers until ctx is cancelled, which is no error. Requests under way are finished, within a second. A socket
+// that somebody removes is made again.
 func (s *Server) Serve(ctx context.Context, path string) error {
-	l, err := Listen(ctx, path)
+	return s.serveKept(ctx, path, keepEvery)
+}
+
+func (s *Server) serveKept(ctx context.Context, path string, every time.Duration) error {
+	log := s.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	l, err := keptListener(ctx, path, log)
 	if err != nil {
 		return err
 	}
-	return s.ServeListener(ctx, l)
+	ctx, end := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		l.keep(ctx, every)
+	}()
+	err = s.ServeListener(ctx, l)
+	end()
+	<-ended
+	return err
 }
 
 // ServeListener is Serve on a listener that the caller has opened; it closes it.
