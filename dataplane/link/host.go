@@ -5,9 +5,11 @@ package link
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -144,7 +146,7 @@ func (h *Host) Apply(d Desired) error {
 	if err := h.rename(all); err != nil {
 		return err
 	}
-	if h.unwritten.Load() != nil {
+	if h.unwritten.Load() != nil || h.lost() {
 		h.write()
 	}
 	wishes := plan(d, func(name string) (int, bool) { i, ok := all[name]; return i, ok })
@@ -312,6 +314,12 @@ func (h *Host) write() {
 	}
 	why := err.Error()
 	h.unwritten.Store(&why)
+}
+
+// lost reports whether somebody has removed the record.
+func (h *Host) lost() bool {
+	_, err := os.Stat(h.path)
+	return len(h.record.Entries) > 0 && errors.Is(err, fs.ErrNotExist)
 }
 
 // Unrecorded says why what is set on the host is not on record on the disk, "" if it is: a daemon that followed could not take it back.

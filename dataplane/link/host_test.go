@@ -297,6 +297,13 @@ func TestFullDisk(t *testing.T) {
 	if _, err := os.Stat(path); err != nil || h.Unrecorded() != "" {
 		t.Errorf("the disk works again: %v, %q", err, h.Unrecorded())
 	}
+	if err := os.Remove(path); err != nil { // by somebody who tidied up
+		t.Fatal(err)
+	}
+	member.Do(func() error { return h.Apply(desired()) })
+	if _, err := os.Stat(path); err != nil || h.Unrecorded() != "" {
+		t.Errorf("the record was removed: %v, %q", err, h.Unrecorded())
+	}
 	restore(t, member, h)
 	if after := dump(member); after != before {
 		t.Errorf("after Restore:\n%s\nbefore Apply:\n%s", after, before)

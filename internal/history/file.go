@@ -154,13 +154,14 @@ func (l *Log) Close() error {
 
 // flush brings the file up to date with memory.
 func (l *Log) flush() error {
+	gone := l.gone()
 	l.mu.Lock()
 	pending, whole := l.pending, l.rewrite
 	l.pending, l.rewrite = nil, false
 	if l.disk.lines+len(pending) > len(l.failovers.all)+len(l.changes.all)+slack {
 		whole = true
 	}
-	if whole {
+	if whole = whole || gone && len(pending) > 0; whole {
 		pending = l.everything()
 	}
 	l.mu.Unlock()
@@ -185,6 +186,30 @@ func (l *Log) flush() error {
 	}
 	l.tell(err)
 	return err
+}
+
+// gone reports whether the file that is open for appending is no longer the history: somebody has removed or replaced it.
+func (l *Log) gone() bool {
+	if l.disk.file == nil {
+		return false
+	}
+	open, err := l.disk.file.Stat()
+	if err != nil {
+		return true
+	}
+	named, err := os.Stat(l.path)
+	return err != nil || !os.SameFile(open, named)
+}
+
+// Keep has the whole history written anew.
+func (l *Log) Keep() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.rewriteAll()
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
 }
 
 // tell says once that the disk refuses, and once that it no longer does.
@@ -246,6 +271,11 @@ func (l *Log) append(text []byte, lines int) error {
 // replace writes the file anew: a crash leaves the old one or the new one.
 func (l *Log) replace(text []byte, lines int) (err error) {
 	f, err := os.CreateTemp(l.o.Dir, ".history-*") // mode 0600
+	if errors.Is(err, fs.ErrNotExist) {            // somebody has removed it
+		if err = os.MkdirAll(l.o.Dir, 0o700); err == nil {
+			f, err = os.CreateTemp(l.o.Dir, ".history-*")
+		}
+	}
 	if err != nil {
 		return err
 	}

@@ -257,6 +257,42 @@ func TestDiskThatRefuses(t *testing.T) {
 }
 
 // TestServeWritesInOrder adds from here while the writer writes, and reads the file after an orderly end.
+// TestRemovedFileIsWrittenAnew: what is added after somebody has removed the file, its directory, or has put it aside, is not written into
+// nothing: the whole history is there again. Keep needs nothing to be added.
+func TestRemovedFileIsWrittenAnew(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	l, _ := open(dir, "boot-1")
+	file := filepath.Join(dir, "history.jsonl")
+	for i, harm := range []func() error{
+		func() error { return nil },
+		func() error { return os.Remove(file) },
+		func() error { return os.RemoveAll(dir) },
+		func() error { return os.Rename(file, file+".1") },
+	} {
+		if err := harm(); err != nil {
+			t.Fatal(err)
+		}
+		move(l, "gw-b")
+		if err := l.flush(); err != nil {
+			t.Fatal(err)
+		}
+		if text, err := os.ReadFile(file); err != nil || bytes.Count(text, []byte(`"failover"`)) != i+1 {
+			t.Errorf("%d: %v: %s", i, err, text)
+		}
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	l.Keep()
+	shut(t, l)
+	if text, err := os.ReadFile(file); err != nil || bytes.Count(text, []byte(`"failover"`)) != 4 {
+		t.Errorf("%v: %s", err, text)
+	}
+}
+
 func TestServeWritesInOrder(t *testing.T) {
 	dir := t.TempDir()
 	l, _ := open(dir, "b")

@@ -90,7 +90,7 @@ func TestUnchangedReportsTouchNoDisk(t *testing.T) {
 	if err := s.writeReports(); err != nil {
 		t.Fatal(err)
 	}
-	s.path = "/nowhere/member.json" // any further write fails
+	s.path = "/dev/null/member.json" // any further write fails
 	s.noteReport(control.DeviceRequest{Name: "db", Status: "ok"})
 	if err := s.writeReports(); err != nil {
 		t.Error(err)

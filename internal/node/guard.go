@@ -110,6 +110,7 @@ func (n *node) guardHost(now int64) {
 	n.noteFault(&n.pinFault, err)
 	var unrecorded error
 	if why := n.host.Unrecorded(); why != "" {
+		n.due.host = min(n.due.host, now+int64(hostAgain)) // the disk may take it by then
 		unrecorded = fmt.Errorf("%s: what is set on this host is on record in memory only: make room in %s", why, n.local.StateDir)
 	}
 	n.noteFault(&n.diskFault, unrecorded)

@@ -5,8 +5,10 @@ package node
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -53,7 +55,7 @@ func frameOf(b []byte) frame { return frame{src: [6]byte{2}, data: b} }
 // TestLeavingWithoutDisk: a member that is told to go, goes, though nothing can be written any more. With an error the service manager
 // would start it again.
 func TestLeavingWithoutDisk(t *testing.T) {
-	dir := t.TempDir()
+	dir := filepath.Join(t.TempDir(), "state")
 	var said bytes.Buffer
 	log := slog.New(slog.NewTextHandler(&said, nil))
 	s := remember(t, dir)
@@ -65,7 +67,7 @@ func TestLeavingWithoutDisk(t *testing.T) {
 	n := &node{log: log, store: s, trace: openTrace(dir, newWallClock(), "gw-a", log), tasks: newSupervisor(context.WithoutCancel(ctx)), leave: restarting}
 	n.trace.Change(control.Event{Reason: "the last one"})
 	s.noteReport(control.DeviceRequest{Action: "report", Name: "db", Status: "problem"})
-	if err := os.RemoveAll(dir); err != nil {
+	if err := errors.Join(os.RemoveAll(dir), os.WriteFile(dir, nil, 0o600)); err != nil { // nor can it be made again
 		t.Fatal(err)
 	}
 	stop()

@@ -187,6 +187,7 @@ func newNode(o Options) (*node, error) {
 		n.ports = append(n.ports, &port{Interface: i, device: local.Self.Interfaces[i.Name].Device})
 	}
 	n.trace = openTrace(local.StateDir, newWallClock(), local.Self.Name, o.Log)
+	n.store.remade = n.trace.Keep
 	if err := n.openNotify(); err != nil {
 		return nil, errors.Join(err, n.trace.Close(), n.store.close())
 	}

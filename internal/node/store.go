@@ -70,6 +70,9 @@ type store struct {
 
 	bootID string
 	noted  notes // reports that are to be remembered
+
+	there  bool   // the file was, at some time: then it is missed
+	remade func() // called when the directory was made again; may be nil
 }
 
 // openStore reads dir/member.json; a missing file is an empty one, a damaged file is an error that says what to do.
@@ -99,6 +102,7 @@ func openStore(dir string, log *slog.Logger) (_ *store, err error) {
 		return nil, fmt.Errorf("%s: %w: move it away; the member then takes its terms from its peers", s.path, err)
 	}
 	s.ceiling.Store(s.TermCeiling)
+	s.there = true
 	return s, nil
 }
 
@@ -157,6 +161,8 @@ func (s *store) serve(ctx context.Context) error {
 	defer again.Stop()
 	<-again.C
 	due := false // a write is: what is noted meanwhile must not put it off
+	look := time.NewTicker(keepStateEvery)
+	defer look.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -184,8 +190,47 @@ func (s *store) serve(ctx context.Context) error {
 			}
 		case <-again.C:
 			s.want(owed)
+		case <-look.C:
+			s.keep()
 		}
 	}
+}
+
+// keepStateEvery is how often it is looked whether what was written is still there.
+const keepStateEvery = 10 * time.Second
+
+// keep writes anew what somebody has removed, with the directory if need be. The lock went with it: another daemon could be this member.
+func (s *store) keep() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, err := os.Stat(s.path); !s.there || !errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	if err := s.remake(); err != nil {
+		s.log.Error("somebody has removed what this member remembers; it is tried again to write it anew", "file", s.path, "error", err)
+		return
+	}
+	s.log.Warn("somebody has removed what this member remembers; it is written anew", "file", s.path)
+}
+
+func (s *store) remake() error {
+	dir := filepath.Dir(s.path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	path := filepath.Join(dir, "lock")
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		lock, err := lockFileWithin(path, 0)
+		if err != nil {
+			return err
+		}
+		_ = s.lock.Close()
+		s.lock = lock
+	}
+	if s.remade != nil {
+		s.remade()
+	}
+	return s.replaceIn(s.stored)
 }
 
 // begin returns the last term that this member may have used, but for those that the fence of the gate tells, for a daemon that starts with the
@@ -258,15 +303,27 @@ func (s *store) lastCommand() *lastCommand {
 	return &c
 }
 
+// replace puts next in the place of what is remembered. If it fails nothing has changed.
 func (s *store) replace(next stored) error {
+	err := s.replaceIn(next)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = s.remake(); err == nil {
+			err = s.replaceIn(next)
+		}
+	}
+	return err
+}
+
+// replaceIn is replace in a directory that is there.
+func (s *store) replaceIn(next stored) error {
 	text, err := json.Marshal(next)
 	if err != nil {
 		return err
 	}
 	if err := atomicfile.Write(s.path, append(text, '\n'), 0o600); err != nil {
-		return fmt.Errorf("remember %s: %w", text, err)
+		return fmt.Errorf("%s cannot be written, so nothing has changed: %w: see to space and mount of state-dir", s.path, err)
 	}
-	s.stored = next
+	s.stored, s.there = next, true
 	s.ceiling.Store(next.TermCeiling)
 	return nil
 }

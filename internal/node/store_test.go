@@ -4,6 +4,7 @@ package node
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -118,6 +119,52 @@ func TestStoreDamaged(t *testing.T) {
 	}
 }
 
+// TestStateIsWrittenAnew: what somebody has removed is there again, with its directory, its lock and the history, whether or not something is
+// to be written; what never was there is not missed.
+func TestStateIsWrittenAnew(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	s := remember(t, dir)
+	s.keep()
+	if _, err := os.Stat(s.path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a member that remembers nothing has a file: %v", err)
+	}
+	told := 0
+	s.remade = func() { told++ }
+	if err := s.reserve(7); err != nil {
+		t.Fatal(err)
+	}
+	for i, k := range []struct {
+		harm, heal func() error
+		down       bool
+	}{
+		{func() error { return os.RemoveAll(dir) }, func() error { s.keep(); return nil }, false},
+		{func() error { return os.RemoveAll(dir) }, func() error { return s.setAdminDown(true) }, true},
+		{func() error { return os.Remove(s.path) }, func() error { s.keep(); return nil }, true},
+	} {
+		if err := errors.Join(k.harm(), k.heal()); err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(s.path)
+		var got stored
+		if err := errors.Join(err, json.Unmarshal(text, &got)); err != nil || got.TermCeiling <= 7 || got.AdminDown != k.down || told != i+1 {
+			t.Errorf("%d: %+v, %v, told %d times", i, got, err, told)
+		}
+		if other, err := lockFileWithin(filepath.Join(dir, "lock"), 0); err == nil {
+			t.Errorf("%d: another daemon can be this member", i)
+			_ = other.Close()
+		}
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(dir, nil, 0o600); err != nil { // no directory can be made there
+		t.Fatal(err)
+	}
+	if err := s.setAdminDown(false); err == nil || !s.AdminDown {
+		t.Errorf("believed to be written: %v, %t", err, s.AdminDown)
+	}
+}
+
 // TestReportsSurviveAFullDisk: what is reported while the disk refuses is written when it no longer does, though nothing more is reported.
 func TestReportsSurviveAFullDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -130,7 +177,7 @@ func TestReportsSurviveAFullDisk(t *testing.T) {
 			t.Fatal(err)
 		}
 		away := dir + ".away"
-		if err := os.Rename(dir, away); err != nil {
+		if err := errors.Join(os.Rename(dir, away), os.WriteFile(dir, nil, 0o600)); err != nil {
 			t.Fatal(err)
 		}
 		ended := make(chan error, 1)
@@ -144,7 +191,7 @@ func TestReportsSurviveAFullDisk(t *testing.T) {
 			t.Error("registered without a disk")
 		}
 		time.Sleep(reportsAgain + time.Millisecond)
-		if err := os.Rename(away, dir); err != nil {
+		if err := errors.Join(os.Remove(dir), os.Rename(away, dir)); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(reportsAgain + time.Millisecond)
