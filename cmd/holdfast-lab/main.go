@@ -8,16 +8,22 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/holdfast-project/holdfast/internal/build"
+	"github.com/holdfast-project/holdfast/lab/registry"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
-	err := root().ExecuteContext(ctx)
+	var o options
+	err := root(&o).ExecuteContext(ctx)
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		err = interrupted(o.root, err)
+	}
 	stop()
 	var code exitCode
 	switch {
@@ -41,8 +47,19 @@ type options struct {
 	root string // where laboratories have their directories
 }
 
-func root() *cobra.Command {
-	var o options
+// errInterrupted is what a command says whose laboratory was ended by a signal.
+var errInterrupted = errors.New("interrupted; nothing is left behind")
+
+// interrupted is the error of a command that a signal has ended, which has said so in many words.
+func interrupted(root string, err error) error {
+	all, listErr := registry.List(root)
+	if listErr == nil && !slices.ContainsFunc(all, func(r registry.Record) bool { return r.PID == os.Getpid() }) {
+		return errInterrupted
+	}
+	return fmt.Errorf("interrupted; holdfast-lab clean removes what is left: %w", errors.Join(err, listErr))
+}
+
+func root(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:           "holdfast-lab",
 		Short:         "Break gateways in a laboratory and see what comes of it",
@@ -52,8 +69,8 @@ func root() *cobra.Command {
 	}
 	cmd.PersistentFlags().StringVar(&o.bin, "bin", "", "directory with holdfastd (default: beside holdfast-lab, ./bin, PATH)")
 	cmd.PersistentFlags().StringVar(&o.root, "root", registryRoot, "directory of all laboratories; keep it short")
-	cmd.AddCommand(runCommand(&o), upCommand(&o), holdCommand(&o), doCommand(&o), execCommand(&o), downCommand(&o), listCommand(&o), cleanCommand(&o))
-	cmd.AddCommand(more(&o)...)
+	cmd.AddCommand(runCommand(o), upCommand(o), holdCommand(o), doCommand(o), execCommand(o), downCommand(o), listCommand(o), cleanCommand(o))
+	cmd.AddCommand(more(o)...)
 	return cmd
 }
 

@@ -138,7 +138,7 @@ func (s *server) where(name string) (place, error) {
 func ask(ctx context.Context, socket string, o order, line func(string)) (answer, error) {
 	c, err := new(net.Dialer).DialContext(ctx, "unix", socket)
 	if err != nil {
-		return answer{}, err
+		return answer{}, fmt.Errorf("the laboratory does not answer; see holdfast-lab list: %w", err)
 	}
 	defer c.Close()
 	stop := context.AfterFunc(ctx, func() { c.Close() })
@@ -149,8 +149,10 @@ func ask(ctx context.Context, socket string, o order, line func(string)) (answer
 	in := json.NewDecoder(bufio.NewReader(c))
 	for {
 		var a answer
-		if err := in.Decode(&a); err != nil {
-			return answer{}, errors.Join(fmt.Errorf("the laboratory hung up: %w", err), ctx.Err())
+		if err := in.Decode(&a); err != nil && ctx.Err() != nil {
+			return answer{}, errors.New("interrupted; the laboratory stays open")
+		} else if err != nil {
+			return answer{}, fmt.Errorf("the laboratory hung up: %w; see holdfast-lab list", err)
 		}
 		if a.Error != "" {
 			return a, errors.New(a.Error)

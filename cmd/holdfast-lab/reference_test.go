@@ -10,5 +10,5 @@ import (
 
 // TestDocumentedCommands: what the documentation tells people to type exists.
 func TestDocumentedCommands(t *testing.T) {
-	reference.Commands(t, root(), 5)
+	reference.Commands(t, root(new(options)), 5)
 }

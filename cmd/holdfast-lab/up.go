@@ -44,9 +44,6 @@ func upCommand(o *options) *cobra.Command {
 	}
 }
 
-// errInterrupted is what a command says whose laboratory was ended by a signal.
-var errInterrupted = errors.New("interrupted; nothing is left behind")
-
 // up starts a process that holds the laboratory: namespaces live as long as somebody holds them.
 func up(ctx context.Context, o options, file string, out io.Writer) error {
 	file, err := filepath.Abs(file)

@@ -201,7 +201,7 @@ func (m *Member) awaitAnswer(ctx context.Context) error {
 		case <-run.Done():
 			return fmt.Errorf("member %s: its daemon ended (%w): %s", m.name, run.Wait(), m.lastWords())
 		case <-ctx.Done():
-			return fmt.Errorf("member %s: its daemon does not answer: %w: %s", m.name, err, m.lastWords())
+			return fmt.Errorf("member %s: its daemon does not answer: %w (%w): %s", m.name, err, ctx.Err(), m.lastWords())
 		case <-time.After(pollEvery):
 		}
 	}

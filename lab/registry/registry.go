@@ -161,17 +161,23 @@ func killMarked(pid int) error {
 	return nil
 }
 
-// startOf returns when a process started, from /proc/PID/stat.
+// errEnded is of a process that has ended and waits for its parent to collect it.
+var errEnded = errors.New("it has ended")
+
+// startOf returns when a process started, from /proc/PID/stat. One that has ended is none, collected or not.
 func startOf(pid int) (uint64, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0, err
 	}
-	// The name in parentheses may contain anything; the start is field 22, the 20th after it.
+	// The name in parentheses may contain anything; the state comes after it, the start is field 22, the 20th after it.
 	_, after, ok := strings.Cut(string(text[strings.LastIndexByte(string(text), ')')+1:]), " ")
 	fields := strings.Fields(after)
 	if !ok || len(fields) < 20 {
 		return 0, fmt.Errorf("/proc/%d/stat: unknown format", pid)
+	}
+	if fields[0] == "Z" || fields[0] == "X" {
+		return 0, fmt.Errorf("process %d: %w", pid, errEnded)
 	}
 	return strconv.ParseUint(fields[19], 10, 64)
 }

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/holdfast-project/holdfast/internal/labtest"
 )
 
@@ -57,6 +59,29 @@ func TestOpenSweepsKilledOnly(t *testing.T) {
 	}
 	if len(entries) != 0 {
 		t.Errorf("left in %s: %v", root, entries)
+	}
+}
+
+// A process that was killed is there as a zombie until its parent collects it, which may take its time, or never come in a container.
+func TestSweepTakesAZombieForDead(t *testing.T) {
+	labtest.Require(t, "true")
+	cmd := exec.Command("true")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Wait() }()
+	start, err := startOf(cmd.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Waitid(unix.P_PID, cmd.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
+		t.Fatal(err)
+	}
+	root := t.TempDir()
+	record(t, root, Record{ID: "hfl1", PID: cmd.Process.Pid, Start: start})
+	swept, err := Sweep(root)
+	if err != nil || len(swept) != 1 {
+		t.Errorf("swept %+v, %v", swept, err)
 	}
 }
 
