@@ -253,6 +253,20 @@ func TestInstall(t *testing.T) {
 	}
 }
 
+// A server that stood still between the beginning of an attempt and its lease finds that another one runs it, without this one's check.
+func TestTakenOverBeforeItBegan(t *testing.T) {
+	f := newFleet(t, "a")
+	co, _ := f.server("one")
+	if _, err := f.records.Acquire(f.ctx, "attempt/edge/1", "two", time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	stopped := 0
+	f.install(co, func(i *Install) { i.Check = &Check{Stop: func() { stopped++ }} })
+	if stopped != 1 {
+		t.Errorf("the check was stopped %d times", stopped)
+	}
+}
+
 // A server that came up with a wrong clock, and got the right one later, makes policies by the right one, and goes on with its installs.
 func TestClockIsSetLater(t *testing.T) {
 	f := newFleet(t, "a")

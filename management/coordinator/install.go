@@ -64,6 +64,7 @@ func (co *Coordinator) Install(ctx context.Context, i Install) (_ management.Att
 	if err := co.start(ctx, c, a, i.Check, false); !errors.Is(err, store.ErrHeld) {
 		return a, err
 	}
+	i.Check.stop()
 	return a, nil // this server stood still for so long that the attempt was taken over: it has begun, and tells what becomes of it
 }
 
