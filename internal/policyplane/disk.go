@@ -55,12 +55,18 @@ func (d *disk) open(cluster uint16, keys []ed25519.PublicKey) ([]store.Bad, erro
 	return append(bad, more...), d.list()
 }
 
-func (d *disk) list() (err error) {
-	if d.index.good, err = d.good.List(); err != nil {
+// list looks what is there; if it cannot tell, what it knew stays.
+func (d *disk) list() error {
+	good, err := d.good.List()
+	if err != nil {
 		return err
 	}
-	d.index.staged, err = d.staged.List()
-	return err
+	staged, err := d.staged.List()
+	if err != nil {
+		return err
+	}
+	d.index.good, d.index.staged = good, staged
+	return nil
 }
 
 // put keeps a policy. What it displaces is not of pinned.
@@ -73,6 +79,13 @@ func (d *disk) put(s *policy.Sealed, staged bool, pinned ...uint64) error {
 	}
 	err := to.Put(s, pinned...)
 	return errors.Join(err, d.list())
+}
+
+// whole reports whether all that is there can be listed: one file that cannot stands in the way of all that comes.
+func (d *disk) whole() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.list() == nil
 }
 
 // has reports whether a policy is there, and whether it is one that stays.

@@ -272,7 +272,7 @@ func (l *loop) reopen() {
 	}
 	if there, _ := l.disk.has(l.held.offer); !there {
 		// What is in force was read when it was whole.
-		_ = l.keep(l.held.sealed, false)
+		_ = l.wrote(l.held.sealed, l.put(l.held.sealed, false))
 	}
 }
 

@@ -96,20 +96,33 @@ func (l *loop) promote() {
 	}
 }
 
-// keep puts a policy on the disk.
+// keep puts a policy on the disk. What was damaged there since it was opened is set aside first if it stands in the way.
 func (l *loop) keep(s *policy.Sealed, staged bool) error {
-	d := l.state.Install
-	err := l.disk.put(s, staged, d.InForce.Generation, d.Previous.Generation, d.Prepared.Policy.Generation, l.inForce().Generation)
-	if err != nil {
-		kind := Failed
-		if isFull(err) {
-			kind = DiskFull
-		}
-		l.event(Event{Kind: kind, Policy: s.Head().Offer(""), Text: err.Error()})
-		return err
+	err := l.put(s, staged)
+	if err != nil && !l.disk.whole() {
+		l.reopen()
+		err = l.put(s, staged)
 	}
-	l.saw(s.Head().Generation, 0)
-	return nil
+	return l.wrote(s, err)
+}
+
+func (l *loop) put(s *policy.Sealed, staged bool) error {
+	d := l.state.Install
+	return l.disk.put(s, staged, d.InForce.Generation, d.Previous.Generation, d.Prepared.Policy.Generation, l.inForce().Generation)
+}
+
+// wrote tells what became of a put.
+func (l *loop) wrote(s *policy.Sealed, err error) error {
+	if err == nil {
+		l.saw(s.Head().Generation, 0)
+		return nil
+	}
+	kind := Failed
+	if isFull(err) {
+		kind = DiskFull
+	}
+	l.event(Event{Kind: kind, Policy: s.Head().Offer(""), Text: err.Error()})
+	return err
 }
 
 func (l *loop) effect(e install.Effect) {

@@ -221,6 +221,29 @@ func TestTampered(t *testing.T) {
 	w.all(2)
 }
 
+// TestDamagedWhileUp: an old policy's file that is damaged while the daemon runs is set aside, and does not stand in the way of the next install.
+func TestDamagedWhileUp(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	w.upAll()
+	w.install(1, bundle(t, 1))
+	w.install(2, bundle(t, 2))
+	w.all(2)
+	b := w.members[1]
+	files, _ := filepath.Glob(filepath.Join(b.dir, "policies", "*.policy"))
+	more, _ := filepath.Glob(filepath.Join(b.dir, "policies", "staged", "*.policy"))
+	for _, f := range append(files, more...) {
+		if err := os.WriteFile(f, []byte("nothing"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.install(3, bundle(t, 3))
+	w.all(3)
+	if !b.saw(Damaged) {
+		t.Error("nothing tells of the damage")
+	}
+}
+
 func TestUnload(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2, func(o *Options) {
