@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/holdfast-project/holdfast/internal/usage"
 	"github.com/holdfast-project/holdfast/lab/netns"
 )
 
@@ -21,7 +22,7 @@ func execCommand(o *options) *cobra.Command {
 		Use:     "exec NODE -- COMMAND ARGS...",
 		Short:   "Run a command on a node of an open laboratory",
 		Example: "  holdfast-lab exec client1 -- ping 10.2.1.1\n  holdfast-lab exec switch -- ip -br link",
-		Args:    cobra.MinimumNArgs(2),
+		Args:    usage.Arguments(cobra.MinimumNArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			command := args[1:]
 			if command[0] == "--" {

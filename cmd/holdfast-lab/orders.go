@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/holdfast-project/holdfast/internal/usage"
 	"github.com/holdfast-project/holdfast/lab/machine"
 	"github.com/holdfast-project/holdfast/lab/report"
 	"github.com/holdfast-project/holdfast/lab/scenario"
@@ -170,7 +171,7 @@ func doCommand(o *options) *cobra.Command {
 		Use:     "do STEP",
 		Short:   "Carry out one step of a scenario in an open laboratory",
 		Example: "  holdfast-lab do power-off fw1\n  holdfast-lab do expect active fw2 within 100ms",
-		Args:    cobra.MinimumNArgs(1),
+		Args:    usage.Arguments(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			rec, err := find(o.root, labArg(lab))
 			if err != nil {

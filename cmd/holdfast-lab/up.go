@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"github.com/holdfast-project/holdfast/internal/usage"
 	"github.com/holdfast-project/holdfast/lab/cgroup"
 	"github.com/holdfast-project/holdfast/lab/registry"
 	"github.com/holdfast-project/holdfast/lab/report"
@@ -31,7 +32,7 @@ func upCommand(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:   "up FILE",
 		Short: "Build a scenario's topology and cluster and keep them open",
-		Args:  cobra.ExactArgs(1),
+		Args:  usage.Arguments(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if _, err := scenario.Load(args[0]); err != nil {
 				return err
@@ -94,7 +95,7 @@ func holdCommand(o *options) *cobra.Command {
 		Use:    "hold FILE",
 		Short:  "Hold a laboratory for up",
 		Hidden: true,
-		Args:   cobra.ExactArgs(1),
+		Args:   usage.Arguments(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			unix.CloseOnExec(3) // the members' daemons must not hold it open
 			pipe := os.NewFile(3, "up")
@@ -140,7 +141,7 @@ func downCommand(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:   "down [ID]",
 		Short: "End an open laboratory, and remove what killed ones left",
-		Args:  cobra.MaximumNArgs(1),
+		Args:  usage.Arguments(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			swept, err := sweep(o.root, cmd.OutOrStdout())
 			if err != nil {
@@ -213,7 +214,7 @@ func listCommand(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
 		Short: "List laboratories on this host",
-		Args:  cobra.NoArgs,
+		Args:  usage.Arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			all, err := registry.List(o.root)
 			if err != nil {
@@ -236,7 +237,7 @@ func cleanCommand(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:   "clean",
 		Short: "Remove what killed laboratories left",
-		Args:  cobra.NoArgs,
+		Args:  usage.Arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			out := cmd.OutOrStdout()
 			_, err := sweep(o.root, out)

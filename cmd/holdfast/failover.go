@@ -40,7 +40,11 @@ func (a *app) failoverHistory() *cobra.Command {
 }
 
 func drawFailovers(p *page, v control.Failovers) {
-	p.line("%d failovers since %s (%s)", v.Count, p.stamp(v.Since), v.Why)
+	what := "failovers"
+	if v.Count == 1 {
+		what = "failover"
+	}
+	p.line("%d %s since %s (%s)", v.Count, what, p.stamp(v.Since), v.Why)
 	if len(v.History) == 0 {
 		return
 	}

@@ -23,7 +23,8 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args, environment{
-		in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv, now: time.Now, zone: time.Local, terminal: isTerminal(os.Stdout),
+		in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv, now: time.Now, zone: time.Local,
+		terminal: isTerminal(os.Stdout), width: width(os.Stdout),
 	})
 	stop()
 	os.Exit(code)
@@ -37,6 +38,7 @@ type environment struct {
 	now      func() time.Time
 	zone     *time.Location
 	terminal bool // out is one, so colours and redrawing make sense
+	width    int  // of the terminal, in columns; 0 means 80
 }
 
 // Exit codes.
@@ -88,4 +90,13 @@ func socketPath(env environment) string {
 func isTerminal(f *os.File) bool {
 	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
 	return err == nil
+}
+
+// width returns how many columns a terminal has, 0 if it does not say.
+func width(f *os.File) int {
+	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+	if err != nil {
+		return 0
+	}
+	return int(size.Col)
 }

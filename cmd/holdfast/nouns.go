@@ -193,7 +193,7 @@ func drawTimers(p *page, v control.Timers) {
 		p.table([]string{"MEMBER", "TIMER", "EATEN INTO BY", "LAST", "BEARS", "USED"}, rows)
 	}
 	for _, m := range v.Margins {
-		p.line("%s", p.paint(cell{"Thin: " + m, yellow}))
+		p.told("", cell{}, "", "Thin: "+m, yellow)
 	}
 }
 

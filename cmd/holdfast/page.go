@@ -29,18 +29,41 @@ const pageWidth = 80
 
 // wrapped writes a sentence that may be longer than a line: first before it, rest before its further lines.
 func (p *page) wrapped(first, rest, sentence string) {
-	line, empty := first, true
-	for _, word := range strings.Fields(sentence) {
-		if !empty && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > pageWidth {
-			p.line("%s", line)
-			line, empty = rest, true
+	for i, line := range wrap(sentence, pageWidth-utf8.RuneCountInString(first)) {
+		if i > 0 {
+			first = rest
 		}
-		if !empty {
-			line += " "
-		}
-		line, empty = line+word, false
+		p.line("%s%s", first, line)
 	}
-	p.line("%s", line)
+}
+
+// told writes a sentence of a style after what is before it. On a terminal it is wrapped to that, indented; elsewhere it is one line, for grep.
+func (p *page) told(before string, state cell, after, sentence string, s style) {
+	lines := []string{sentence}
+	if p.terminal {
+		lines = wrap(sentence, p.columns()-utf8.RuneCountInString(before+state.text+after))
+	}
+	p.line("%s%s%s%s", before, p.paint(state), after, p.paint(cell{lines[0], s}))
+	for _, more := range lines[1:] {
+		p.line("%s%s", below, p.paint(cell{more, s}))
+	}
+}
+
+// wrap breaks a sentence into lines of at most that many characters, but for words that are longer. It returns one line at the least.
+func wrap(sentence string, width int) []string {
+	lines := []string{""}
+	for _, word := range strings.Fields(sentence) {
+		last := &lines[len(lines)-1]
+		switch {
+		case *last == "":
+			*last = word
+		case utf8.RuneCountInString(*last)+1+utf8.RuneCountInString(word) > width:
+			lines = append(lines, word)
+		default:
+			*last += " " + word
+		}
+	}
+	return lines
 }
 
 // style is how a cell looks on a terminal.
@@ -62,38 +85,6 @@ type cell struct {
 }
 
 func text(s string) cell { return cell{text: s} }
-
-// table prints rows under a heading, columns aligned. Columns in which every row is empty are left out; escape sequences do not
-// count as width, which is why text/tabwriter will not do.
-func (p *page) table(heading []string, rows [][]cell) {
-	widths := make([]int, len(heading))
-	for _, row := range rows {
-		for i, c := range row {
-			widths[i] = max(widths[i], utf8.RuneCountInString(c.text))
-		}
-	}
-	head := make([]cell, len(heading))
-	for i, h := range heading {
-		head[i] = cell{h, bold}
-		if widths[i] > 0 || i == 0 {
-			widths[i] = max(widths[i], utf8.RuneCountInString(h))
-		}
-	}
-	for _, row := range append([][]cell{head}, rows...) {
-		var line strings.Builder
-		pad := 0
-		for i, c := range row {
-			if widths[i] == 0 {
-				continue
-			}
-			line.WriteString(strings.Repeat(" ", pad))
-			line.WriteString(p.paint(c))
-			pad = widths[i] - utf8.RuneCountInString(c.text) + 2
-		}
-		p.b.WriteString(strings.TrimRight(line.String(), " "))
-		p.b.WriteByte('\n')
-	}
-}
 
 func (p *page) paint(c cell) string {
 	if c.style == plain || !p.terminal || p.noColor || c.text == "" {

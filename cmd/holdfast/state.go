@@ -66,11 +66,11 @@ func drawReasons(p *page, all []control.MemberState) {
 			continue
 		}
 		some = true
-		reason := m.Reason
-		if reason != "" {
-			reason = ": " + reason
+		if m.Reason == "" {
+			p.line("%s is %s", m.Name, p.paint(stateCell(m.State)))
+		} else {
+			p.told(m.Name+" is ", stateCell(m.State), ": ", m.Reason, plain)
 		}
-		p.line("%s is %s%s", m.Name, p.paint(stateCell(m.State)), reason)
 		if m.State == "LOST" {
 			continue // what it said of its devices is old
 		}
@@ -82,7 +82,7 @@ func drawReasons(p *page, all []control.MemberState) {
 			if strings.Contains(m.Reason, d.Device) && strings.Contains(m.Reason, d.Reason) && (d.Status == "problem" || d.Reason != "") {
 				continue // the line above says so
 			}
-			p.line("    %s", p.paint(cell{line, statusCell(d.Status).style}))
+			p.told(below, cell{}, "", line, statusCell(d.Status).style)
 		}
 	}
 	if some {
@@ -147,7 +147,7 @@ func drawOrders(p *page, s control.State) {
 
 func drawWarnings(p *page, s control.State) {
 	for _, w := range s.Warnings {
-		p.line("%s", p.paint(cell{"Warning: " + w, yellow}))
+		p.told("", cell{}, "", "Warning: "+w, yellow)
 	}
 	for _, m := range s.Members {
 		if m.ConfigDigest != "" && m.ConfigDigest != s.ConfigDigest {

@@ -60,7 +60,7 @@ func drawWhy(p *page, w control.Why) {
 }
 
 func drawWhyOne(p *page, n control.WhyNot) {
-	p.line("%s is %s: %s", n.Member, p.paint(stateCell(n.State)), n.Why)
+	p.told(n.Member+" is ", stateCell(n.State), ": ", n.Why, plain)
 }
 
 func drawFacts(p *page, facts []string) {
