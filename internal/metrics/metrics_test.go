@@ -289,6 +289,26 @@ func TestAlertRules(t *testing.T) {
 	}
 }
 
+// TestEveryAlertFires: each rule has a test in which it fires, so that none is one that never does.
+func TestEveryAlertFires(t *testing.T) {
+	read := func(name string) string {
+		data, err := os.ReadFile("../../deploy/prometheus/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(data)
+	}
+	fired := map[string]bool{}
+	for _, m := range regexp.MustCompile(`alertname: (\w+)\n\s+exp_alerts:\n\s+- exp_labels`).FindAllStringSubmatch(read("alerts_test.yaml"), -1) {
+		fired[m[1]] = true
+	}
+	for _, m := range regexp.MustCompile(`- alert: (\w+)`).FindAllStringSubmatch(read("alerts.yaml"), -1) {
+		if !fired[m[1]] {
+			t.Errorf("no test of alerts_test.yaml has %s fire", m[1])
+		}
+	}
+}
+
 // TestDeployLooksAtAll: what a member measures is on the dashboard or in a rule.
 func TestDeployLooksAtAll(t *testing.T) {
 	var seen []byte
