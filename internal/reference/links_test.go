@@ -25,8 +25,9 @@ func anchors(text string) map[string]bool {
 	return all
 }
 
-// TestLinks: what the documentation refers to is there.
-func TestLinks(t *testing.T) {
+// pages are the files of the documentation.
+func pages(t *testing.T) []string {
+	t.Helper()
 	var files []string
 	for _, pattern := range []string{"../../*.md", "../../docs/*.md", "../../docs/*/*.md"} {
 		some, err := filepath.Glob(pattern)
@@ -35,7 +36,12 @@ func TestLinks(t *testing.T) {
 		}
 		files = append(files, some...)
 	}
-	for _, file := range files {
+	return files
+}
+
+// TestLinks: what the documentation refers to is there.
+func TestLinks(t *testing.T) {
+	for _, file := range pages(t) {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
