@@ -126,7 +126,7 @@ const firstManager = "mgmt1"
 // server returns a management server of the scenario.
 func (r *runner) server(name string) (*management.Server, error) {
 	if r.managing.site == nil {
-		return nil, errors.New("there is no management: write management in the block cluster")
+		return nil, errNoManagement
 	}
 	return r.managing.site.Server(name)
 }
@@ -174,10 +174,12 @@ func (a backup) run(ctx context.Context, r *runner) error {
 	return s.Restore(ctx, file)
 }
 
+var errNoManagement = errors.New("there is no management: write management in the block cluster")
+
 // manager carries out an order at management, within installPatience.
 func (r *runner) manager(ctx context.Context, args ...string) (string, error) {
 	if r.managing.site == nil {
-		return "", errors.New("there is no management: write management in the block cluster")
+		return "", errNoManagement
 	}
 	ctx, cancel := context.WithTimeout(ctx, installPatience)
 	defer cancel()

@@ -4,10 +4,13 @@ package scenario
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 
 	"github.com/holdfast-project/holdfast/internal/control"
+	"github.com/holdfast-project/holdfast/lab/management"
+	"github.com/holdfast-project/holdfast/management/api"
 )
 
 // policyIs holds while a member, or all that are on, say this of their policy.
@@ -18,8 +21,17 @@ type policyIs struct {
 	want   compare
 }
 
-// policyCondition parses "M|all OP GENERATION", "M drift OP N", "M attempt STATE", "M fetched-from SOURCE OP N", "M boot-filter on|off".
+// policyCondition parses "M|all OP GENERATION", "M drift OP N", "M attempt STATE", "M fetched-from SOURCE OP N", "M boot-filter on|off", and
+// "management attempt PHASE" and "management heard M STATE".
 func (p *parser) policyCondition(w *words) condition {
+	if w.take("management") {
+		c := installIs{}
+		if w.oneOf("word", "attempt", "heard") == "heard" {
+			c.member = p.member(w)
+		}
+		c.word = w.next("state")
+		return c
+	}
 	var c policyIs
 	if c.member = "all"; !w.take("all") {
 		c.member = p.member(w)
@@ -85,4 +97,37 @@ func (c policyIs) of(v *control.Policy) (bool, string) {
 		generation = v.InForce.Generation
 	}
 	return c.want.holds(float64(generation)), strings.TrimSpace(fmt.Sprintf("%d %s", generation, v.Reason))
+}
+
+// installIs holds while management says this of the newest install, or of a member's part in it.
+type installIs struct {
+	member string // "": of the install
+	word   string
+}
+
+func (c installIs) check(ctx context.Context, r *runner) (bool, string, error) {
+	if r.managing.site == nil {
+		return false, "", errNoManagement
+	}
+	out, err := r.manager(ctx, "policy", "status", "--output", "json", "--cluster", management.Cluster)
+	if err != nil {
+		return false, err.Error(), nil // it may be down
+	}
+	var v struct {
+		Install *api.Install `json:"install"`
+	}
+	switch err := json.Unmarshal([]byte(out), &v); {
+	case err != nil:
+		return false, "", fmt.Errorf("what management says of its policy: %w", err)
+	case v.Install == nil:
+		return false, "no install", nil
+	case c.member == "":
+		return v.Install.Phase == c.word, strings.TrimSpace(v.Install.Phase + " " + v.Install.Why), nil
+	}
+	for _, m := range v.Install.Members {
+		if m.Name == c.member {
+			return m.State == c.word, strings.TrimSpace(m.State + " " + m.Why), nil
+		}
+	}
+	return false, c.member + " takes no part", nil
 }

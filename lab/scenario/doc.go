@@ -152,6 +152,7 @@
 //	event CODE on M [TEXT], no event CODE on M [TEXT]   since the mark; TEXT occurs in the reason
 //	counter GROUP.NAME on M OP N             growth since the mark; NAME may end with *, then it is a sum
 //	lost OP N, gap OP D, duplicated OP N     of the UDP traffic since the mark; gap: the longest of all flows
+//	                                         what is lost as the host stands still, or 100 ms after, is told and does not count; see package still
 //	tcp-gap OP D                             the longest stop of the TCP stream since the mark
 //	tcp-resets OP N                          its connections that ended before they should
 //	conversations alive|finished OP N [KIND] how many; "== all": as many as there are
@@ -182,6 +183,8 @@
 //	policy M|all attempt STATE               where it is in the newest install
 //	policy M|all fetched-from M|management OP N   policies that it took from there since its daemon's start
 //	policy M|all boot-filter on|off
+//	policy management attempt PHASE          of the newest install, as management has it: preparing, committed, confirmed, ...
+//	policy management heard M STATE          what management has heard of a member in it: prepared, committed, ...
 //	history M OP N                           failovers that M remembers
 //
 // OP is one of == != <= >= < >. Durations are written 10ms, 3s, 2m.

@@ -34,6 +34,8 @@ type FlowReport struct {
 	Received   int `json:"received"`
 	Lost       int `json:"lost"`
 	SendErrors int `json:"send_errors"`
+	// LostAt is when each lost packet was sent.
+	LostAt []time.Time `json:"-"`
 	// Duplicated counts copies beyond the first, Reordered arrivals with a lower number than one before them, Corrupt packets
 	// with a wrong checksum (over the whole run).
 	Duplicated int `json:"duplicated"`

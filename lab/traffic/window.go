@@ -54,7 +54,7 @@ func (r *Run) history(f *flow) history {
 // judge counts what was sent in [from, to) and measures the gaps that overlap it. start is only added to times of the result.
 func (h history) judge(from, to, threshold int64, start time.Time) FlowReport {
 	var rep FlowReport
-	h.count(&rep, from, to)
+	h.count(&rep, from, to, start)
 	for _, g := range h.gaps(from, to) {
 		gap := g.export(start)
 		if gap.Arrival > rep.LongestArrival.Arrival {
@@ -71,7 +71,7 @@ func (h history) judge(from, to, threshold int64, start time.Time) FlowReport {
 }
 
 // count fills in the numbers of packets.
-func (h history) count(rep *FlowReport, from, to int64) {
+func (h history) count(rep *FlowReport, from, to int64, start time.Time) {
 	lo, hi := h.sent.search(from), h.sent.search(to)
 	judged := max(lo, min(hi, h.sent.search(h.judged+1)))
 	seen := make([]bool, hi-lo)
@@ -99,6 +99,7 @@ func (h history) count(rep *FlowReport, from, to int64) {
 		case seen[i-lo]:
 		case i < judged:
 			rep.Lost++
+			rep.LostAt = append(rep.LostAt, start.Add(time.Duration(h.sent.at(i).at)))
 		default:
 			rep.Unjudged++
 		}
