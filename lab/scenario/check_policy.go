@@ -109,16 +109,18 @@ func (c installIs) check(ctx context.Context, r *runner) (bool, string, error) {
 	if r.managing.site == nil {
 		return false, "", errNoManagement
 	}
-	out, err := r.manager(ctx, "policy", "status", "--output", "json", "--cluster", management.Cluster)
-	if err != nil {
-		return false, err.Error(), nil // it may be down
-	}
 	var v struct {
 		Install *api.Install `json:"install"`
 	}
-	switch err := json.Unmarshal([]byte(out), &v); {
-	case err != nil:
+	silent := ""
+	if out, failed := r.manager(ctx, "policy", "status", "--output", "json", "--cluster", management.Cluster); failed != nil {
+		silent = failed.Error() // it may be down
+	} else if err := json.Unmarshal([]byte(out), &v); err != nil {
 		return false, "", fmt.Errorf("what management says of its policy: %w", err)
+	}
+	switch {
+	case silent != "":
+		return false, silent, nil
 	case v.Install == nil:
 		return false, "no install", nil
 	case c.member == "":
