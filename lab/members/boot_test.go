@@ -4,6 +4,7 @@ package members_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast-project/holdfast/internal/control"
 	"github.com/holdfast-project/holdfast/lab/members"
 	"github.com/holdfast-project/holdfast/lab/topology"
 	"github.com/holdfast-project/holdfast/lab/topology/topologytest"
@@ -82,6 +84,27 @@ func agreed(ctx context.Context, t *testing.T, c *members.Cluster, server string
 		case <-ctx.Done():
 			t.Fatalf("the members do not agree that %q serves: %v", server, said)
 		case <-tick.C:
+		}
+	}
+}
+
+// handOver gives the order until it is taken: a member whose host has just stood still refuses for a moment.
+func handOver(ctx context.Context, t *testing.T, c *members.Cluster, to string) {
+	t.Helper()
+	for {
+		err := c.FailoverTo(ctx, to, 0)
+		if err == nil {
+			agreed(ctx, t, c, to)
+			return
+		}
+		var refusal *control.Error
+		if !errors.As(err, &refusal) || refusal.Code != control.CodeRefused {
+			t.Fatal(err)
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatal(err)
+		case <-time.After(10 * time.Millisecond):
 		}
 	}
 }

@@ -31,10 +31,7 @@ func TestCaptureIsReadable(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, to := range []string{"fw2", "fw1"} {
-		if err := c.FailoverTo(ctx, to, 0); err != nil {
-			t.Fatal(err)
-		}
-		agreed(ctx, t, c, to)
+		handOver(ctx, t, c, to)
 	}
 	file := filepath.Join(t.TempDir(), "sync.pcapng")
 	if _, err := record.Stop(file); err != nil {

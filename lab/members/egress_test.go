@@ -26,10 +26,7 @@ import (
 func TestStandbyForwardsNothing(t *testing.T) {
 	labtest.Require(t)
 	ctx, c := boot(t, "egress")
-	if err := c.FailoverTo(ctx, "fw1", 0); err != nil {
-		t.Fatal(err)
-	}
-	agreed(ctx, t, c, "fw1")
+	handOver(ctx, t, c, "fw1")
 	through := detour(t, c.Lab(), "fw2")
 	if got, err := through(); err != nil || got {
 		t.Fatalf("the standby forwarded a packet (%v)", err)

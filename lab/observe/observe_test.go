@@ -63,7 +63,9 @@ func TestObserver(t *testing.T) {
 	}
 	from := time.Now()
 	serve(t, l, "fw1", true)
-	<-time.After(100 * time.Millisecond)
+	for end := from.Add(20 * time.Second); ob.Window(from, time.Now()).Dual() < 50*time.Millisecond && time.Now().Before(end); {
+		<-time.After(10 * time.Millisecond)
+	}
 	serve(t, l, "fw1", false)
 	to := time.Now()
 	if _, err := ob.Stop(); err != nil {
