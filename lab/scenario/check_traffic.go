@@ -6,11 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/holdfast-project/holdfast/lab/prober"
 	"github.com/holdfast-project/holdfast/lab/report"
-	"github.com/holdfast-project/holdfast/lab/still"
 	"github.com/holdfast-project/holdfast/lab/traffic"
 )
 
@@ -62,21 +62,21 @@ func (c udp) check(ctx context.Context, r *runner) (bool, string, error) {
 // first deadlines are over too.
 const recovered = 100 * time.Millisecond
 
+// span is a time in which a processor of the host could not be had.
+type span struct{ from, to time.Time }
+
 // excused counts the lost packets that were sent while the host stood still, or before members had recovered from it.
 func (r *runner) excused(v traffic.Report) (count int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for _, f := range v.Flows {
 		for _, at := range f.LostAt {
-			if r.still.Near(at, recovered) {
+			if slices.ContainsFunc(r.stood, func(s span) bool { return !at.Before(s.from) && at.Sub(s.to) <= recovered }) {
 				count++
 			}
 		}
 	}
 	return count
-}
-
-// stoodStill says so in the timeline.
-func (r *runner) stoodStill(s still.Span) {
-	r.add(report.Event{At: s.From, Kind: report.Note, Subject: "host", Text: fmt.Sprintf("processor %d stood still for %s", s.CPU, report.Ms(s.To.Sub(s.From)))})
 }
 
 type tcp struct{ want compare }

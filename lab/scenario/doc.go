@@ -152,7 +152,7 @@
 //	event CODE on M [TEXT], no event CODE on M [TEXT]   since the mark; TEXT occurs in the reason
 //	counter GROUP.NAME on M OP N             growth since the mark; NAME may end with *, then it is a sum
 //	lost OP N, gap OP D, duplicated OP N     of the UDP traffic since the mark; gap: the longest of all flows
-//	                                         what is lost as the host stands still, or 100 ms after, is told and does not count; see package still
+//	                                         what is lost as the host stands still, or 100 ms after, is told and does not count; see package stall
 //	tcp-gap OP D                             the longest stop of the TCP stream since the mark
 //	tcp-resets OP N                          its connections that ended before they should
 //	conversations alive|finished OP N [KIND] how many; "== all": as many as there are

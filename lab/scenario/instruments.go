@@ -18,7 +18,6 @@ import (
 	"github.com/holdfast-project/holdfast/lab/prober"
 	"github.com/holdfast-project/holdfast/lab/report"
 	"github.com/holdfast-project/holdfast/lab/reset"
-	"github.com/holdfast-project/holdfast/lab/still"
 	"github.com/holdfast-project/holdfast/lab/topology"
 	"github.com/holdfast-project/holdfast/lab/traffic"
 )
@@ -26,7 +25,6 @@ import (
 // instruments are what measures beside the steps; each may be missing.
 type instruments struct {
 	udp     *traffic.Run
-	still   *still.Watch // beside udp
 	tcp     *traffic.Stream
 	probers []*prober.Prober
 	watches []*prober.Watch
@@ -102,9 +100,6 @@ func (r *runner) startStreams(ctx context.Context, client, server *topology.Node
 	t := r.sc.Traffic
 	if t.Rate > 0 {
 		cfg := traffic.Config{A: endpoint(client, t), B: endpoint(server, t), Rate: t.Rate, Priority: cmp.Or(t.Priority, senderPriority)}
-		if r.still, err = still.Start(r.stoodStill); err != nil {
-			return err
-		}
 		if r.udp, err = traffic.Start(ctx, cfg); err != nil {
 			return err
 		}
@@ -162,9 +157,6 @@ func (r *runner) stopTraffic() error {
 	var stop []func() error
 	if r.udp != nil {
 		stop = append(stop, r.udp.Close)
-	}
-	if r.still != nil {
-		stop = append(stop, r.still.Stop)
 	}
 	if r.tcp != nil {
 		stop = append(stop, func() error { _, err := r.tcp.Stop(); return err })

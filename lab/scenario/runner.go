@@ -91,12 +91,16 @@ type runner struct {
 
 	mu      sync.Mutex
 	changes []members.Event // state changes, each of the member that tells it
+	stood   []span          // when the host stood still
 }
 
 func (r *runner) add(e report.Event) { r.timeline.Add(e) }
 
 // hostStood notes that a processor could not be had: what members did then they may have done for that reason.
 func (r *runner) hostStood(processor int, at time.Time, d time.Duration) {
+	r.mu.Lock()
+	r.stood = append(r.stood, span{at, at.Add(d)})
+	r.mu.Unlock()
 	r.add(report.Event{At: at, Kind: report.Note, Subject: "host", Text: fmt.Sprintf("processor %d could not be had", processor), Lasted: d})
 }
 
