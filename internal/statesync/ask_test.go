@@ -226,3 +226,80 @@ func TestStale(t *testing.T) {
 		}
 	}
 }
+
+// TestScope: an asker whose source owns other buckets from now on takes what it lacks at once, whatever it has done before, and repairs nothing
+// that is no longer the source's.
+func TestScope(t *testing.T) {
+	bits := func(buckets ...int) (m ccp.SyncBitmap) {
+		for _, b := range buckets {
+			m.Add(b)
+		}
+		return m
+	}
+	// owning has the buckets 1 and 2 of its source, and waits for an hour after a repair that did not help.
+	owning := func() *asker {
+		have := bits(1, 2)
+		a := newAsker(bits(1, 2), &have, new(uint64))
+		a.setSource(1)
+		a.ownMade(0)
+		a.whole, a.notUntil = false, 3600e9
+		return a
+	}
+	for _, tc := range []struct {
+		name            string
+		scope           ccp.SyncBitmap
+		lacking, unsure bool
+		begins          bool // without a mark
+		doubts          bool // begins at one mark that differs
+	}{
+		{"fewer", bits(1), false, false, false, false},
+		{"others that were copied before", bits(2), true, false, false, false},
+		{"more, that were never copied", bits(1, 2, 3), true, false, true, true},
+		{"of some it is not known", bits(1, 2), false, true, false, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			a := owning()
+			a.setScope(tc.scope, tc.lacking, tc.unsure)
+			if a.current() == tc.begins {
+				t.Errorf("current: %v", a.current())
+			}
+			if got := a.tick(ms) == stepWords; got != tc.begins {
+				t.Fatalf("begins: %v", got)
+			}
+			a = owning()
+			a.setScope(tc.scope, tc.lacking, tc.unsure)
+			a.notUntil = 0
+			if got := a.mark(ms, false) == stepWords; got != tc.doubts && !tc.begins {
+				t.Errorf("begins at a mark that differs: %v", got)
+			}
+			if a = owning(); tc.begins {
+				a.setScope(tc.scope, tc.lacking, tc.unsure)
+				if a.mark(ms, true) != stepWords {
+					t.Error("what was never copied is not asked for at a mark that is equal")
+				}
+				if none := bits(); a.compared(2*ms, &none, 0, 0) != stepRecords || a.wanted != bits(3) {
+					t.Errorf("asks for %d buckets, want the one that was never copied", count(&a.wanted))
+				}
+			}
+		})
+	}
+	a := owning()
+	a.notUntil = 0
+	*a.have = bits()
+	a.tick(ms)
+	differ := bits(1, 2)
+	a.compared(2*ms, &differ, 2, 9)
+	a.ended(3*ms, ccp.SyncEnd{Position: 9, Complete: true})
+	a.setScope(bits(1, 4), false, false)
+	a.applied(4*ms, 9)
+	if a.stale(7, 2) || !a.stale(7, 1) {
+		t.Error("what is removed is not of the buckets that are still the source's")
+	}
+	if a.removed(5*ms, 0); *a.have != bits(1) {
+		t.Errorf("%d buckets count as repaired, want the one that is still the source's", count(a.have))
+	}
+	// What is left is as good as lost, and asked for next.
+	if a.tick(3600e9); a.stage != stageOwn {
+		t.Errorf("what came to the source meanwhile is not asked for: %s", a.stage.text())
+	}
+}
