@@ -104,6 +104,31 @@ func TestReturnAfterReturn(t *testing.T) {
 	}
 }
 
+// TestRestartedPeerBeginsAnew: what a peer was evicted for, and how long its answers took, is no word about the one that comes up in its place.
+func TestRestartedPeerBeginsAnew(t *testing.T) {
+	s := joined(t, SenderConfig{Payload: 10, Deadline: 300 * ms}, 1)
+	now := int64(0)
+	for range 2 { // the second time it would have to stay away for a second
+		fill(t, s, now, 1)
+		if play(t, s, now, now+700*ms); !s.peers[0].evicted {
+			t.Fatal("a silent peer is not evicted")
+		}
+		now += 700 * ms
+		if s.peers[0].pause == 0 {
+			play(t, s, now, now+100*ms, 1)
+			now += 100 * ms
+		}
+	}
+	s.peers[0].rtt.measured(80 * ms)
+	s.SetPeer(now, 1, 0xC)
+	if st := s.Peers(now, nil)[0]; st.Evicted || st.Reason != 0 || st.RoundTrip != 0 || st.Confirmed {
+		t.Errorf("after it was restarted: %+v", st)
+	}
+	if e := s.peers[0]; e.pause != 0 || e.evictAt != 0 {
+		t.Errorf("its first eviction would count as another one: away for %d ms, evicted last at %d", e.pause/ms, e.evictAt/ms)
+	}
+}
+
 // TestOwnStall: a sender that was not asked for a while blames nobody for it.
 func TestOwnStall(t *testing.T) {
 	s := joined(t, SenderConfig{Payload: 10, Deadline: 1000 * ms}, 1)
