@@ -123,6 +123,25 @@ func TestAsker(t *testing.T) {
 				return stepNone
 			}, stepNone}, {400, tick, stepNone},
 		}, stageWords, false},
+		{"one that was busy is there", stageWords, []happening{
+			{2900, func(a *asker, now int64) step { a.answered(now, a.session, ccp.SyncBusy, 0); return stepNone }, stepNone}, {3000, tick, stepNone}, {3400, tick, stepWords},
+		}, stageWords, false},
+		{"an equal mark ends the reading of the own table", stageIdle, []happening{
+			{5, func(a *asker, _ int64) step { return a.ownDoubted() }, stepNone}, {6, tick, stepOwn}, {7, current, stepNone},
+		}, stageIdle, true},
+		{"a request for records is repeated", stageRecords, []happening{{209, tick, stepNone}, {210, tick, stepRecords}}, stageRecords, false},
+		{"until it is answered too", stageRecords, []happening{
+			{100, func(a *asker, now int64) step { a.answered(now, a.session, ccp.SyncAccepted, 7); return stepNone }, stepNone}, {2000, tick, stepNone},
+		}, stageRecords, false},
+		{"at once when what kept the source is over", stageRecords, []happening{
+			{50, func(a *asker, now int64) step { a.hurry(now); return stepNone }, stepNone}, {50, tick, stepRecords},
+		}, stageRecords, false},
+		{"while records come it goes on", stageRecords, []happening{
+			{2900, func(a *asker, now int64) step { a.progress(now, a.session); return stepNone }, stepNone}, {5800, tick, stepNone}, {5900, tick, stepGiveUp},
+		}, stageIdle, false},
+		{"not for another's", stageRecords, []happening{
+			{2900, func(a *asker, now int64) step { a.progress(now, a.session-1); return stepNone }, stepNone}, {3010, tick, stepGiveUp},
+		}, stageIdle, false},
 		{"words that agree", stageWords, []happening{{10, func(a *asker, now int64) step { return a.compared(now, &ccp.SyncBitmap{}, 0, 0) }, stepGiveUp}}, stageIdle, true},
 		{"changes up to the end are waited for", stageApplying, []happening{{25, func(a *asker, now int64) step { return a.applied(now, 8) }, stepNone}}, stageApplying, false},
 		{"an end that is none", stageRecords, []happening{
@@ -167,6 +186,7 @@ func TestAskerKeys(t *testing.T) {
 	}
 	a.touch(2)
 	a.touch(4)
+	a.list(3)
 	a.ended(20*ms, ccp.SyncEnd{Position: 9, Complete: true})
 	a.applied(30*ms, 9)
 	var stale []uint64
@@ -178,7 +198,7 @@ func TestAskerKeys(t *testing.T) {
 			t.Error("an entry of a bucket that was not asked for is stale")
 		}
 	}
-	if !slices.Equal(stale, []uint64{0, 3, 5}) {
+	if !slices.Equal(stale, []uint64{0, 5}) {
 		t.Errorf("stale: %v", stale)
 	}
 }
@@ -301,5 +321,39 @@ func TestScope(t *testing.T) {
 	// What is left is as good as lost, and asked for next.
 	if a.tick(3600e9); a.stage != stageOwn {
 		t.Errorf("what came to the source meanwhile is not asked for: %s", a.stage.text())
+	}
+}
+
+// TestEachRequestHasItsNumber: an answer to the request for words is none to that for records.
+func TestEachRequestHasItsNumber(t *testing.T) {
+	a := asked(t, stageWords)
+	words := a.session
+	var differ ccp.SyncBitmap
+	differ.Add(3)
+	if a.compared(ms, &differ, 1, 5); a.session == words || words == 0 {
+		t.Errorf("the request for words had the number %d, that for records has %d", words, a.session)
+	}
+}
+
+// TestSpoiltRepair: a repair during which changes may have been missed is done once more, and then counts.
+func TestSpoiltRepair(t *testing.T) {
+	a := asked(t, stageRecords)
+	a.lost(true)
+	for _, want := range []bool{false, true} {
+		a.ended(20*ms, ccp.SyncEnd{Position: 9, Complete: true})
+		a.applied(30*ms, 9)
+		a.removed(40*ms, 3)
+		if a.current() != want {
+			t.Fatalf("current: %v, want %v", a.current(), want)
+		}
+		if p := a.progressNow(50 * ms); p.Running || p.Removed != 3 || p.Stage == "removing" {
+			t.Errorf("when it is done it is shown as %+v", p)
+		}
+		if want {
+			break
+		}
+		if a.tick(2000*ms) != stepWords || a.compared(2010*ms, &ccp.SyncBitmap{}, 0, 5) != stepRecords || a.wanted != a.scope {
+			t.Fatal("not everything is asked for once more")
+		}
 	}
 }
