@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/holdfast-project/holdfast/internal/build"
+	"github.com/holdfast-project/holdfast/internal/journal"
 	"github.com/holdfast-project/holdfast/internal/sdnotify"
 	"github.com/holdfast-project/holdfast/internal/usage"
 	"github.com/holdfast-project/holdfast/management"
@@ -64,7 +65,7 @@ func (a *app) serve(ctx context.Context, s serving) (err error) {
 	if s.verbose {
 		level = slog.LevelDebug
 	}
-	log := slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level}))
+	log := slog.New(journal.Handler(a.err, level, journal.Journaled(a.err, os.Getenv)))
 	k, err := s.readKeys()
 	if err != nil {
 		return err

@@ -21,6 +21,7 @@ import (
 
 	"github.com/holdfast-project/holdfast/internal/build"
 	"github.com/holdfast-project/holdfast/internal/config"
+	"github.com/holdfast-project/holdfast/internal/journal"
 	"github.com/holdfast-project/holdfast/internal/node"
 	"github.com/holdfast-project/holdfast/internal/pulse"
 	"github.com/holdfast-project/holdfast/internal/slack"
@@ -73,7 +74,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return exitRestart
 	}
 	if err != nil {
-		fmt.Fprintln(stderr, "holdfastd:", err)
+		journal.Complain(stderr, fmt.Sprint("holdfastd: ", err), journal.Journaled(stderr, os.Getenv))
 		return 1
 	}
 	return 0
@@ -111,7 +112,7 @@ func serve(path, member string, stderr io.Writer) error {
 	}
 	level := new(slog.LevelVar)
 	level.Set(cfg.LogLevel)
-	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
+	log := slog.New(journal.Handler(stderr, level, journal.Journaled(stderr, os.Getenv)))
 	keeper, err := slack.Monitor(monitorSlack)
 	if err != nil {
 		log.Info("the daemon costs more at rest than it has to", "reason", err)
