@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -81,6 +82,7 @@ func newCluster(t *testing.T) *cluster {
 		clients:    map[string]*control.Client{first: control.NewClient(firstSocket), second: control.NewClient(secondSocket)},
 		clientAddr: netip.MustParseAddr("10.100.0.10"), serverAddr: netip.MustParseAddr("10.200.0.10"),
 	}
+	c.installed()
 	c.wire()
 	c.configure(c.yaml)
 	return c
@@ -206,25 +208,29 @@ func (c *cluster) systemctl(args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// startSecond starts the member in the namespace.
-func (c *cluster) startSecond() {
+// startSecond starts the member in the namespace, and returns how it leaves before the test ends.
+func (c *cluster) startSecond() (end func()) {
 	c.t.Helper()
 	log, err := os.Create(filepath.Join(c.t.TempDir(), "fw2.log"))
 	c.must(err)
 	cmd := exec.Command("/usr/sbin/holdfastd", "-config", "/etc/holdfast/fw2.yaml", "-member", second)
 	cmd.Stdout, cmd.Stderr = log, log
 	c.must(netns.Start(netns.Place{Net: c.peer}, cmd))
-	c.t.Cleanup(func() {
-		if _, err := c.clients[second].Stop(c.t.Context()); err != nil {
+	end = sync.OnceFunc(func() {
+		if _, err := c.clients[second].Stop(context.Background()); err != nil {
 			_ = cmd.Process.Kill()
 		}
 		_ = cmd.Wait()
 		_ = log.Close()
+	})
+	c.t.Cleanup(func() {
+		end()
 		if c.t.Failed() {
 			text, _ := os.ReadFile(log.Name())
 			c.t.Logf("fw2 said:\n%s", text)
 		}
 	})
+	return end
 }
 
 // send starts the traffic.

@@ -5,6 +5,7 @@ package guest
 import (
 	"os"
 	"os/exec"
+	"os/user"
 	"strings"
 	"testing"
 )
@@ -97,6 +98,11 @@ func TestPolicyUnits(t *testing.T) {
 		data := "/var/lib/holdfast-mgmt"
 		c.do("holdfast-mgmt", "init", "--data", data, "--server", "https://127.0.0.1:9443")
 		c.systemctl("start", "holdfast-mgmt")
+		c.runsAs(t, "holdfast-mgmt")
+		// What root puts there later, as a restored store is, becomes the server's too.
+		c.systemctl("stop", "holdfast-mgmt")
+		c.must(os.Chown(data+"/store.db", 0, 0))
+		c.systemctl("start", "holdfast-mgmt")
 		as := func(args ...string) (string, error) {
 			return c.try(append([]string{"holdfast-mgmt", "--profile", data + "/admin"}, args...)...)
 		}
@@ -113,5 +119,28 @@ func TestPolicyUnits(t *testing.T) {
 			strings.Contains(out, "not permitted") {
 			t.Errorf("a good ruleset: %v\n%s", err, out)
 		}
+		pid := c.unit("holdfast-mgmt", "MainPID")
+		c.debian("/usr/bin/dpkg", "-i", c.archive(serverPackage, newVersion))
+		if out, err := as("health"); err != nil || c.unit("holdfast-mgmt", "MainPID") == pid || !strings.Contains(out, newVersion) {
+			t.Errorf("an upgrade does not restart the server: %v\n%s", err, out)
+		}
+		c.debian("/usr/bin/dpkg", "-P", serverPackage)
+		if _, err := os.Stat(data + "/keys/ca.key"); err != nil || c.unit("holdfast-mgmt", "ActiveState") != "inactive" {
+			t.Errorf("a purge must end the server, and keep the keys, which no backup has: %v", err)
+		}
 	})
+}
+
+// runsAs: a unit's main process is of its own user, not root, and of nobody's groups.
+func (c *cluster) runsAs(t *testing.T, unit string) {
+	t.Helper()
+	who, err := user.Lookup(unit)
+	c.must(err)
+	status, err := os.ReadFile("/proc/" + c.unit(unit, "MainPID") + "/status")
+	c.must(err)
+	for _, want := range []string{"\nUid:\t" + who.Uid + "\t" + who.Uid + "\t", "\nGid:\t" + who.Gid + "\t"} {
+		if who.Uid == "0" || !strings.Contains(string(status), want) {
+			t.Errorf("%s does not run as %s (%s):\n%s", unit, who.Username, who.Uid, status)
+		}
+	}
 }
