@@ -3,6 +3,7 @@
 package guest
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"os/user"
@@ -65,9 +66,10 @@ func TestPolicyUnits(t *testing.T) {
 				t.Logf("%s said:\n%s", unit, log)
 			}
 		}
-		c.systemctl("stop", "holdfastd", "holdfastd-boot-filter", "holdfast-mgmt", "application")
+		_ = exec.Command("/usr/bin/systemctl", "stop", "holdfast-mgmt").Run() // which is purged, if all went well
+		c.systemctl("stop", "holdfastd", "holdfastd-boot-filter", "application")
 		_, _ = c.try("nft", "flush", "ruleset")
-		c.must(os.RemoveAll("/var/lib/holdfast"))
+		c.must(errors.Join(os.RemoveAll("/var/lib/holdfast"), os.RemoveAll("/var/lib/holdfast-mgmt")))
 	})
 	c.systemctl("start", "holdfastd-boot-filter")
 	if rules := c.do("nft", "list", "table", "inet", "holdfast_boot"); !strings.Contains(rules, "10.100.0.0/24 tcp dport 22 accept") {
