@@ -68,6 +68,43 @@ func TestSilenceOpensInOneStepAfterTheOwnGrant(t *testing.T) {
 	}
 }
 
+// Only an answer for the VIP says that the silent member still serves. The host stands still after one, for the second time: the answer has
+// grown old, but nobody was asked meanwhile.
+func TestAnswerThatGrewOldUnasked(t *testing.T) {
+	m := New(pair(1), Boot{Now: 1})
+	m.Step(1, Tick{})
+	m.Step(2*ms, Link{Iface: 0, Up: true, Received: true})
+	m.Step(3*ms, Heard{Peer: 0, Iface: 0, Term: 4, FenceTerm: 4, Serving: true, RTT: 1000},
+		HelloReceived{From: 0, Hello: Hello{State: StateActive, Term: 4, ForcedTo: Nobody}})
+	m.Step(1000*ms, Heard{Peer: 0, Iface: 0, Term: 4, FenceTerm: 4, Serving: true, RTT: 1000})
+	m.Step(1015*ms, Missed{Peer: 0, Iface: 0, Since: 1000 * ms})
+	answer := func(from, to int64) {
+		for now := from; now <= to; now += 10 * ms {
+			m.Step(now, VIPAnswer{Iface: 0, By: ByVMAC, MAC: "02:48:00:01:00:00"})
+		}
+	}
+	// Step allows for one stall a second: it is the second one that counts.
+	answered := 1400 * ms
+	answer(1020*ms, 1030*ms)
+	m.Step(1032*ms, Silent{Peer: 0, Iface: 0, Since: 1000 * ms})
+	answer(1040*ms, 1200*ms)
+	answer(1250*ms, answered)
+	asked := 0
+	for _, after := range []int64{45, 50, 55, 60, 65, 70, 75} {
+		fx := m.Step(answered+after*ms, Tick{})
+		if _, ok := has[AskVIP](fx); ok {
+			asked++
+		}
+		if _, ok := has[GrantOwn](fx); ok {
+			if asked < 2 {
+				t.Errorf("claims %d ms after the last answer, having asked %d times after the standstill", after, asked)
+			}
+			return
+		}
+	}
+	t.Errorf("does not claim though %d questions are not answered: %s", asked, m.Why())
+}
+
 func TestStandbysGrantBeforeTheServingGate(t *testing.T) {
 	cfg := Config{Self: 1, Names: []string{"fw1", "fw2", "fw3"}, Interfaces: []Interface{{Name: "outside", Cluster: true}}}
 	m := New(cfg, Boot{Now: 1})

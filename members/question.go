@@ -12,6 +12,7 @@ type vipQuestion struct {
 	firstAt    int64 // when the present round of questions began, 0 if there is none
 	askedAt    int64
 	memberAt   int64 // when a member, or the VMAC, answered last
+	unanswered int   // questions since then
 	strangerAt int64 // when a stranger answered first in this round
 	by         string
 	told       bool
@@ -37,6 +38,7 @@ func (m *Machine) askVIP(w want) {
 	}
 	if v.askedAt == 0 || m.now-v.askedAt >= m.t.probe {
 		v.askedAt = m.now
+		v.unanswered++
 		m.do(AskVIP{})
 	}
 	m.wakeAt(v.askedAt + m.t.probe)
@@ -109,6 +111,7 @@ func (m *Machine) vipAnswer(e VIPAnswer) {
 		if v.memberAt < v.askedAt {
 			v.clashes++
 		}
+		v.unanswered = 0
 		v.memberAt, v.by = m.now, fmt.Sprintf("%s answers for a VIP on %s", e.MAC, f)
 	case ByStranger:
 		if v.strangerAt == 0 {
@@ -156,7 +159,8 @@ func (m *Machine) held() string {
 		return ""
 	}
 	switch {
-	case v.memberAt != 0 && m.now-v.memberAt < m.t.dead:
+	case v.memberAt != 0 && (m.now-v.memberAt < m.t.dead || v.unanswered < int(m.t.dead/m.t.probe)):
+		// The questions are counted as well: while this host stands still the answer grows old, and nobody was asked.
 		if !v.told {
 			v.told = true
 			m.do(Record{Code: CodeVIPAnswered, From: m.state, To: m.state, Peer: c.from, Reason: "VIP answered, CCP not understood: " + v.by})
