@@ -124,7 +124,7 @@ func (co *Coordinator) hold(ctx context.Context, c *cluster, member string, r ap
 	co.spread(c, member, r)
 	c.mu.Unlock()
 
-	timer := time.NewTimer(held(time.Since(co.begin), co.o.Hold))
+	timer := time.NewTimer(co.o.Hold)
 	defer timer.Stop()
 	for {
 		c.mu.Lock()
@@ -144,15 +144,6 @@ func (co *Coordinator) hold(ctx context.Context, c *cluster, member string, r ap
 			return o, ctx.Err()
 		}
 	}
-}
-
-// ticks is at how many moments of a hold's length reports are answered that have waited for all of it.
-const ticks = 64
-
-// held is how long a report is held that comes at a time since the beginning: until the last tick that is not beyond hold. Reports that come one by one are
-// answered many at a time so, and a fleet wakes the server 64 times a second and not once a member.
-func held(since, hold time.Duration) time.Duration {
-	return hold - since%max(hold/ticks, 1)
 }
 
 // need reads an attempt that a member waits for the end of, if it is not in memory.
