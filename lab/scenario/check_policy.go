@@ -100,7 +100,7 @@ func (c policyIs) of(v *control.Policy) (bool, string) {
 	return c.want.holds(float64(generation)), strings.TrimSpace(fmt.Sprintf("%d %s", generation, v.Reason))
 }
 
-// installIs holds while management says this of the newest install, or of a member's part in it.
+// installIs holds while management says this of the newest install, or has heard it of a member's part in the newest that it knows.
 type installIs struct {
 	member string // "": of the install
 	word   string
@@ -123,6 +123,7 @@ func (c installIs) check(ctx context.Context, r *runner) (ok bool, got string, e
 func (c installIs) look(ctx context.Context, r *runner) (bool, string, error) {
 	var v struct {
 		Install *api.Install `json:"install"`
+		Members []api.Member `json:"members"`
 	}
 	silent := ""
 	if out, failed := r.manager(ctx, "policy", "status", "--output", "json", "--cluster", management.Cluster); failed != nil {
@@ -133,15 +134,15 @@ func (c installIs) look(ctx context.Context, r *runner) (bool, string, error) {
 	switch {
 	case silent != "":
 		return false, silent, nil
-	case v.Install == nil:
+	case c.member == "" && v.Install == nil:
 		return false, "no install", nil
 	case c.member == "":
 		return v.Install.Phase == c.word, strings.TrimSpace(v.Install.Phase + " " + v.Install.Why), nil
 	}
-	for _, m := range v.Install.Members {
-		if m.Name == c.member {
-			return m.State == c.word, strings.TrimSpace(m.State + " " + m.Why), nil
+	for _, m := range v.Members {
+		if m.Name == c.member && m.Report != nil {
+			return m.Report.Attempt.State == c.word, strings.TrimSpace(m.Report.Attempt.State + " " + m.Report.Attempt.Why), nil
 		}
 	}
-	return false, c.member + " takes no part", nil
+	return false, c.member + " was not heard", nil
 }
