@@ -4,14 +4,10 @@ package scenario
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/holdfast-project/holdfast/internal/control"
-	"github.com/holdfast-project/holdfast/lab/management"
-	"github.com/holdfast-project/holdfast/management/api"
 )
 
 // policyIs holds while a member, or all that are on, say this of their policy.
@@ -22,17 +18,8 @@ type policyIs struct {
 	want   compare
 }
 
-// policyCondition parses "M|all OP GENERATION", "M drift OP N", "M attempt STATE", "M fetched-from SOURCE OP N", "M boot-filter on|off", and
-// "management attempt PHASE" and "management heard M STATE".
+// policyCondition parses "M|all OP GENERATION", "M drift OP N", "M attempt STATE", "M fetched-from SOURCE OP N", "M boot-filter on|off".
 func (p *parser) policyCondition(w *words) condition {
-	if w.take("management") {
-		c := installIs{}
-		if w.oneOf("word", "attempt", "heard") == "heard" {
-			c.member = p.member(w)
-		}
-		c.word = w.next("state")
-		return c
-	}
 	var c policyIs
 	if c.member = "all"; !w.take("all") {
 		c.member = p.member(w)
@@ -98,51 +85,4 @@ func (c policyIs) of(v *control.Policy) (bool, string) {
 		generation = v.InForce.Generation
 	}
 	return c.want.holds(float64(generation)), strings.TrimSpace(fmt.Sprintf("%d %s", generation, v.Reason))
-}
-
-// installIs holds while management says this of the newest install, or has heard it of a member's part in the newest that it knows.
-type installIs struct {
-	member string // "": of the install
-	word   string
-}
-
-// managementEvery is how often management is asked at most: it answers an administrator so many times a second.
-const managementEvery = 250 * time.Millisecond
-
-func (c installIs) check(ctx context.Context, r *runner) (ok bool, got string, err error) {
-	if r.managing.site == nil {
-		return false, "", errNoManagement
-	}
-	if ok, got, err = c.look(ctx, r); err == nil && !ok {
-		err = sleep(ctx, managementEvery)
-	}
-	return ok, got, err
-}
-
-// look asks management once.
-func (c installIs) look(ctx context.Context, r *runner) (bool, string, error) {
-	var v struct {
-		Install *api.Install `json:"install"`
-		Members []api.Member `json:"members"`
-	}
-	silent := ""
-	if out, failed := r.manager(ctx, "policy", "status", "--output", "json", "--cluster", management.Cluster); failed != nil {
-		silent = failed.Error() // it may be down
-	} else if err := json.Unmarshal([]byte(out), &v); err != nil {
-		return false, "", fmt.Errorf("what management says of its policy: %w", err)
-	}
-	switch {
-	case silent != "":
-		return false, silent, nil
-	case c.member == "" && v.Install == nil:
-		return false, "no install", nil
-	case c.member == "":
-		return v.Install.Phase == c.word, strings.TrimSpace(v.Install.Phase + " " + v.Install.Why), nil
-	}
-	for _, m := range v.Members {
-		if m.Name == c.member && m.Report != nil {
-			return m.Report.Attempt.State == c.word, strings.TrimSpace(m.Report.Attempt.State + " " + m.Report.Attempt.Why), nil
-		}
-	}
-	return false, c.member + " was not heard", nil
 }

@@ -183,8 +183,6 @@
 //	policy M|all attempt STATE               where it is in the newest install
 //	policy M|all fetched-from M|management OP N   policies that it took from there since its daemon's start
 //	policy M|all boot-filter on|off
-//	policy management attempt PHASE          of the newest install, as management has it: preparing, committed, confirmed, ...
-//	policy management heard M STATE          what a member has told it of the newest that it takes part in: prepared, committed, ...
 //	history M OP N                           failovers that M remembers
 //
 // OP is one of == != <= >= < >. Durations are written 10ms, 3s, 2m.
