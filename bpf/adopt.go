@@ -102,7 +102,8 @@ func (g *Gate) keptMaps(spec *ebpf.CollectionSpec, pinned map[string]*ebpf.Map) 
 		}
 	}
 	for name := range g.keptSlots() {
-		if pinned[name] == nil {
+		// Builds before the notes of answers had all else; the daemon notes them anew.
+		if pinned[name] == nil && name != kernelMapAnswers {
 			for name := range g.keptSlots() {
 				if m := pinned[name]; m != nil {
 					m.Close()

@@ -16,20 +16,30 @@ import (
 // conversation is a connection that the kernel knows, with the packets that come in of it.
 type conversation struct {
 	first, answer packet
+	noted, here   bool // the gate goes by a note of it, and whether it has begun here
 }
 
-// converse makes random connections, of every kind of NAT, and has the kernel know them.
+// asked reports whether the kernel can be asked about it.
+func (c conversation) asked() bool { return c.first.proto == protoTCP || c.first.proto == protoUDP }
+
+// converse makes random connections, of every kind of NAT, and has the kernel know those that it can be asked about.
 func (r wild) converse(t *testing.T, n int) (known []conversation) {
 	t.Helper()
-	for range n {
+	met := map[Answer]bool{} // no two have packets alike
+	for len(known) < n {
 		six := r.rng.IntN(4) == 0
 		from, to, server, vip, other := r.host(six), r.host(six), server4, vip4, vip4Else
 		if six {
 			server, vip, other = server6, vip6, vip6Else
 		}
-		proto := []uint8{protoTCP, protoTCP, protoUDP}[r.rng.IntN(3)]
+		proto := []uint8{protoTCP, protoTCP, protoUDP, protoGRE, protoESP, protoSCTP, protoICMP}[r.rng.IntN(7)]
 		port := func() uint16 { return uint16(1024 + r.rng.IntN(60000)) }
-		first := packet{from: from, to: to, proto: proto, sport: port(), dport: port(), tcp: tcpAck}
+		first := packet{from: from, to: to, proto: proto, sport: port(), dport: port(), tcp: tcpAck, id: port(), spi: r.rng.Uint32()}
+		if proto == protoICMP {
+			if first.icmp = 8; six {
+				first.proto, first.icmp = protoICMPv6, 128
+			}
+		}
 		var src, dst netip.AddrPort
 		kind := r.rng.IntN(4)
 		if kind&1 != 0 { // SNAT
@@ -44,13 +54,22 @@ func (r wild) converse(t *testing.T, n int) (known []conversation) {
 		}
 		answer := first.answer()
 		if src.IsValid() {
-			answer.to, answer.dport = src.Addr(), src.Port()
+			answer.to, answer.dport, answer.id = src.Addr(), src.Port(), src.Port()
 		}
 		if dst.IsValid() {
 			answer.from, answer.sport = dst.Addr(), dst.Port()
 		}
-		connect(t, first, src, dst)
-		known = append(known, conversation{first, answer})
+		c := conversation{first: first, answer: answer, here: proto == protoUDP} // as [connect] makes them
+		if met[answerTo(first)] || met[answerTo(answer)] {
+			continue
+		}
+		met[answerTo(first)], met[answerTo(answer)] = true, true
+		if c.asked() {
+			connect(t, first, src, dst)
+		} else {
+			c.noted, c.here = kind != 0, r.rng.IntN(2) == 0
+		}
+		known = append(known, c)
 	}
 	return known
 }
@@ -59,7 +78,7 @@ func (r wild) host(six bool) netip.Addr {
 	for {
 		a := r.addr(six)
 		switch a {
-		case vip4, vip4Tagged, vip4Else, proxy4, vip6, vip6Else, proxy6, vip6Local:
+		case vip4, vip4Tagged, vip4Else, proxy4, vip6, vip6Else, proxy6, vip6Local, far4, far6: // the latter speak to VIPs without being answered
 			continue
 		}
 		if !published.Contains(a) && !netip.MustParsePrefix("2001:db8:2::/64").Contains(a) {
@@ -131,7 +150,7 @@ func TestSteerTwin(t *testing.T) {
 	t.Logf("seed %d (run again with -gate.seed)", seed)
 	g := newTestGate(t, true)
 	r := wild{rand.New(rand.NewPCG(seed, 3))}
-	known := r.converse(t, 150)
+	known := r.converse(t, 300)
 	met := map[string]int{}
 	for round := range 40 {
 		s := testSteering
@@ -151,6 +170,11 @@ func TestSteerTwin(t *testing.T) {
 		table := r.table()
 		g.set(t, table)
 		g.SetDrained(round%5 == 4)
+		for _, c := range known {
+			if slot, _ := g.slot(t, c.first); c.noted {
+				g.note(t, c.answer, slot, c.here)
+			}
+		}
 		rules := testRules(s)
 		rules.BlockNew, rules.Drained = s.BlockNew, round%5 == 4
 		twin := &steer.Table{Version: steer.Version{Term: 7, Number: 1, Phase: steer.PhasePrepare}, Leader: testSelf}
@@ -160,9 +184,15 @@ func TestSteerTwin(t *testing.T) {
 		for range 300 {
 			var p packet
 			var about *packet // how its connection began
+			here, kind := false, "else"
 			if r.rng.IntN(3) > 0 {
 				c := known[r.rng.IntN(len(known))]
 				p, about = []packet{c.first, c.answer}[r.rng.IntN(2)], &c.first
+				if here = c.here; c.noted {
+					kind = "noted"
+				} else if c.asked() {
+					kind = "asked"
+				}
 				if r.rng.IntN(4) == 0 { // somebody on the way reports about what left
 					left := p.answer()
 					p = packet{from: far4, to: left.from, proto: protoICMP, icmp: 11, inner: left.bytes(), about: &left}
@@ -181,7 +211,7 @@ func TestSteerTwin(t *testing.T) {
 			var first *steer.Packet
 			if about != nil {
 				first = about.steered(s.Key)
-				first.Here = about.proto == protoUDP // as [connect] makes them
+				first.Here = here
 			}
 			verdict, to := want(rules, twin, seen, first)
 			e := entries[r.rng.IntN(2)]
@@ -189,11 +219,11 @@ func TestSteerTwin(t *testing.T) {
 			if got != verdict || got == answer && [6]byte(out) != macOf[to] {
 				t.Fatalf("round %d, %s: %v to % x, want %v to member %d (%+v)\n%+v, of %+v", round, e.name, got, out[:6], verdict, to, rules.Decide(twin, seen, first), p, about)
 			}
-			met[fmt.Sprint(verdict, " known ", about != nil, " error ", p.about != nil)]++
+			met[fmt.Sprint(verdict, " ", kind, " error ", p.about != nil)]++
 		}
 	}
 	for _, v := range []verdict{pass, drop, answer} {
-		for _, k := range []string{" known true error true", " known true error false", " known false error false"} {
+		for _, k := range []string{" asked error true", " asked error false", " noted error true", " noted error false", " else error false"} {
 			if met[string(v)+k] < 20 {
 				t.Errorf("%s%s: %d packets only", v, k, met[string(v)+k])
 			}

@@ -38,6 +38,7 @@ type packet struct {
 	icmp         uint8 // type; for errors inner is the packet that it is about
 	id           uint16
 	spi          uint32
+	call         uint16 // of version 1 of GRE; 0 stands for version 0
 	inner        []byte
 	about        *packet // what inner is, if it is whole
 	fragment     uint16  // offset in units of 8 bytes
@@ -49,9 +50,15 @@ type packet struct {
 	payload      []byte
 }
 
-// answer is the packet's ends exchanged.
+// answer is the packet's ends exchanged, and an echo's request and reply.
 func (p packet) answer() packet {
 	p.from, p.to, p.sport, p.dport = p.to, p.from, p.dport, p.sport
+	switch {
+	case p.proto == protoICMP && (p.icmp == 0 || p.icmp == 8):
+		p.icmp ^= 8
+	case p.proto == protoICMPv6 && (p.icmp == 128 || p.icmp == 129):
+		p.icmp ^= 1
+	}
 	return p
 }
 
@@ -81,6 +88,14 @@ func (p packet) transport() []byte {
 	case protoESP:
 		b = make([]byte, 24)
 		be.PutUint32(b, p.spi)
+	case protoGRE:
+		b = make([]byte, 16)
+		be.PutUint16(b[2:], 0x0800)
+		if p.call != 0 {
+			be.PutUint16(b, 0x3001) // key, sequence; version 1
+			be.PutUint16(b[2:], 0x880b)
+			be.PutUint16(b[6:], p.call)
+		}
 	case protoAH:
 		b = make([]byte, 24)
 		b[0], b[1] = protoTCP, 4

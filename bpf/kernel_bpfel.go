@@ -13,6 +13,17 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type kernelAnswerKey struct {
+	_        structs.HostLayout
+	Src      [16]uint8
+	Dst      [16]uint8
+	Sport    uint16
+	Dport    uint16
+	Family   uint8
+	Proto    uint8
+	Reserved uint16
+}
+
 type kernelBank struct {
 	_      structs.HostLayout
 	Term   uint32
@@ -260,6 +271,7 @@ type kernelWords struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	kernelMapAnswers           = "answers"
 	kernelMapCounters          = "counters"
 	kernelMapFlows             = "flows"
 	kernelMapFragments         = "fragments"
@@ -337,6 +349,7 @@ type kernelProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type kernelMapSpecs struct {
+	Answers      *ebpf.MapSpec `ebpf:"answers"`
 	Counters     *ebpf.MapSpec `ebpf:"counters"`
 	Flows        *ebpf.MapSpec `ebpf:"flows"`
 	Fragments    *ebpf.MapSpec `ebpf:"fragments"`
@@ -380,6 +393,7 @@ func (o *kernelObjects) Close() error {
 //
 // It can be passed to loadKernelObjects or ebpf.CollectionSpec.LoadAndAssign.
 type kernelMaps struct {
+	Answers      *ebpf.Map `ebpf:"answers"`
 	Counters     *ebpf.Map `ebpf:"counters"`
 	Flows        *ebpf.Map `ebpf:"flows"`
 	Fragments    *ebpf.Map `ebpf:"fragments"`
@@ -399,6 +413,7 @@ type kernelMaps struct {
 
 func (m *kernelMaps) Close() error {
 	return _KernelClose(
+		m.Answers,
 		m.Counters,
 		m.Flows,
 		m.Fragments,

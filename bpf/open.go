@@ -165,6 +165,7 @@ func (g *Gate) keptSlots() map[string]**ebpf.Map {
 	return map[string]**ebpf.Map{
 		kernelMapSlots: &m.Slots, kernelMapNeighbours: &m.Neighbours, kernelMapPublished: &m.Published,
 		kernelMapFragments: &m.Fragments, kernelMapSlotCounts: &m.SlotCounts, kernelMapMemberCounts: &m.MemberCounts,
+		kernelMapAnswers: &m.Answers,
 	}
 }
 

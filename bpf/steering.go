@@ -75,7 +75,7 @@ func (g *Gate) SetSteering(s Steering) error {
 	if s.Mode == SteerHA {
 		w.u32(offSteer).Store(0)
 		w.RevokeShare()
-		if err := g.setSlots(SlotTable{}); err != nil {
+		if err := errors.Join(g.setSlots(SlotTable{}), g.forgetAnswers()); err != nil {
 			return fmt.Errorf("set steering: %w", err)
 		}
 		s = Steering{}

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What the kernel's own connection table knows of a packet. It can be asked about TCP and UDP only (Linux 5.18 and later). */
+/*
+ * What the kernel's own connection table knows of a packet. It can be asked about TCP and UDP only (Linux 5.18 and later); of the others' answers
+ * that NAT has changed the daemon notes whose they are.
+ */
 #ifndef HOLDFAST_KNOWN_H
 #define HOLDFAST_KNOWN_H
 
@@ -98,6 +101,12 @@ static __always_inline bool is_begun_here(const struct nf_conn *ct, __u8 proto)
 	return (__s32)(ct->timeout - (__u32)bpf_jiffies64()) < COPIES_LAST;
 }
 
+/* Can the kernel be asked about connections of its protocol? */
+static __always_inline bool is_asked(const struct packet *p)
+{
+	return p->proto == IPPROTO_TCP || p->proto == IPPROTO_UDP;
+}
+
 static __always_inline __u32 known(void *ctx, bool xdp, struct packet *p)
 {
 	struct bpf_ct_opts___gate opts = { .netns_id = BPF_F_CURRENT_NETNS };
@@ -105,7 +114,7 @@ static __always_inline __u32 known(void *ctx, bool xdp, struct packet *p)
 	struct nf_conn *ct;
 	__u32 size, result = KNOWN_SAME;
 
-	if (!p || (p->proto != IPPROTO_TCP && p->proto != IPPROTO_UDP) || !can_ask())
+	if (!p || !is_asked(p) || !can_ask())
 		return KNOWN_BLIND;
 	if (p->family == 6) {
 		__builtin_memcpy(tuple.ipv6.saddr, p->src, 16);
@@ -141,6 +150,29 @@ static __always_inline __u32 known(void *ctx, bool xdp, struct packet *p)
 		result |= KNOWN_HERE;
 	bpf_ct_release(ct);
 	return result;
+}
+
+#define NOTED_KNOWN(n) ((n) >> 16) /* KNOWN_BLIND if nothing is noted */
+#define NOTED_SLOT(n) ((n) & ANSWER_SLOT)
+
+/* The same of what the kernel cannot be asked about. ICMP has answers to echoes alone. */
+__noinline __u32 answer_noted(const struct packet *p)
+{
+	struct answer_key key = {};
+	const __u32 *note;
+
+	if (!p || ((p->proto == IPPROTO_ICMP || p->proto == IPPROTO_ICMPV6) && !(p->flags & PACKET_ECHO_REPLY)))
+		return KNOWN_BLIND;
+	__builtin_memcpy(key.src, p->src, 16);
+	__builtin_memcpy(key.dst, p->dst, 16);
+	key.sport = p->sport;
+	key.dport = p->proto == IPPROTO_GRE ? p->call : p->dport;
+	key.family = p->family;
+	key.proto = p->proto;
+	note = bpf_map_lookup_elem(&answers, &key);
+	if (!note)
+		return KNOWN_BLIND;
+	return (KNOWN_NATED | (*note & ANSWER_HERE ? KNOWN_HERE : 0)) << 16 | (*note & ANSWER_SLOT);
 }
 
 __noinline __u32 known_xdp(struct xdp_md *ctx, struct packet *p)

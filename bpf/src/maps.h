@@ -192,6 +192,22 @@ struct fragment {
 	__u8 reserved[6];
 };
 
+/*
+ * How the answers of a translated connection come in that the kernel cannot be asked about (known.h), for user space to write down: the daemon, which
+ * hears of connections that begin and end here or at other members. Its memory is taken as it fills.
+ */
+#define ANSWERS 65536
+
+struct answer_key {
+	__u8 src[16], dst[16]; /* IPv4 addresses in the first four bytes */
+	__u16 sport, dport; /* of protocols that have ports; the identifier of an echo, twice; of version 1 of GRE 0 and the call */
+	__u8 family, proto;
+	__u16 reserved;
+};
+
+#define ANSWER_SLOT (STEER_SLOTS - 1) /* of the connection's first packet */
+#define ANSWER_HERE 0x8000 /* it has begun at this member, and is no copy of another's */
+
 /* What this member has decided about a slot. */
 struct slot_count {
 	__u64 taken, taken_bytes, passed, passed_bytes;
@@ -230,6 +246,14 @@ struct {
 	__type(key, struct fragment_key);
 	__type(value, struct fragment);
 } fragments SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, ANSWERS);
+	__type(key, struct answer_key);
+	__type(value, __u32);
+} answers SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

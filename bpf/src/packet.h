@@ -40,7 +40,7 @@ struct packet {
 	__u8 part_proto; /* of a fragment, as its header says */
 	__u8 flags, tcp;
 	__u8 hops; /* IPv6 */
-	__u8 reserved[2];
+	__u16 call; /* of version 1 of GRE (PPTP): the identifier that the kernel tells its connections by */
 	__u64 flow; /* place()'s: tells it from all other flows, and from its answers; 0 if nothing is to be remembered of it */
 };
 
@@ -125,6 +125,8 @@ static __always_inline __u32 read_transport(void *ctx, bool xdp, __u32 off, stru
 		p->spi = bpf_ntohl(h[0]);
 	} else if (p->proto == IPPROTO_AH) {
 		p->spi = bpf_ntohl(h[1]);
+	} else if (p->proto == IPPROTO_GRE && (bpf_ntohl(h[0]) >> 16 & 7) == 1) {
+		p->call = bpf_ntohl(h[1]);
 	}
 	if (p->flags & (PACKET_ECHO | PACKET_ECHO_REPLY))
 		p->sport = p->dport = bpf_ntohl(h[1]) >> 16;

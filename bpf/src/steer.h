@@ -267,6 +267,12 @@ static __always_inline __u32 decide(void *ctx, bool xdp, __u32 off, __u32 how, _
 	owns = flow_owner(flow, now);
 	if (owns != FLOW_NOT && !comes_to(w, b->entry[owns & PLACE_SLOT])) {
 		know = KNOWN_SAME;
+	} else if (!is_asked(&p)) {
+		__u32 n = answer_noted(&p);
+
+		know = NOTED_KNOWN(n);
+		owns = NOTED_SLOT(n);
+		here = know & KNOWN_HERE && comes_to(w, b->entry[owns & PLACE_SLOT]);
 	} else {
 		know = xdp ? known_xdp(ctx, &p) : known_skb(ctx, &p);
 		if (know >= KNOWN_SAME) {

@@ -66,7 +66,7 @@ func (r *Rules) Decide(t *Table, p Packet, known *Packet) Decision {
 		return d
 	}
 	switch {
-	case known != nil && !r.blind(&p):
+	case known != nil && (!r.blind(&p) || answersTo(&p, known)):
 		// Neither the range nor a fragment: an original tuple has its slot, and that is all.
 		o := t.entry(r.slot(known))
 		d.Taker, d.Why = o.Taker(), WhyConnection
@@ -109,10 +109,30 @@ func (r *Rules) drains(e Entry, decider uint8) bool {
 // blind reports whether it cannot be told if a packet's connection is known: the kernel's functions look up TCP and UDP only.
 func (r *Rules) blind(p *Packet) bool { return r.Blind || p.Proto != ProtoTCP && p.Proto != ProtoUDP }
 
+// answersTo reports whether a packet is an answer of a translated connection of a protocol that the kernel's functions do not know: of those
+// deciders have notes.
+func answersTo(p, known *Packet) bool {
+	if p.Proto == ProtoTCP || p.Proto == ProtoUDP || p.Proto != known.Proto {
+		return false
+	}
+	if (p.Proto == ProtoICMP || p.Proto == ProtoICMPv6) && !p.isEchoReply() {
+		return false
+	}
+	back := known.Reversed()
+	return !p.sameEnds(known) && !p.sameEnds(&back)
+}
+
 // LooksUp reports whether deciders look a packet's connection up, and so correct where it goes: else addresses, ports and the range say all.
 func (r *Rules) LooksUp(p Packet) bool {
 	p = p.steered()
 	return !r.blind(&p)
+}
+
+// Notes reports whether deciders have a note of a packet, by which it goes to the taker of the slot of the direction known: it is an answer of
+// a translated connection of a protocol that they do not look up.
+func (r *Rules) Notes(p Packet, known *Packet) bool {
+	p = p.steered()
+	return known != nil && answersTo(&p, known)
 }
 
 // answers reports whether a packet would make the stack of whoever takes it, and does not know its connection, speak up for another member.

@@ -57,7 +57,9 @@
 //	          has drained: the member that it moves to. If it is moving to the decider, and the connection has begun there (what the
 //	          decider knows is no copy): the decider, since what begins in a slot that moves is not told to its taker before it has moved
 //	unknown   by rule 1 that member; else the taker of the packet's slot, or the member that it moves to if it is moving
-//	blind     (no kernel function to look connections up, or neither TCP nor UDP) as unknown, but a moving slot counts as its taker's
+//	noted     (neither TCP nor UDP, and an answer of a connection that is translated: what the gate has been told of those by their addresses,
+//	          ports, echo identifier or, of version 1 of GRE, call) as known
+//	blind     (no kernel function to look connections up, or neither TCP nor UDP, and not noted) as unknown, but a moving slot counts as its taker's
 //	          until that has drained, as if the connection were known; and nothing is dropped for being unknown
 //
 // Whoever would take it in the end, by its own decision or as a frame passed on to it, and does not know its connection, drops what

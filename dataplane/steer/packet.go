@@ -109,6 +109,18 @@ func (p Packet) steered() Packet {
 	return p.Inner.Reversed()
 }
 
+// isEchoReply reports whether it answers an echo.
+func (p *Packet) isEchoReply() bool {
+	return p.Proto == ProtoICMP && p.ICMPType == icmpReply || p.Proto == ProtoICMPv6 && p.ICMPType == icmpv6Reply
+}
+
+// sameEnds reports whether two packets of a protocol have the same ends.
+func (p *Packet) sameEnds(o *Packet) bool {
+	src, dst := p.ports()
+	from, to := o.ports()
+	return p.Src == o.Src && p.Dst == o.Dst && src == from && dst == to
+}
+
 // ports are what counts as such of a packet.
 func (p *Packet) ports() (src, dst uint16) {
 	if p.Fragment != LaterFragment && (HasPorts(p.Proto) || HasID(p.Proto, p.ICMPType)) {

@@ -80,7 +80,7 @@ func (r *Rules) byRange(p *Packet) uint8 {
 	if r.Members == 0 || r.SNATLast == 0 || p.Fragment == LaterFragment || !r.isVIP(p.Dst) {
 		return Nobody
 	}
-	if !HasPorts(p.Proto) && !(p.Proto == ProtoICMP && p.ICMPType == icmpReply || p.Proto == ProtoICMPv6 && p.ICMPType == icmpv6Reply) {
+	if !HasPorts(p.Proto) && !p.isEchoReply() {
 		return Nobody
 	}
 	return RangeMember(r.SNATFirst, r.SNATLast, r.Members, p.DstPort)
