@@ -4,11 +4,9 @@ package node
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/holdfast-project/holdfast/bpf"
-	"github.com/holdfast-project/holdfast/internal/pulse"
 	"github.com/holdfast-project/holdfast/members"
 	"github.com/holdfast-project/holdfast/members/gate"
 )
@@ -22,9 +20,6 @@ const wordSlack = 50 * time.Millisecond
 // loopSlow is how long one turn of the loop may take before it is worth a line in the log: half of what the pulse's patience with the
 // loop leaves beside wordEvery.
 const loopSlow = 200 * time.Millisecond
-
-// stopWithin bounds a stop: the member leaves even when nobody could take over.
-const stopWithin = 3 * time.Second
 
 // periodic says when what comes back regularly is due next, in boot time.
 type periodic struct {
@@ -42,8 +37,25 @@ type periodic struct {
 
 // loop owns the machine. It returns when the daemon is to end; an error only if it cannot go on.
 func (n *node) loop(ctx context.Context) error {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
+	n.begin()
+	w := wake{timer: time.NewTimer(0), ended: ctx.Done()}
+	defer w.timer.Stop()
+	for n.leave == staying {
+		w.timer.Reset(n.untilDue())
+		if err := n.turn(&w); err != nil {
+			return err
+		}
+		n.tick()
+		n.checkWaits()
+		if took := time.Duration(bpf.Boottime() - w.at); took > loopSlow {
+			n.log.Warn("the loop was held up", "by", w.source, "for", took)
+		}
+	}
+	return nil
+}
+
+// begin tells the machine what is known before anything happens, and the service manager that the member is there.
+func (n *node) begin() {
 	for _, p := range n.ports {
 		n.linkStep(p) // a device that does not exist is an interface that is down, and must be known as such
 	}
@@ -60,131 +72,108 @@ func (n *node) loop(ctx context.Context) error {
 	if err := n.systemd.Ready("member " + n.local.Self.Name + " of " + n.cfg.Name); err != nil {
 		n.log.Warn("tell systemd", "error", err)
 	}
-	events, ended := n.pulse.Events(), ctx.Done()
-	woke := bpf.Boottime()
-	for n.leave == staying {
-		timer.Reset(n.untilDue())
-		what := "timer"
-		select {
-		case <-ended:
-			ended = nil
-			if n.due.stop == 0 { // a stop under way goes on: whoever sends signals wants the same
-				n.beginRestart()
-			}
-		case <-n.tasks.ctx.Done(): // a task failed; its error is the supervisor's
-			if n.due.stop != 0 {
-				n.leave = stopping
-			} else {
-				n.beginRestart()
-			}
-		case ev, ok := <-events:
-			what = "pulse"
-			woke = bpf.Boottime()
-			if died, is := ev.(pulse.Died); !ok || is {
-				n.died = &died
-			} else {
-				n.pulseEvents(ev, events)
-			}
-			if n.died != nil {
-				died := *n.died
-				n.died = nil
-				if err := n.pulseDied(died); err != nil {
-					return err
-				}
-				events = n.pulse.Events()
-			}
-		case f := <-n.wire.frames:
-			what = "frame"
-			woke = bpf.Boottime()
-			n.wire.received(f)
-		case ev := <-n.watcher.Events():
-			what = "link"
-			woke = bpf.Boottime()
-			n.linkEvent(ev)
-		case r := <-n.links.Results():
-			what = "link"
-			woke = bpf.Boottime()
-			n.linkResult(r)
-		case gone := <-n.guard.found:
-			what = "gate"
-			woke = bpf.Boottime()
-			n.gateRemoved(gone)
-		case news := <-n.ways.found:
-			what = "ways"
-			woke = bpf.Boottime()
-			n.waysFound(news)
-		case why := <-n.tracking.found:
-			what = "connection tracking"
-			woke = bpf.Boottime()
-			n.trackingFound(why)
-		case a := <-n.asker.Answers():
-			what = "neighbour"
-			woke = bpf.Boottime()
-			n.answer(a)
-		case r := <-n.trace.Reports():
-			what = "history"
-			woke = bpf.Boottime()
-			n.historyReport(r)
-		case r := <-n.notify.Reports():
-			what = "notifications"
-			woke = bpf.Boottime()
-			n.sinkReport(r)
-		case r := <-n.monitors.Reports():
-			what = "monitor"
-			woke = bpf.Boottime()
-			n.monitorReport(r)
-		case <-n.sync.plane.Changes():
-			what = "state synchronisation"
-			woke = bpf.Boottime()
-			n.syncChanged()
-		case id := <-n.sync.flushed:
-			what = "state synchronisation"
-			woke = bpf.Boottime()
-			n.step(members.Flushed{ID: id})
-		case <-n.share.applied:
-			what = "slots"
-			woke = bpf.Boottime()
-			n.shareApplied(false)
-		case done := <-n.share.flushed:
-			what = "slots"
-			woke = bpf.Boottime()
-			n.shareStep(woke, done)
-		case <-n.sync.opening:
-			what = "state synchronisation"
-			woke = bpf.Boottime()
-			n.tableReady(false)
-		case <-n.policyChanges():
-			what = "policy"
-			woke = bpf.Boottime()
-			n.policyChanged()
-		case ev := <-n.policyEvents():
-			what = "policy"
-			woke = bpf.Boottime()
-			n.policyRecord(woke, ev)
-		case f := <-n.policy.out:
-			what = "policy"
-			woke = bpf.Boottime()
-			n.policySend(woke, f)
-		case e := <-n.commands.ended:
-			what = "command"
-			woke = bpf.Boottime()
-			n.commandEnded(e)
-		case ask := <-n.asks:
-			what = "request"
-			woke = bpf.Boottime()
-			ask()
-		case <-n.o.Hangup:
-			what = "reload"
-			woke = bpf.Boottime()
-			n.hangup()
-		case <-timer.C:
-			woke = bpf.Boottime()
-		}
-		n.tick()
-		n.checkWaits()
-		if took := time.Duration(bpf.Boottime() - woke); took > loopSlow {
-			n.log.Warn("the loop was held up", "by", what, "for", took)
-		}
+}
+
+// wake is why the loop woke last, and what it wakes for beside the channels of node.
+type wake struct {
+	timer *time.Timer     // what is due
+	ended <-chan struct{} // nil once it was heard
+
+	source string
+	at     int64
+}
+
+func (w *wake) by(source string) { w.source, w.at = source, bpf.Boottime() }
+
+// turn waits for the first source that has something, and handles that.
+func (n *node) turn(w *wake) error {
+	select {
+	// The peers.
+	case ev, ok := <-n.pulse.Events():
+		w.by("pulse")
+		return n.pulseEvents(ev, ok)
+	case f := <-n.wire.frames:
+		w.by("frame")
+		n.wire.received(f)
+
+	// This host: what the kernel tells, and what was found by looking.
+	case ev := <-n.watcher.Events():
+		w.by("link")
+		n.linkEvent(ev)
+	case r := <-n.links.Results():
+		w.by("link")
+		n.linkResult(r)
+	case gone := <-n.guard.found:
+		w.by("gate")
+		n.gateRemoved(gone)
+	case news := <-n.ways.found:
+		w.by("ways")
+		n.waysFound(news)
+	case why := <-n.tracking.found:
+		w.by("connection tracking")
+		n.trackingFound(why)
+	case a := <-n.asker.Answers():
+		w.by("neighbour")
+		n.answer(a)
+
+	// State synchronisation and load sharing.
+	case <-n.sync.plane.Changes():
+		w.by("state synchronisation")
+		n.syncChanged()
+	case id := <-n.sync.flushed:
+		w.by("state synchronisation")
+		n.step(members.Flushed{ID: id})
+	case <-n.sync.opening:
+		w.by("state synchronisation")
+		n.tableReady(false)
+	case <-n.share.applied:
+		w.by("slots")
+		n.shareApplied(false)
+	case done := <-n.share.flushed:
+		w.by("slots")
+		n.shareStep(w.at, done)
+
+	// The policy.
+	case <-n.policyChanges():
+		w.by("policy")
+		n.policyChanged()
+	case ev := <-n.policyEvents():
+		w.by("policy")
+		n.policyRecord(w.at, ev)
+	case f := <-n.policy.out:
+		w.by("policy")
+		n.policySend(w.at, f)
+
+	// What came of work that others do.
+	case r := <-n.trace.Reports():
+		w.by("history")
+		n.historyReport(r)
+	case r := <-n.notify.Reports():
+		w.by("notifications")
+		n.sinkReport(r)
+	case r := <-n.monitors.Reports():
+		w.by("monitor")
+		n.monitorReport(r)
+	case e := <-n.commands.ended:
+		w.by("command")
+		n.commandEnded(e)
+
+	// What is asked of this member.
+	case ask := <-n.asks:
+		w.by("request")
+		ask()
+	case <-n.o.Hangup:
+		w.by("reload")
+		n.hangup()
+	case <-w.ended:
+		w.by("end")
+		w.ended = nil
+		n.endAsked()
+	case <-n.tasks.ctx.Done():
+		w.by("task")
+		n.taskFailed()
+	case <-w.timer.C:
+		w.by("timer")
 	}
 	return nil
 }
@@ -215,32 +204,7 @@ func (n *node) tick() {
 	}
 	if now >= n.due.state {
 		n.due.state, n.due.early = now+int64(wordEvery+wordSlack), now+int64(wordEvery-wordSlack)
-		n.pulse.Word()
-		if n.pulseOwed {
-			n.reconfigurePulse()
-		}
-		if (!n.serve.open || n.serve.announce) && n.words.Serving(gateway, now)&gate.Answer != 0 {
-			n.gateOpened(gateway) // an event that came while the gate was closed for a moment did not show it
-		}
-		n.endRestart(now)
-		n.followSync(now)
-		n.followPolicy(now)
-		n.step(n.syncReady([]members.Event{n.gateState(gateway)})...)
-		for _, p := range n.ports {
-			if p.Monitored && !p.carrier {
-				n.lookAtLink(p)
-			}
-		}
-		if now >= n.due.slow {
-			n.due.slow = now + int64(time.Second)
-			n.publish(now)
-			n.guardHost(now)
-			n.askWays()
-			n.askTracking()
-			if n.o.EverySecond != nil {
-				n.o.EverySecond()
-			}
-		}
+		n.regular(now)
 	}
 	if every := n.systemd.Interval(); every > 0 && now >= n.due.watchdog {
 		n.due.watchdog = now + int64(every)
@@ -250,6 +214,41 @@ func (n *node) tick() {
 	}
 	if n.due.stop != 0 {
 		n.leaveWhenRelieved(now)
+	}
+}
+
+// regular comes back every wordEvery. It tells the pulse that the loop lives, and looks at what events may not have shown.
+func (n *node) regular(now int64) {
+	n.pulse.Word()
+	if n.pulseOwed {
+		n.reconfigurePulse()
+	}
+	if (!n.serve.open || n.serve.announce) && n.words.Serving(gateway, now)&gate.Answer != 0 {
+		n.gateOpened(gateway) // an event that came while the gate was closed for a moment did not show it
+	}
+	n.endRestart(now)
+	n.followSync(now)
+	n.followPolicy(now)
+	n.step(n.syncReady([]members.Event{n.gateState(gateway)})...)
+	for _, p := range n.ports {
+		if p.Monitored && !p.carrier {
+			n.lookAtLink(p)
+		}
+	}
+	if now >= n.due.slow {
+		n.due.slow = now + int64(time.Second)
+		n.everySecond(now)
+	}
+}
+
+// everySecond publishes what is counted, and looks at what the kernel tells nobody of.
+func (n *node) everySecond(now int64) {
+	n.publish(now)
+	n.guardHost(now)
+	n.askWays()
+	n.askTracking()
+	if n.o.EverySecond != nil {
+		n.o.EverySecond()
 	}
 }
 
@@ -272,74 +271,4 @@ func (n *node) step(events ...members.Event) {
 		}
 		events, n.queue = []members.Event{n.queue[0]}, n.queue[1:]
 	}
-}
-
-// beginRestart leaves the gate serving for the daemon that follows.
-func (n *node) beginRestart() {
-	_ = n.systemd.Stopping()
-	n.words.SetRestarting(bpf.Boottime() + int64(n.cfg.Timers.Restarting))
-	n.leave = restarting
-	n.step(members.Restart{})
-}
-
-// setBackBy is by how much a peer must have heard this daemon later than its own clock says it is. What takes turns within a burst of frames is ns.
-const setBackBy = time.Second
-
-// setBack ends a daemon that a peer has heard say what it has not said yet: its machine was set back to an earlier state, as to the snapshot of a
-// virtual machine. Until its clock is where it was, others would take all of it for replays, its gate's answers too, and it would seal anew
-// under numbers that were used. Another daemon, with a new gate, knows nothing of that life.
-func (n *node) setBack(from uint8, by time.Duration) {
-	if n.leave != staying {
-		return
-	}
-	n.log.Error("this machine was set back to an earlier state, as to a snapshot: gate and daemon begin anew", "heard by", n.name(from), "ahead", by)
-	_ = n.systemd.Stopping()
-	n.leave, n.again = stopping, true
-}
-
-// beginStop hands over and then ends the daemon for good.
-func (n *node) beginStop() {
-	if n.due.stop != 0 {
-		return
-	}
-	_ = n.systemd.Stopping()
-	now := bpf.Boottime()
-	n.due.stop = now + int64(stopWithin)
-	n.leaveOrderly(now, func() { n.step(members.Stop{}) })
-}
-
-// leaveWhenRelieved ends a stop once another member serves and what was on its way has been forwarded, or when patience ends.
-func (n *node) leaveWhenRelieved(now int64) {
-	if n.due.lingered == 0 && n.machine.View(now).Stopped {
-		n.due.lingered = now + int64(n.cfg.Timers.Linger)
-	}
-	if n.due.lingered != 0 && now >= n.due.lingered || now >= n.due.stop {
-		n.leave = stopping
-	}
-}
-
-// pulseDied starts another pulse: the gate serves on meanwhile while peers watch it.
-func (n *node) pulseDied(died pulse.Died) error {
-	n.log.Error("pulse ended, starting another", "error", died.Err)
-	n.metrics.PulseRestarted()
-	_ = n.pulse.Close()
-	// The next one is there in a moment: nobody shall ask this gate to yield for it.
-	n.words.SetRestarting(bpf.Boottime() + int64(n.cfg.Timers.Restarting))
-	p, err := pulse.Start(context.Background(), n.o.Exe, n.pulseConfig(), n.log)
-	if err != nil {
-		return err
-	}
-	n.pulse = p
-	clear(n.paths) // it counts from zero
-	n.stats = pulse.Stats{}
-	p.Word()
-	n.words.SetRestarting(0)
-	var errs []error
-	if l := n.serve.lease; l.Term != 0 && n.sync.opening == nil {
-		errs = append(errs, p.Lease(l.Group, l.Term, l.Alone))
-	}
-	if s := &n.share; s.share != 0 {
-		errs = append(errs, p.Share(s.share, s.table.Number))
-	}
-	return errors.Join(errs...)
 }

@@ -90,7 +90,6 @@ type node struct {
 	told      []notify.Spec // whom notify tells
 	desk      desk          // where programs report critical devices
 	pulseOwed bool          // the pulse has not taken the newest configuration
-	died      *pulse.Died   // the pulse has ended and another one is to be started
 	stats     pulse.Stats
 	paths     map[[2]uint8]pulse.LinkStats     // by peer and slot: the last Stats
 	heard     map[[2]uint8]pulse.Heard         // by peer and slot: the last answer
