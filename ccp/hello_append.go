@@ -7,94 +7,46 @@ import "encoding/binary"
 // Append appends the body of the HELLO to b, which holds the echo list by then. It is at most MaxPlainLen - MaxEchoOneLen bytes
 // long, whatever h holds: a HELLO is for one member. It allocates nothing if b has room.
 func (h *Hello) Append(b []byte) []byte {
-	be := binary.BigEndian
+	be, fit := binary.BigEndian, h.fitDevices()
 	b, at := beginTLV(b, tlvState)
-	b = append(b, byte(h.State))
-	b = be.AppendUint32(b, h.Term)
-	b = append(b, h.Priority, flag(h.Restarting, flagRestarting)|flag(h.AdminDown, flagAdminDown)|flag(h.Stopping, flagStopping))
-	b = endTLV(b, at)
-
+	b = endTLV(h.appendState(b), at)
 	b, at = beginTLV(b, tlvView)
-	b = append(b, viewLen)
-	for _, v := range h.View {
-		b = append(b, byte(v.State))
-		b = be.AppendUint32(b, v.AgeMs)
-		b = be.AppendUint32(b, v.HelloAgeMs)
-	}
-	b = endTLV(b, at)
-
-	b = h.appendInterfaces(b)
-	b, omitted := h.appendDevices(b)
-
+	b = endTLV(h.appendView(b), at)
+	b, at = beginTLV(b, tlvInterfaces)
+	b = endTLV(h.appendInterfaces(b), at)
+	b, at = beginTLV(b, tlvDevices)
+	b = endTLV(h.appendDevices(b, fit), at)
 	b, at = beginTLV(b, tlvPolicy)
-	b = be.AppendUint64(b, h.PolicyGeneration)
-	b = be.AppendUint32(b, h.FrozenMs)
-	b = endTLV(b, at)
-
+	b = endTLV(be.AppendUint32(be.AppendUint64(b, h.PolicyGeneration), h.FrozenMs), at)
 	b, at = beginTLV(b, tlvConfig)
-	b = append(b, h.ConfigDigest[:]...)
-	b = endTLV(b, at)
-
+	b = endTLV(append(b, h.ConfigDigest[:]...), at)
 	b, at = beginTLV(b, tlvMode)
-	b = append(b, byte(h.Mode), byte(h.Recovery))
-	b = endTLV(b, at)
-
+	b = endTLV(append(b, byte(h.Mode), byte(h.Recovery)), at)
 	b, at = beginTLV(b, tlvVersion)
-	b = be.AppendUint32(b, h.Version)
-	b = appendText(b, h.Build, MaxBuild)
-	b = endTLV(b, at)
-
+	b = endTLV(appendText(be.AppendUint32(b, h.Version), h.Build, MaxBuild), at)
 	b, at = beginTLV(b, tlvCapabilities)
-	b = be.AppendUint64(b, h.Capabilities)
-	b = endTLV(b, at)
-
+	b = endTLV(be.AppendUint64(b, h.Capabilities), at)
 	b, at = beginTLV(b, tlvLoad)
-	b = be.AppendUint16(b, h.Load.CPUPermille)
-	b = be.AppendUint32(b, h.Load.ProbeJitterUs)
-	b = be.AppendUint32(b, h.Load.LeaseDelayUs)
-	b = be.AppendUint32(b, h.Load.SoftirqUs)
-	b = endTLV(b, at)
-
+	b = endTLV(h.Load.append(b), at)
 	b, at = beginTLV(b, tlvForced)
-	b = append(b, h.Forced.To)
-	b = be.AppendUint32(b, h.Forced.ForMs)
-	b = be.AppendUint64(b, h.Forced.ID)
-	b = append(b, flag(h.Forced.Done, flagDone))
-	b = endTLV(b, at)
-
+	b = endTLV(h.Forced.append(b), at)
 	b, at = beginTLV(b, tlvBudget)
-	b = append(b, h.Budget.Left, h.Budget.Limit)
-	b = be.AppendUint32(b, h.Budget.DampedMs)
-	b = endTLV(b, at)
-
+	b = endTLV(h.Budget.append(b), at)
 	b, at = beginTLV(b, tlvBootID)
-	b = append(b, h.BootID[:]...)
-	b = endTLV(b, at)
-
+	b = endTLV(append(b, h.BootID[:]...), at)
 	b, at = beginTLV(b, tlvKeys)
-	b = append(b, h.Keys.Using)
-	for _, k := range h.Keys.Held {
-		if k.Number != 0 {
-			b = append(b, k.Number)
-			b = be.AppendUint64(b, k.Fingerprint)
-		}
-	}
-	b = endTLV(b, at)
-
+	b = endTLV(h.Keys.append(b), at)
 	b, at = beginTLV(b, tlvWeight)
-	b = be.AppendUint32(b, h.Weight)
-	b = append(b, byte(min(int(h.Omitted)+omitted, 255)))
-	b = endTLV(b, at)
+	b = endTLV(append(be.AppendUint32(b, h.Weight), byte(min(int(h.Omitted)+fit.omitted, 255))), at)
 
+	// Of what a cluster may not have at all.
 	if h.Sync != (SyncView{}) {
 		b, at = beginTLV(b, tlvSync)
 		b = endTLV(h.Sync.append(b), at)
 	}
 	if h.FlushAsk != 0 || h.Flushed != 0 {
 		b, at = beginTLV(b, tlvFlush)
-		b = be.AppendUint32(b, h.FlushAsk)
-		b = be.AppendUint32(b, h.Flushed)
-		b = endTLV(b, at)
+		b = endTLV(be.AppendUint32(be.AppendUint32(b, h.FlushAsk), h.Flushed), at)
 	}
 	if h.Share != (ShareView{}) {
 		b, at = beginTLV(b, tlvShare)
@@ -118,8 +70,23 @@ func flag(set bool, bit byte) byte {
 	return 0
 }
 
+func (h *Hello) appendState(b []byte) []byte {
+	b = append(b, byte(h.State))
+	b = binary.BigEndian.AppendUint32(b, h.Term)
+	return append(b, h.Priority, flag(h.Restarting, flagRestarting)|flag(h.AdminDown, flagAdminDown)|flag(h.Stopping, flagStopping))
+}
+
+func (h *Hello) appendView(b []byte) []byte {
+	b = append(b, viewLen)
+	for _, v := range h.View {
+		b = append(b, byte(v.State))
+		b = binary.BigEndian.AppendUint32(b, v.AgeMs)
+		b = binary.BigEndian.AppendUint32(b, v.HelloAgeMs)
+	}
+	return b
+}
+
 func (h *Hello) appendInterfaces(b []byte) []byte {
-	b, at := beginTLV(b, tlvInterfaces)
 	b = append(b, interfaceLen)
 	for _, i := range h.Interfaces[:min(len(h.Interfaces), MaxInterfaces)] {
 		b = append(b, i.Slot, flag(i.Carrier, flagCarrier)|flag(i.Problem, flagProblem)|
@@ -128,44 +95,81 @@ func (h *Hello) appendInterfaces(b []byte) []byte {
 			b = binary.BigEndian.AppendUint32(b, age)
 		}
 	}
-	return endTLV(b, at)
+	return b
 }
 
-// appendDevices writes the devices that fit in their order; those in problem are chosen first, then those in init, then the others.
-// It returns how many do not.
-func (h *Hello) appendDevices(b []byte) (_ []byte, omitted int) {
-	reason := h.reasonLimit()
-	b, at := beginTLV(b, tlvDevices)
-	b = append(b, 0)
-	// How many of each rank fit: a rank is only begun when the better ones fit whole.
-	var fit [3]int
-	left, truncated := MaxDevicesLen, h.DevicesTruncated
-	for rank := range fit {
+func (l Load) append(b []byte) []byte {
+	b = binary.BigEndian.AppendUint16(b, l.CPUPermille)
+	b = binary.BigEndian.AppendUint32(b, l.ProbeJitterUs)
+	b = binary.BigEndian.AppendUint32(b, l.LeaseDelayUs)
+	return binary.BigEndian.AppendUint32(b, l.SoftirqUs)
+}
+
+func (f Forced) append(b []byte) []byte {
+	b = append(b, f.To)
+	b = binary.BigEndian.AppendUint32(b, f.ForMs)
+	b = binary.BigEndian.AppendUint64(b, f.ID)
+	return append(b, flag(f.Done, flagDone))
+}
+
+func (v Budget) append(b []byte) []byte {
+	return binary.BigEndian.AppendUint32(append(b, v.Left, v.Limit), v.DampedMs)
+}
+
+func (s KeyStatement) append(b []byte) []byte {
+	b = append(b, s.Using)
+	for _, k := range s.Held {
+		if k.Number != 0 {
+			b = binary.BigEndian.AppendUint64(append(b, k.Number), k.Fingerprint)
+		}
+	}
+	return b
+}
+
+// deviceFit is which devices a HELLO has room for.
+type deviceFit struct {
+	reason    int    // the longest reason, in bytes
+	rank      [3]int // how many devices of each rank
+	omitted   int    // how many are left out
+	truncated bool
+}
+
+// fitDevices chooses the devices that a HELLO has room for: those in problem first, then those in init, then the others. A rank is only
+// begun when the better ones fit whole.
+func (h *Hello) fitDevices() deviceFit {
+	fit := deviceFit{reason: h.reasonLimit(), omitted: len(h.Devices), truncated: h.DevicesTruncated}
+	left := MaxDevicesLen
+	for rank := range fit.rank {
 		for i := range h.Devices {
 			d := &h.Devices[i]
 			if d.rank() != rank {
 				continue
 			}
-			if left -= d.wireLen(reason); left < 0 {
-				truncated = true
+			if left -= d.wireLen(fit.reason); left < 0 {
+				fit.truncated = true
 				break
 			}
-			fit[rank]++
+			fit.rank[rank]++
+			fit.omitted--
 		}
 	}
+	return fit
+}
+
+// appendDevices writes the devices that fit, in their order.
+func (h *Hello) appendDevices(b []byte, fit deviceFit) []byte {
+	b = append(b, flag(fit.truncated, flagTruncated))
 	for i := range h.Devices {
 		d := &h.Devices[i]
-		if fit[d.rank()] == 0 {
-			omitted++
+		if fit.rank[d.rank()] == 0 {
 			continue
 		}
-		fit[d.rank()]--
+		fit.rank[d.rank()]--
 		b = append(b, byte(d.Status))
 		b = appendText(b, d.Name, MaxDeviceName)
-		b = appendText(b, d.Reason, reason)
+		b = appendText(b, d.Reason, fit.reason)
 	}
-	b[at] = flag(truncated, flagTruncated)
-	return endTLV(b, at), omitted
+	return b
 }
 
 // reasonLimit is the longest reason with which all devices fit, minReason if they do with none.
