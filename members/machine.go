@@ -65,6 +65,7 @@ type Machine struct {
 	freeze       int64 // until when voluntary moves are frozen by this member's operator
 	relief       relief
 	change       change // explains the state that this Step ends in
+	ended        string // why this member last stopped serving: who serves next is heard in a later Step
 	isolated     bool
 	isolatedAt   int64 // since when it is, or was last
 

@@ -270,6 +270,11 @@ func TestClosedByAHigherFence(t *testing.T) {
 	if r, _ := has[Record](fx); r.Code != CodeYielded || r.From != StateActive || r.To != StateStandby || r.Peer != 1 {
 		t.Errorf("recorded %+v", r)
 	}
+	// That the other one has opened is heard later: the hand-over has the reason for which this one closed.
+	m.Step(5*ms, Heard{Peer: 1, Term: 4, FenceTerm: 4, Serving: true})
+	if f := m.View(5 * ms).LastFailover; f.From != 0 || f.To != 1 || f.Reason != "yielded to fw2" {
+		t.Errorf("the hand-over is remembered as %+v", f)
+	}
 }
 
 func TestEffectsComeInTheirOrder(t *testing.T) {

@@ -97,7 +97,7 @@ func (m *Machine) closedBy(by uint8, term uint32) change {
 func (m *Machine) closed(c change) {
 	m.term, m.alone, m.relief = 0, false, relief{}
 	m.deferUntil = max(m.deferUntil, m.now+2*m.t.dead)
-	m.change, m.helloSoon = c, true
+	m.change, m.ended, m.helloSoon = c, c.reason, true
 }
 
 // judgeServing says who serves, and ends conflicts that this member should not win.
@@ -128,7 +128,7 @@ func (m *Machine) moved(to uint8) {
 	case to == m.self:
 		mv.Cause, mv.Reason, mv.Gap = m.claim.cause, m.change.reason, m.change.gap
 	case m.lastServer == m.self:
-		mv.Reason = m.change.reason
+		mv.Reason = m.ended
 	default:
 		mv.Reason = m.name(to) + " serves"
 	}

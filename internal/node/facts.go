@@ -108,7 +108,7 @@ func (n *node) budgetFacts(now int64, v members.View) []string {
 	if v.Damped > now {
 		line += fmt.Sprintf(", the next is allowed in %v", time.Duration(v.Damped-now).Round(time.Second))
 	}
-	return []string{line + "; holdfast failover reset --counter gives them back"}
+	return []string{line + "; holdfast failover reset counter gives them back"}
 }
 
 // peerFacts are what the answer to "why" rests on, for another member.
