@@ -79,7 +79,7 @@ func edge() *controltest.Backend {
 		TimersV: control.Timers{Profile: "appliance", Timers: []control.Timer{
 			{Name: "probe", ValueMs: 5, DefaultMs: 10, Formula: "profile", Settable: true, Meaning: "between two probes to a peer, on each interface"},
 			{Name: "soft", ValueMs: 20, DefaultMs: 20, Formula: "dead - probe", Meaning: "age at which an unwatched lease ends"},
-		}, Margins: []string{"gw-a: dead: a received packet was handled 12.3 ms late, 61 % of the 20.0 ms that the timer bears"},
+		}, Margins: []string{"gw-a: a received packet was handled 12.3 ms late, 61 % of the 20.0 ms that the timer dead bears"},
 			Used: []control.Margin{
 				{Member: "gw-b", Timer: "probe", Measure: "probe-jitter", ValueMs: 0.11, LimitMs: 10, UsedPercent: 1},
 				{Member: "gw-b", Timer: "dead", Measure: "slow-answers", UsedPercent: 10},

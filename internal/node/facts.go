@@ -22,7 +22,7 @@ func (n *node) facts(now int64, v members.View) []string {
 		lease = fmt.Sprintf("lease term %d renewed %.1f ms ago", s.LeaseTerm, ms(s.LeaseAge))
 	}
 	facts = append(facts, fmt.Sprintf("gate: %s, fence term %d granted to %s, %s", lease, s.FenceTerm,
-		cmp.Or(n.name(s.Grantee), "nobody"), opened(s.Serving, s.Forward)))
+		cmp.Or(n.name(s.Grantee), "nobody"), opened(s.Serving, s.Forward, n.cfg.LoadSharing != nil && n.words.ShareOpen(now))))
 	facts = append(facts, n.syncFacts()...)
 	facts = append(facts, n.claimFacts(now, v.Claim)...)
 	for _, f := range freezeTexts(n.freezes(now)) {
@@ -48,8 +48,11 @@ func (n *node) facts(now int64, v members.View) []string {
 	return facts
 }
 
-func opened(answer, forward bool) string {
+// opened says what the gate lets pass: as the member that answers, and, in load sharing, of its share.
+func opened(answer, forward, share bool) string {
 	switch {
+	case share && !answer:
+		return "does not answer for virtual addresses, forwards its share"
 	case answer && forward:
 		return "open"
 	case answer:

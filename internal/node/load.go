@@ -234,6 +234,26 @@ func (n *node) shownState(v *members.View, id uint8) string {
 	return state.String()
 }
 
+// shownWhy is the machine's sentence of a member without who it is about and in which state: the answer has these beside it. The machine knows
+// nothing of shares, so in load sharing it is said here what a member takes.
+func (n *node) shownWhy(v *members.View, id uint8, sentence string) string {
+	why := plainWhy(sentence, n.name(id), v.Members[id].State)
+	if n.cfg.LoadSharing == nil || !n.carries(id) {
+		return why
+	}
+	takes, _ := n.share.table.Takes()
+	part := fmt.Sprintf("takes %d of %d slots", takes[id], steer.Slots)
+	switch {
+	case id == v.Active:
+		return "leads, and " + part + ": " + why
+	case v.Members[id].State != members.StateStandby:
+		return part + ": " + why
+	case v.Active == members.Nobody:
+		return part + "; nobody is known to lead"
+	}
+	return part + "; " + n.name(v.Active) + " leads"
+}
+
 // carries reports whether a member takes slots and its gate lets them in.
 func (n *node) carries(id uint8) bool {
 	takes, _ := n.share.table.Takes()

@@ -112,7 +112,7 @@ func (n *node) thinMargins() []string {
 		}
 	}
 	if n.stats.Ticks > 0 && !n.stats.Realtime {
-		thin = append(thin, n.local.Self.Name+": dead: the pulse has no real-time priority on this machine")
+		thin = append(thin, n.local.Self.Name+": the pulse has no real-time priority on this machine, which the timer dead relies on")
 	}
 	return thin
 }

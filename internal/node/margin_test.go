@@ -23,9 +23,9 @@ func TestLostMembersMargins(t *testing.T) {
 		slow map[uint8]uint64
 		want []string
 	}{
-		"all are heard":                {false, map[uint8]uint64{1: 80, 2: 60}, []string{"fw1: probe", "fw1: dead: 80 of 1000 answers of fw2", "fw2: probe", "fw3: probe"}},
-		"fw2 is lost":                  {true, map[uint8]uint64{1: 80}, []string{"fw1: probe", "fw3: probe"}},
-		"fw2 is lost, and fw3 is slow": {true, map[uint8]uint64{1: 80, 2: 60}, []string{"fw1: probe", "fw1: dead: 60 of 1000 answers of fw3", "fw3: probe"}},
+		"all are heard":                {false, map[uint8]uint64{1: 80, 2: 60}, []string{"fw1: a probe was sent", "fw1: 80 of 1000 answers of fw2", "fw2: a probe was sent", "fw3: a probe was sent"}},
+		"fw2 is lost":                  {true, map[uint8]uint64{1: 80}, []string{"fw1: a probe was sent", "fw3: a probe was sent"}},
+		"fw2 is lost, and fw3 is slow": {true, map[uint8]uint64{1: 80, 2: 60}, []string{"fw1: a probe was sent", "fw1: 60 of 1000 answers of fw3", "fw3: a probe was sent"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := &node{cfg: &config.Cluster{Members: []config.Member{fw1, fw2, fw3}, Timers: config.Timers{Probe: 10 * time.Millisecond, Dead: 30 * time.Millisecond,

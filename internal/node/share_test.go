@@ -271,6 +271,39 @@ func TestShownState(t *testing.T) {
 	}
 }
 
+// TestShownWhy: why a member is in its state says what it takes, in the words of its state as shown.
+func TestShownWhy(t *testing.T) {
+	for _, k := range []struct {
+		mode     config.Mode
+		state    members.State
+		id       uint8
+		open     bool
+		sentence string
+		want     string
+	}{
+		{config.ModeLoadSharing, members.StateActive, 0, true, "gw-a is ACTIVE: no member was serving", "leads, and takes 512 of 1024 slots: no member was serving"},
+		{config.ModeLoadSharing, members.StateStandby, 1, true, "gw-b is STANDBY: fit to serve; gw-a serves", "takes 512 of 1024 slots; gw-a leads"},
+		{config.ModeLoadSharing, members.StateStandby, 1, false, "gw-b is STANDBY: fit to serve; gw-a serves", "fit to serve; gw-a serves"},
+		{config.ModeLoadSharing, members.StateDown, 1, true, "gw-b is DOWN: admin-down", "takes 512 of 1024 slots: admin-down"},
+		{config.ModeHA, members.StateStandby, 1, true, "gw-b is STANDBY: fit to serve", "fit to serve"},
+	} {
+		n := sharingNode(t, "gw-a", config.MethodUnicast)
+		for i := range n.share.table.Entry {
+			n.share.table.Entry[i] = steer.Taken(uint8(i % 2))
+		}
+		n.share.told.Open = k.open
+		n.wire.told[1] = &ccp.Hello{Share: ccp.ShareView{Open: k.open}}
+		if k.mode == config.ModeHA {
+			n.cfg.LoadSharing = nil
+		}
+		v := members.View{Active: 0, Members: []members.PeerView{{ID: 0}, {ID: 1}}}
+		v.Members[k.id].State = k.state
+		if got := n.shownWhy(&v, k.id, k.sentence); got != k.want {
+			t.Errorf("%v %v open %v: %q, want %q", k.mode, k.state, k.open, got, k.want)
+		}
+	}
+}
+
 // TestOnlyOne: the last weight is not taken away.
 func TestOnlyOne(t *testing.T) {
 	if onlyOne([8]uint16{10, 0, 5}, 0) || !onlyOne([8]uint16{10}, 0) || onlyOne([8]uint16{0, 3}, 0) {

@@ -287,7 +287,10 @@ func (b *backend) Timers(ctx context.Context) (control.Timers, error) {
 }
 
 func (n *node) warnings() []string {
-	w := n.thinMargins()
+	var w []string
+	for _, m := range n.thinMargins() {
+		w = append(w, "thin margin: "+m)
+	}
 	if state := n.rotation(); state != "" {
 		w = append(w, state)
 	}
@@ -302,10 +305,10 @@ func (b *backend) Why(ctx context.Context) (control.Why, error) {
 	return ask(ctx, b.n, func(now int64) (control.Why, error) {
 		n := b.n
 		v := n.machine.View(now)
-		w := control.Why{Member: n.local.Self.Name, State: v.State.String(), Why: plainWhy(n.machine.Why(), n.local.Self.Name, v.State), Facts: n.facts(now, v), Peers: []control.WhyNot{}}
+		w := control.Why{Member: n.local.Self.Name, State: n.shownState(&v, v.Self), Why: n.shownWhy(&v, v.Self, n.machine.Why()), Facts: n.facts(now, v), Peers: []control.WhyNot{}}
 		for _, m := range n.local.Peers {
-			w.Peers = append(w.Peers, control.WhyNot{Member: m.Name, State: v.Members[m.ID].State.String(),
-				Why: plainWhy(n.machine.WhyNot(m.ID), m.Name, v.Members[m.ID].State), Facts: n.peerFacts(now, v.Members[m.ID])})
+			w.Peers = append(w.Peers, control.WhyNot{Member: m.Name, State: n.shownState(&v, m.ID),
+				Why: n.shownWhy(&v, m.ID, n.machine.WhyNot(m.ID)), Facts: n.peerFacts(now, v.Members[m.ID])})
 		}
 		return w, nil
 	})

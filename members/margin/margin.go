@@ -71,15 +71,15 @@ type Reading struct {
 	Thin bool
 }
 
-// String says which timer it is, what eats into it, and how much of the margin is used.
+// String says what eats into which timer, and how much of the margin is used.
 func (r Reading) String() string {
 	if r.Kind == Answers {
-		return fmt.Sprintf("%s: %d of 1000 answers of %s took longer than a probe interval, %d %% of what the timer bears",
-			r.Kind.Timer(), r.Slow, r.Path, r.Used)
+		return fmt.Sprintf("%d of 1000 answers of %s took longer than a probe interval, %d %% of what the timer %s bears",
+			r.Slow, r.Path, r.Used, r.Kind.Timer())
 	}
-	what := [...]string{"a probe left", "the lease was renewed", "a received packet was handled"}[r.Kind]
-	return fmt.Sprintf("%s: %s %.1f ms late, %d %% of the %.1f ms that the timer bears", r.Kind.Timer(), what,
-		float64(r.Value)/1e6, r.Used, float64(r.Limit)/1e6)
+	what := [...]string{"a probe was sent", "the lease was renewed", "a received packet was handled"}[r.Kind]
+	return fmt.Sprintf("%s %.1f ms late, %d %% of the %.1f ms that the timer %s bears", what,
+		float64(r.Value)/1e6, r.Used, float64(r.Limit)/1e6, r.Kind.Timer())
 }
 
 // Judge keeps the verdicts on one member. The zero value knows nothing yet and finds all well. It is not safe for concurrent use.

@@ -83,10 +83,10 @@ func TestWords(t *testing.T) {
 	var j Judge
 	j.Take(appliance, Sample{Probe: 6 * ms, Lease: 7 * ms, Softirq: 12300 * time.Microsecond, Slow: 80, Path: "fw2 on ext"})
 	want := []string{
-		"probe: a probe left 6.0 ms late, 60 % of the 10.0 ms that the timer bears",
-		"soft: the lease was renewed 7.0 ms late, 70 % of the 10.0 ms that the timer bears",
-		"dead: a received packet was handled 12.3 ms late, 61 % of the 20.0 ms that the timer bears",
-		"dead: 80 of 1000 answers of fw2 on ext took longer than a probe interval, 80 % of what the timer bears",
+		"a probe was sent 6.0 ms late, 60 % of the 10.0 ms that the timer probe bears",
+		"the lease was renewed 7.0 ms late, 70 % of the 10.0 ms that the timer soft bears",
+		"a received packet was handled 12.3 ms late, 61 % of the 20.0 ms that the timer dead bears",
+		"80 of 1000 answers of fw2 on ext took longer than a probe interval, 80 % of what the timer dead bears",
 	}
 	for i, r := range j.Readings() {
 		if got := r.String(); got != want[i] {
