@@ -181,6 +181,9 @@ func (r WhichRequest) Validate() error {
 		if !a.IsValid() || a.Zone() != "" || a.Is4In6() {
 			return Invalid(fmt.Sprintf("%q is not an address", text), "write 192.0.2.1 or 2001:db8::1")
 		}
+		if a.IsUnspecified() || a.IsLoopback() {
+			return Invalid(text+" is on no wire", "give the addresses of a packet that comes to the gateway")
+		}
 	}
 	switch n := r.Number(); {
 	case src.Is4() != dst.Is4():

@@ -3,6 +3,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -119,6 +120,12 @@ func (n *node) which(t record.Tuple, spi uint32, known *knownConnection) control
 		w.Why = append(w.Why, "packets to many are not distributed: every member has its own")
 		return w
 	}
+	if own := n.ownerOf(t.Dst); own != "" {
+		slot, _ := s.rules.Slot(packetOf(t))
+		w.Why = append(w.Why, fmt.Sprintf("%s is an address of %s itself: who is on its segment sends there directly", t.Dst, own),
+			fmt.Sprintf("from another network, through the gateway, it goes by slot %d and so by way of %s", slot, cmp.Or(n.name(s.table.Entry[slot].Taker()), "nobody")))
+		return w
+	}
 	w.Steered = true
 	var original *steer.Packet
 	if known != nil {
@@ -162,6 +169,18 @@ func (n *node) which(t record.Tuple, spi uint32, known *knownConnection) control
 		w.Why = append(w.Why, fmt.Sprintf("%s passes it on to %s at layer 2", w.Decider, w.Taker))
 	}
 	return w
+}
+
+// ownerOf is the member that has an address of its own, as the configuration says; else nothing.
+func (n *node) ownerOf(a netip.Addr) string {
+	for _, m := range n.cfg.Members {
+		for _, i := range m.Interfaces {
+			if slices.ContainsFunc(i.Addresses, func(p netip.Prefix) bool { return p.Addr() == a }) {
+				return m.Name
+			}
+		}
+	}
+	return ""
 }
 
 // whichRule names what a slot follows from.

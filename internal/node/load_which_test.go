@@ -5,6 +5,7 @@ package node
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/holdfast-project/holdfast/dataplane/conntrack/record"
@@ -43,6 +44,28 @@ func TestWhichBegunHere(t *testing.T) {
 				t.Errorf("%s: %s decides, %s takes it, want %s and %s: %q", c.name, w.Decider, w.Taker, n.name(c.pivot), n.name(c.taker), w.Why)
 			}
 		}
+	}
+}
+
+// TestWhichOwnAddress: what is sent to a member's own address is not shared, unless it has to pass the gateway.
+func TestWhichOwnAddress(t *testing.T) {
+	n := sharingNode(t, "gw-a", config.MethodUnicast)
+	for i := range n.share.table.Entry {
+		n.share.table.Entry[i] = steer.Taken(0)
+	}
+	src := netip.MustParseAddr("198.51.100.7")
+	for _, m := range n.cfg.Members {
+		for _, i := range m.Interfaces {
+			for _, p := range i.Addresses {
+				w := n.which(record.Tuple{Src: src, Dst: p.Addr(), Proto: steer.ProtoTCP}, 0, nil)
+				if w.Steered || w.Slot != -1 || len(w.Why) != 2 || !strings.Contains(w.Why[0], "an address of "+m.Name+" itself") || !strings.Contains(w.Why[1], "by way of gw-a") {
+					t.Errorf("to %s: %+v", p.Addr(), w)
+				}
+			}
+		}
+	}
+	if w := n.which(record.Tuple{Src: src, Dst: netip.MustParseAddr("203.0.113.200"), Proto: steer.ProtoTCP}, 0, nil); !w.Steered {
+		t.Errorf("to a host: %+v", w)
 	}
 }
 
