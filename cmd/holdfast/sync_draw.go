@@ -76,8 +76,10 @@ func syncMemberRow(m control.SyncMember) []cell {
 	default:
 		heard = ms(m.HeardMs)
 		switch {
-		case m.Evicted:
+		case m.Evicted && m.Connected:
 			note = cell{"too slow: not waited for", yellow}
+		case m.Evicted:
+			note = cell{"away: not waited for", yellow}
 		case !m.Connected:
 			note = cell{"not connected", yellow}
 		case m.Serving != nil && m.Serving.Running:
@@ -87,7 +89,7 @@ func syncMemberRow(m control.SyncMember) []cell {
 		if m.Unacked > 0 {
 			unacked += ", " + ms(m.LagMs)
 		}
-		if m.Equal != nil {
+		if m.Equal != nil && m.Connected { // what was equal once says nothing of a member that is away
 			equal = yes(*m.Equal)
 		}
 	}

@@ -81,9 +81,12 @@ func (k *syncNews) take(s statesync.State, c statesync.Stats, name func(uint8) s
 		if int(p.ID) >= len(k.evicted) || p.Evicted == k.evicted[p.ID] {
 			continue
 		}
-		if k.evicted[p.ID] = p.Evicted; p.Evicted {
-			all = append(all, told(members.CodeSyncEvicted, p.ID, "%s is too slow, or away: it is not waited for, and gets a repair when it is back", name(p.ID)))
-		} else {
+		switch k.evicted[p.ID] = p.Evicted; {
+		case p.Evicted && p.Bound:
+			all = append(all, told(members.CodeSyncEvicted, p.ID, "%s is too slow: it is not waited for, and gets a repair when it keeps up", name(p.ID)))
+		case p.Evicted:
+			all = append(all, told(members.CodeSyncEvicted, p.ID, "%s is away: it is not waited for, and gets a repair when it is back", name(p.ID)))
+		default:
 			all = append(all, told(members.CodeSyncReturned, p.ID, "%s takes part in state synchronisation again", name(p.ID)))
 		}
 	}

@@ -209,7 +209,10 @@ func TestSyncNews(t *testing.T) {
 			c.Differences, c.Repairs, s.FullSync = 1, 1, statesync.Progress{Peer: 0, Buckets: 3, Done: 40, Removed: 1}
 		}, "sync-repaired: this member's table differed from gw-a's, and was repaired: 3 buckets, 40 records, 1 stale ones removed"},
 		{func() { s.Peers = []statesync.PeerState{{ID: 2, Evicted: true}} },
-			"sync-evicted: gw-c is too slow, or away: it is not waited for, and gets a repair when it is back"},
+			"sync-evicted: gw-c is away: it is not waited for, and gets a repair when it is back"},
+		{func() { s.Peers = []statesync.PeerState{{ID: 2}} }, "sync-returned: gw-c takes part in state synchronisation again"},
+		{func() { s.Peers = []statesync.PeerState{{ID: 2, Bound: true, Evicted: true}} },
+			"sync-evicted: gw-c is too slow: it is not waited for, and gets a repair when it keeps up"},
 		{func() { s.Peers = []statesync.PeerState{{ID: 2}} }, "sync-returned: gw-c takes part in state synchronisation again"},
 		{func() {
 			s.Current, s.FullSync = false, statesync.Progress{Full: true, Running: true, Peer: 0, Total: 5000}
