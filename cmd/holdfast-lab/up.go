@@ -206,7 +206,7 @@ func find(root string, args []string) (registry.Record, error) {
 	case len(open) == 0:
 		return registry.Record{}, errors.New("no laboratory is open: holdfast-lab up FILE")
 	default:
-		return registry.Record{}, fmt.Errorf("several laboratories are open, name one: %s", strings.Join(ids, " "))
+		return registry.Record{}, fmt.Errorf("several laboratories are open: name one with --lab (to down as its argument): %s", strings.Join(ids, " "))
 	}
 }
 

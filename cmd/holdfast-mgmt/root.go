@@ -32,6 +32,7 @@ func newRoot(env environment) *cobra.Command {
 		Long: "holdfast-mgmt keeps the policies of clusters and brings them to all members, all or none.\n\n" +
 			"init, serve and restore work on the server's own data. All other commands talk to a server with a profile: what login or init made.\n\n" +
 			"Exit status: 0 done; 1 it was refused or failed; 2 the command line was not understood. Durations have a unit: 30s, 2m, 1h.",
+		Version:      build.Version,
 		SilenceUsage: true, SilenceErrors: true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			if err := errors.Join(cmd.ValidateFlagGroups(), cmd.ValidateRequiredFlags()); err != nil { // cobra would say so itself, as an error of no type
@@ -43,6 +44,7 @@ func newRoot(env environment) *cobra.Command {
 			return nil
 		},
 	}
+	root.Flags().Bool("version", false, "version of this program")
 	root.SetOut(env.out)
 	root.SetErr(env.err)
 	root.SetFlagErrorFunc(usage.Flags)

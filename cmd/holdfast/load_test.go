@@ -86,9 +86,11 @@ func TestLoadGolden(t *testing.T) {
 	dropped.DefinesV.Error = "no space left on device"
 	dropped.LoadV.Table = control.LoadTable{}
 	dropped.LoadV.Leader = ""
+	dropped.StateV.LastChange = &control.Event{Time: dropped.StateV.LastChange.Time, From: "INIT", To: "STANDBY", Reason: "fit to serve"}
 	socket, _ := controltest.Serve(t, dropped)
 	compareGolden(t, socket, []goldenCase{
 		{"load-none", false, 0, "holdfast load"},
+		{"load-state-no-leader", false, 0, "holdfast state"},
 		{"load-which-dropped", false, 0, "holdfast which-member 2001:db8::7 2001:db8::1 -p udp --sport 53 --dport 40000"},
 		{"load-defines-failed", false, 0, "holdfast load defines"},
 	})
@@ -124,10 +126,12 @@ func TestLoadVerbs(t *testing.T) {
 		{"holdfast which-member 192.0.2.1", 2, "write: holdfast which-member SOURCE DESTINATION"},
 		{"holdfast which-member here there", 1, "is not an address; write 192.0.2.1 or 2001:db8::1"},
 		{"holdfast which-member 192.0.2.1 2001:db8::1", 1, "addresses of two families"},
+		{"holdfast which-member 127.0.0.1 192.0.2.1", 1, "127.0.0.1 is on no wire"},
+		{"holdfast which-member 2001:db8::1 ::", 1, ":: is on no wire"},
 		{"holdfast which-member 192.0.2.1 192.0.2.2 -p ospfx", 1, "choose tcp, udp,"},
 		{"holdfast which-member 192.0.2.1 192.0.2.2 -p icmpv6", 1, "use icmp with IPv4"},
 		{"holdfast which-member 192.0.2.1 192.0.2.2 --spi 5", 1, "only esp and ah have one"},
-		{"holdfast which-member 192.0.2.1 192.0.2.2 --dport 70000", 2, "write a number within its bounds"},
+		{"holdfast which-member 192.0.2.1 192.0.2.2 --dport 70000", 2, "write a whole number, 0 to 65535"},
 		{"holdfast config defines --member gw-a ../../deploy/cluster.yaml", 1, "they are of mode load-sharing"},
 		{"holdfast config defines ../../deploy/cluster.yaml", 2, "--member"},
 	} {

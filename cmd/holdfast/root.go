@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/holdfast-project/holdfast/internal/build"
 	"github.com/holdfast-project/holdfast/internal/control"
 	"github.com/holdfast-project/holdfast/internal/usage"
 )
@@ -35,6 +36,7 @@ func newRoot(env environment) *cobra.Command {
 			"30s, 2m, 1h.\n\n" +
 			"Exit status: 0 done; 1 it was refused or failed, or what was asked is not so (config check, sync verify, policy diff and\n" +
 			"verify); 2 the command line was not understood.",
+		Version:       build.Version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
@@ -44,6 +46,7 @@ func newRoot(env environment) *cobra.Command {
 			return a.check()
 		},
 	}
+	root.Flags().Bool("version", false, "version of this program")
 	root.SetOut(env.out)
 	root.SetErr(env.err)
 	root.SetFlagErrorFunc(usage.Flags)

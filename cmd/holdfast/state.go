@@ -49,7 +49,11 @@ func drawState(p *page, s control.State) {
 	drawOrders(p, s)
 	const indent = "                   "
 	if e := s.LastChange; e != nil {
-		p.wrapped("Last change here:  ", indent, fmt.Sprintf("%s %s -> %s: %s", p.stamp(e.Time), e.From, e.To, e.Reason))
+		to := e.To
+		if to == "STANDBY" && strings.HasPrefix(s.Mode, "load-sharing") {
+			to += " (does not lead)" // whatever its share of the traffic is
+		}
+		p.wrapped("Last change here:  ", indent, fmt.Sprintf("%s %s -> %s: %s", p.stamp(e.Time), e.From, to, e.Reason))
 	}
 	if f := s.LastFailover; f != nil {
 		p.wrapped("Last failover:     ", indent, fmt.Sprintf("%s %s -> %s: %s", p.stamp(f.Time), nobody(f.From), f.To, f.Reason))

@@ -77,6 +77,12 @@ func Flags(cmd *cobra.Command, err error) error {
 	if errors.As(err, &value) {
 		return New(fmt.Errorf("--%s %s: %s; see %s --help", value.GetFlag().Name, value.GetValue(), written(value), cmd.CommandPath()))
 	}
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) {
+		if digits := unknown.GetSpecifiedShortnames(); strings.Trim(digits, "0123456789.") == "" && digits != "" {
+			return New(fmt.Errorf("-%s: no number below 0 has a meaning here; see %s --help", digits, cmd.CommandPath()))
+		}
+	}
 	return New(fmt.Errorf("%w; see %s --help", err, cmd.CommandPath()))
 }
 
@@ -84,8 +90,14 @@ func written(value *pflag.InvalidValueError) string {
 	switch value.GetFlag().Value.Type() {
 	case "duration":
 		return "write a number with its unit: 500ms, 30s, 2m, 1h"
-	case "uint", "uint16", "uint32", "uint64", "int":
-		return "write a number within its bounds"
+	case "uint16":
+		return "write a whole number, 0 to 65535"
+	case "uint32":
+		return "write a whole number, 0 to 4294967295"
+	case "uint", "uint64":
+		return "write a whole number, 0 or more"
+	case "int":
+		return "write a whole number"
 	}
 	return value.Unwrap().Error()
 }

@@ -21,6 +21,9 @@ func tree() *cobra.Command {
 	group := &cobra.Command{Use: "group", Args: Arguments(cobra.NoArgs), RunE: run}
 	to := &cobra.Command{Use: "to NAME", Args: Arguments(cobra.ExactArgs(1)), RunE: run}
 	to.Flags().Duration("for", time.Second, "how long")
+	to.Flags().Uint16("port", 0, "a port")
+	to.Flags().Int("last", 0, "a number")
+	to.Flags().BoolP("quiet", "q", false, "say nothing")
 	reset := &cobra.Command{Use: "reset [all]", Args: Arguments(cobra.OnlyValidArgs), ValidArgs: []string{"all", "some"}, RunE: run}
 	group.AddCommand(to, reset)
 	root.AddCommand(look, group)
@@ -29,16 +32,22 @@ func tree() *cobra.Command {
 
 func TestWhatIsSaid(t *testing.T) {
 	for line, want := range map[string]string{
-		"look":               "",
-		"look here":          `look with one argument, "here"; write: prog look; see prog look --help`,
-		"group too x":        `unknown command "too" for "prog group", did you mean to?; it has reset, to`,
-		"group nonsense":     `unknown command "nonsense" for "prog group"; it has reset, to`,
-		"group to":           `group to with no argument; write: prog group to NAME; see prog group to --help`,
-		"group to a b":       `group to with 2 arguments; write: prog group to NAME; see prog group to --help`,
-		"group to a":         "",
-		"group to a --for 3": `--for 3: write a number with its unit: 500ms, 30s, 2m, 1h; see prog group to --help`,
-		"group to a --fro 3": `unknown flag: --fro; see prog group to --help`,
-		"group reset none":   `group reset none: not known here; choose all, some`,
+		"look":                    "",
+		"look here":               `look with one argument, "here"; write: prog look; see prog look --help`,
+		"group too x":             `unknown command "too" for "prog group", did you mean to?; it has reset, to`,
+		"group nonsense":          `unknown command "nonsense" for "prog group"; it has reset, to`,
+		"group to":                `group to with no argument; write: prog group to NAME; see prog group to --help`,
+		"group to a b":            `group to with 2 arguments; write: prog group to NAME; see prog group to --help`,
+		"group to a":              "",
+		"group to a --for 3":      `--for 3: write a number with its unit: 500ms, 30s, 2m, 1h; see prog group to --help`,
+		"group to a --port x":     `--port x: write a whole number, 0 to 65535; see prog group to --help`,
+		"group to a --port 70000": `--port 70000: write a whole number, 0 to 65535; see prog group to --help`,
+		"group to a --last x":     `--last x: write a whole number; see prog group to --help`,
+		"group to a -10":          `-10: no number below 0 has a meaning here; see prog group to --help`,
+		"group to a -q1":          `-1: no number below 0 has a meaning here; see prog group to --help`,
+		"group to a -x":           `unknown shorthand flag: 'x' in -x; see prog group to --help`,
+		"group to a --fro 3":      `unknown flag: --fro; see prog group to --help`,
+		"group reset none":        `group reset none: not known here; choose all, some`,
 	} {
 		root := tree()
 		root.SetArgs(strings.Fields(line))
