@@ -128,24 +128,27 @@ func (b *backend) Failover(ctx context.Context, r control.FailoverRequest) (cont
 	defer cancel()
 	v, err := b.orderAndWait(ctx, members.Admin{Kind: members.AdminForceTo, Target: target, For: time.Duration(r.For)},
 		func(v members.View) bool { return v.Active == target || v.ForcedTo != target })
+	held := ""
 	if r.For == 0 || err != nil || v.Active != target {
 		// The order was to move the gateway now, not to pounce on it later or to hold it there.
-		if _, e := ask(context.WithoutCancel(ctx), b.n, func(now int64) (struct{}, error) {
-			if b.n.machine.View(now).ForcedTo == target { // else another order holds by now
+		as, e := ask(context.WithoutCancel(ctx), b.n, func(now int64) (string, error) {
+			before := b.n.machine.View(now)
+			if before.ForcedTo == target { // else another order holds by now
 				b.n.step(members.Admin{Kind: members.AdminForceEnd})
 			}
-			return struct{}{}, nil
-		}); err == nil {
+			return fmt.Sprintf("it is %s: %s", b.n.shownState(&before, target), before.Members[target].Reason), nil
+		})
+		if held = as; err == nil {
 			err = e
 		}
 	}
 	switch {
 	case err != nil && ctx.Err() != nil:
-		return control.Result{}, control.Refused(fmt.Sprintf("%s has not taken over within %v", r.To, patience), "holdfast why says what holds it up")
+		return control.Result{}, control.Refused(fmt.Sprintf("%s has not taken over within %v: %s", r.To, patience, held), "holdfast why "+r.To+" says more")
 	case err != nil:
 		return control.Result{}, err
 	case v.Active != target:
-		return control.Result{}, control.Refused(fmt.Sprintf("%s cannot take over: %s", r.To, v.Members[target].Reason), "holdfast why says more")
+		return control.Result{}, control.Refused(fmt.Sprintf("%s cannot take over: %s", r.To, v.Members[target].Reason), "holdfast why "+r.To+" says more")
 	}
 	done := r.To + " serves"
 	if r.For > 0 {
