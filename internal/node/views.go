@@ -202,7 +202,7 @@ func (n *node) interfaceState(now int64, p *port) control.InterfaceState {
 	if p.fault != "" {
 		s.Reason = p.fault
 	}
-	in, out := time.Duration(-1), time.Duration(-1)
+	in, out, last := time.Duration(-1), time.Duration(-1), time.Duration(-1)
 	for _, m := range n.local.Peers {
 		key := [2]uint8{m.ID, p.Slot}
 		h, heard := n.heard[key]
@@ -211,7 +211,11 @@ func (n *node) interfaceState(now int64, p *port) control.InterfaceState {
 			link.MAC = macText(mac)
 		}
 		if heard {
-			link.AgeMs = ms(time.Duration(now - h.At))
+			age := time.Duration(now - h.At)
+			link.AgeMs = ms(age)
+			if last < 0 || age < last {
+				last = age
+			}
 		}
 		i, o := n.ccpAges(now, m.ID, p.Slot)
 		if i >= 0 && (in < 0 || i < in) {
@@ -224,8 +228,16 @@ func (n *node) interfaceState(now int64, p *port) control.InterfaceState {
 		s.Peers = append(s.Peers, link)
 	}
 	s.In, s.Out = in >= 0 && in < n.ccpFresh(), out >= 0 && out < n.ccpFresh()
-	s.InAgeMs, s.OutAgeMs = sinceMs(in), sinceMs(out)
+	s.InAgeMs, s.OutAgeMs = sinceMs(younger(in, last)), sinceMs(younger(out, last))
 	return s
+}
+
+// younger is an age, or that of the last answered probe, which went both ways: since when a direction is down, that says best.
+func younger(age, answered time.Duration) time.Duration {
+	if age < 0 || answered >= 0 && answered < age {
+		return answered
+	}
+	return age
 }
 
 // VIPs implements control.Backend.
