@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -16,11 +17,13 @@ import (
 )
 
 // programs makes stand-ins for what make build makes, since what is installed is what counts here.
-func programs(t *testing.T) string {
+func programs(t *testing.T) string { return programsOf(t, "v1.2.3-4-gabcdef0") }
+
+func programsOf(t *testing.T, version string) string {
 	t.Helper()
 	dir := t.TempDir()
 	for _, name := range []string{"holdfastd", "holdfast", "holdfast-mgmt"} {
-		script := "#!/bin/sh\necho \"" + name + " v1.2.3-4-gabcdef0 $*\"\n"
+		script := "#!/bin/sh\necho \"" + name + " " + version + " $*\"\n"
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(script), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -186,5 +189,26 @@ func TestDebianPackages(t *testing.T) {
 		if err != nil || strings.Count(string(scripts), "#!/bin/sh") != 3 {
 			t.Errorf("%s: not three maintainer scripts: %v\n%s", made[i], err, scripts)
 		}
+	}
+}
+
+// TestDebianVersions: a later build is a later version, with a tag or without, and is never taken for a downgrade.
+func TestDebianVersions(t *testing.T) {
+	if _, err := exec.LookPath("dpkg-deb"); err != nil {
+		labtest.Missing(t, "dpkg-deb")
+	}
+	before := ""
+	for i, version := range []string{"fedcba9", "fedcba9-next", "0123456", "v0.1.0"} {
+		at := "SOURCE_DATE_EPOCH=" + strconv.Itoa(1_700_000_000+3600*(i/2)) // two of each commit
+		made := strings.Fields(script(t, []string{"BIN=" + programsOf(t, version), "COMPRESSION=none", at}, "scripts/deb", t.TempDir()))
+		out, err := exec.Command("dpkg-deb", "--field", made[0], "Version").Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		now := strings.TrimSpace(string(out))
+		if before != "" && exec.Command("dpkg", "--compare-versions", before, "lt", now).Run() != nil {
+			t.Errorf("%s is not older than %s", before, now)
+		}
+		before = now
 	}
 }
