@@ -73,7 +73,7 @@ func (n *node) recordBut(now int64, r members.Record, except string) {
 	case r.Code.Severity() > members.SeverityInfo:
 		level = n.log.Warn
 	}
-	level(ev.Code, "member", ev.Member, "from", ev.From, "to", ev.To, "term", ev.Term, "interface", ev.Interface, "device", ev.Device, "gap_ms", ev.GapMs, "reason", ev.Reason)
+	level(ev.Code, logged(ev)...)
 	ev = n.events.Publish(ev)
 	n.notify.Notify(ev, except)
 	if r.Code == members.CodeConflict {
@@ -94,6 +94,23 @@ func (n *node) recordBut(now int64, r members.Record, except string) {
 	if r.From != r.To && (serves(r.From) || serves(r.To)) {
 		n.moved(n.machine.View(now))
 	}
+}
+
+// logged are the keys and values of an event in the log: those that it has.
+func logged(ev control.Event) []any {
+	all := []any{"member", ev.Member}
+	add := func(key string, value any, has bool) {
+		if has {
+			all = append(all, key, value)
+		}
+	}
+	add("from", ev.From, ev.From != "")
+	add("to", ev.To, ev.To != "")
+	add("term", ev.Term, ev.Term != 0)
+	add("interface", ev.Interface, ev.Interface != "")
+	add("device", ev.Device, ev.Device != "")
+	add("gap_ms", ev.GapMs, ev.GapMs != 0)
+	return append(all, "reason", ev.Reason)
 }
 
 func serves(s members.State) bool {
