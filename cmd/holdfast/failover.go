@@ -51,12 +51,15 @@ func drawFailovers(p *page, v control.Failovers) {
 	p.line("")
 	rows := make([][]cell, 0, len(v.History))
 	for _, f := range newestFirst(v.History) {
-		gap := ""
+		gap, takeover := "", "" // who took over has measured them, nobody else
 		if f.GapMs > 0 {
 			gap = ms(f.GapMs)
 		}
+		if f.TakeoverMs > 0 {
+			takeover = ms(f.TakeoverMs)
+		}
 		rows = append(rows, []cell{text(strconv.FormatUint(f.Number, 10)), text(p.stamp(f.Time)), text(nobody(f.From)), text(f.To), text(f.Kind),
-			text(number(uint64(f.Term))), text(ms(f.TakeoverMs)), text(gap), text(culprits(f.Peer, f.Interface, f.Device)), text(f.Reason)})
+			text(number(uint64(f.Term))), text(takeover), text(gap), text(culprits(f.Peer, f.Interface, f.Device)), text(f.Reason)})
 	}
 	p.table([]string{"NO", "TIME", "FROM", "TO", "KIND", "TERM", "TAKEOVER", "GAP", "CAUSE", "REASON"}, rows)
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/holdfast-project/holdfast/internal/control"
 )
@@ -64,10 +65,11 @@ func tableText(p *page, t control.LoadTable) string {
 		return p.paint(cell{"This member knows of no table of slots.", yellow})
 	}
 	line := fmt.Sprintf("Table %d.%d", t.Term, t.Number)
-	if t.Phase != "" {
-		line += " (" + t.Phase + ")"
+	if t.Phase == "prepare" {
+		line += ", being agreed on for " + ms(t.AgeMs)
+	} else {
+		line += ", in force for " + p.ago(p.now().Add(-time.Duration(t.AgeMs*float64(time.Millisecond))))
 	}
-	line += ", for " + ms(t.AgeMs)
 	var open []string
 	if t.Moving > 0 {
 		open = append(open, fmt.Sprintf("%d slots are moving", t.Moving))
