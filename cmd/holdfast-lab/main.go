@@ -69,7 +69,7 @@ func root(o *options) *cobra.Command {
 	}
 	cmd.PersistentFlags().StringVar(&o.bin, "bin", "", "directory with holdfastd (default: beside holdfast-lab, ./bin, PATH)")
 	cmd.PersistentFlags().StringVar(&o.root, "root", registryRoot, "directory of all laboratories; keep it short")
-	cmd.AddCommand(runCommand(o), upCommand(o), holdCommand(o), doCommand(o), execCommand(o), downCommand(o), listCommand(o), cleanCommand(o))
+	cmd.AddCommand(runCommand(o), upCommand(o), holdCommand(o), doCommand(o), stepsCommand(), execCommand(o), downCommand(o), listCommand(o), cleanCommand(o))
 	cmd.AddCommand(more(o)...)
 	return cmd
 }

@@ -170,7 +170,8 @@ func doCommand(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "do STEP",
 		Short:   "Carry out one step of a scenario in an open laboratory",
-		Example: "  holdfast-lab do power-off fw1\n  holdfast-lab do expect active fw2 within 100ms",
+		Long:    "Carry out one step of a scenario in an open laboratory. holdfast-lab steps lists them.",
+		Example: "  holdfast-lab do power-off fw1\n  holdfast-lab do unplug fw2 ext\n  holdfast-lab do expect active fw2 within 100ms",
 		Args:    usage.Arguments(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			rec, err := find(o.root, labArg(lab))
@@ -185,6 +186,18 @@ func doCommand(o *options) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&lab, "lab", "", "which laboratory, if several are open")
 	return cmd
+}
+
+func stepsCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "steps",
+		Short: "List the steps of scenarios, and what they can expect",
+		Args:  usage.Arguments(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := fmt.Fprint(cmd.OutOrStdout(), scenario.Help())
+			return err
+		},
+	}
 }
 
 func labArg(lab string) []string {

@@ -43,7 +43,7 @@ func (p *parser) expectation(w *words, must bool) action {
 	}
 	parse, ok := conditions[kind]
 	if !ok {
-		bad("no condition %q: there are %s; lab/scenario/doc.go says what each is", kind, strings.Join(slices.Sorted(maps.Keys(conditions)), ", "))
+		bad("no condition %q: there are %s; holdfast-lab steps says what each is", kind, strings.Join(slices.Sorted(maps.Keys(conditions)), ", "))
 	}
 	e.cond = parse(p, w)
 	if ev, is := e.cond.(event); is {

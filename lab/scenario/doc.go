@@ -98,7 +98,7 @@
 //	duplicate N SEG|all from|to|both 50%
 //	split SEG|all A,B | C,D                  nodes of different groups do not hear each other
 //	join SEG|all
-//	flood SEG garbage|replay RATE            frames a second, from a station on the segment, until flood-stop SEG
+//	flood SEG garbage|replay RATE, flood-stop SEG   frames a second, from a station on the segment
 //	converse [within D]                      begin the conversations, wait until each has had an exchange, and mark
 //	no-new-connections                       from now on members that are on forward only what their tables know
 //	churn RATE [udp|tcp] [v6] [from N] [to N|vip] [answer] [close] [count N]   new connections a second, until count or
@@ -121,7 +121,7 @@
 //	configure M as-others, reload M
 //	serve tcp|http PORT on N [status CODE]   something listens there (and answers HTTP with the status), until
 //	serve-stop PORT on N
-//	run N COMMAND ARGS...                    a command that goes on until "end N", which kills all that runs so on N
+//	run N COMMAND ARGS..., end N             a command that goes on; end kills all that runs so on N
 //
 //	management kill|stop|continue|start [N]  its server on a node, mgmt1 if not said
 //	management backup NAME, management restore NAME [N]   restore while the server does not run

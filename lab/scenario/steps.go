@@ -30,7 +30,7 @@ func (p *parser) step(w *words) {
 	verb := w.next("step")
 	parse, ok := verbs[verb]
 	if !ok {
-		bad("no step %q: there are %s; lab/scenario/doc.go says what each does", verb, strings.Join(slices.Sorted(maps.Keys(verbs)), ", "))
+		bad("no step %q: there are %s; holdfast-lab steps says what each does", verb, strings.Join(slices.Sorted(maps.Keys(verbs)), ", "))
 	}
 	s.do = parse(p, w)
 	w.end()
