@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/holdfast-project/holdfast/lab/monotonic"
 )
 
 const (
@@ -72,12 +74,12 @@ func (w *Watch) watch(cpu int, ready chan<- error, told func(int, time.Time, tim
 	if err != nil {
 		return
 	}
-	next := monotonic() + int64(period)
+	next := monotonic.Now() + int64(period)
 	for !w.stopped.Load() {
-		if sleepUntil(next) != nil {
+		if monotonic.SleepUntil(next) != nil {
 			return
 		}
-		now := monotonic()
+		now := monotonic.Now()
 		if late := time.Duration(now - next); late >= Least {
 			told(cpu, time.Now().Add(-late), late)
 		}
@@ -96,20 +98,4 @@ func raise(cpu int) error {
 		return fmt.Errorf("stall: SCHED_FIFO %d: %w (run as root)", priority, err)
 	}
 	return nil
-}
-
-func monotonic() int64 {
-	var ts unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts) // cannot fail for this clock and a valid pointer
-	return ts.Nano()
-}
-
-func sleepUntil(deadline int64) error {
-	ts := unix.NsecToTimespec(deadline)
-	for {
-		err := unix.ClockNanosleep(unix.CLOCK_MONOTONIC, unix.TIMER_ABSTIME, &ts, nil)
-		if !errors.Is(err, unix.EINTR) {
-			return err
-		}
-	}
 }

@@ -4,13 +4,14 @@ package traffic
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"runtime"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/holdfast-project/holdfast/lab/monotonic"
 )
 
 // sender sends the packets of one flow.
@@ -39,18 +40,18 @@ func (r *Run) pace(ctx context.Context, flows []*flow) error {
 	}
 	interval := int64(r.cfg.interval())
 	defer func() { r.ended.Store(int64(time.Since(r.start))) }()
-	base := monotonic() - int64(time.Since(r.start)) // the run's start on the clock that sleeps
-	deadline := monotonic() + interval
+	base := monotonic.Now() - int64(time.Since(r.start)) // the run's start on the clock that sleeps
+	deadline := monotonic.Now() + interval
 	for ctx.Err() == nil {
-		if err := sleepUntil(deadline); err != nil {
+		if err := monotonic.SleepUntil(deadline); err != nil {
 			return fmt.Errorf("traffic: sleep until deadline: %w", err)
 		}
 		for _, f := range flows {
-			now := monotonic()
+			now := monotonic.Now()
 			f.send(r.id, now-base, now-deadline)
 		}
 		deadline += interval
-		if now := monotonic(); now > deadline {
+		if now := monotonic.Now(); now > deadline {
 			skipped := (now-deadline)/interval + 1
 			deadline += skipped * interval
 			for _, f := range flows {
@@ -70,21 +71,5 @@ func (f *flow) send(run uint32, at, late int64) {
 	f.sent.append(entry{seq: p.Sequence, at: at, late: late})
 	if err := unix.Sendto(s.end.fd, s.buf, 0, s.to); err != nil {
 		f.errors.append(entry{seq: p.Sequence, at: at})
-	}
-}
-
-func monotonic() int64 {
-	var ts unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts) // cannot fail for this clock and a valid pointer
-	return ts.Nano()
-}
-
-func sleepUntil(deadline int64) error {
-	ts := unix.NsecToTimespec(deadline)
-	for {
-		err := unix.ClockNanosleep(unix.CLOCK_MONOTONIC, unix.TIMER_ABSTIME, &ts, nil)
-		if !errors.Is(err, unix.EINTR) {
-			return err
-		}
 	}
 }
