@@ -76,7 +76,7 @@ func run(ctx context.Context, o options, r runOptions, files []string, out io.Wr
 		return err
 	}
 	if ctx.Err() != nil {
-		return errors.New("interrupted; nothing is left behind")
+		return errInterrupted
 	}
 	passed, failed := 0, 0
 	for _, res := range results {
