@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/holdfast-project/holdfast/internal/terminal"
 	"github.com/holdfast-project/holdfast/lab/report"
 )
 
@@ -16,7 +17,7 @@ func styleOf(out io.Writer) report.Style {
 	if !ok || !report.Terminal(f) {
 		return report.Style{}
 	}
-	return report.Style{Color: true, Columns: report.Columns(f)}
+	return report.Style{Color: true, Columns: terminal.Width(f)}
 }
 
 // tail returns the last lines of a file, indented.

@@ -13,15 +13,14 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/holdfast-project/holdfast/internal/terminal"
 	"github.com/holdfast-project/holdfast/internal/usage"
 	"github.com/holdfast-project/holdfast/management/api"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], environment{in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv, now: time.Now, zone: time.Local, terminal: isTerminal(os.Stdout)})
+	code := run(ctx, os.Args[1:], environment{in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv, now: time.Now, zone: time.Local, width: terminal.Width(os.Stdout)})
 	stop()
 	os.Exit(code)
 }
@@ -33,7 +32,7 @@ type environment struct {
 	getenv   func(string) string
 	now      func() time.Time
 	zone     *time.Location
-	terminal bool // out is one: progress is drawn in place
+	width    int // columns of the terminal that out is, 0 if it is none
 }
 
 // Exit codes.
@@ -74,8 +73,3 @@ func run(ctx context.Context, args []string, env environment) int {
 
 // errReported is a failure that the command has told about already.
 var errReported = errors.New("reported")
-
-func isTerminal(f *os.File) bool {
-	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
-	return err == nil
-}

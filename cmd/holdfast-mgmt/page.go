@@ -5,9 +5,10 @@ package main
 import (
 	"bytes"
 	"fmt"
-	"strings"
+	"slices"
 	"time"
-	"unicode/utf8"
+
+	"github.com/holdfast-project/holdfast/internal/terminal"
 )
 
 // page collects what is shown at once.
@@ -21,27 +22,16 @@ func (p *page) line(format string, args ...any) {
 	p.b.WriteByte('\n')
 }
 
-// table prints rows under a heading, columns aligned; a column in which every row is empty is left out.
+// table prints rows under a heading, folded at the width of a terminal.
 func (p *page) table(heading []string, rows [][]string) {
-	widths := make([]int, len(heading))
-	for _, row := range rows {
-		for i, text := range row {
-			widths[i] = max(widths[i], utf8.RuneCountInString(text))
+	cells := make([][]terminal.Cell, 1+len(rows))
+	for i, row := range slices.Concat([][]string{heading}, rows) {
+		for _, text := range row {
+			cells[i] = append(cells[i], terminal.Cell{Text: text})
 		}
 	}
-	for i, h := range heading {
-		if widths[i] > 0 || i == 0 {
-			widths[i] = max(widths[i], utf8.RuneCountInString(h))
-		}
-	}
-	for _, row := range append([][]string{heading}, rows...) {
-		var line strings.Builder
-		for i, text := range row {
-			if widths[i] > 0 {
-				line.WriteString(text + strings.Repeat(" ", widths[i]-utf8.RuneCountInString(text)+2))
-			}
-		}
-		p.line("%s", strings.TrimRight(line.String(), " "))
+	for _, line := range terminal.Table(cells, p.width, nil) {
+		p.line("%s", line)
 	}
 }
 

@@ -14,9 +14,8 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/holdfast-project/holdfast/internal/control"
+	"github.com/holdfast-project/holdfast/internal/terminal"
 	"github.com/holdfast-project/holdfast/internal/usage"
 )
 
@@ -24,7 +23,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args, environment{
 		in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv, now: time.Now, zone: time.Local,
-		terminal: isTerminal(os.Stdout), width: width(os.Stdout),
+		terminal: terminal.Is(os.Stdout), width: terminal.Width(os.Stdout),
 	})
 	stop()
 	os.Exit(code)
@@ -85,18 +84,4 @@ func socketPath(env environment) string {
 		return s
 	}
 	return control.DefaultSocket
-}
-
-func isTerminal(f *os.File) bool {
-	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
-	return err == nil
-}
-
-// width returns how many columns a terminal has, 0 if it does not say.
-func width(f *os.File) int {
-	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
-	if err != nil {
-		return 0
-	}
-	return int(size.Col)
 }

@@ -6,9 +6,10 @@ import (
 	"bytes"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/holdfast-project/holdfast/internal/terminal"
 )
 
 // page collects what is shown at once, so that --watch replaces one picture by another.
@@ -24,12 +25,37 @@ func (p *page) line(format string, args ...any) {
 	p.b.WriteByte('\n')
 }
 
-// pageWidth is what sentences are wrapped to.
-const pageWidth = 80
+// table prints rows under a heading, folded at the width of a terminal.
+func (p *page) table(heading []string, rows [][]cell) {
+	cells := make([][]terminal.Cell, 1+len(rows))
+	for _, h := range heading {
+		cells[0] = append(cells[0], terminal.Cell{Text: h, Style: string(bold)})
+	}
+	for i, row := range rows {
+		for _, c := range row {
+			cells[1+i] = append(cells[1+i], terminal.Cell{Text: c.text, Style: string(c.style)})
+		}
+	}
+	width := 0
+	if p.terminal {
+		width = p.columns()
+	}
+	for _, line := range terminal.Table(cells, width, func(c terminal.Cell) string { return p.paint(cell{c.Text, style(c.Style)}) }) {
+		p.line("%s", line)
+	}
+}
 
-// wrapped writes a sentence that may be longer than a line: first before it, rest before its further lines.
+// columns is how wide the terminal is.
+func (p *page) columns() int {
+	if p.width <= 0 {
+		return terminal.DefaultWidth
+	}
+	return p.width
+}
+
+// wrapped writes a sentence that may be longer than a line of 80 columns, wherever it is shown: first before it, rest before its further lines.
 func (p *page) wrapped(first, rest, sentence string) {
-	for i, line := range wrap(sentence, pageWidth-utf8.RuneCountInString(first)) {
+	for i, line := range terminal.Wrap(sentence, terminal.DefaultWidth-utf8.RuneCountInString(first)) {
 		if i > 0 {
 			first = rest
 		}
@@ -41,29 +67,12 @@ func (p *page) wrapped(first, rest, sentence string) {
 func (p *page) told(before string, state cell, after, sentence string, s style) {
 	lines := []string{sentence}
 	if p.terminal {
-		lines = wrap(sentence, p.columns()-utf8.RuneCountInString(before+state.text+after))
+		lines = terminal.Wrap(sentence, p.columns()-utf8.RuneCountInString(before+state.text+after))
 	}
 	p.line("%s%s%s%s", before, p.paint(state), after, p.paint(cell{lines[0], s}))
 	for _, more := range lines[1:] {
-		p.line("%s%s", below, p.paint(cell{more, s}))
+		p.line("%s%s", terminal.Below, p.paint(cell{more, s}))
 	}
-}
-
-// wrap breaks a sentence into lines of at most that many characters, but for words that are longer. It returns one line at the least.
-func wrap(sentence string, width int) []string {
-	lines := []string{""}
-	for _, word := range strings.Fields(sentence) {
-		last := &lines[len(lines)-1]
-		switch {
-		case *last == "":
-			*last = word
-		case utf8.RuneCountInString(*last)+1+utf8.RuneCountInString(word) > width:
-			lines = append(lines, word)
-		default:
-			*last += " " + word
-		}
-	}
-	return lines
 }
 
 // style is how a cell looks on a terminal.

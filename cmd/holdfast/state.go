@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/holdfast-project/holdfast/internal/control"
+	"github.com/holdfast-project/holdfast/internal/terminal"
 )
 
 func (a *app) stateCommand() *cobra.Command {
@@ -86,7 +87,7 @@ func drawReasons(p *page, all []control.MemberState) {
 			if strings.Contains(m.Reason, d.Device) && strings.Contains(m.Reason, d.Reason) && (d.Status == "problem" || d.Reason != "") {
 				continue // the line above says so
 			}
-			p.told(below, cell{}, "", line, statusCell(d.Status).style)
+			p.told(terminal.Below, cell{}, "", line, statusCell(d.Status).style)
 		}
 	}
 	if some {

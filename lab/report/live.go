@@ -10,7 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"golang.org/x/sys/unix"
+	"github.com/holdfast-project/holdfast/internal/terminal"
 )
 
 // Live writes events as they happen and, on a terminal, a status line below them that is renewed in place. It is safe for
@@ -78,18 +78,9 @@ func (l *Live) write(text string) {
 // Width is how many columns a line may have.
 func (s Style) Width() int {
 	if s.Columns <= 0 {
-		return 80
+		return terminal.DefaultWidth
 	}
 	return s.Columns
-}
-
-// Columns returns how wide a terminal is, 0 if it does not say or is none.
-func Columns(f *os.File) int {
-	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
-	if err != nil {
-		return 0
-	}
-	return int(size.Col)
 }
 
 // Terminal tells whether a file is a terminal that wants colour: NO_COLOR is not set and TERM is not "dumb".
@@ -97,6 +88,5 @@ func Terminal(f *os.File) bool {
 	if os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
 		return false
 	}
-	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
-	return err == nil
+	return terminal.Is(f)
 }

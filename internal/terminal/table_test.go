@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package terminal
 
 import (
 	"strings"
@@ -10,12 +10,17 @@ import (
 
 // drawn is a table as a terminal of that width shows it; elsewhere for 0.
 func drawn(width int) string {
-	p := &page{app: &app{environment: environment{terminal: width > 0, width: width}, noColor: true}}
-	p.table([]string{"ID", "NAME", "EMPTY", "ADDRESSES", "CAUSE", "REASON"}, [][]cell{
-		{text("0 *"), text("gateway-é"), text(""), text("192.0.2.1/24 2001:db8::1/64"), text("inside"), {"a neighbour is heard, and nobody else", yellow}},
-		{text("1"), text("gateway-b"), text(""), text("192.0.2.2/24"), text(""), text("")},
-	})
-	return p.b.String()
+	row := func(texts ...string) (cells []Cell) {
+		for _, s := range texts {
+			cells = append(cells, Cell{Text: s})
+		}
+		return cells
+	}
+	return strings.Join(Table([][]Cell{
+		row("ID", "NAME", "EMPTY", "ADDRESSES", "CAUSE", "REASON"),
+		row("0 *", "gateway-é", "", "192.0.2.1/24 2001:db8::1/64", "inside", "a neighbour is heard, and nobody else"),
+		row("1", "gateway-b", "", "192.0.2.2/24", "", ""),
+	}, width, nil), "\n") + "\n"
 }
 
 func TestTableFolds(t *testing.T) {
