@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast-project/holdfast/lab/checksum"
 	"github.com/holdfast-project/holdfast/lab/topology"
 	"github.com/holdfast-project/holdfast/lab/topology/topologytest"
 )
@@ -93,14 +94,14 @@ func TestPacketsHaveRightChecksums(t *testing.T) {
 				addresses := b[m.l4-8 : m.l4]
 				if family == 6 {
 					addresses = b[m.l4-32 : m.l4]
-				} else if got := fold(sum(b[:ipv4Len])); got != 0xffff {
+				} else if got := checksum.Fold(checksum.Sum(b[:ipv4Len])); got != 0xffff {
 					t.Errorf("%s v%d: IP header adds up to %#x", protocol, family, got)
 				}
 				number := uint32(protoUDP)
 				if protocol == TCP {
 					number = protoTCP
 				}
-				if got := fold(sum(addresses) + sum(upper) + number + uint32(len(upper))); got != 0xffff {
+				if got := checksum.Fold(checksum.Sum(addresses) + checksum.Sum(upper) + number + uint32(len(upper))); got != 0xffff {
 					t.Errorf("%s v%d connection %d: adds up to %#x", protocol, family, k, got)
 				}
 				f := cfg.flow(k)
@@ -124,7 +125,7 @@ func TestNumbers(t *testing.T) {
 		b := make([]byte, len(m.base))
 		for _, k := range []int{0, 1, 63999, 64000, MaxConnections - 1} {
 			m.put(b, k)
-			if got := fold(sum(b[m.l4-8:]) + uint32(b[9]) + uint32(len(b)-m.l4)); got != 0xffff {
+			if got := checksum.Fold(checksum.Sum(b[m.l4-8:]) + uint32(b[9]) + uint32(len(b)-m.l4)); got != 0xffff {
 				t.Errorf("%s connection %d: adds up to %#x", protocol, k, got)
 			}
 			if got, run, ok := Number(b[9], b[m.l4:]); !ok || got != k || run != DefaultFirstPort {

@@ -4,6 +4,8 @@ package churn
 
 import (
 	"encoding/binary"
+
+	"github.com/holdfast-project/holdfast/lab/checksum"
 )
 
 // Of the packets.
@@ -52,7 +54,7 @@ func newMaker(c Config) maker {
 		m.base[8], m.base[9] = hops, protocol
 		copy(m.base[12:], from)
 		copy(m.base[16:], to)
-		binary.BigEndian.PutUint16(m.base[10:], ^fold(sum(m.base[:ipv4Len])))
+		binary.BigEndian.PutUint16(m.base[10:], ^checksum.Fold(checksum.Sum(m.base[:ipv4Len])))
 	}
 	h := m.base[m.l4:]
 	if m.numbered() {
@@ -65,7 +67,7 @@ func newMaker(c Config) maker {
 	} else {
 		binary.BigEndian.PutUint16(h[4:], uint16(upper))
 	}
-	m.sum = sum(from) + sum(to) + uint32(protocol) + uint32(upper) + sum(h)
+	m.sum = checksum.Sum(from) + checksum.Sum(to) + uint32(protocol) + uint32(upper) + checksum.Sum(h)
 	return m
 }
 
@@ -83,37 +85,18 @@ func (m maker) put(b []byte, n int) {
 	if m.cfg.Protocol == TCP {
 		number := uint32(n) * spread // any will do, if it is not the same for all
 		binary.BigEndian.PutUint32(h[4:], number)
-		binary.BigEndian.PutUint16(h[16:], ^fold(total+number>>16+number&0xffff))
+		binary.BigEndian.PutUint16(h[16:], ^checksum.Fold(total+number>>16+number&0xffff))
 		return
 	}
 	if m.numbered() {
 		binary.BigEndian.PutUint32(h[udpLen+offNumber:], uint32(n))
 		total += uint32(n)>>16 + uint32(n)&0xffff
 	}
-	check := ^fold(total)
+	check := ^checksum.Fold(total)
 	if check == 0 {
 		check = 0xffff // 0 would say that there is none (RFC 768)
 	}
 	binary.BigEndian.PutUint16(h[6:], check)
-}
-
-// sum adds up b as 16-bit words (RFC 1071).
-func sum(b []byte) uint32 {
-	var s uint32
-	for ; len(b) > 1; b = b[2:] {
-		s += uint32(binary.BigEndian.Uint16(b))
-	}
-	if len(b) == 1 {
-		s += uint32(b[0]) << 8
-	}
-	return s
-}
-
-func fold(s uint32) uint16 {
-	for s > 0xffff {
-		s = s>>16 + s&0xffff
-	}
-	return uint16(s)
 }
 
 // NumberLen is the payload of a datagram that carries its connection's number: magic, number, the run's first port, padding.

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/holdfast-project/holdfast/lab/checksum"
 )
 
 // largeLen is the payload of a datagram of three fragments.
@@ -120,7 +122,7 @@ func fragment(from, to netip.AddrPort, payload []byte, id uint32) (out [][]byte)
 	binary.BigEndian.PutUint16(u[2:], to.Port())
 	binary.BigEndian.PutUint16(u[4:], uint16(udpLen+len(payload)))
 	u = append(u, payload...)
-	sum := fold(add(from.Addr().AsSlice()) + add(to.Addr().AsSlice()) + protoUDP + uint32(len(u)) + add(u))
+	sum := checksum.Fold(checksum.Sum(from.Addr().AsSlice()) + checksum.Sum(to.Addr().AsSlice()) + protoUDP + uint32(len(u)) + checksum.Sum(u))
 	if sum = ^sum; sum == 0 {
 		sum = 0xffff // 0 would say that there is none (RFC 768)
 	}
@@ -163,23 +165,4 @@ func header(from, to netip.Addr, piece []byte, at int, more bool, id uint32) []b
 	copy(b[12:], from.AsSlice())
 	copy(b[16:], to.AsSlice())
 	return append(b, piece...) // the kernel adds the header up
-}
-
-// add adds up b as 16-bit words (RFC 1071).
-func add(b []byte) uint32 {
-	var s uint32
-	for ; len(b) > 1; b = b[2:] {
-		s += uint32(binary.BigEndian.Uint16(b))
-	}
-	if len(b) == 1 {
-		s += uint32(b[0]) << 8
-	}
-	return s
-}
-
-func fold(s uint32) uint16 {
-	for s > 0xffff {
-		s = s>>16 + s&0xffff
-	}
-	return uint16(s)
 }

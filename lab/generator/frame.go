@@ -5,6 +5,8 @@ package generator
 import (
 	"encoding/binary"
 	"net"
+
+	"github.com/holdfast-project/holdfast/lab/checksum"
 )
 
 // FrameLen is the length of each frame in bytes, without Ethernet's checksum.
@@ -35,22 +37,10 @@ func frame(to, from net.HardwareAddr, f Flow) []byte {
 	ip[8], ip[9] = hops, protoUDP
 	copy(ip[12:], f.From.Addr().AsSlice())
 	copy(ip[16:], f.To.Addr().AsSlice())
-	binary.BigEndian.PutUint16(ip[10:], checksum(ip[:ipLen]))
+	binary.BigEndian.PutUint16(ip[10:], ^checksum.Fold(checksum.Sum(ip[:ipLen])))
 	udp := ip[ipLen:]
 	binary.BigEndian.PutUint16(udp, f.From.Port())
 	binary.BigEndian.PutUint16(udp[2:], f.To.Port())
 	binary.BigEndian.PutUint16(udp[4:], uint16(len(udp)))
 	return b
-}
-
-// checksum is the Internet checksum of b, whose length is even (RFC 1071).
-func checksum(b []byte) uint16 {
-	sum := uint32(0)
-	for ; len(b) > 1; b = b[2:] {
-		sum += uint32(binary.BigEndian.Uint16(b))
-	}
-	for sum > 0xffff {
-		sum = sum>>16 + sum&0xffff
-	}
-	return ^uint16(sum)
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/holdfast-project/holdfast/internal/labtest"
+	"github.com/holdfast-project/holdfast/lab/checksum"
 	"github.com/holdfast-project/holdfast/lab/topology"
 )
 
@@ -139,7 +140,7 @@ func TestSinkLetsOtherPacketsPass(t *testing.T) {
 func TestFrame(t *testing.T) {
 	f := Flow{From: netip.MustParseAddrPort("10.1.2.3:1000"), To: netip.MustParseAddrPort("10.2.1.1:9")}
 	b := frame(net.HardwareAddr{1, 2, 3, 4, 5, 6}, net.HardwareAddr{7, 8, 9, 10, 11, 12}, f)
-	if len(b) != FrameLen || checksum(b[etherLen:etherLen+ipLen]) != 0 || b[protocolAt] != protoUDP {
+	if len(b) != FrameLen || checksum.Fold(checksum.Sum(b[etherLen:etherLen+ipLen])) != 0xffff || b[protocolAt] != protoUDP {
 		t.Errorf("% x", b)
 	}
 	const want = "0102030405060708090a0b0c08004500002e000040004011"

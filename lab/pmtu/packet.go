@@ -8,6 +8,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/holdfast-project/holdfast/lab/checksum"
 )
 
 // Of the packets (RFC 791, RFC 8200, RFC 768, RFC 792, RFC 4443).
@@ -33,13 +35,13 @@ func tooBig(from netip.Addr, source, dest netip.AddrPort, mtu int) []byte {
 	if from.Is6() {
 		protocol, icmp[0] = protoICMPv6, packetTooBig
 		binary.BigEndian.PutUint32(icmp[4:], uint32(mtu))
-		sum = add(from.AsSlice()) + add(source.Addr().AsSlice()) + protoICMPv6 + uint32(icmpLen+len(quoted))
+		sum = checksum.Sum(from.AsSlice()) + checksum.Sum(source.Addr().AsSlice()) + protoICMPv6 + uint32(icmpLen+len(quoted))
 	} else {
 		icmp[0], icmp[1] = unreachable, fragmentationNeeded
 		binary.BigEndian.PutUint16(icmp[6:], uint16(mtu))
 	}
 	icmp = append(icmp, quoted...)
-	binary.BigEndian.PutUint16(icmp[2:], ^fold(sum+add(icmp)))
+	binary.BigEndian.PutUint16(icmp[2:], ^checksum.Fold(sum+checksum.Sum(icmp)))
 	return append(header(from, source.Addr(), protocol, len(icmp)), icmp...)
 }
 
@@ -61,24 +63,8 @@ func header(from, to netip.Addr, protocol byte, size int) []byte {
 	b[8], b[9] = hops, protocol
 	copy(b[12:], from.AsSlice())
 	copy(b[16:], to.AsSlice())
-	binary.BigEndian.PutUint16(b[10:], ^fold(add(b)))
+	binary.BigEndian.PutUint16(b[10:], ^checksum.Fold(checksum.Sum(b)))
 	return b
-}
-
-// add adds up b, of an even length, as 16-bit words (RFC 1071).
-func add(b []byte) uint32 {
-	var s uint32
-	for ; len(b) > 1; b = b[2:] {
-		s += uint32(binary.BigEndian.Uint16(b))
-	}
-	return s
-}
-
-func fold(s uint32) uint16 {
-	for s > 0xffff {
-		s = s>>16 + s&0xffff
-	}
-	return uint16(s)
 }
 
 // extendedErr is the kernel's struct sock_extended_err (linux/errqueue.h).
