@@ -82,19 +82,7 @@ func (m *member) close() error {
 func (m *member) serves() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.state == "MASTER" && m.alive()
-}
-
-func (m *member) alive() bool {
-	if m.run == nil {
-		return false
-	}
-	select {
-	case <-m.run.Done():
-		return false
-	default:
-		return true
-	}
+	return m.state == "MASTER" && m.run.Alive()
 }
 
 // current returns the state that it told last.
@@ -137,7 +125,7 @@ func (m *member) start(ctx context.Context) error {
 		"--pid", m.opts.path(m.name, "parent.pid"), "--vrrp_pid", m.opts.path(m.name, "vrrp.pid"))
 	cmd.Stdout, cmd.Stderr = log, log
 	m.mu.Lock()
-	if m.alive() {
+	if m.run.Alive() {
 		m.mu.Unlock()
 		return fmt.Errorf("member %s: start: its keepalived runs", m.name)
 	}

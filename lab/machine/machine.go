@@ -108,6 +108,19 @@ type Running struct {
 // Done is closed when the process has ended.
 func (r *Running) Done() <-chan struct{} { return r.done }
 
+// Alive reports whether the process has not ended yet; nil has.
+func (r *Running) Alive() bool {
+	if r == nil {
+		return false
+	}
+	select {
+	case <-r.done:
+		return false
+	default:
+		return true
+	}
+}
+
 // Wait waits for the end of the process and returns what exec.Cmd.Wait says.
 func (r *Running) Wait() error {
 	<-r.done

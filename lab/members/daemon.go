@@ -62,29 +62,17 @@ func (m *Member) Client() *control.Client { return m.client }
 func (m *Member) PID() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if !m.alive() {
+	if !m.run.Alive() {
 		return 0
 	}
 	return m.run.PID()
-}
-
-func (m *Member) alive() bool {
-	if m.run == nil {
-		return false
-	}
-	select {
-	case <-m.run.Done():
-		return false
-	default:
-		return true
-	}
 }
 
 // start starts the daemon. It does not wait until the daemon answers.
 func (m *Member) start() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.alive() {
+	if m.run.Alive() {
 		return fmt.Errorf("member %s: start: its daemon runs", m.name)
 	}
 	log, err := os.OpenFile(m.opts.Log(m.name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
@@ -106,7 +94,7 @@ func (m *Member) start() error {
 func (m *Member) Answering() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.alive() && !m.stopped
+	return m.run.Alive() && !m.stopped
 }
 
 // boot switches the machine on and starts the daemon.
