@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -177,6 +176,22 @@ func benchFailover(ctx context.Context, o options, cfg bench.Config, file string
 	return err
 }
 
+// showMeasures shows what a benchmark measured, and writes it to file if that is named; err is what ended the benchmark early.
+func showMeasures(cmd *cobra.Command, file string, result bench.Result, err error) error {
+	if len(result.Measures) == 0 && err != nil {
+		return err
+	}
+	out := cmd.OutOrStdout()
+	err = errors.Join(err, result.WriteMetrics(out, styleOf(out)))
+	if file != "" {
+		err = errors.Join(err, writeResult(file, result))
+	}
+	if n := len(result.Failures); n > 0 && err == nil {
+		return fmt.Errorf("%d of the measurements could not be made: see above", n)
+	}
+	return err
+}
+
 // writeResult writes the rows to file, for programs, and the whole result with every trial beside it.
 func writeResult(file string, result bench.Result) error {
 	write := func(name string, to func(io.Writer) error) error {
@@ -216,18 +231,5 @@ func pick(systems []bench.System, names []string) ([]bench.System, error) {
 	if len(names) == 0 {
 		return systems, nil
 	}
-	var out []bench.System
-	var all []string
-	for _, s := range systems {
-		all = append(all, s.Name)
-		if slices.Contains(names, s.Name) {
-			out = append(out, s)
-		}
-	}
-	for _, n := range names {
-		if !slices.Contains(all, n) {
-			return nil, fmt.Errorf("system %q: there are %v", n, all)
-		}
-	}
-	return out, nil
+	return bench.Pick(systems, func(s bench.System) string { return s.Name }, names)
 }

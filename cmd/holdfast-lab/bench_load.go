@@ -56,17 +56,5 @@ func benchLoad(ctx context.Context, o options, cfg bench.LoadConfig, file string
 	}
 	cfg.Dir = entry.Dir
 	result, err := bench.Load(ctx, cfg)
-	err = errors.Join(err, entry.Close())
-	if len(result.Measures) == 0 && err != nil {
-		return err
-	}
-	out := cmd.OutOrStdout()
-	err = errors.Join(err, result.WriteMetrics(out, styleOf(out)))
-	if file != "" {
-		err = errors.Join(err, writeResult(file, result))
-	}
-	if n := len(result.Failures); n > 0 && err == nil {
-		return fmt.Errorf("%d of the measurements could not be made: see above", n)
-	}
-	return err
+	return showMeasures(cmd, file, result, errors.Join(err, entry.Close()))
 }

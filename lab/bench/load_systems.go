@@ -82,11 +82,16 @@ func PickLoad(systems []LoadSystem, names []string) ([]LoadSystem, error) {
 	if len(names) == 0 {
 		return slices.DeleteFunc(slices.Clone(systems), func(s LoadSystem) bool { return s.Named }), nil
 	}
-	var out []LoadSystem
+	return Pick(systems, func(s LoadSystem) string { return s.Name }, names)
+}
+
+// Pick returns the systems of these names, in their own order. The error is that a name is none of theirs.
+func Pick[S any](systems []S, nameOf func(S) string, names []string) ([]S, error) {
+	var out []S
 	var all []string
 	for _, s := range systems {
-		all = append(all, s.Name)
-		if slices.Contains(names, s.Name) {
+		all = append(all, nameOf(s))
+		if slices.Contains(names, nameOf(s)) {
 			out = append(out, s)
 		}
 	}
