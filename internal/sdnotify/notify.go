@@ -45,16 +45,8 @@ func (n Notifier) Interval() time.Duration { return n.watchdog / 2 }
 // Ready says that the daemon serves the cluster, with a line for "systemctl status".
 func (n Notifier) Ready(status string) error { return n.send("READY=1", "STATUS="+line(status)) }
 
-// Status replaces the line of "systemctl status".
-func (n Notifier) Status(status string) error { return n.send("STATUS=" + line(status)) }
-
 // Watchdog says that the daemon's loop is alive.
 func (n Notifier) Watchdog() error { return n.send("WATCHDOG=1") }
-
-// Reloading says that a reload has begun; Ready ends it. at is CLOCK_MONOTONIC in nanoseconds, which systemd insists on.
-func (n Notifier) Reloading(at int64) error {
-	return n.send("RELOADING=1", "MONOTONIC_USEC="+strconv.FormatInt(at/1000, 10))
-}
 
 // Stopping says that the daemon ends on purpose.
 func (n Notifier) Stopping() error { return n.send("STOPPING=1") }

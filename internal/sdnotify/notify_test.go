@@ -29,9 +29,7 @@ func TestMessages(t *testing.T) {
 			want string
 		}{
 			{"ready", func() error { return n.Ready("ACTIVE,\nterm 7") }, "READY=1\nSTATUS=ACTIVE, term 7"},
-			{"status", func() error { return n.Status("STANDBY") }, "STATUS=STANDBY"},
 			{"watchdog", n.Watchdog, "WATCHDOG=1"},
-			{"reloading", func() error { return n.Reloading(5_000_000) }, "RELOADING=1\nMONOTONIC_USEC=5000"},
 			{"stopping", n.Stopping, "STOPPING=1"},
 		} {
 			if err := c.send(); err != nil {

@@ -65,9 +65,6 @@ func ReadGrant(in io.Reader) (string, error) {
 	return "", fmt.Errorf("-: no token on the standard input: %w", err)
 }
 
-// MaxCSR is the longest certificate request, in bytes of PEM.
-const MaxCSR = 8 << 10
-
 // EnrollRequest asks for a certificate. Whose it is, the token says: what names the certificate request has is not looked at.
 type EnrollRequest struct {
 	Token string `json:"token"`

@@ -89,17 +89,11 @@ func (r *Records) Acquire(ctx context.Context, name, holder string, ttl time.Dur
 // Kind names records for Watch.
 type Kind string
 
-// Kinds of records.
+// Kinds of records that somebody watches; LiveReports is another.
 const (
 	Clusters     Kind = "cluster/"
-	Policies     Kind = "policy/"
 	Attempts     Kind = "attempt/"
-	Members      Kind = "member/"
-	Tokens       Kind = "token/"
-	Users        Kind = "user/"
 	Certificates Kind = "certificate/"
-	Leases       Kind = "!lease/"
-	Everything   Kind = ""
 )
 
 // Watch tells of changes of records of a kind, by any server, until ctx ends: see store.Store. What a change names, NameOf reads.
