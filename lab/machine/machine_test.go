@@ -79,6 +79,9 @@ func TestPowerOffKillsStoppedProcessesAndCables(t *testing.T) {
 	if n, err := m.Signal(unix.SIGSTOP, nil); n != 1 || err != nil {
 		t.Fatalf("stopped %d processes: %v", n, err)
 	}
+	if !run.Alive() {
+		t.Error("a stopped process is said to have ended")
+	}
 	took, err := m.PowerOff()
 	if err != nil {
 		t.Fatal(err)
@@ -86,6 +89,9 @@ func TestPowerOffKillsStoppedProcessesAndCables(t *testing.T) {
 	t.Logf("power-off took %v", took)
 	if err := run.Wait(); err == nil || !strings.Contains(err.Error(), "killed") {
 		t.Errorf("sleep ended with %v, want killed", err)
+	}
+	if run.Alive() || (*machine.Running)(nil).Alive() {
+		t.Error("what has ended, or never began, is said to be alive")
 	}
 	h, err := m.Node().NS.Handle()
 	if err != nil {
