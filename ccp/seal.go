@@ -64,10 +64,10 @@ func (s *Sealer) Rekey(k ClusterKey, keyNumber uint8) {
 // KeyNumber is the number of the key that frames are sealed under.
 func (s *Sealer) KeyNumber() uint8 { return s.key }
 
-// Seal appends to dst a frame with the sealed plaintext, which begins with what Opener.AppendEcho wrote and goes on with the body of
-// h.Type, and allocates nothing if dst has room for HeaderLen + len(plaintext) + SealOverhead (GateFrameLen at least). Of h, Type,
-// Flags, Target, Sequence (the clock), EchoIncarnation and EchoStamp are the caller's. A sequence that is not above the last one's
-// becomes its successor. A plaintext longer than MaxPlainLen is not sealed: dst comes back as it was.
+// Seal appends to dst a frame with the sealed plaintext: what Opener.AppendEcho wrote, and then the body of h.Type. A plaintext longer than
+// MaxPlainLen is not sealed: dst comes back as it was. Of h, Type, Flags, Target, Sequence (the clock), EchoIncarnation and EchoStamp are
+// the caller's. A sequence that is not above the last one's becomes its successor.
+// It allocates nothing if dst has room for HeaderLen + len(plaintext) + SealOverhead (GateFrameLen at least).
 func (s *Sealer) Seal(dst []byte, h Header, plaintext []byte) []byte {
 	if len(plaintext) > MaxPlainLen {
 		return dst

@@ -4,9 +4,9 @@ package members
 
 import "fmt"
 
-// oneWay reports whether the peer, silent to probes, tells in its HELLOs that it serves: either it says as
-// well that it has lost this member, so that frames arrive in one direction only, or its HELLOs have come
-// for longer after its silence, or its daemon, began than any can be under way. It cannot be told to close.
+// oneWay reports whether the peer serves although its gate is silent: frames arrive from it, and none of ours there, so that it cannot be told to
+// close. Its HELLOs say that it serves, and are no late ones: they say as well that it has lost this member, or have come for longer
+// since its silence, or its daemon, began than a frame can be under way.
 func (m *Machine) oneWay(p *peer) bool {
 	if !p.dead || p.helloAt == 0 || !p.hello.State.Serves() {
 		return false

@@ -4,11 +4,10 @@ package members
 
 import "github.com/holdfast-project/holdfast/members/device"
 
-// proven reports whether p's problem is one that moves serving to this member: any but an interface's
-// does. For an interface, a third station on that segment must have been heard here after the loss, so
-// that a switch which goes down as a whole moves nothing. Where no neighbour is known, a carrier that p
-// lost and this member has kept for the settle time is taken instead, and so is any fault of a private interface
-// without configured neighbours, where nobody else could be heard. Of a group as many interfaces must be well here as it needs.
+// proven reports whether p's problem is one that moves serving to this member: any but an interface's does. An interface's fault is proven
+// if a third station on that segment was heard here after the loss, so that a switch which goes down as a whole moves nothing. Where none
+// can be heard other things are proof: where no neighbour is known, that p lost its carrier and this member has kept its own for the
+// settle time; on a private interface without configured neighbours, any fault. Of a group as many interfaces must be well here as it needs.
 // What has failed on both sides is left to the weights: of what has failed at p alone, all must be proven, and something must be.
 func (m *Machine) proven(p *peer) bool {
 	if p.hello.Stopping || !onlyInterfaces(p.hello.Devices) {

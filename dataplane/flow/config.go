@@ -69,8 +69,8 @@ type SenderConfig struct {
 	// Merge, if not nil, appends to dst, which is empty, the data that stands for older and newer, one after the other, and returns it: what a
 	// change or refresh makes of what waits of its key. Without it the newer one's data stands for both. It must not keep any of them.
 	Merge func(dst, older, newer []byte) []byte
-	// Created, if not nil, is called with the sender's own copy of the data of a change or refresh that has taken the place of a
-	// creation not yet batched, so that it can be made to say that it creates. It must not keep or lengthen it.
+	// Created, if not nil, is called when a change or refresh takes the place of a creation that is not batched yet, with the sender's own copy
+	// of its data: it is to make that say that it creates. It must not keep or lengthen it.
 	Created func(data []byte)
 	// Packer, if not nil, lays out the items of the batches that are made while [Sender.SetPacking] is on.
 	Packer Packer

@@ -147,8 +147,8 @@ const (
 // ErrRestart is what Run returns after the operator asked for another daemon: whoever supervises this one is to start it.
 var ErrRestart = errors.New("restart was asked for")
 
-// Run is a member until ctx ends (the gate goes on serving for a daemon that follows at once), until the operator stops it (everything
-// that was set on the host is taken back), or until something fails that it cannot go on without.
+// Run is a member until ctx ends, the operator stops it, or something fails that it cannot go on without. When ctx ends the gate goes on
+// serving, for a daemon that follows at once; a stop takes back everything that was set on the host.
 func Run(ctx context.Context, o Options) error {
 	n, err := newNode(o)
 	if err != nil {

@@ -23,10 +23,9 @@ type group struct {
 // unreported are bits whose change alone is no news: Heard and the words themselves show them.
 const unreported = ccp.BitWatched | ccp.BitRestarting
 
-// lease has a term renewed from now on; main asked for it at the boot time asked. If the gate serves it already (main changes its
-// mind about alone, or a new main or pulse takes over from an old one), nothing of it is touched but the time of renewal, and its age
-// counts: one that lay for longer than the hard expiry is lost, like one that was never asked for again. A term that the fence does
-// not permit is given up at once.
+// lease has a term renewed from now on; main asked for it at the boot time asked. A term that the fence does not permit is given up at once.
+// The gate may serve it already: main changes its mind about alone, or a new main or pulse takes over from an old one. Then nothing but the
+// time of renewal is touched, and the lease's age counts: one that lay for longer than the hard expiry is lost.
 func (e *engine) lease(now, asked int64, g uint8, term uint32, alone bool) {
 	e.watching |= 1 << g
 	gr := &e.groups[g]

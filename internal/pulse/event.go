@@ -12,9 +12,11 @@ import (
 // Times are nanoseconds of CLOCK_BOOTTIME.
 type Event interface{ event() }
 
-// Heard says that a peer's gate has answered a probe on an interface. It comes whenever what the gate says has changed, for
-// every answer to a Query, for the first answer after Silent or Missed, for every answer of a gate that serves, or takes a share,
-// whose lease or share is more than 50 ms old, and otherwise every 100 ms.
+// Heard says that a peer's gate has answered a probe on an interface. Of a gate that says nothing new it comes every 100 ms. It comes at once
+//   - when what the gate says has changed,
+//   - for an answer to a Query,
+//   - for the first answer after Silent or Missed,
+//   - while the gate's lease or share is more than 50 ms old.
 type Heard struct {
 	Peer, Slot  uint8
 	Query       bool // answers a probe that Query sent

@@ -53,10 +53,11 @@ const (
 	fleetSettle    = 5 * time.Second
 )
 
-// Fleet measures what a management server takes while a whole fleet reports to it, and how long installs take then. The rows are cpu_percent
-// (of one processor, server and etcd together, while nothing but reports goes on), rss_mb (likewise), install_seconds (one install on each
-// cluster, all asked for as fast as the server takes them, until the last member has said that it is confirmed) and install_one_seconds (an install on one
-// cluster; a second of it is the guard's).
+// Fleet measures what a management server takes while a whole fleet reports to it, and how long installs take then. The rows are
+//   - cpu_percent of one processor and rss_mb, of server and etcd together, while nothing but reports goes on;
+//   - install_seconds for an install on each cluster, all asked for as fast as the server takes them, until the last member has said that it is
+//     confirmed;
+//   - install_one_seconds for an install on one cluster; a second of it is the guard's.
 func Fleet(ctx context.Context, cfg FleetConfig) (_ Result, err error) {
 	if cfg.Clusters < 1 || cfg.Clusters > 5000 || cfg.Members < 2 || cfg.Members > 8 || cfg.Rounds < 1 || cfg.Window < time.Second || cfg.AtOnce < 1 {
 		return Result{}, fmt.Errorf("bench: %d rounds of %v with %d clusters of %d members: at least one of 1s, with 1 to 5000 clusters of 2 to 8", cfg.Rounds, cfg.Window, cfg.Clusters, cfg.Members)

@@ -219,8 +219,8 @@ func (m *Machine) Close() error {
 	return err
 }
 
-// forget lets a killed machine go. That takes the kernel a while (it waits for every process, and then for whoever may still
-// look at their BPF programs), in which nothing of it runs any more, so nobody waits for it but the next boot.
+// forget lets a killed machine go. Nothing of it runs any more, but the kernel takes a while: it waits for every process, and then for whoever
+// may still look at their BPF programs. Only the next boot waits for that.
 func (m *Machine) forget() {
 	m.booted = false
 	m.ended = make(chan error, 1)

@@ -24,8 +24,15 @@ type talksAre struct {
 	owned
 }
 
-// talksCondition parses "alive|going|finished OP N", "alive == all", "gap OP D", "lost OP N" and "resent OP N", each with a kind and whose they are at the
-// end, and "stalled > D OP N" with whose they are.
+// talksCondition parses one of
+//
+//	alive|going|finished OP N
+//	alive|going|finished == all
+//	gap OP D
+//	lost|resent OP N
+//	stalled > D OP N
+//
+// and whose they are after it; with all but the last, the kind too.
 func (p *parser) talksCondition(w *words) condition {
 	if w.take("stalled") {
 		return stalled{over: w.compare(true), want: w.compare(false), owned: p.owned(w)}

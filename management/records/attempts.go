@@ -15,8 +15,11 @@ import (
 )
 
 // BeginAttempt numbers an attempt, of which Cluster, Policy.Generation, Replies (a member each, and those left out) and the choices are given, and
-// writes it down. The error wraps ErrBusy while another one of the cluster is neither confirmed, aborted nor rolled back, ErrDeclined if the
-// generation was rolled back once, policy.ErrOlder if it is older than the current one, management.ErrNumbersUnsure while no number may be given.
+// writes it down. The error wraps
+//   - ErrBusy while another attempt of the cluster is under way,
+//   - ErrDeclined if the generation was rolled back once,
+//   - policy.ErrOlder if it is older than the current one,
+//   - management.ErrNumbersUnsure while no number may be given.
 func (r *Records) BeginAttempt(ctx context.Context, by management.Actor, a management.Attempt) (begun management.Attempt, err error) {
 	err = r.change(ctx, by, func(tx store.Tx, now int64) (management.Event, error) {
 		var none management.Event

@@ -111,9 +111,9 @@ type Machine struct {
 	now     int64
 }
 
-// New begins an attempt that is stored, or takes over one that another server began: one that is not decided is then aborted after Config.Silence,
-// unless a member says that it has committed, and one that is committed is rolled back no sooner, and confirmed if a member says that it is (the
-// store was restored from a backup, and has forgotten the decision).
+// New begins an attempt that is stored, or takes over one that another server began. What is taken over waits for Config.Silence first, since the
+// store may have been restored from a backup and have forgotten a decision that members know of. An attempt that is not decided is aborted
+// then, unless a member says that it has committed; a committed one may be rolled back then, unless a member says that it is confirmed.
 //
 // trials are of what members would load, each for those that load the same. The policy is not committed before one of each has loaded it, or,
 // where none of them can, management itself (Try). Who takes an attempt over has none.

@@ -72,8 +72,8 @@ func (w *Words) ShareOpen(now int64) bool {
 	return w.Sharing && group.Fence.Shares(w.Share.Term()) && w.fresh(group, w.Share, now)
 }
 
-// Grant asks this gate to grant a term of group g to a member at the boot time now, as a YIELD with a claim does, and returns the fence
-// that stands afterwards and whether the term was granted.
+// Grant is what a YIELD with a claim does at the boot time now: it grants a term of group g to a member, unless the fence forbids it. It returns
+// the fence that stands afterwards, and whether the term was granted.
 func (w *Words) Grant(g int, term uint32, member uint8, now int64) (Fence, bool) {
 	group := &w.Group[g]
 	shares := g == 0 && w.ShareOpen(now)

@@ -37,10 +37,13 @@ type Options struct {
 	// BreakFence, BreakLease and BreakGrants remove a part of the protocol, for the tests of the tests: the
 	// gate's compare with its fence, the expiry of its lease, and the wait for other gates' grants.
 	BreakFence, BreakLease, BreakGrants bool
-	// BreakAttention lets a serving member with a problem that nobody can relieve go down, BreakProof lets every
-	// neighbour question of a member that does not serve be answered and hides losses of carrier from it,
+	// BreakAttention lets a serving member with a problem go down although nobody can relieve it.
+	BreakAttention bool
+	// BreakProof makes a member that does not serve believe in its interfaces: its questions to neighbours are all answered, and losses of
+	// carrier are hidden from it.
+	BreakProof bool
 	// BreakTakeover keeps members from claiming while voluntary moves are frozen.
-	BreakAttention, BreakProof, BreakTakeover bool
+	BreakTakeover bool
 	// BreakRace lets whoever has a new policy first take over.
 	BreakRace bool
 

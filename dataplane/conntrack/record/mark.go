@@ -9,7 +9,7 @@ import "encoding/binary"
 type Mark struct {
 	Sum
 	// Rules is not zero in load sharing: a fingerprint of what sorts connections into buckets. Sum is then that of the buckets that the sender
-	// takes by the slot table named, without those that are about to move, and up to the next mark what it says of them is by that table.
+	// takes by the slot table below, but for those that are about to move. What it says of them up to the next mark is by that table.
 	Rules uint64
 	// Term, Number and Commit are the slot table's.
 	Term, Number uint32
