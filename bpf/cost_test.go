@@ -9,6 +9,8 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
+
+	"github.com/holdfast-project/holdfast/internal/labtest"
 )
 
 // passOnly is a program that lets everything through: what a program costs at least.
@@ -29,6 +31,7 @@ func passOnly(tb testing.TB, e entry) *ebpf.Program {
 // TestCost keeps what a packet costs within bounds, as multiples of what a program costs that lets everything through, so that they hold
 // on any machine. docs/benchmarks/gate.md has what they are.
 func TestCost(t *testing.T) {
+	labtest.RequireProcessor(t)
 	bounds := map[string]float64{
 		"pass": 6, "vmac": 7, "another's": 9, "another's-v6": 9, "another's-to-vip": 12, "another's-published": 13, "another's-icmp-error": 14,
 		"taken-known": 10, "taken-snat-answer": 26, "pivot-takes": 10, "passed-on-to-us": 13,

@@ -5,6 +5,7 @@
 package labtest
 
 import (
+	"bytes"
 	"os"
 	"os/exec"
 	"testing"
@@ -32,3 +33,24 @@ func Missing(tb testing.TB, what string) {
 	}
 	tb.Skipf("needs %s (HOLDFAST_LAB=required makes this a failure)", what)
 }
+
+// RequireProcessor skips tb where the processor is emulated in software (qemu's TCG), in the guest that scripts/guest boots: what is measured
+// there says nothing of any machine. That guest lets none but the skips through that it knows by name (lab/guest/testdata/run). Anywhere else
+// such a processor is a thing that is missing.
+func RequireProcessor(tb testing.TB) {
+	tb.Helper()
+	info, err := os.ReadFile("/proc/cpuinfo")
+	switch {
+	case err != nil:
+		tb.Fatal(err)
+	case !emulated(info):
+	case os.Getenv("HOLDFAST_GUEST") != "":
+		tb.Skip("the processor is emulated")
+	default:
+		Missing(tb, "a processor that is not emulated")
+	}
+}
+
+// emulated reports whether /proc/cpuinfo is of a processor that qemu's TCG emulates: it says so in the model's name, whatever model it is
+// but those that are named after a real one, which scripts/guest does not ask for.
+func emulated(cpuinfo []byte) bool { return bytes.Contains(cpuinfo, []byte("QEMU TCG CPU")) }
