@@ -91,10 +91,11 @@ sim:
 lab-test: build
 	$(BIN)/holdfast-lab run -q --again 2 lab/scenarios/*.txt
 
-# Tests of a whole machine in a Debian guest under qemu: systemd, bonds, VLAN devices, native XDP, Linux 6.1.
+# Tests of a whole machine in a Debian guest under qemu: systemd, bonds, VLAN devices, native XDP, Linux 6.1. SUITE=trixie has Linux 6.12;
+# RUN= and PACKAGE= run some of the tests.
 test-guest:
 	@scripts/deps guest
-	@scripts/guest "$(or $(SUITE),bookworm)" "$(RUN)"
+	@scripts/guest "$(or $(SUITE),bookworm)" "$(RUN)" "$(PACKAGE)"
 
 # Longer runs of what make test does in short.
 soak: build
