@@ -13,6 +13,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/features"
 
 	"github.com/holdfast-project/holdfast/internal/labtest"
 )
@@ -294,8 +295,32 @@ func TestRemoveLeavesNothing(t *testing.T) {
 	}
 }
 
-// TestVerifierEffort keeps loading fast: a daemon that starts or is upgraded loads three programs.
+// verifierBounds is how much the verifier may look at in one program, by the kernel from which on that holds, newest first: a tenth above what it looks at in
+// the larger of the two ingress programs, for each kernel that the tests have run on (docs/benchmarks/gate.md). How soon a verifier recognises what it has
+// seen already differs from kernel to kernel, so a bound for all of them would be loose on most.
+var verifierBounds = []struct {
+	since uint32
+	most  uint32
+}{
+	{6<<16 | 18<<8, 86_000},
+	{6<<16 | 12<<8, 88_000},
+	{6<<16 | 1<<8, 91_000},
+}
+
+// TestVerifierEffort keeps loading fast: a daemon that is upgraded has the kernel verify three programs in the second for which the gate serves
+// by itself, on slow processors too. Linux itself would allow a million.
 func TestVerifierEffort(t *testing.T) {
+	kernel, err := features.LinuxVersionCode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	most := uint32(0)
+	for _, b := range verifierBounds {
+		if kernel >= b.since {
+			most = b.most
+			break
+		}
+	}
 	g := openGate(t, testOptions(newPinDir(t)))
 	for name, p := range g.programs() {
 		info, err := p.Info()
@@ -311,8 +336,8 @@ func TestVerifierEffort(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Logf("%s: %d instructions, %d verified", name, size/8, n)
-		if n > 80000 {
-			t.Errorf("%s: the verifier looked at %d instructions, want at most 80000", name, n)
+		if n > most {
+			t.Errorf("%s: the verifier of Linux %d.%d looked at %d instructions, want at most %d", name, kernel>>16, kernel>>8&0xff, n, most)
 		}
 	}
 }
