@@ -55,29 +55,48 @@ func filtered(index int, parent uint32) bool {
 func (g *Gate) KeepPins() (restored []string, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	pins := make(map[string]interface{ Pin(string) error })
 	for name, m := range g.maps() {
-		pins[name] = m
+		restored, err = keepPin(g, restored, name, m)
+		if err != nil {
+			return restored, fmt.Errorf("keep the gate's pins: %w", err)
+		}
 	}
 	for name, p := range g.programs() {
-		pins[pinProgram+name] = p
-	}
-	for name, what := range pins {
-		path := filepath.Join(g.options.PinDir, name)
-		if exists(path) {
-			continue
-		}
-		if err := checkPinDir(g.options.PinDir); err != nil {
+		restored, err = keepPin(g, restored, pinProgram+name, p)
+		if err != nil {
 			return restored, fmt.Errorf("keep the gate's pins: %w", err)
 		}
-		if err := os.MkdirAll(g.options.PinDir, 0o700); err != nil {
-			return restored, fmt.Errorf("keep the gate's pins: %w", err)
-		}
-		if err := what.Pin(path); err != nil {
-			return restored, fmt.Errorf("keep the gate's pins: %w", err)
-		}
-		restored = append(restored, name)
 	}
 	slices.Sort(restored)
 	return restored, nil
+}
+
+// keepPin puts one pin back if it is not there, and adds its name to those that were restored.
+func keepPin[T pinned[T]](g *Gate, restored []string, name string, what T) ([]string, error) {
+	path := filepath.Join(g.options.PinDir, name)
+	if exists(path) {
+		return restored, nil
+	}
+	if err := checkPinDir(g.options.PinDir); err != nil {
+		return restored, err
+	}
+	if err := os.MkdirAll(g.options.PinDir, 0o700); err != nil {
+		return restored, err
+	}
+	// What has been pinned once, or was opened by its pin, believes that it still is, and pins nothing; a copy does not.
+	unpinned, err := what.Clone()
+	if err != nil {
+		return restored, err
+	}
+	if err := errors.Join(unpinned.Pin(path), unpinned.Close()); err != nil {
+		return restored, err
+	}
+	return append(restored, name), nil
+}
+
+// pinned is a map or a program.
+type pinned[T any] interface {
+	Pin(path string) error
+	Clone() (T, error)
+	Close() error
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -69,30 +70,42 @@ func TestMissing(t *testing.T) {
 	}
 }
 
-// TestKeepPins: pins that somebody removes come back, and are those of the gate that runs.
+// TestKeepPins: pins that somebody removes come back, each time, also those of a gate that was adopted, and are those of the gate that runs.
 func TestKeepPins(t *testing.T) {
 	o := testOptions(newPinDir(t))
+	keep := func(g *Gate, what string, remove func() error, want int) {
+		t.Helper()
+		if err := remove(); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := g.KeepPins(); err != nil || len(got) != want {
+			t.Fatalf("%s: restored %v, %v; want %d", what, got, err, want)
+		}
+		for _, name := range append(ourPins(), pinWords) {
+			if path := filepath.Join(o.PinDir, name); !strings.HasSuffix(name, pinNew) && !exists(path) {
+				t.Errorf("%s: %s was not put back", what, path)
+			}
+		}
+	}
+	nothing := func() error { return nil }
+	keys := func() error { return os.Remove(filepath.Join(o.PinDir, kernelMapKeys)) }
+	everything := func() error { return os.RemoveAll(o.PinDir) }
+
 	g := openGate(t, o)
-	if got, err := g.KeepPins(); err != nil || len(got) != 0 {
-		t.Fatalf("all pins are there: restored %v, %v", got, err)
-	}
+	all := len(g.maps()) + len(g.programs())
 	g.Words().Renew(0, 5, Boottime())
-	if err := os.Remove(filepath.Join(o.PinDir, kernelMapKeys)); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := g.KeepPins(); err != nil || len(got) != 1 || got[0] != kernelMapKeys {
-		t.Fatalf("one pin was removed: restored %v, %v", got, err)
-	}
-	if err := os.RemoveAll(o.PinDir); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := g.KeepPins(); err != nil || len(got) != len(g.maps())+len(g.programs()) {
-		t.Fatalf("all were removed: restored %v, %v", got, err)
-	}
+	keep(g, "all pins are there", nothing, 0)
+	keep(g, "one pin was removed", keys, 1)
+	keep(g, "the same once more", keys, 1)
+	keep(g, "all were removed", everything, all)
+	keep(g, "all were removed once more", everything, all)
+
 	want := g.Words().Snapshot()
 	next := reopen(t, o, buildOf(t))
 	defer next.Close()
 	if !next.Adopted() || next.Words().Snapshot() != want {
 		t.Errorf("adopted %v: %+v, want %+v", next.Adopted(), next.Words().Snapshot(), want)
 	}
+	keep(next, "all pins of an adopted gate were removed", everything, all)
+	keep(next, "and once more", everything, all)
 }
