@@ -76,12 +76,16 @@ type Gate struct {
 	objects kernelObjects
 	words   *Words
 	adopted bool
+	orphans []string
 
 	loadedBlind uint32 // how blind the programs are that were loaded just now (offBlind)
 }
 
 // Adopted reports whether Open found the gate loaded.
 func (g *Gate) Adopted() bool { return g.adopted }
+
+// Orphans returns the names of the pins that Open found of a gate whose words somebody had removed, and took away.
+func (g *Gate) Orphans() []string { return g.orphans }
 
 // Incarnation returns the number that the gate chose when it was loaded.
 func (g *Gate) Incarnation() uint64 { return g.words.Incarnation() }

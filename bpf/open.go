@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/cilium/ebpf"
 
@@ -17,7 +18,8 @@ import (
 const ccpEtherType = 0x88b5
 
 // Open loads the gate, or adopts the one that is pinned in o.PinDir. What is adopted keeps its words, VIPs, keys, counters and
-// attachments; its programs are replaced if they are not those of this build, and its timers are set to those of o.
+// attachments; its programs are replaced if they are not those of this build, and its timers are set to those of o. Pins of a gate without
+// its words, which nobody can adopt, are removed with what they hold; see Orphans.
 func Open(o Options) (*Gate, error) {
 	spec, err := loadKernel()
 	if err != nil {
@@ -80,15 +82,13 @@ func (o *Options) complete() error {
 
 // load loads everything anew, and publishes it with one rename: nobody ever finds half a gate.
 func (g *Gate) load(spec *ebpf.CollectionSpec) error {
-	if names, err := readDir(g.options.PinDir); err != nil {
+	var err error
+	if g.orphans, err = clearOrphans(g.options.PinDir); err != nil {
 		return err
-	} else if len(names) > 0 {
-		return fmt.Errorf("no gate is pinned here, but %q is: remove it, or choose another directory", names[0])
 	}
 	if err := g.loadObjects(spec, nil); err != nil {
 		return err
 	}
-	var err error
 	if g.words, err = mapWords(g.objects.Words); err != nil {
 		return err
 	}
@@ -107,6 +107,22 @@ func (g *Gate) load(spec *ebpf.CollectionSpec) error {
 	g.words.u32(offVersion).Store(wordsVersion)
 	g.words.u32(offMagic).Store(wordsMagic)
 	return g.publish()
+}
+
+// clearOrphans removes what is pinned of a gate whose words are not, and returns the names: nobody can open or close that one any more. What
+// is none of a gate's it leaves alone.
+func clearOrphans(dir string) ([]string, error) {
+	names, err := readDir(dir)
+	if err != nil || len(names) == 0 {
+		return nil, err
+	}
+	ours := ourPins()
+	for _, name := range names {
+		if _, link := parseLinkPin(name); !link && !slices.Contains(ours, name) {
+			return nil, fmt.Errorf("no gate is pinned here, but %q is: remove it, or choose another directory", name)
+		}
+	}
+	return names, Remove(dir)
 }
 
 func (g *Gate) publish() error {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -193,6 +194,46 @@ func TestOpenAfterCrash(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestOpenWithoutWords: what is left of a gate whose words somebody has removed makes way for a new one, and what is none of a gate's stays.
+func TestOpenWithoutWords(t *testing.T) {
+	o := testOptions(newPinDir(t))
+	s := newMember(t)
+	orphan := reopen(t, o, buildOf(t))
+	s.cast(t, orphan)
+	orphan.in(serves)
+	if err := errors.Join(orphan.Close(), os.Remove(filepath.Join(o.PinDir, pinWords))); err != nil {
+		t.Fatal(err)
+	}
+	foreign := filepath.Join(o.PinDir, "theirs")
+	if err := os.Mkdir(foreign, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if g, err := Open(o); err == nil {
+		g.Close()
+		t.Fatal("a directory with what is none of a gate's was taken")
+	} else if !strings.Contains(err.Error(), "theirs") {
+		t.Errorf("error %q does not say what is there", err)
+	}
+	if err := os.Remove(foreign); err != nil {
+		t.Fatal(err)
+	}
+	o.Incarnation++
+	g := openGate(t, o)
+	if g.Adopted() || g.Incarnation() != o.Incarnation {
+		t.Errorf("adopted %v with incarnation %#x, want a new gate", g.Adopted(), g.Incarnation())
+	}
+	if got := g.Orphans(); !slices.Contains(got, kernelMapVips) || !slices.Contains(got, filepath.Base(linkPin(o.PinDir, s.index(), asEgress))) {
+		t.Errorf("orphans %v", got)
+	}
+	if got, want := g.Missing(s.index(), true), "ingress and egress"; got != want {
+		t.Errorf("missing %q, want %q", got, want)
+	}
+	s.cast(t, g)
+	if got := g.Missing(s.index(), true); got != "" {
+		t.Errorf("missing %q once attached", got)
 	}
 }
 

@@ -40,6 +40,10 @@ func (n *node) open() error {
 		return err
 	}
 	n.gate, n.words = loaded, loaded.Words()
+	if orphans := loaded.Orphans(); len(orphans) > 0 {
+		n.log.Warn("something on this machine removed the words of the gate that was here, which cannot be adopted without: the rest of it was "+
+			"taken off, and the gate begins anew", "directory", n.local.PinDir, "pins", orphans)
+	}
 	if n.host, err = link.OpenHost(filepath.Join(n.local.StateDir, "host.json"), n.log); err != nil {
 		return err
 	}
@@ -128,7 +132,8 @@ func (n *node) close() error {
 
 // takeBack undoes everything that was set on this host, the gate last: until then it keeps the stack from answering.
 func (n *node) takeBack() error {
-	return errors.Join(n.pulse.Close(), n.host.Restore(), bpf.Remove(n.local.PinDir), defines.Remove(defines.Path(n.cfg.Name, n.local.Self.Name)))
+	_, unpinned := n.gate.KeepPins() // what is removed is found by them
+	return errors.Join(n.pulse.Close(), n.host.Restore(), unpinned, bpf.Remove(n.local.PinDir), defines.Remove(defines.Path(n.cfg.Name, n.local.Self.Name)))
 }
 
 // start runs the tasks. The returned function ends those that would outlive the loop.
