@@ -194,7 +194,7 @@ func (g *Gate) link(index int, as string) (link.Link, error) {
 // attached reports whether a living link is pinned. It takes the pin of a severed one away.
 func (g *Gate) attached(index int, as string) (bool, error) {
 	if as == asClassic {
-		return classicAttached(index, netlink.HANDLE_MIN_INGRESS)
+		return g.classicAttached(index, netlink.HANDLE_MIN_INGRESS)
 	}
 	path := linkPin(g.options.PinDir, index, as)
 	l, err := link.LoadPinnedLink(path, nil)

@@ -95,7 +95,7 @@ func TestUngated(t *testing.T) {
 			s := newMember(t)
 			g := openGate(t, o)
 			egressThere := func() bool {
-				classic, err := classicAttached(s.index(), netlink.HANDLE_MIN_EGRESS)
+				classic, err := g.classicAttached(s.index(), netlink.HANDLE_MIN_EGRESS)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -33,11 +33,7 @@ func (g *Gate) attachClassic(index int, parent uint32) error {
 	if err := g.ensureClsact(index); err != nil {
 		return err
 	}
-	program := g.objects.HoldfastIngress
-	if parent == netlink.HANDLE_MIN_EGRESS {
-		program = g.objects.HoldfastEgress
-	}
-	if err := netlink.FilterReplace(classicFilter(index, parent, program.FD())); err != nil {
+	if err := netlink.FilterReplace(classicFilter(index, parent, g.classicProgram(parent).FD())); err != nil {
 		return fmt.Errorf("add clsact filter: %w", err)
 	}
 	return nil
@@ -93,9 +89,23 @@ func classicFilters(index int, parent uint32) ([]netlink.Filter, error) {
 	return filters, nil
 }
 
-func classicAttached(index int, parent uint32) (bool, error) {
+// classicAttached reports whether one of this gate's programs is in the filter at one side of an interface. It may be that of a gate whose
+// pins were removed before it could be adopted: by that one's words nobody can open or close anything any more.
+func (g *Gate) classicAttached(index int, parent uint32) (bool, error) {
 	f, err := findClassic(index, parent)
-	return f != nil, err
+	if err != nil || f == nil {
+		return false, err
+	}
+	id, err := programID(g.classicProgram(parent))
+	return err == nil && f.Id == int(id), err
+}
+
+// classicProgram returns what belongs into the filter at one side.
+func (g *Gate) classicProgram(parent uint32) *ebpf.Program {
+	if parent == netlink.HANDLE_MIN_EGRESS {
+		return g.objects.HoldfastEgress
+	}
+	return g.objects.HoldfastIngress
 }
 
 func (g *Gate) detachClassic(index int, parent uint32) error { return removeFilter(index, parent) }
@@ -141,9 +151,8 @@ func removeClsact(ifaces *ebpf.Map, index int) error {
 // updateClassic puts the current programs into filters that have others.
 func (g *Gate) updateClassic() error {
 	return eachIface(g.objects.Ifaces, func(index int) error {
-		for parent, program := range map[uint32]*ebpf.Program{
-			netlink.HANDLE_MIN_INGRESS: g.objects.HoldfastIngress, netlink.HANDLE_MIN_EGRESS: g.objects.HoldfastEgress,
-		} {
+		for _, parent := range []uint32{netlink.HANDLE_MIN_INGRESS, netlink.HANDLE_MIN_EGRESS} {
+			program := g.classicProgram(parent)
 			f, err := findClassic(index, parent)
 			if err != nil {
 				return err

@@ -18,8 +18,8 @@ import (
 // link was detached or a qdisc deleted, so it has to be asked. That may take as long as others hold the kernel's lock of all interfaces, so
 // nobody else waits meanwhile.
 func (g *Gate) Missing(index int, gated bool) string {
-	in := g.linked(index, asXDPNative, asXDPGeneric, asTCX) || filtered(index, netlink.HANDLE_MIN_INGRESS)
-	out := !gated || g.linked(index, asEgress) || filtered(index, netlink.HANDLE_MIN_EGRESS)
+	in := g.linked(index, asXDPNative, asXDPGeneric, asTCX) || g.filtered(index, netlink.HANDLE_MIN_INGRESS)
+	out := !gated || g.linked(index, asEgress) || g.filtered(index, netlink.HANDLE_MIN_EGRESS)
 	switch {
 	case in && out:
 		return ""
@@ -45,8 +45,8 @@ func (g *Gate) linked(index int, ways ...string) bool {
 }
 
 // filtered reports whether one of our filters is at one side of an interface, or whether that cannot be found out.
-func filtered(index int, parent uint32) bool {
-	there, err := classicAttached(index, parent)
+func (g *Gate) filtered(index int, parent uint32) bool {
+	there, err := g.classicAttached(index, parent)
 	return there || err != nil
 }
 

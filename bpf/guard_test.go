@@ -4,6 +4,7 @@ package bpf
 
 import (
 	"errors"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -108,4 +109,37 @@ func TestKeepPins(t *testing.T) {
 	}
 	keep(next, "all pins of an adopted gate were removed", everything, all)
 	keep(next, "and once more", everything, all)
+}
+
+// TestOrphan: filters of a gate whose pins were removed, and whose daemon died before it could put them back, give way to those of the next one.
+func TestOrphan(t *testing.T) {
+	o := attachOptions(newPinDir(t), AttachClassic)
+	s := newMember(t)
+	orphan := reopen(t, o, buildOf(t))
+	s.cast(t, orphan)
+	if err := errors.Join(os.RemoveAll(o.PinDir), orphan.Close()); err != nil {
+		t.Fatal(err)
+	}
+	g := openGate(t, o)
+	if g.Adopted() {
+		t.Fatal("a gate without pins was adopted")
+	}
+	if got := g.AttachedAs(s.index()); got != "" {
+		t.Errorf("attached as %q by the filter of another gate", got)
+	}
+	if got, want := g.Missing(s.index(), true), "ingress and egress"; got != want {
+		t.Errorf("missing %q, want %q", got, want)
+	}
+	s.cast(t, g)
+	if got := g.AttachedAs(s.index()); got != asClassic {
+		t.Errorf("attached as %q, want %q", got, asClassic)
+	}
+	if got := g.Missing(s.index(), true); got != "" {
+		t.Errorf("missing %q once attached", got)
+	}
+	g.in(serves)
+	echo(t, netip.AddrPortFrom(vip4, 4000))
+	if c := s.dial(t, netip.AddrPortFrom(vip4, 4000)); !answers(t, c, true) {
+		t.Error("the VIP does not answer by the words of the gate that was opened last")
+	}
 }
