@@ -166,9 +166,11 @@ func (g *Gate) attachAs(index int, as string) error {
 	if err != nil {
 		return err
 	}
-	path := linkPin(g.options.PinDir, index, as)
-	if err = l.Pin(path); err != nil {
-		err = fmt.Errorf("pin the link as %s, on a BPF file system: %w", path, err)
+	if err = makePinDir(g.options.PinDir); err == nil { // somebody may have removed it
+		err = l.Pin(linkPin(g.options.PinDir, index, as))
+	}
+	if err != nil {
+		err = fmt.Errorf("pin the link: %w", err)
 	}
 	return errors.Join(err, l.Close()) // closing a link that could not be pinned detaches it
 }

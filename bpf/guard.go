@@ -77,10 +77,7 @@ func keepPin[T pinned[T]](g *Gate, restored []string, name string, what T) ([]st
 	if exists(path) {
 		return restored, nil
 	}
-	if err := checkPinDir(g.options.PinDir); err != nil {
-		return restored, err
-	}
-	if err := os.MkdirAll(g.options.PinDir, 0o700); err != nil {
+	if err := makePinDir(g.options.PinDir); err != nil {
 		return restored, err
 	}
 	// What has been pinned once, or was opened by its pin, believes that it still is, and pins nothing; a copy does not.

@@ -71,6 +71,36 @@ func TestMissing(t *testing.T) {
 	}
 }
 
+// TestAttachWithoutPinDir: a gate whose pins were all removed is attached again before they are back.
+func TestAttachWithoutPinDir(t *testing.T) {
+	for way := range waysOnVeth {
+		t.Run(string(way), func(t *testing.T) {
+			o := attachOptions(newPinDir(t), way)
+			s := newMember(t)
+			g := openGate(t, o)
+			s.cast(t, g)
+			if err := os.RemoveAll(o.PinDir); err != nil {
+				t.Fatal(err)
+			}
+			for until := time.Now().Add(10 * time.Second); ; { // a link whose pin is removed ends a moment later
+				err := g.Attach(s.iface())
+				if err == nil {
+					break
+				}
+				if !errors.Is(err, unix.EEXIST) && !errors.Is(err, unix.EBUSY) || time.Now().After(until) {
+					t.Fatal(err)
+				}
+			}
+			if got := g.Missing(s.index(), true); got != "" {
+				t.Errorf("missing %q", got)
+			}
+			if _, err := g.KeepPins(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // TestKeepPins: pins that somebody removes come back, each time, also those of a gate that was adopted, and are those of the gate that runs.
 func TestKeepPins(t *testing.T) {
 	o := testOptions(newPinDir(t))

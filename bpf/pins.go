@@ -103,6 +103,17 @@ func checkPinDir(dir string) error {
 	return nil
 }
 
+// makePinDir makes sure that dir is there and can hold pins.
+func makePinDir(dir string) error {
+	if err := checkPinDir(dir); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make pin directory: %w", err)
+	}
+	return nil
+}
+
 // clearDir removes a directory of pins that was never published.
 func clearDir(dir string) error {
 	names, err := readDir(dir)
