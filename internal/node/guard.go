@@ -114,11 +114,25 @@ func (n *node) guardHost(now int64) {
 		unrecorded = fmt.Errorf("%s: what is set on this host is on record in memory only: make room in %s", why, n.local.StateDir)
 	}
 	n.noteFault(&n.diskFault, unrecorded)
-	var ports []guarded
 	for _, p := range n.ports {
 		if p.index != 0 && p.removed && n.attach(p) == nil {
 			n.attachedAgain(p, true)
 		}
+	}
+	n.askGuard()
+	if n.due.host == 0 {
+		n.due.host = now + int64(hostEvery)
+	}
+	if now >= n.due.host {
+		n.due.host, n.due.hosted = now+int64(hostEvery), now
+		_ = n.applyHost() // the worker's errors come as results
+	}
+}
+
+// askGuard has it looked whether the gate hangs where it was attached.
+func (n *node) askGuard() {
+	var ports []guarded
+	for _, p := range n.ports {
 		if p.index != 0 && p.attached {
 			ports = append(ports, guarded{slot: p.Slot, index: p.index, gated: p.Role.Gated()})
 		}
@@ -127,13 +141,32 @@ func (n *node) guardHost(now int64) {
 	case n.guard.ask <- ports:
 	default: // it still looks
 	}
-	if n.due.host == 0 {
-		n.due.host = now + int64(hostEvery)
+}
+
+// guardUnasked looks at once, rather than within the second, where no gate of this member is asked any more. Where the gate hangs nowhere
+// the peers take this member for dead, while its own questions say that it serves, and among two that is enough for the other one to give way:
+// until the gate is back nobody serves.
+func (n *node) guardUnasked(now int64) {
+	if probed := n.words.Probed(); probed != n.unasked && unasked(probed, now, n.cfg.Timers.Dead, n.answered()) {
+		n.unasked = probed
+		n.askGuard()
 	}
-	if now >= n.due.host {
-		n.due.host, n.due.hosted = now+int64(hostEvery), now
-		_ = n.applyHost() // the worker's errors come as results
+}
+
+// unasked reports whether probes have stopped to come though those who sent them are there: a pulse that has ended, or this member's gate
+// that hangs nowhere any more. probed is when the last one came, 0 for never.
+func unasked(probed, now int64, dead time.Duration, answered bool) bool {
+	return answered && probed != 0 && now-probed >= int64(dead)
+}
+
+// answered reports whether any peer answers.
+func (n *node) answered() bool {
+	for link := range n.heard {
+		if !n.silent[link] {
+			return true
+		}
 	}
+	return false
 }
 
 // gateRemoved attaches the gate again where somebody took it off. Until that is done a member that serves answers nobody there, and one that

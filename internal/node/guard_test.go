@@ -40,6 +40,27 @@ func TestGuardTellsWhatIsMissing(t *testing.T) {
 	}
 }
 
+// TestUnasked: it is looked at once whether the gate is there if its peers answer and ask it nothing any more.
+func TestUnasked(t *testing.T) {
+	const dead, now = 30 * time.Millisecond, int64(time.Hour)
+	ago := func(d time.Duration) int64 { return now - int64(d) }
+	for _, tt := range []struct {
+		name     string
+		probed   int64
+		answered bool
+		want     bool
+	}{
+		{"asked a moment ago", ago(dead - 1), true, false},
+		{"not asked for the dead interval", ago(dead), true, true},
+		{"nobody is there", ago(time.Minute), false, false},
+		{"never asked", 0, true, false},
+	} {
+		if got := unasked(tt.probed, now, dead, tt.answered); got != tt.want {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
 // TestRenamedDeviceIsUsed: the host is brought in line under the name that a device has now, and that is said.
 func TestRenamedDeviceIsUsed(t *testing.T) {
 	vip := config.VIP{Addr: netip.MustParseAddr("10.0.0.1")}

@@ -227,6 +227,7 @@ func (n *node) regular(now int64) {
 		n.gateOpened(gateway) // an event that came while the gate was closed for a moment did not show it
 	}
 	n.endRestart(now)
+	n.guardUnasked(now)
 	n.followSync(now)
 	n.followPolicy(now)
 	n.step(n.syncReady([]members.Event{n.gateState(gateway)})...)

@@ -97,6 +97,7 @@ type node struct {
 	judges    [members.MaxMembers]margin.Judge // of each member's margins
 	cpu       cpuLoad
 	guard     guard
+	unasked   int64 // the last probe before a silence in which it was looked whether the gate is still there
 	ways      ways
 	tracking  tracking
 	hostFault string // what the last attempt to bring the host in line could not do, "" for nothing
