@@ -10,6 +10,7 @@
 //
 // The gate outlives the daemon. Open loads it, or adopts what is pinned in Options.PinDir: programs of the same tag stay as they
 // are, others are replaced through their links without losing a packet, and maps of another layout are refused (ErrLayout).
+// Pins without the words are of a gate that nobody can open or close any more: they are removed with what they hold (Orphans).
 // Close leaves everything in place, Remove takes everything away.
 //
 // # Attachment
