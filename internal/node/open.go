@@ -105,8 +105,21 @@ func (n *node) openMachine() error {
 		n.log.Info("gate adopted", "serving", n.boot.Gate.Serving, "term", n.boot.Gate.LeaseTerm)
 	}
 	n.machine = members.New(n.machineConfig(), n.boot)
-	n.pulse, err = pulse.Start(context.Background(), n.o.Exe, n.pulseConfig(), n.log)
+	n.pulse, err = n.startPulse()
 	return err
+}
+
+// startPulse starts a pulse. It finds the gate's words by their pin, which somebody may have removed a moment ago.
+func (n *node) startPulse() (*pulse.Pulse, error) {
+	restored, unpinned := n.gate.KeepPins()
+	if len(restored) > 0 {
+		n.log.Warn("something on this machine removed pins of the gate; they are put back", "directory", n.local.PinDir, "pins", restored)
+	}
+	p, err := pulse.Start(context.Background(), n.o.Exe, n.pulseConfig(), n.log)
+	if err != nil {
+		return nil, errors.Join(unpinned, err)
+	}
+	return p, nil
 }
 
 // close lets go of everything and leaves the gate in place.

@@ -3,7 +3,6 @@
 package node
 
 import (
-	"context"
 	"errors"
 	"time"
 
@@ -152,7 +151,7 @@ func (n *node) pulseDied(died pulse.Died) error {
 	_ = n.pulse.Close()
 	// The next one is there in a moment: nobody shall ask this gate to yield for it.
 	n.words.SetRestarting(bpf.Boottime() + int64(n.cfg.Timers.Restarting))
-	p, err := pulse.Start(context.Background(), n.o.Exe, n.pulseConfig(), n.log)
+	p, err := n.startPulse()
 	if err != nil {
 		return err
 	}
