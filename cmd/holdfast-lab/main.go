@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/holdfast-project/holdfast/internal/build"
+	"github.com/holdfast-project/holdfast/internal/usage"
 	"github.com/holdfast-project/holdfast/lab/registry"
 )
 
@@ -64,6 +65,8 @@ func root(o *options) *cobra.Command {
 		Use:           "holdfast-lab",
 		Short:         "Break gateways in a laboratory and see what comes of it",
 		Version:       build.Version,
+		Args:          usage.Arguments(cobra.NoArgs),
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}

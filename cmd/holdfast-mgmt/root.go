@@ -33,6 +33,8 @@ func newRoot(env environment) *cobra.Command {
 			"init, serve and restore work on the server's own data. All other commands talk to a server with a profile: what login or init made.\n\n" +
 			"Exit status: 0 done; 1 it was refused or failed; 2 the command line was not understood. Durations have a unit: 30s, 2m, 1h.",
 		Version:      build.Version,
+		Args:         usage.Arguments(cobra.NoArgs),
+		RunE:         func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		SilenceUsage: true, SilenceErrors: true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			if err := errors.Join(cmd.ValidateFlagGroups(), cmd.ValidateRequiredFlags()); err != nil { // cobra would say so itself, as an error of no type

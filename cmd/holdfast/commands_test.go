@@ -70,7 +70,8 @@ func TestExitCodes(t *testing.T) {
 		code int
 		says string
 	}{
-		{"holdfast nonsense", 2, `unknown command "nonsense"`},
+		{"holdfast nonsense", 2, `unknown command "nonsense" for "holdfast"; it has `},
+		{"holdfast stat", 2, `unknown command "stat" for "holdfast", did you mean state or stop?; it has `},
 		{"holdfast state --nonsense", 2, "unknown flag"},
 		{"holdfast state extra", 2, "see holdfast state --help"},
 		{"holdfast failover to", 2, "failover to with no argument; write: holdfast failover to NAME"},

@@ -37,6 +37,8 @@ func newRoot(env environment) *cobra.Command {
 			"Exit status: 0 done; 1 it was refused or failed, or what was asked is not so (config check, sync verify, policy diff and\n" +
 			"verify); 2 the command line was not understood.",
 		Version:       build.Version,
+		Args:          usage.Arguments(cobra.NoArgs),
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
