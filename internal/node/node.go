@@ -4,6 +4,7 @@ package node
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"log/slog"
 	"os"
@@ -188,6 +189,9 @@ func newNode(o Options) (*node, error) {
 	}
 	n.trace = openTrace(local.StateDir, newWallClock(), local.Self.Name, o.Log)
 	n.store.remade = n.trace.Keep
+	digest := cfg.Digest()
+	o.Log.Info("a member starts", "cluster", cfg.Name, "id", cfg.ID, "member", local.Self.Name, "mode", cfg.ModeText(),
+		"version", build.Version, "configuration", hex.EncodeToString(digest[:8]))
 	if err := n.openNotify(); err != nil {
 		return nil, errors.Join(err, n.trace.Close(), n.store.close())
 	}
