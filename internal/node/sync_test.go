@@ -374,3 +374,11 @@ func TestSyncConfiguredAnew(t *testing.T) {
 		t.Errorf("%v allocations for nothing", a)
 	}
 }
+
+// TestSyncReportError: why two tables were not compared is said without the name of a package.
+func TestSyncReportError(t *testing.T) {
+	err := fmt.Errorf("not done within 5s: %w", errors.New("statesync: member 1 does not answer"))
+	if got := syncReport("gw-b", statesync.Report{}, err); got.Error != "not done within 5s: member 1 does not answer" || got.Equal {
+		t.Errorf("%+v", got)
+	}
+}

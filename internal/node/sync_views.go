@@ -207,7 +207,7 @@ func (b *backend) VerifySync(ctx context.Context, r control.SyncVerifyRequest) (
 // syncReport is a comparison, or why there is none.
 func syncReport(peer string, r statesync.Report, err error) control.SyncReport {
 	if err != nil {
-		return control.SyncReport{Peer: peer, Error: err.Error()}
+		return control.SyncReport{Peer: peer, Error: strings.ReplaceAll(err.Error(), "statesync: ", "")} // the package's name says nothing to operators
 	}
 	v := control.SyncReport{Peer: peer, Equal: r.Equal(), Local: r.Local, Remote: r.Remote, Buckets: r.Buckets,
 		OnlyLocal: r.Counted[0], OnlyRemote: r.Counted[1], Different: r.Counted[2], TookMs: r.Took * 1000}
