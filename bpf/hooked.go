@@ -8,8 +8,8 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-// Tracking tells whether the kernel tracks connections in the network namespace of the thread that asks: it does for as long as some rule
-// needs it. It is no part of the gate. Not safe for use after Close.
+// Tracking tells whether the kernel tracks connections in the network namespace of the thread that asks, and whether it may translate what begins:
+// it does for as long as some rule needs it. It is no part of the gate. Not safe for use after Close.
 type Tracking struct {
 	program *ebpf.Program
 	packet  []byte // that the program is run with; it does not look at it
@@ -29,13 +29,17 @@ func OpenTracking() (*Tracking, error) {
 	return &Tracking{program: coll.DetachProgram(hookedProgHoldfastHooked), packet: make([]byte, 64)}, nil
 }
 
-// Hooked reports whether connections are tracked now, those of IPv4 and those of IPv6.
-func (t *Tracking) Hooked() (four, six bool, err error) {
+// Families tells IPv4 and IPv6 apart.
+type Families struct{ Four, Six bool }
+
+// Hooked reports the connections of which families are tracked now, and those of which may be translated as they begin: a chain of another type
+// with the priority of source translation (100) at postrouting looks the same.
+func (t *Tracking) Hooked() (tracked, translated Families, err error) {
 	is, err := t.program.Run(&ebpf.RunOptions{Data: t.packet})
 	if err != nil {
-		return false, false, fmt.Errorf("ask for the tracking of connections: %w", err)
+		return Families{}, Families{}, fmt.Errorf("ask for the tracking of connections: %w", err)
 	}
-	return is&1 != 0, is&2 != 0, nil
+	return Families{is&1 != 0, is&2 != 0}, Families{is&4 != 0, is&8 != 0}, nil
 }
 
 // Close unloads the program.

@@ -297,6 +297,77 @@ func (g *Gate) owned(t *testing.T, mode SteerMode, owner uint16, packets map[str
 	g.SetDrained(false)
 }
 
+// TestUntranslated: packets of a family in which nothing is said to be translated go by their own slot, unless what begins must be told from what is
+// known, or their slot is about to move.
+func TestUntranslated(t *testing.T) {
+	type pair struct{ first, answer packet }
+	inside4, inside6 := netip.MustParseAddr("192.168.7.7"), netip.MustParseAddr("2001:db8:7::7")
+	// Destination translation, to servers that are not published.
+	v4 := pair{packet{from: far4, to: vip4, proto: protoTCP, sport: 1000, dport: 80, tcp: tcpAck}, packet{from: inside4, to: far4, proto: protoTCP, sport: 80, dport: 1000, tcp: tcpAck}}
+	v6 := pair{packet{from: far6, to: vip6, proto: protoUDP, sport: 1000, dport: 80}, packet{from: inside6, to: far6, proto: protoUDP, sport: 80, dport: 1000}}
+	for _, p := range []pair{v4, v6} {
+		connect(t, p.first, noNAT, netip.AddrPortFrom(p.answer.from, 80))
+	}
+	// Of what began here in a slot that is about to move to this member.
+	here := packet{from: client4, to: far4, proto: protoUDP, sport: 1000, dport: 53}
+	connect(t, here, noNAT, noNAT)
+	taken := []Counter{SteerTaken, VmacAdmitted}
+	s := testSteering
+	s.Published = nil
+	g := newTestGate(t, true)
+	for _, mode := range []SteerMode{SteerMulticast, SteerUnicast} {
+		s.Mode = mode
+		mac, passedOn := manyMAC, SteerCorrected
+		if mode == SteerUnicast {
+			mac, passedOn = vmac, SteerPassed
+		}
+		for _, e := range entries {
+			for _, c := range []struct {
+				name         string
+				p            pair
+				untranslated Families
+				asked        bool
+			}{
+				{"IPv4, asked", v4, Families{}, true},
+				{"IPv4, IPv6 is untranslated", v4, Families{Six: true}, true},
+				{"IPv4, untranslated", v4, Families{Four: true}, false},
+				{"IPv6, asked", v6, Families{}, true},
+				{"IPv6, IPv4 is untranslated", v6, Families{Four: true}, true},
+				{"IPv6, untranslated", v6, Families{Six: true}, false},
+			} {
+				t.Run(fmt.Sprint(mode, "/", e.name, "/", c.name), func(t *testing.T) {
+					g.clear()
+					g.share(t, s)
+					g.Words().Renew(0, 7, Boottime())
+					owner, _ := g.slot(t, c.p.first)
+					g.SetUntranslated(c.untranslated)
+					frame := c.p.answer.frame(mac, client)
+					want := steerCase{frame: frame, table: all(1).with(2, owner), want: pass, count: taken}
+					if c.asked {
+						want.want, want.out, want.count = answer, given(frame, 2), []Counter{passedOn}
+					}
+					g.check(t, e, want)
+					begins := packet{from: client4, to: far4, proto: protoTCP, sport: 9, dport: 8, tcp: tcpSyn}
+					g.check(t, e, steerCase{frame: begins.frame(mac, client), table: all(1), want: pass, count: taken})
+					g.SetBlockNew(true)
+					g.check(t, e, steerCase{frame: begins.frame(mac, client), table: all(1), want: drop, count: []Counter{SteerBlocked}})
+					g.SetBlockNew(false)
+					if slot, _ := g.slot(t, here); mode == SteerUnicast {
+						g.check(t, e, steerCase{frame: here.frame(mac, client), table: all(1).with(moving(2, 1), slot), want: pass, count: taken})
+					}
+				})
+			}
+		}
+	}
+	g.SetUntranslated(Families{Four: true, Six: true})
+	if err := g.SetSteering(s); err != nil {
+		t.Fatal(err)
+	}
+	if w := g.words.u32(offSteer).Load(); w&(steerPlain4|steerPlain6) != 0 {
+		t.Errorf("new rules, and nothing is looked up: %x", w)
+	}
+}
+
 // TestBlindSteers: programs that cannot ask for connections steer by addresses and ports alone, and drop nothing for being unknown.
 func TestBlindSteers(t *testing.T) {
 	o := testOptions(newPinDir(t))

@@ -41,6 +41,8 @@ const (
 	steerPublished = 1 << 4
 	steerBlockNew  = 1 << 5
 	steerDrained   = 1 << 6
+	steerPlain4    = 1 << 7
+	steerPlain6    = 1 << 8
 )
 
 // SteerSlots is how many slots the traffic has.
@@ -60,7 +62,7 @@ type Steering struct {
 }
 
 // SetSteering makes s the rules by which packets are steered. The published prefixes that stay are known throughout. With SteerHA
-// the share is revoked and the table of slots forgotten. What moves is drained no longer. A gate that was adopted goes on
+// the share is revoked and the table of slots forgotten. What moves is drained no longer, and everything looked up. A gate that was adopted goes on
 // by the rules that it had until this is called.
 func (g *Gate) SetSteering(s Steering) error {
 	g.mu.Lock()
@@ -153,6 +155,13 @@ func (g *Gate) SetBlockNew(block bool) { g.setSteerBit(steerBlockNew, block) }
 
 // SetDrained says whether the other members know all that this one knows of moving slots: then it passes on what it would take of them.
 func (g *Gate) SetDrained(drained bool) { g.setSteerBit(steerDrained, drained) }
+
+// SetUntranslated says of which families no connection in the kernel's table is translated, nor will be by what begins here: packets of those that go
+// by both their ends are not looked up. SetSteering begins with none.
+func (g *Gate) SetUntranslated(f Families) {
+	g.setSteerBit(steerPlain4, f.Four)
+	g.setSteerBit(steerPlain6, f.Six)
+}
 
 func (g *Gate) setSteerBit(bit uint32, on bool) {
 	g.mu.Lock()

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Load sharing, for most packets: who takes one that belongs to a flow of which the connection table has been asked a moment ago, or that is
- * another's. steer.h is for all others, and dataplane/steer says what is decided.
+ * Load sharing, for most packets: who takes one that belongs to a flow of which the connection table has been asked a moment ago, or need not be,
+ * or that is another's. steer.h is for all others, and dataplane/steer says what is decided.
  */
 #ifndef HOLDFAST_USUAL_H
 #define HOLDFAST_USUAL_H
@@ -169,7 +169,8 @@ __noinline __u32 flow_note(__u64 flow, __u32 slot, __u64 now)
 
 /*
  * Where most frames go that came by the VMAC of the gateway: whole packets of TCP and UDP without options, to no VIP, of which only both ends
- * count. What is another's is dropped, and what belongs to a known connection is taken or given. All else, what begins among it, is STEER_ASK.
+ * count. What is another's is dropped, and what belongs to a known connection is taken or given. All else is STEER_ASK, what begins among it
+ * where connections may be translated.
  */
 static __always_inline __u32 usual(void *ctx, bool xdp, __u32 off, bool six, __u64 now)
 {
@@ -244,9 +245,14 @@ static __always_inline __u32 usual(void *ctx, bool xdp, __u32 off, bool six, __u
 		if (to != w->self)
 			return dropped(to == NOBODY ? STEER_NOBODY : STEER_FOREIGN);
 	}
-	owns = flow_owner(flow_of(hash, exchanged), now);
-	if (owns == FLOW_NOT)
-		return STEER_ASK;
+	/* A connection that is not translated has its packets' slot. Who may not let any begin must ask all the same. */
+	if ((steer & (STEER_UNTRANSLATED(six) | STEER_BLOCK_NEW)) == STEER_UNTRANSLATED(six)) {
+		owns = slot;
+	} else {
+		owns = flow_owner(flow_of(hash, exchanged), now);
+		if (owns == FLOW_NOT)
+			return STEER_ASK;
+	}
 	entry = b->entry[owns & PLACE_SLOT];
 	to = taker_of(entry);
 	if (to == NOBODY || entry & ENTRY_MOVING || (to == w->self && mode != STEER_MULTICAST && !is_sharing(w, now)))

@@ -94,6 +94,7 @@ struct words {
 #define STEER_PUBLISHED (1 << 4) /* the map has entries */
 #define STEER_BLOCK_NEW (1 << 5) /* drop what would begin a connection */
 #define STEER_DRAINED (1 << 6) /* of moving slots others know all that we know: pass on what we would take */
+#define STEER_UNTRANSLATED(six) ((1 << 7) << (six)) /* no connection of IPv4, of IPv6, is translated: none has to be asked for */
 
 
 _Static_assert(sizeof(struct group) == 128, "group");
