@@ -109,9 +109,9 @@ func (n *node) turn(w *wake) error {
 	case news := <-n.ways.found:
 		w.by("ways")
 		n.waysFound(news)
-	case why := <-n.tracking.found:
+	case news := <-n.tracking.found:
 		w.by("connection tracking")
-		n.trackingFound(why)
+		n.trackingFound(news)
 	case a := <-n.asker.Answers():
 		w.by("neighbour")
 		n.answer(a)
@@ -120,6 +120,7 @@ func (n *node) turn(w *wake) error {
 	case <-n.sync.plane.Changes():
 		w.by("state synchronisation")
 		n.syncChanged()
+		n.shareLooksUp()
 	case id := <-n.sync.flushed:
 		w.by("state synchronisation")
 		n.step(members.Flushed{ID: id})

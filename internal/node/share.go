@@ -23,7 +23,9 @@ type sharing struct {
 	// offered are the secrets that came with tables which are not in force yet.
 	offered map[*steer.Table][16]byte
 	rules   steer.Rules // as the gate and the sync plane have been told
-	print   uint64      // of the settings that they come from
+	// untranslated are the families of which the gate looks no connection up.
+	untranslated bpf.Families
+	print        uint64 // of the settings that they come from
 	// table is in force at the gate, since tableAt.
 	table   *steer.Table
 	tableAt int64
@@ -145,6 +147,7 @@ func (n *node) steer() error {
 		return fmt.Errorf("steering: %w", err)
 	}
 	n.gate.SetDrained(s.drained)
+	n.gate.SetUntranslated(s.untranslated)
 	n.sync.plane.SetSlots(syncSlots(s.rules, n.fingerprint(&s.rules)))
 	return nil
 }

@@ -300,7 +300,7 @@ func (n *node) syncView() ccp.SyncView {
 func (n *node) syncState() statesync.State {
 	s := n.sync.plane.State()
 	s.Reason = withNames(s.Reason, n.names())
-	return untracked(s, n.tracking.lost)
+	return untracked(s, n.tracking.is.lost)
 }
 
 // withNames puts names in the place of members' numbers, which are all that the plane knows.

@@ -21,25 +21,35 @@ const trackingReporter = "connection tracking"
 // untrackedFor is how long connections must have been untracked: a ruleset that is loaded in two steps leaves the kernel without any in between.
 const untrackedFor = 500 * time.Millisecond
 
-// hooks tells whether connections are tracked.
+// hooks tells which connections are tracked, and which may be translated as they begin.
 type hooks interface {
-	Hooked() (four, six bool, err error)
+	Hooked() (tracked, translated bpf.Families, err error)
 	Close() error
 }
 
 // tracking looks once a second whether the kernel still tracks connections, beside the loop: it ends with the last rule that needs it, nobody
-// is told, and packets of connections that are translated go nowhere from then on. Only what was there once can be missing.
+// is told, and packets of connections that are translated go nowhere from then on. Only what was there once can be missing. It looks as well
+// whether there are rules that translate.
 type tracking struct {
 	open  func() (hooks, error)
 	log   *slog.Logger
 	lasts time.Duration // untrackedFor, but in tests
-	ask   chan bool     // whether it matters
-	found chan string
-	lost  string // as found last: why, "" if nothing is; the loop's
+	ask   chan bool     // whether it matters that tracking ends
+	found chan trackingNews
+	is    trackingNews // as found last; the loop's
 }
 
+// trackingNews is what was found.
+type trackingNews struct {
+	lost       string       // why connections are tracked no more, "" if they are, or it does not matter
+	translated bpf.Families // that may be as they begin; what is not known may be
+}
+
+// bothFamilies are IPv4 and IPv6.
+var bothFamilies = bpf.Families{Four: true, Six: true}
+
 func newTracking(log *slog.Logger) tracking {
-	return tracking{open: openHooks, log: log, lasts: untrackedFor, ask: make(chan bool, 1), found: make(chan string)}
+	return tracking{open: openHooks, log: log, lasts: untrackedFor, ask: make(chan bool, 1), found: make(chan trackingNews), is: trackingNews{translated: bothFamilies}}
 }
 
 // openHooks returns nil while the kernel tracks nothing anywhere.
@@ -52,7 +62,7 @@ func openHooks() (hooks, error) {
 
 // serve looks whenever it is asked to, until ctx ends, and tells what is other than before.
 func (t *tracking) serve(ctx context.Context) error {
-	var l trackingLook
+	l := trackingLook{said: trackingNews{translated: bothFamilies}}
 	defer l.close()
 	for {
 		var matters bool
@@ -61,30 +71,25 @@ func (t *tracking) serve(ctx context.Context) error {
 			return nil
 		case matters = <-t.ask:
 		}
-		why, known := "", true
-		if matters {
-			why, known = t.look(ctx, &l)
-		} else {
-			l.seen = families{}
-		}
-		if !known || why == l.said {
+		news := t.look(ctx, &l, matters)
+		if news == l.said {
 			continue
 		}
-		l.said = why
+		l.said = news
 		select {
 		case <-ctx.Done():
 			return nil
-		case t.found <- why:
+		case t.found <- news:
 		}
 	}
 }
 
 // trackingLook is what serve remembers from one look to the next.
 type trackingLook struct {
-	hooks hooks // nil: none could be had yet
-	blind bool  // none can be had
-	seen  families
-	said  string
+	hooks hooks        // nil: none could be had yet
+	blind bool         // none can be had
+	seen  bpf.Families // of which connections were tracked at some time
+	said  trackingNews
 }
 
 func (l *trackingLook) close() {
@@ -93,8 +98,13 @@ func (l *trackingLook) close() {
 	}
 }
 
-// look says what is not tracked any more and stays so, and whether that is known: a kernel that does not answer has not said no.
-func (t *tracking) look(ctx context.Context, l *trackingLook) (why string, known bool) {
+// look says what is not tracked any more and stays so, if that matters, and what may be translated. A kernel that does not answer has not said
+// that it tracks nothing, nor that it translates nothing.
+func (t *tracking) look(ctx context.Context, l *trackingLook, matters bool) trackingNews {
+	news := trackingNews{lost: l.said.lost, translated: bothFamilies}
+	if !matters {
+		l.seen, news.lost = bpf.Families{}, ""
+	}
 	if l.hooks == nil && !l.blind {
 		var err error
 		if l.hooks, err = t.open(); err != nil {
@@ -103,40 +113,45 @@ func (t *tracking) look(ctx context.Context, l *trackingLook) (why string, known
 		}
 	}
 	if l.hooks == nil {
-		return "", false
+		return news
 	}
-	if why, known = l.seen.lost(l.hooks); !known || why == "" || why == l.said {
-		return why, known
+	tracked, translated, err := l.hooks.Hooked()
+	if err != nil {
+		return news
+	}
+	news.translated = translated
+	if !matters {
+		return news
+	}
+	if why := l.lost(tracked); why == "" || why == news.lost {
+		news.lost = why
+		return news
 	}
 	select {
 	case <-ctx.Done():
-		return "", false
+		return news
 	case <-time.After(t.lasts):
 	}
-	return l.seen.lost(l.hooks)
+	if tracked, _, err = l.hooks.Hooked(); err == nil {
+		news.lost = l.lost(tracked)
+	}
+	return news
 }
 
-// families are those of which connections were tracked at some time.
-type families struct{ four, six bool }
-
-// lost says in words what is not tracked any more, and whether that is known.
-func (f *families) lost(look hooks) (why string, known bool) {
-	four, six, err := look.Hooked()
-	if err != nil {
-		return "", false
-	}
+// lost says in words what is not tracked any more.
+func (l *trackingLook) lost(now bpf.Families) string {
 	var gone []string
-	if f.four && !four {
+	if l.seen.Four && !now.Four {
 		gone = append(gone, "IPv4")
 	}
-	if f.six && !six {
+	if l.seen.Six && !now.Six {
 		gone = append(gone, "IPv6")
 	}
-	f.four, f.six = f.four || four, f.six || six
+	l.seen.Four, l.seen.Six = l.seen.Four || now.Four, l.seen.Six || now.Six
 	if len(gone) == 0 {
-		return "", true
+		return ""
 	}
-	return strings.Join(gone, " and ") + " connections are not tracked any more: no rule needs it; load the ruleset again, or, if that is meant, holdfast restart", true
+	return strings.Join(gone, " and ") + " connections are not tracked any more: no rule needs it; load the ruleset again, or, if that is meant, holdfast restart"
 }
 
 // askTracking has it looked at. Where Holdfast loads the ruleset it knows what that needs, and without state synchronisation it is nobody's loss
@@ -149,14 +164,19 @@ func (n *node) askTracking() {
 }
 
 // trackingFound takes what is other than before: a member that tracks nothing lets another take over, which may have its rules still.
-func (n *node) trackingFound(why string) {
-	n.tracking.lost = why
-	e := members.Device{Op: members.DeviceRegister, Name: device.FullSync, Reporter: trackingReporter, Status: device.Problem, Reason: why}
-	if why == "" {
+func (n *node) trackingFound(news trackingNews) {
+	before := n.tracking.is
+	n.tracking.is = news
+	n.shareLooksUp()
+	if news.lost == before.lost {
+		return
+	}
+	e := members.Device{Op: members.DeviceRegister, Name: device.FullSync, Reporter: trackingReporter, Status: device.Problem, Reason: news.lost}
+	if news.lost == "" {
 		e = members.Device{Op: members.DeviceUnregister, Name: device.FullSync, Reporter: trackingReporter}
 		n.log.Info("connections are tracked again")
 	} else {
-		n.log.Error("connection tracking has stopped", "reason", why)
+		n.log.Error("connection tracking has stopped", "reason", news.lost)
 	}
 	n.step(e)
 	n.syncChanged()

@@ -8,24 +8,26 @@ import (
 	"log/slog"
 	"testing"
 
+	"github.com/holdfast-project/holdfast/bpf"
 	"github.com/holdfast-project/holdfast/internal/statesync"
 )
 
-// tracked answers as the kernel would: one answer for each look, the last one for all that follow.
-type tracked struct {
-	answers []families
-	err     error
+// kernelHooks answers as the kernel would: one answer for each look, the last one for all that follow.
+type kernelHooks struct {
+	tracked    []bpf.Families
+	translated bpf.Families
+	err        error
 }
 
-func (h *tracked) Hooked() (four, six bool, err error) {
-	now := h.answers[0]
-	if len(h.answers) > 1 {
-		h.answers = h.answers[1:]
+func (h *kernelHooks) Hooked() (tracked, translated bpf.Families, err error) {
+	now := h.tracked[0]
+	if len(h.tracked) > 1 {
+		h.tracked = h.tracked[1:]
 	}
-	return now.four, now.six, h.err
+	return now, h.translated, h.err
 }
 
-func (*tracked) Close() error { return nil }
+func (*kernelHooks) Close() error { return nil }
 
 const (
 	untold     = " connections are not tracked any more: no rule needs it; load the ruleset again, or, if that is meant, holdfast restart"
@@ -34,41 +36,45 @@ const (
 )
 
 // TestTrackingThatEnds: what was tracked once and stays away is told, once; what never was, what comes back at once, what the kernel does not
-// answer, and what is not of interest, is not.
+// answer, and what is not of interest, is not. What is translated is told whatever is of interest, and what is not known may be.
 func TestTrackingThatEnds(t *testing.T) {
-	both, none := families{true, true}, families{}
-	kernel := &tracked{answers: []families{none}}
+	both, none, four := bothFamilies, bpf.Families{}, bpf.Families{Four: true}
+	kernel := &kernelHooks{tracked: []bpf.Families{none}}
 	w := newTracking(slog.New(slog.DiscardHandler))
 	w.lasts, w.open = 0, func() (hooks, error) { return kernel, nil }
-	var l trackingLook
+	l := trackingLook{said: w.is}
 	for i, step := range []struct {
-		answers []families
-		err     error
-		why     string
-		known   bool
+		tracked    []bpf.Families
+		translated bpf.Families
+		err        error
+		ignored    bool
+		want       trackingNews
 	}{
-		{[]families{none}, nil, "", true}, // no rule has ever needed it
-		{[]families{both}, nil, "", true},
-		{[]families{none, both}, nil, "", true}, // a ruleset that was loaded in two steps
-		{[]families{none}, errors.New("busy"), "", false},
-		{[]families{{four: true}}, nil, secondLost, true},
-		{[]families{none}, nil, bothLost, true},
-		{[]families{both}, nil, "", true},
+		{tracked: []bpf.Families{none}}, // no rule has ever needed it
+		{tracked: []bpf.Families{both}, translated: four, want: trackingNews{"", four}},
+		{tracked: []bpf.Families{none, both}}, // a ruleset that was loaded in two steps
+		{tracked: []bpf.Families{none}, err: errors.New("busy"), want: trackingNews{"", both}},
+		{tracked: []bpf.Families{four}, want: trackingNews{secondLost, none}},
+		{tracked: []bpf.Families{four}, err: errors.New("busy"), want: trackingNews{secondLost, both}},
+		{tracked: []bpf.Families{none}, want: trackingNews{bothLost, none}},
+		{tracked: []bpf.Families{none}, translated: four, ignored: true, want: trackingNews{"", four}},
+		{tracked: []bpf.Families{none}}, // forgotten meanwhile
+		{tracked: []bpf.Families{both}},
 	} {
-		kernel.answers, kernel.err = step.answers, step.err
-		if why, known := w.look(t.Context(), &l); why != step.why || known != step.known {
-			t.Errorf("step %d: %q, %t; want %q, %t", i, why, known, step.why, step.known)
+		kernel.tracked, kernel.translated, kernel.err = step.tracked, step.translated, step.err
+		if l.said = w.look(t.Context(), &l, !step.ignored); l.said != step.want {
+			t.Errorf("step %d: %+v, want %+v", i, l.said, step.want)
 		}
 	}
 	w.open = func() (hooks, error) { return nil, errors.New("no BTF") }
-	if why, known := w.look(t.Context(), &trackingLook{}); why != "" || known {
-		t.Errorf("on a kernel that cannot be asked: %q, %t", why, known)
+	if got := w.look(t.Context(), &trackingLook{}, true); got != (trackingNews{"", both}) {
+		t.Errorf("on a kernel that cannot be asked: %+v", got)
 	}
 }
 
 // TestTrackingIsToldOnce: what is told ends when nobody wants to know any more, and what was before is then forgotten.
 func TestTrackingIsToldOnce(t *testing.T) {
-	kernel := &tracked{answers: []families{{four: true, six: true}, {}}}
+	kernel := &kernelHooks{tracked: []bpf.Families{bothFamilies, {}}, translated: bothFamilies}
 	w := newTracking(slog.New(slog.DiscardHandler))
 	w.lasts, w.open = 0, func() (hooks, error) { return kernel, nil }
 	ctx, cancel := context.WithCancel(t.Context())
@@ -80,8 +86,8 @@ func TestTrackingIsToldOnce(t *testing.T) {
 	}{{true, bothLost}, {false, ""}} {
 		w.ask <- true // the first time all is well, later it is known already
 		w.ask <- step.matters
-		if why := <-w.found; why != step.why {
-			t.Errorf("step %d: told %q, want %q", i, why, step.why)
+		if news := <-w.found; news.lost != step.why {
+			t.Errorf("step %d: told %q, want %q", i, news.lost, step.why)
 		}
 	}
 	w.ask <- true
@@ -91,8 +97,8 @@ func TestTrackingIsToldOnce(t *testing.T) {
 		t.Error(err)
 	}
 	select {
-	case why := <-w.found:
-		t.Errorf("told %q of what was never seen", why)
+	case news := <-w.found:
+		t.Errorf("told %+v of what was never seen", news)
 	default:
 	}
 }

@@ -72,6 +72,7 @@ func (p *Plane) rehash(now int64) {
 // doubtTally has the own tally made anew.
 func (p *Plane) doubtTally() {
 	p.tallyGood = false
+	p.translated.set(families{true, true}, p.changes)
 	for _, a := range p.askers {
 		p.do(boottime(), a, a.ownDoubted())
 	}

@@ -163,9 +163,15 @@ func (p *Plane) dumpOwn(ctx context.Context, o conntrack.DumpOptions, each func(
 	var ids []record.Identity
 	buf := make([]byte, 0, (chunk+1)*record.MaxLen)
 	entries := uint64(0)
+	var found families
 	hand := func() error {
 		p.mu.Lock()
 		defer p.mu.Unlock()
+		p.translated.since = p.translated.since.or(found)
+		p.translated.review(p.changes)
+		if len(rs) == 0 {
+			return nil
+		}
 		if p.hasher != hasher {
 			return errRekeyed
 		}
@@ -177,8 +183,10 @@ func (p *Plane) dumpOwn(ctx context.Context, o conntrack.DumpOptions, each func(
 		entries++
 		r, err := record.FromMessage(buf, m.Type, m.Flags, m.Payload)
 		if err != nil {
+			found.doubt(m)
 			return nil //nolint:nilerr // an entry that cannot be told is not synchronised either
 		}
+		found.meet(r)
 		id, v := judge.Examine(hasher, r)
 		if v.Skip != record.SkipNone {
 			return nil
@@ -190,7 +198,7 @@ func (p *Plane) dumpOwn(ctx context.Context, o conntrack.DumpOptions, each func(
 		}
 		return hand()
 	})
-	if err == nil && len(rs) > 0 {
+	if err == nil {
 		err = hand()
 	}
 	p.mu.Lock()

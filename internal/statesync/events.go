@@ -143,8 +143,12 @@ func (p *Plane) event(m conntrack.Message) {
 	r, err := record.FromMessage(p.eventBuf[:0], m.Type, m.Flags, m.Payload)
 	if err != nil {
 		p.skipped[record.SkipMalformed]++
+		p.translated.since.doubt(m)
+		p.translated.review(p.changes)
 		return
 	}
+	p.translated.since.meet(r)
+	p.translated.review(p.changes)
 	id, v := p.judge.Examine(p.hasher, r)
 	if v.Skip != record.SkipNone {
 		p.skipped[v.Skip]++

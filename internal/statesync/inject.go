@@ -244,9 +244,11 @@ func (p *Plane) choose(l *lot, first int) {
 		if !p.chosen(l, j.rs[i], j.ids[i], said) {
 			continue
 		}
+		p.translated.since.meet(j.rs[i])
 		j.rs[kept], j.ids[kept] = j.rs[i], j.ids[i]
 		kept++
 	}
+	p.translated.review(p.changes)
 	j.rs, j.ids, j.said = j.rs[:kept], j.ids[:kept], j.said[:0]
 }
 

@@ -59,23 +59,24 @@ type Plane struct {
 	roleAt    int64
 	knowPeers bool // SetPeers was called
 
-	tally     *record.Tally
-	tallyGood bool   // it is what the table holds
-	made      uint64 // how often it was made from a dump
-	keyAt     int64
-	askers    []*asker       // one, but in load sharing one for each member
-	have      ccp.SyncBitmap // the buckets that are as good as their owner's
-	session   uint64         // the number of the last request
-	share     share
-	held      held
-	marks     marks
-	inject    injector
-	jobs      jobs
-	sets      sets
-	frames    frames
-	drain     drain
-	own       ownKeys
-	masters   masters
+	tally      *record.Tally
+	tallyGood  bool   // it is what the table holds
+	made       uint64 // how often it was made from a dump
+	keyAt      int64
+	askers     []*asker       // one, but in load sharing one for each member
+	have       ccp.SyncBitmap // the buckets that are as good as their owner's
+	session    uint64         // the number of the last request
+	share      share
+	held       held
+	marks      marks
+	inject     injector
+	jobs       jobs
+	sets       sets
+	frames     frames
+	drain      drain
+	own        ownKeys
+	masters    masters
+	translated translated
 
 	verify      verify
 	former      uint8 // the owner before a takeover, whose last news still count
@@ -121,6 +122,7 @@ func New(c Config, log *slog.Logger) (*Plane, error) {
 		former: ccp.Nobody, flushedAt: math.MinInt64 / 2, showAt: never, refusedAt: never, scratch: make([]byte, 0, ccp.MaxPlainLen),
 		refused: map[string]uint64{}, errnos: map[string]uint64{},
 	}
+	p.translated.may = families{true, true}
 	p.askers = []*asker{newAsker(allBuckets, &p.have, &p.session)}
 	var err error
 	if p.within == nil {
@@ -357,7 +359,7 @@ func (p *Plane) close() {
 // Incarnation is the random number of this life of the plane, for HELLO.
 func (p *Plane) Incarnation() uint64 { return p.inc }
 
-// Changes has an element whenever State has changed in a way that others should hear of: status, role, owner, current.
+// Changes has an element whenever State has changed in a way that others should hear of (status, role, owner, current), or what Translated says.
 func (p *Plane) Changes() <-chan struct{} { return p.changes }
 
 // errRekeyed says that the keys were replaced while something went on that knew entries by the old ones.

@@ -44,6 +44,7 @@ func (p *Plane) makeTally(ctx context.Context) error {
 	}
 	p.mu.Lock()
 	p.tally.BeginDump(int(usage.Entries))
+	p.translated.since = families{}
 	lostBefore := p.stats.EventsLost
 	hasher, judge := p.hasher, p.judge
 	var old keySet
@@ -118,6 +119,7 @@ func (p *Plane) endTally(now int64, old keySet, took time.Duration) {
 	}
 	p.jobs.auditAt = time.Now().Add(next)
 	p.tallyGood, p.problem = true, ""
+	p.translated.set(p.translated.since, p.changes)
 	p.made++
 	p.tellLosses(now)
 	for _, a := range p.askers {

@@ -60,6 +60,21 @@ func appendConnection(dst []byte, r Record, b []byte) ([]byte, error) {
 	return a.appendKinship(dst, r.Family)
 }
 
+// Translated reports whether a connection's addresses or ports are translated.
+func (r Record) Translated() bool {
+	for b := r.Attrs; len(b) > 0; {
+		typ, _, rest, ok := next(b)
+		if !ok {
+			return false
+		}
+		if typ &= nlaTypeMask; typ == ctaNATSrc || typ == ctaNATDst {
+			return true
+		}
+		b = rest
+	}
+	return false
+}
+
 // answers checks that the two tuples can be those of one connection, translated or not.
 func answers(orig, reply *tuple, zone bool) Reason {
 	switch {
