@@ -54,6 +54,9 @@ func drawLoad(p *page, v control.Load) {
 	if len(v.Published) > 0 {
 		p.wrapped("Published: ", "  ", strings.Join(v.Published, ", "))
 	}
+	if len(v.Untranslated) > 0 {
+		p.line("No connection of %s is translated: none is looked up.", strings.Join(v.Untranslated, " and "))
+	}
 	for _, w := range v.Warnings {
 		p.line("%s", p.paint(cell{"Warning: " + w, yellow}))
 	}

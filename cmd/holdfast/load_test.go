@@ -29,7 +29,7 @@ func sharing(method string) *controltest.Backend {
 			ConfigDigest: s.ConfigDigest},
 	}
 	b.LoadV = control.Load{Member: "gw-b", Method: method, Key: "ips+ports", Leader: "gw-b", Weights: "order", Table: control.LoadTable{Term: 8, Number: 3, Phase: "prepare",
-		Moving: 410, AgeMs: 31}, WindowMs: 10_000, SNATPorts: "32768-65535", Defines: "/run/holdfast/edge/gw-b/defines.nft", Published: []string{"10.0.0.80", "10.1.0.0/24"},
+		Moving: 410, AgeMs: 31}, WindowMs: 10_000, SNATPorts: "32768-65535", Defines: "/run/holdfast/edge/gw-b/defines.nft", Published: []string{"10.0.0.80", "10.1.0.0/24"}, Untranslated: []string{"IPv6"},
 		Warnings: []string{"gw-a has no bpf_skb_ct_lookup: it decides by hash alone"},
 		Members: []control.LoadMember{
 			{ID: 0, Name: "gw-a", State: "STANDBY", Weight: 40, Configured: 40, MeasuredPercent: 0, LoadPercent: 1, Reason: "its connection table is not current"},

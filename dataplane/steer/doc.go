@@ -62,6 +62,8 @@
 //	blind     (no kernel function to look connections up, or neither TCP nor UDP, and not noted) as unknown, but a moving slot counts as its taker's
 //	          until that has drained, as if the connection were known; and nothing is dropped for being unknown
 //
+// Where no connection is translated the gate need not ask about a packet by rule 6 whose slot does not move: known or not, it goes to its slot's taker.
+//
 // Whoever would take it in the end, by its own decision or as a frame passed on to it, and does not know its connection, drops what
 // would make its stack answer for somebody else: a packet by rule 1, and TCP to a VIP with ACK or RST. A
 // pivot that does not know such a packet passes it on all the same: the connection may be younger than what was synchronised. So an

@@ -26,9 +26,11 @@ type Load struct {
 	WindowMs float64      `json:"window_ms"`          // that measured shares and rates are of; 0: nothing was measured yet
 	Members  []LoadMember `json:"members"`
 	// SNATPorts are the source ports that rules translate to, Defines the file that tells them this member's part.
-	SNATPorts    string   `json:"snat_ports"`
-	Defines      string   `json:"defines,omitempty"`
-	Published    []string `json:"published,omitempty"`
+	SNATPorts string   `json:"snat_ports"`
+	Defines   string   `json:"defines,omitempty"`
+	Published []string `json:"published,omitempty"`
+	// Untranslated are the families, IPv4 and IPv6, of which no connection is translated: this member's gate then looks none up.
+	Untranslated []string `json:"untranslated,omitempty"`
 	MulticastMAC string   `json:"multicast_mac,omitempty"` // that virtual addresses resolve to, in multicast
 	Group        string   `json:"group,omitempty"`         // that its members joined for switches that snoop
 	Warnings     []string `json:"warnings,omitempty"`      // what keeps load from being shared as configured

@@ -48,6 +48,12 @@ func (n *node) loadOf(now int64, v *members.View) control.Load {
 			load.Published = append(load.Published, p.String())
 		}
 	}
+	if s.untranslated.Four {
+		load.Untranslated = append(load.Untranslated, "IPv4")
+	}
+	if s.untranslated.Six {
+		load.Untranslated = append(load.Untranslated, "IPv6")
+	}
 	if l.MulticastMAC != nil {
 		load.MulticastMAC = macText(*l.MulticastMAC)
 	}

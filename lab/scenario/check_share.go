@@ -88,6 +88,30 @@ func (c slots) check(ctx context.Context, r *runner) (bool, string, error) {
 	return ok && len(got) > 0, strings.Join(got, ", "), nil
 }
 
+// untranslated holds while all members that answer say of the same families that no connection is translated.
+type untranslated struct{ want string }
+
+func (c untranslated) check(ctx context.Context, r *runner) (bool, string, error) {
+	all, said, err := r.loads(ctx)
+	if err != nil || said != "" {
+		return false, said, err
+	}
+	ok := true
+	var got []string
+	for _, l := range all {
+		is := "none"
+		switch len(l.Untranslated) {
+		case 1:
+			is = l.Untranslated[0]
+		case 2:
+			is = "both"
+		}
+		ok = ok && is == c.want
+		got = append(got, fmt.Sprintf("%s (%s)", is, l.Member))
+	}
+	return ok, strings.Join(got, ", "), nil
+}
+
 // leads holds while a member, and no other, answers for the gateway's addresses.
 type leads struct{ member string }
 

@@ -88,7 +88,7 @@ func comesTrue(kind string, c condition) bool {
 
 // comeTrue are the conditions that come true whatever they compare with.
 var comeTrue = []string{"active", "attention", "at-rest", "states", "device", "why", "interface", "history", "policy", "tables", "entries", "sync",
-	"verified", "slots", "leader", "served-by", "ftp-holding"}
+	"verified", "slots", "leader", "untranslated", "served-by", "ftp-holding"}
 
 // neverTrue are the conditions of the safety argument: no luck excuses what they find.
 var neverTrue = []string{"answers-by-two", "dual", "forwarded-by-two", "gateway-resets"}
@@ -218,6 +218,10 @@ var conditions = map[string]func(*parser, *words) condition{
 	},
 	"paths":  func(_ *parser, w *words) condition { return ways{w.oneOf("word", wayWords...), w.compare(false)} },
 	"leader": func(p *parser, w *words) condition { return leads{p.member(w)} },
+	"untranslated": func(_ *parser, w *words) condition {
+		w.must("==")
+		return untranslated{w.oneOf("families", "none", "IPv4", "IPv6", "both")}
+	},
 
 	"lost":             func(_ *parser, w *words) condition { return udp{"lost", w.compare(false)} },
 	"duplicated":       func(_ *parser, w *words) condition { return udp{"duplicated", w.compare(false)} },

@@ -138,6 +138,7 @@
 //	attention [M]                            one member, M if named, is ACTIVE(!), and all others that are on are DOWN
 //	at-rest                                  one member is ACTIVE, all others that are on are STANDBY; in load sharing all serve
 //	leader M                                 M, and no other, answers for the gateway's addresses
+//	untranslated == none|IPv4|IPv6|both      of which families no connection is translated, as all members say
 //	slots settled                            all members go by one table in which every slot has a taker and none moves
 //	slots M OP N                             how many slots M takes, as all members say
 //	shares within P%                         each member forwarded the part of the churns' connections that its weight gives it, but
