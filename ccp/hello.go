@@ -151,13 +151,13 @@ type MemberView struct {
 type InterfaceView struct {
 	// Slot is the interface's number in the configuration, the same on all members.
 	Slot uint8
-	// Carrier says whether the link is up, Problem whether the sender counts the interface as failed, Proven whether a third
-	// station or the carrier shows the fault to be on the sender's side, Undecided that nothing can tell.
+	// Carrier: the link is up. Problem: the sender counts the interface as failed. Proven: a third station or the carrier shows that the fault is
+	// on the sender's side. Undecided: nothing can tell.
 	Carrier, Problem, Proven, Undecided bool
 	// Heard has bit i set if member i is heard on this interface.
 	Heard uint8
-	// CarrierAgeMs is since the carrier last changed, InAgeMs since CCP last came in, OutAgeMs since a peer last proved that CCP
-	// went out, NeighbourAgeMs since a station that is no member was last heard.
+	// Ages are since the carrier last changed, CCP last came in, a peer last proved that CCP went out, and a station that is no member was
+	// last heard.
 	CarrierAgeMs, InAgeMs, OutAgeMs, NeighbourAgeMs uint32
 }
 

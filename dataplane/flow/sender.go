@@ -10,9 +10,9 @@ import (
 
 // Sender is the sending end of the delta lane, for all peers of one member. Create it with NewSender; it is not safe for concurrent use.
 //
-// Its caller gives it items ([Sender.Add]) and what peers answer ([Sender.Acked], [Sender.Requested]), calls [Sender.Next] after each lot of either, and when
-// [Sender.Wake] is due, until there is nothing more to send, and reads [Sender.Events] then. Answers should be given to it before it is asked
-// what to send, so that nobody is evicted for an answer that waits in a socket.
+// Its caller gives it items ([Sender.Add]) and what peers answer ([Sender.Acked], [Sender.Requested]). After each lot of either, and when
+// [Sender.Wake] is due, it calls [Sender.Next] until there is nothing more to send, and then reads [Sender.Events]. Answers should be given to it
+// before it is asked what to send, so that nobody is evicted for an answer that waits in a socket.
 type Sender struct {
 	cfg    SenderConfig
 	queue  queue

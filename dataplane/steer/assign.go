@@ -2,8 +2,8 @@
 
 package steer
 
-// Assign returns who takes each slot so that the members' numbers of slots stand to each other as their weights, rounded up or down, and
-// how many slots have another taker than before. No other distribution with such numbers moves fewer. Where rounding leaves a choice, those
+// Assign returns who takes each slot, and how many slots have another taker than before. The members' numbers of slots stand to each other as
+// their weights, rounded up or down, and no other distribution with such numbers moves fewer. Where rounding leaves a choice, those
 // who have more keep it, then who is nearest to the next slot gets it, then the lower number. An owner that is no member, or
 // that has no weight, keeps nothing. If no member has weight, nobody takes anything.
 func Assign(old *[Slots]uint8, weights [Members]uint16) (owners [Slots]uint8, moved int) {

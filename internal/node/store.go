@@ -233,8 +233,9 @@ func (s *store) remake() error {
 	return s.replaceIn(s.stored)
 }
 
-// begin returns the last term that this member may have used, but for those that the fence of the gate tells, for a daemon that starts with the
-// gate of this incarnation; and makes sure that the next one may be used without another write. It holds with an error too: that is the disk's.
+// begin returns the last term that this member may have used, for a daemon that starts with the gate of this incarnation; terms that the gate's
+// fence tells are left out. It makes sure that the next term may be used without another write. The term is right with an error too: that is
+// the disk's.
 func (s *store) begin(incarnation uint64, adopted bool, fence uint32) (uint32, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

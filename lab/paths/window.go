@@ -12,12 +12,10 @@ type Report struct {
 	// Packets counts what each member forwarded to end stations, Connections how many numbered ones' first packet.
 	Packets     map[string]int `json:"packets"`
 	Connections map[string]int `json:"connections"`
-	// Numbered is how many numbered connections were seen, Both how many of them both ways, Apart how many of these through
-	// different members, Twice how many packets of one connection and way through two members.
-	Numbered int `json:"numbered"`
-	Both     int `json:"both"`
-	Apart    int `json:"apart"`
-	Twice    int `json:"twice"`
+	Numbered    int            `json:"numbered"` // numbered connections that were seen
+	Both        int            `json:"both"`     // of Numbered, those seen both ways
+	Apart       int            `json:"apart"`    // of Both, those whose ways led through different members
+	Twice       int            `json:"twice"`    // packets of one connection and way that came through two members
 	// Example is one of Apart or Twice.
 	Example string `json:"example,omitempty"`
 	// Missed is how many frames were not seen because a tap's buffer was full.

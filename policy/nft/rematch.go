@@ -28,8 +28,12 @@ type Rematched struct {
 	Entries int // of the connection table
 	Judged  int // whose first packet was tried
 	Ended   int // that the policy denies, and that are no more
-	// Kept are those that cannot be judged: of another protocol than TCP, UDP and echo, of a zone, expected by a helper and their master stays,
-	// translated by somebody else's rules, or such that no packet of theirs would come through without any policy.
+	// Kept are those that cannot be judged:
+	//   - of another protocol than TCP, UDP and echo,
+	//   - of a zone,
+	//   - expected by a helper, whose master stays,
+	//   - translated by somebody else's rules,
+	//   - of which no packet would come through without any policy either.
 	Kept int
 	Left int // that the bounds of RematchOptions left out
 	Took time.Duration

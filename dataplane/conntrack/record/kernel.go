@@ -8,10 +8,12 @@ import "encoding/binary"
 // what FromMessage made or Checker took, tables 1 and 2 only, and pass on nothing else.
 
 // AppendCreate appends the attributes by which the kernel creates the entry (IPCTNL_MSG_CT_NEW or IPCTNL_MSG_EXP_NEW with NLM_F_CREATE):
-// all, with three changes for a connection. EXPECTED leaves the status: the kernel sets it by the master, and refuses it (EBUSY) otherwise.
-// And TCP without a state, as an update that was about something else and a dump of an offloaded connection have it, gets the state
-// that its status tells, because TCP in state NONE drops answers. And what has its destination translated alone gets its own source as the
-// binding of the other: without one the kernel would choose another source port where the reply tuple is taken, and say nothing.
+// all, with three changes for a connection.
+//   - EXPECTED leaves the status: the kernel sets it by the master, and refuses it (EBUSY) otherwise.
+//   - TCP without a state gets the one that its status tells, because TCP in state NONE drops answers. An update that was about something
+//     else has none, nor has a dump of an offloaded connection.
+//   - What has its destination translated alone gets its own source as the binding of the other: without one the kernel would choose another
+//     source port where the reply tuple is taken, and say nothing.
 //
 // The kernel refuses it with EEXIST where either tuple is taken, with ENOENT where the master is missing, with EOPNOTSUPP where the helper is.
 // An expectation gets the time-out of its helper's policy whatever is said here: follow it with
