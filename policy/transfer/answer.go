@@ -3,6 +3,7 @@
 package transfer
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/holdfast-project/holdfast/policy"
@@ -116,22 +117,32 @@ func (a *Answerer) whole(b *bucket, s *policy.Sealed, w Want) []byte {
 
 const second = int64(1e9)
 
-// bucket is the asker's, filled up to now; nil if there are more than a cluster has.
+// bucket is the asker's, filled up to now; nil if more ask at once than a cluster has. One that is full again is as good as none: who
+// comes instead, under another name since the cluster was changed perhaps, takes its place.
 func (a *Answerer) bucket(now int64, from string) *bucket {
-	full := int64(a.cfg.Burst) * second
 	b := a.askers[from]
 	if b == nil {
 		if len(a.askers) == maxAskers {
+			maps.DeleteFunc(a.askers, func(_ string, b *bucket) bool { return b.fill(now, a.cfg) })
+		}
+		if len(a.askers) == maxAskers {
 			return nil
 		}
-		b = &bucket{full, now}
+		b = &bucket{int64(a.cfg.Burst) * second, now}
 		a.askers[from] = b
 	}
-	if d := min(max(now-b.at, 0), full/int64(a.cfg.Rate)+1); d > 0 {
-		b.left = min(full, b.left+d*int64(a.cfg.Rate))
+	b.fill(now, a.cfg)
+	return b
+}
+
+// fill adds what has come in since, and says whether the bucket is full.
+func (b *bucket) fill(now int64, cfg Config) bool {
+	full := int64(cfg.Burst) * second
+	if d := min(max(now-b.at, 0), full/int64(cfg.Rate)+1); d > 0 {
+		b.left = min(full, b.left+d*int64(cfg.Rate))
 	}
 	b.at = max(b.at, now)
-	return b
+	return b.left == full
 }
 
 func (b *bucket) take(n int) bool {

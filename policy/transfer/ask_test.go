@@ -5,6 +5,7 @@ package transfer
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -245,11 +246,24 @@ func TestAnswer(t *testing.T) {
 	if n := drain(int64(time.Second), "y"); n < 180_000 || n > 200_000 {
 		t.Errorf("%d bytes for another one", n)
 	}
+	// Many who take what they can are too many, and so are those after them, until the first may have as much again.
+	now := int64(time.Second)
 	for i := range 40 {
-		a.Answer(0, string(rune('A'+i)), nil, have)
+		if n := drain(now, string(rune('A'+i))); (n > 0) != (i < maxAskers-2) {
+			t.Errorf("%d bytes for asker %d of 40", n, i)
+		}
 	}
 	if len(a.askers) != maxAskers {
 		t.Errorf("%d askers are remembered", len(a.askers))
+	}
+	for i := range 3 * maxAskers {
+		now += int64(2 * time.Second) // fills a bucket
+		if n := drain(now, fmt.Sprintf("renamed %d", i)); n == 0 {
+			t.Fatalf("nothing for one who asks under name %d", i)
+		}
+	}
+	if n := drain(now, fmt.Sprintf("renamed %d", 3*maxAskers-1)); n > 0 {
+		t.Errorf("%d bytes at once for one who was forgotten too early", n)
 	}
 	for i := range 200 {
 		a.whole(&bucket{left: 1 << 62}, s, ask(i%(s.Head().Pieces()+1)))
