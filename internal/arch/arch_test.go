@@ -134,8 +134,9 @@ var forbidden = []struct{ from, to, why string }{
 	{"cmd/holdfastd", "lab", "the laboratory sees everything and is seen by nothing"},
 }
 
-// leaves know nothing of Holdfast, so that whoever is no pure package may use them: what a test needs of the machine, and how a file is written.
-var leaves = []string{"internal/labtest", "internal/atomicfile"}
+// leaves know nothing of Holdfast, so that whoever is no pure package may use them: what a test needs of the machine, and how a file is written
+// and read.
+var leaves = []string{"internal/labtest", "internal/atomicfile", "internal/regularfile"}
 
 type pkg struct {
 	ImportPath, Dir, Name string

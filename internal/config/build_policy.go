@@ -4,16 +4,14 @@ package config
 
 import (
 	"errors"
-	"fmt"
-	"io"
 	"io/fs"
 	"net/netip"
 	"net/url"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/holdfast-project/holdfast/internal/regularfile"
 	"github.com/holdfast-project/holdfast/policy"
 )
 
@@ -91,7 +89,7 @@ func (b *builder) loadPolicyKeys() {
 	}
 	s := orAt(b.raw.Policy.Keys, b.raw.Policy.Line, "policy.keys")
 	s.text = p.KeysFile
-	text, err := readSmall(p.KeysFile, maxPolicyKeyFile)
+	text, err := regularfile.Read(p.KeysFile, maxPolicyKeyFile)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		b.add(s, `copy management's public key there, keys/policy.pub of its data: "holdfast enroll" does it, "holdfast policy keygen" makes one`, "no such file")
@@ -103,17 +101,4 @@ func (b *builder) loadPolicyKeys() {
 	if p.Keys, err = policy.ParsePublicKeys(text); err != nil {
 		b.add(s, "it holds Ed25519 public keys in PEM, as holdfast policy keygen writes them", "%v", err)
 	}
-}
-
-func readSmall(path string, most int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = f.Close() }()
-	b, err := io.ReadAll(io.LimitReader(f, most+1))
-	if err == nil && int64(len(b)) > most {
-		err = fmt.Errorf("more than %d bytes", most)
-	}
-	return b, err
 }

@@ -6,16 +6,23 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
+
+	"github.com/holdfast-project/holdfast/internal/regularfile"
 )
 
 // Load reads and checks the file at path, and that its key file is there, is one, and is readable by its owner only. The error joins
 // every problem found; Problems takes it apart.
 func Load(path string) (*Cluster, error) {
-	data, err := os.ReadFile(path)
+	data, err := regularfile.Read(path, maxFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("read configuration: %w; name another file, or write this one: deploy/cluster.yaml explains every key", err)
+	}
+	if errors.Is(err, regularfile.ErrTooLarge) {
+		return nil, fmt.Errorf("read configuration: %w; split the cluster", err)
+	}
+	if errors.Is(err, regularfile.ErrNotRegular) {
+		return nil, fmt.Errorf("read configuration: %w; name a file", err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func key(n byte) string { return base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{n}, KeySize)) }
@@ -46,6 +48,38 @@ func TestLoad(t *testing.T) {
 	}
 	if _, err := Load(filepath.Join(t.TempDir(), "none")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a missing file: %v", err)
+	}
+}
+
+// TestLoadNeverWaits: whatever stands where a file should be, it is said, at once.
+func TestLoadNeverWaits(t *testing.T) {
+	sections := map[string]string{
+		"cluster.yaml":   "",
+		"cluster.key":    "",
+		"notify.secrets": "notify: {snmp: {version: 2c, targets: [\"192.0.2.9:162\"], secrets-file: notify.secrets}}\n",
+		"policy.pub":     "policy: {keys: policy.pub}\n",
+	}
+	for name, section := range sections {
+		for what, put := range map[string]func(path string) error{
+			"not a regular file": func(path string) error { return unix.Mkfifo(path, 0o600) },
+			"a regular file":     func(path string) error { return os.Mkdir(path, 0o700) },
+			"more than":          func(path string) error { return errors.Join(os.WriteFile(path, nil, 0o600), os.Truncate(path, 1<<40)) },
+		} {
+			path := install(t, "1:"+key(1)+"\n", 0o600)
+			if err := os.WriteFile(path, []byte(sound+section), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			odd := filepath.Join(filepath.Dir(path), name)
+			if err := os.Remove(odd); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				t.Fatal(err)
+			}
+			if err := put(odd); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := Load(path); err == nil || !strings.Contains(err.Error(), what) || !strings.Contains(err.Error(), odd) {
+				t.Errorf("%s: %v, want %q", name, err, what)
+			}
+		}
 	}
 }
 

@@ -5,11 +5,11 @@ package config
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"strconv"
 	"strings"
+
+	"github.com/holdfast-project/holdfast/internal/regularfile"
 )
 
 // Secrets are what SNMP managers must know of a sender, from a file that its owner alone may use. Their String shows nothing.
@@ -95,24 +95,26 @@ func (b *builder) checkSecrets() {
 	}
 }
 
+// maxPrivate is the largest file with keys or secrets in bytes: what it must hold is a few hundred, the rest comments.
+const maxPrivate = 64 << 10
+
 // readPrivate reads a small file that nobody but its owner may use; what names it in errors.
 func readPrivate(path, what string) ([]byte, error) {
-	f, err := os.Open(path)
+	f, info, err := regularfile.Open(path)
+	if errors.Is(err, regularfile.ErrNotRegular) {
+		return nil, &KeyError{path, regularfile.ErrNotRegular.Error(), "name the file with the " + what}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", what, err)
 	}
 	defer func() { _ = f.Close() }()
-	info, err := f.Stat() // of the open file: the name may be changed meanwhile
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", what, err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, &KeyError{path, "not a regular file", "name the file with the " + what}
-	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
 		return nil, &KeyError{path, fmt.Sprintf("mode %04o: others than its owner can use it", mode), "chmod 0600 " + path}
 	}
-	data, err := io.ReadAll(io.LimitReader(f, 4096))
+	data, err := regularfile.Rest(f, maxPrivate)
+	if errors.Is(err, regularfile.ErrTooLarge) {
+		return nil, &KeyError{path, fmt.Sprintf("more than %d bytes", maxPrivate), "name the file with the " + what}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", what, err)
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/holdfast-project/holdfast/internal/atomicfile"
+	"github.com/holdfast-project/holdfast/internal/regularfile"
 	"github.com/holdfast-project/holdfast/management"
 	"github.com/holdfast-project/holdfast/management/pki"
 )
@@ -53,16 +54,18 @@ type credentials struct {
 
 func readCredentials(dir string) (*credentials, error) {
 	name := filepath.Join(dir, identityFile)
-	info, err := os.Stat(name)
-	switch {
-	case err != nil:
+	f, info, err := regularfile.Open(name)
+	if err != nil {
 		return nil, err
-	case info.Mode().Perm()&0o077 != 0:
-		return nil, fmt.Errorf("%s: mode %v lets others read the key: chmod 600", name, info.Mode().Perm())
-	case info.Size() > maxIdentity:
-		return nil, fmt.Errorf("%s: %d bytes: it is not what enrolment wrote; enrol again", name, info.Size())
 	}
-	file, err := os.ReadFile(name)
+	defer func() { _ = f.Close() }()
+	if info.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("%s: mode %v lets others read the key: chmod 600", name, info.Mode().Perm())
+	}
+	file, err := regularfile.Rest(f, maxIdentity)
+	if errors.Is(err, regularfile.ErrTooLarge) {
+		return nil, fmt.Errorf("%w: it is not what enrolment wrote; enrol again", err)
+	}
 	if err != nil {
 		return nil, err
 	}

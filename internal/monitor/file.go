@@ -12,9 +12,8 @@ import (
 	"regexp"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/holdfast-project/holdfast/internal/monitor/verdict"
+	"github.com/holdfast-project/holdfast/internal/regularfile"
 )
 
 // fileRead is how much of a file is searched.
@@ -58,19 +57,12 @@ func (f *file) check(context.Context) verdict.Result {
 	return verdict.Fine()
 }
 
-// head reads the beginning of a regular file, and never waits: what was a file when it was looked at may be a pipe by now.
+// head reads the beginning of a regular file.
 func head(path string, most int64) ([]byte, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	f, _, err := regularfile.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a regular file", path)
-	}
 	return io.ReadAll(io.LimitReader(f, most))
 }
