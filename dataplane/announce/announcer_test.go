@@ -14,6 +14,8 @@ import (
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
 	"github.com/mdlayher/packet"
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
 	"go.uber.org/goleak"
 
 	"github.com/holdfast-project/holdfast/dataplane/link/linktest"
@@ -306,6 +308,93 @@ func TestRouterAdvertisements(t *testing.T) {
 	if got := l.announcer.Counters().RouterAdverts; got != silent {
 		t.Error("a member that does not serve answers solicitations")
 	}
+}
+
+// solicits sends solicitations until one more is heard.
+func (l *lan) solicits(mac [6]byte) {
+	l.t.Helper()
+	conn := l.capture()
+	before := l.announcer.Counters().RouterSolicits
+	rs := solicitation(l.t, netip.MustParseAddr("2001:db8::2"), mac, true)
+	waitFor(l.t, "a solicitation to be heard", func() bool {
+		_, _ = conn.WriteTo(rs, &packet.Addr{HardwareAddr: net.HardwareAddr(rs[:6])})
+		return l.announcer.Counters().RouterSolicits > before
+	})
+}
+
+// TestSolicitationsAfterAnError: reading goes on where the error passes, and on another socket after the next Configure where it does not.
+func TestSolicitationsAfterAnError(t *testing.T) {
+	l := newLAN(t)
+	set := l.set()
+	set.LinkLocal = netip.MustParseAddr("fe80::48:1:0")
+	set.Router = &Router{}
+	l.configure(set)
+	l.serve()
+	mac := l.host.MAC("h0")
+	l.solicits(mac)
+	ear := func() *ear {
+		l.announcer.mu.Lock()
+		defer l.announcer.mu.Unlock()
+		return l.announcer.ears[l.index]
+	}
+	e := ear()
+	fail := func() {
+		if err := e.conn.SetReadDeadline(time.Unix(1, 0)); err != nil {
+			t.Fatal(err)
+		}
+		waitFor(t, "the error", e.failing.Load)
+	}
+	fail()
+	if err := e.conn.SetReadDeadline(time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	l.solicits(mac)
+	fail()
+	l.configure(set)
+	if ear() == e {
+		t.Error("the socket that fails is kept")
+	}
+	l.solicits(mac)
+}
+
+// TestConfigureAfterTheDeviceReturned: with the index that it had, so that nothing else differs.
+func TestConfigureAfterTheDeviceReturned(t *testing.T) {
+	l := newLAN(t)
+	set := l.set()
+	set.LinkLocal = netip.MustParseAddr("fe80::48:1:0")
+	set.Router = &Router{}
+	l.configure(set)
+	l.serve()
+	elsewhere := linktest.New(t)
+	move := func(from, to *linktest.Namespace) {
+		var there netns.NsHandle
+		to.Do(func() (err error) { there, err = netns.Get(); return err })
+		defer there.Close()
+		from.Do(func() error {
+			l, err := netlink.LinkByName("e0")
+			if err != nil {
+				return err
+			}
+			return netlink.LinkSetNsFd(l, int(there))
+		})
+	}
+	move(l.member, elsewhere)
+	move(elsewhere, l.member)
+	l.member.SetUp("e0", true)
+	if index := l.member.Index("e0"); index != l.index {
+		t.Fatalf("the device came back as %d, was %d", index, l.index)
+	}
+	l.announcer.Announce(0)
+	if l.announcer.Counters().Failed == 0 {
+		t.Fatal("announced through a socket that has no device: this test tests nothing")
+	}
+	l.configure(set)
+	before := l.announcer.Counters()
+	l.announcer.Announce(0)
+	if got := l.announcer.Counters(); got.Failed != before.Failed || got.ARPRequests == before.ARPRequests {
+		t.Errorf("announced %+v, before %+v", got, before)
+	}
+	l.solicits(l.host.MAC("h0"))
 }
 
 // BenchmarkAnnounce is the time until the first frames of 1000 VIPs on one interface have left.

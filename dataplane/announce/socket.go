@@ -41,4 +41,12 @@ func (s *socket) send(b []byte) error {
 	}
 }
 
+// boundTo reports whether a raw socket sends and hears on an interface. A device that was gone has taken its sockets with it, also where it is
+// back by now with the same index, and says so to nobody who waits.
+func boundTo(fd, index int) bool {
+	name, err := unix.Getsockname(fd)
+	at, is := name.(*unix.SockaddrLinklayer)
+	return err == nil && is && at.Ifindex == index
+}
+
 func (s *socket) close() { _ = unix.Close(s.fd) }

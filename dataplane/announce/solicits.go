@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mdlayher/packet"
@@ -21,7 +22,12 @@ type ear struct {
 	conn    *packet.Conn
 	group   int // an IPv6 socket that is a member of the all-routers group
 	started bool
+	failing atomic.Bool // reading it gave an error that does not pass by itself
+	closed  chan struct{}
 }
+
+// readAgain is how long after an error an ear is read again.
+const readAgain = 100 * time.Millisecond
 
 // packetOtherHost is the packet type of a frame that is not for this host, such as one of a VLAN without a device.
 const packetOtherHost = 3
@@ -48,7 +54,7 @@ func openEar(index int) (*ear, error) {
 	if err != nil {
 		return nil, fmt.Errorf("router solicitations: %w", err)
 	}
-	e := &ear{index: index, conn: conn, group: -1}
+	e := &ear{index: index, conn: conn, group: -1, closed: make(chan struct{})}
 	if e.group, err = joinAllRouters(index); err != nil {
 		e.close()
 		return nil, fmt.Errorf("router solicitations: join ff02::2: %w", err)
@@ -69,7 +75,19 @@ func joinAllRouters(index int) (int, error) {
 	return fd, nil
 }
 
+// hears reports whether the ear is worth keeping.
+func (e *ear) hears() bool {
+	raw, err := e.conn.SyscallConn()
+	if err != nil || e.failing.Load() {
+		return false
+	}
+	bound := false
+	err = raw.Control(func(fd uintptr) { bound = boundTo(int(fd), e.index) })
+	return err == nil && bound
+}
+
 func (e *ear) close() {
+	close(e.closed)
 	_ = e.conn.Close()
 	if e.group >= 0 {
 		_ = unix.Close(e.group)
@@ -86,7 +104,7 @@ func (a *Announcer) listen() error {
 		if s.advert == nil || s.set.VLAN != 0 || ears[index] != nil {
 			continue
 		}
-		if e := a.ears[index]; e != nil {
+		if e := a.ears[index]; e != nil && e.hears() {
 			ears[index] = e
 			continue
 		}
@@ -98,7 +116,7 @@ func (a *Announcer) listen() error {
 		ears[index] = e
 	}
 	for index, e := range a.ears {
-		if ears[index] == nil {
+		if ears[index] != e {
 			e.close()
 		}
 	}
@@ -118,7 +136,7 @@ func (a *Announcer) startEars(running *sync.WaitGroup) {
 	}
 }
 
-// hear reads solicitations until the ear is closed.
+// hear reads solicitations until the ear is closed. After an error it goes on.
 func (a *Announcer) hear(e *ear) {
 	buf := make([]byte, 1600)
 	for {
@@ -127,10 +145,23 @@ func (a *Announcer) hear(e *ear) {
 			continue // reported once when the interface goes down; reading resumes when it is up again
 		}
 		if err != nil {
-			if !errors.Is(err, net.ErrClosed) {
-				a.log.Warn("router solicitations are not heard any more", "interface", e.index, "reason", err)
+			select {
+			case <-e.closed: // the error of a closed socket has no name that it could be told by
+				return
+			default:
 			}
-			return
+			if !e.failing.Swap(true) {
+				a.log.Warn("router solicitations are not heard at present", "interface", e.index, "reason", err)
+			}
+			select {
+			case <-e.closed:
+				return
+			case <-time.After(readAgain):
+			}
+			continue
+		}
+		if e.failing.Load() {
+			e.failing.Store(false)
 		}
 		rs, err := parseSolicit(buf[:n])
 		if err != nil {

@@ -116,7 +116,9 @@ func build(sets []Set, open map[int]*socket) ([]*station, map[int]*socket, error
 		seen[k] = true
 		sock := socks[set.Index]
 		if sock == nil {
-			sock = open[set.Index]
+			if sock = open[set.Index]; sock != nil && !boundTo(sock.fd, set.Index) {
+				sock = nil
+			}
 		}
 		if sock == nil {
 			var err error

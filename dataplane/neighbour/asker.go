@@ -180,7 +180,7 @@ func (a *Asker) askEcho(s *segment, addr netip.Addr, wait time.Duration, now int
 		return errNoOwner
 	}
 	if addr.Is4() {
-		if _, err := a.ear(s, etherTypeIPv4); err != nil {
+		if _, err := a.ear(s, etherTypeIPv4, now); err != nil {
 			return err
 		}
 	}
@@ -218,7 +218,7 @@ func (a *Asker) post(s *segment, q question, wait time.Duration, now int64, fram
 	if err != nil {
 		return err
 	}
-	e, err := a.ear(s, uint16(frame[12])<<8|uint16(frame[13]))
+	e, err := a.ear(s, uint16(frame[12])<<8|uint16(frame[13]), now)
 	if err != nil {
 		return err
 	}
@@ -236,8 +236,8 @@ func (a *Asker) post(s *segment, q question, wait time.Duration, now int64, fram
 }
 
 // ear returns the segment's ear for an EtherType; Serve will read a new one.
-func (a *Asker) ear(s *segment, etherType uint16) (*ear, error) {
-	e, opened, err := s.listen(etherType)
+func (a *Asker) ear(s *segment, etherType uint16, now int64) (*ear, error) {
+	e, opened, err := s.listen(etherType, now)
 	if opened {
 		a.fresh = append(a.fresh, e)
 	}

@@ -4,6 +4,7 @@ package neighbour
 
 import (
 	"context"
+	"math"
 	"net/netip"
 	"os"
 	"slices"
@@ -11,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
 	"go.uber.org/goleak"
 
 	"github.com/holdfast-project/holdfast/dataplane/link/linktest"
@@ -209,6 +212,78 @@ func TestListLearned(t *testing.T) {
 	}
 	if got := list(Table{w.hosts[0].MAC("h0"): {By: Member, Member: 1}}); len(got) != 1 || got[0] != "10.0.0.3" {
 		t.Errorf("without members: %v", got)
+	}
+}
+
+// TestHearsAgainAfterAnError: whatever reading a socket says, the next questions are answered again.
+func TestHearsAgainAfterAnError(t *testing.T) {
+	w := newWire(t, nil)
+	w.askUntil("10.0.0.2")
+	w.asker.mu.Lock()
+	deaf := w.asker.segments[w.index].ears[etherTypeARP]
+	w.asker.mu.Unlock()
+	if err := deaf.conn.SetReadDeadline(time.Unix(1, 0)); err != nil { // every read gives an error from now on
+		t.Fatal(err)
+	}
+	for w.ask(Neighbour, "10.0.0.2", 50*time.Millisecond); w.answer().By == Nobody; {
+		w.ask(Neighbour, "10.0.0.2", 50*time.Millisecond)
+	}
+	select {
+	case <-deaf.closed:
+	default:
+		t.Error("the socket that failed is open")
+	}
+}
+
+// TestHearsAgainAfterASpell: what passes by itself costs no socket.
+func TestHearsAgainAfterASpell(t *testing.T) {
+	w := newWire(t, nil)
+	w.askUntil("10.0.0.2")
+	w.asker.mu.Lock()
+	e := w.asker.segments[w.index].ears[etherTypeARP]
+	e.opened = math.MaxInt64 // never old enough to be replaced
+	w.asker.mu.Unlock()
+	if err := e.conn.SetReadDeadline(time.Unix(1, 0)); err != nil {
+		t.Fatal(err)
+	}
+	for !e.failing.Load() {
+		w.ask(Neighbour, "10.0.0.2", time.Millisecond)
+		w.answer()
+	}
+	if err := e.conn.SetReadDeadline(time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	for e.failing.Load() {
+		w.ask(Neighbour, "10.0.0.2", 50*time.Millisecond)
+		w.answer()
+	}
+}
+
+// TestHearsAgainWhenTheDeviceReturns: with the index that it had, and nobody said that it was gone.
+func TestHearsAgainWhenTheDeviceReturns(t *testing.T) {
+	w := newWire(t, nil)
+	w.askUntil("10.0.0.2")
+	elsewhere := linktest.New(t)
+	move := func(from, to *linktest.Namespace) {
+		var there netns.NsHandle
+		to.Do(func() (err error) { there, err = netns.Get(); return err })
+		defer there.Close()
+		from.Do(func() error {
+			l, err := netlink.LinkByName("e0")
+			if err != nil {
+				return err
+			}
+			return netlink.LinkSetNsFd(l, int(there))
+		})
+	}
+	move(w.member, elsewhere)
+	move(elsewhere, w.member)
+	if index := w.member.Index("e0"); index != w.index {
+		t.Fatalf("the device came back as %d, was %d", index, w.index)
+	}
+	w.member.SetUp("e0", true)
+	for w.ask(Neighbour, "10.0.0.2", 50*time.Millisecond); w.answer().By == Nobody; {
+		w.ask(Neighbour, "10.0.0.2", 50*time.Millisecond)
 	}
 }
 

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/mdlayher/packet"
 	"golang.org/x/net/bpf"
@@ -24,11 +26,20 @@ type segment struct {
 // one for all would make the kernel clone every frame that is sent. For IP that path is the one of all traffic: the kernel clones
 // every packet received for an ear there (some 250 ns), so that such ears are open only while a question is.
 type ear struct {
-	index int
-	conn  *packet.Conn
+	index  int
+	conn   *packet.Conn
+	opened int64 // boot time
 
-	closed atomic.Bool // by us
+	failing atomic.Bool // reading it gave an error that does not pass by itself
+	closing sync.Once
+	closed  chan struct{} // by us
 }
+
+const (
+	// readAgain is how long after an error the same socket is read again, reopenAfter how old a socket that fails must be to be replaced.
+	readAgain   = 100 * time.Millisecond
+	reopenAfter = time.Second
+)
 
 // packetOtherHost is the packet type of a frame that is not for this host.
 const packetOtherHost = 3
@@ -68,9 +79,13 @@ var filters = map[uint16][]bpf.Instruction{
 }
 
 // listen returns the ear for an EtherType, and whether it has just been opened.
-func (s *segment) listen(etherType uint16) (e *ear, opened bool, err error) {
+func (s *segment) listen(etherType uint16, now int64) (e *ear, opened bool, err error) {
 	if e := s.ears[etherType]; e != nil {
-		return e, false, nil
+		if e.hears(now) {
+			return e, false, nil
+		}
+		e.close()
+		delete(s.ears, etherType)
 	}
 	program, err := bpf.Assemble(filters[etherType])
 	if err != nil {
@@ -83,7 +98,7 @@ func (s *segment) listen(etherType uint16) (e *ear, opened bool, err error) {
 	if s.ears == nil {
 		s.ears = make(map[uint16]*ear)
 	}
-	e = &ear{index: s.Index, conn: conn}
+	e = &ear{index: s.Index, conn: conn, opened: now, closed: make(chan struct{})}
 	s.ears[etherType] = e
 	return e, true, nil
 }
@@ -120,12 +135,33 @@ func (e *ear) send(b []byte) error {
 	return sent
 }
 
+// hears reports whether the ear is worth keeping. A device that was gone has taken its sockets with it, also where it is back by now with
+// the same index, and says so to nobody who waits.
+func (e *ear) hears(now int64) bool {
+	if e.failing.Load() {
+		return now-e.opened < int64(reopenAfter)
+	}
+	raw, err := e.conn.SyscallConn()
+	if err != nil {
+		return false
+	}
+	bound := false
+	if err := raw.Control(func(fd uintptr) {
+		name, err := unix.Getsockname(int(fd))
+		at, is := name.(*unix.SockaddrLinklayer)
+		bound = err == nil && is && at.Ifindex == e.index
+	}); err != nil {
+		return false
+	}
+	return bound
+}
+
 func (e *ear) close() {
-	e.closed.Store(true)
+	e.closing.Do(func() { close(e.closed) })
 	_ = e.conn.Close()
 }
 
-// read passes on what the ear hears until it is closed.
+// read passes on what the ear hears until it is closed. After an error it goes on.
 func (a *Asker) read(e *ear) {
 	buf := make([]byte, 2048)
 	for {
@@ -134,10 +170,23 @@ func (a *Asker) read(e *ear) {
 			continue // said once when the interface goes down; the socket works again when it is up
 		}
 		if err != nil {
-			if !e.closed.Load() { // the error of a closed socket has no name that it could be told by
-				a.log.Warn("answers of neighbours are not heard any more", "interface", e.index, "reason", err)
+			select {
+			case <-e.closed: // the error of a closed socket has no name that it could be told by
+				return
+			default:
 			}
-			return
+			if !e.failing.Swap(true) {
+				a.log.Warn("answers of neighbours are not heard at present", "interface", e.index, "reason", err)
+			}
+			select {
+			case <-e.closed:
+				return
+			case <-time.After(readAgain):
+			}
+			continue
+		}
+		if e.failing.Load() {
+			e.failing.Store(false)
 		}
 		if h, ok := parse(buf[:n]); ok {
 			a.heard(e.index, h)
