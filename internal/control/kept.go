@@ -4,15 +4,21 @@ package control
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"os"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // keepEvery is how often it is looked whether the socket is still there.
 const keepEvery = 2 * time.Second
+
+// sayShort is how long nothing more is said of descriptors that are all in use.
+const sayShort = time.Minute
 
 // kept is a listener on a socket that is made again when somebody has removed it: what cleans up below /run takes a socket that nobody is
 // talking to for one that nobody needs, and operators could then give no orders until the daemon is restarted.
@@ -24,13 +30,17 @@ type kept struct {
 	now    *net.UnixListener
 	file   os.FileInfo // of the socket
 	closed bool
+
+	spare *os.File // kept for the connection that there is no descriptor for any more
+	said  time.Time
 }
 
 // keptListener is Listen.
 func keptListener(ctx context.Context, path string, log *slog.Logger) (*kept, error) {
 	k := &kept{path: path, log: log}
+	k.keepSpare()
 	if err := k.listen(ctx); err != nil {
-		return nil, err
+		return nil, errors.Join(err, k.Close())
 	}
 	return k, nil
 }
@@ -85,8 +95,10 @@ func (k *kept) keep(ctx context.Context, every time.Duration) {
 	}
 }
 
-// Accept waits for a connection to the socket, whichever it is by then.
+// Accept waits for a connection to the socket, whichever it is by then. Where all descriptors of this process are in use, the operator who
+// comes to see what is wrong gets the last one.
 func (k *kept) Accept() (net.Conn, error) {
+	k.keepSpare()
 	for {
 		k.mu.Lock()
 		l := k.now
@@ -94,6 +106,9 @@ func (k *kept) Accept() (net.Conn, error) {
 		c, err := l.Accept()
 		if err == nil {
 			return c, nil
+		}
+		if (errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE)) && k.useSpare(err) {
+			continue
 		}
 		k.mu.Lock()
 		replaced := l != k.now && !k.closed
@@ -104,6 +119,32 @@ func (k *kept) Accept() (net.Conn, error) {
 	}
 }
 
+// keepSpare takes a descriptor, if it has none and there is one.
+func (k *kept) keepSpare() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.spare == nil && !k.closed {
+		k.spare, _ = os.Open(os.DevNull)
+	}
+}
+
+// useSpare gives the spare descriptor back, if there is one, and says so.
+func (k *kept) useSpare(err error) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.spare == nil || k.closed {
+		return false
+	}
+	if k.said.IsZero() || time.Since(k.said) > sayShort {
+		k.said = time.Now()
+		k.log.Error("this process has as many files open as it may, and the control socket answers one at a time: raise LimitNOFILE in its unit and restart it",
+			"socket", k.path, "error", err)
+	}
+	_ = k.spare.Close()
+	k.spare = nil
+	return true
+}
+
 // Close ends Accept, and removes the socket if it is still this one.
 func (k *kept) Close() error {
 	k.mu.Lock()
@@ -112,6 +153,13 @@ func (k *kept) Close() error {
 		return nil
 	}
 	k.closed = true
+	if k.spare != nil {
+		_ = k.spare.Close()
+		k.spare = nil
+	}
+	if k.now == nil {
+		return nil
+	}
 	if file, err := os.Lstat(k.path); err != nil || !os.SameFile(file, k.file) {
 		k.now.SetUnlinkOnClose(false)
 	}

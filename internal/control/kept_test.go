@@ -5,11 +5,15 @@ package control_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-project/holdfast/internal/control"
 	"github.com/holdfast-project/holdfast/internal/control/controltest"
@@ -79,5 +83,67 @@ func TestSocketIsMadeAgain(t *testing.T) {
 	}
 	if _, err := os.Lstat(path); !os.IsNotExist(err) {
 		t.Errorf("the socket is left behind: %v", err)
+	}
+}
+
+// TestAnswersWithoutDescriptors: a daemon that has as many files open as it may can still be asked what is wrong, and says the way out.
+func TestAnswersWithoutDescriptors(t *testing.T) {
+	var before unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: min(before.Cur, 256), Max: before.Max}); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
+			t.Error(err)
+		}
+	}()
+	path := filepath.Join(t.TempDir(), "s")
+	ctx, cancel := context.WithCancel(t.Context())
+	log := new(strings.Builder)
+	ended := make(chan error, 1)
+	go func() {
+		s := &control.Server{Backend: &controltest.Backend{}, Events: control.NewEvents(1), Log: slog.New(slog.NewTextHandler(log, nil))}
+		ended <- s.ServeKept(ctx, path, time.Hour)
+	}()
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := os.NewFile(uintptr(fd), "client")
+	for unix.Access(path, unix.F_OK) != nil {
+		time.Sleep(time.Millisecond)
+	}
+	var files []*os.File
+	for {
+		f, err := os.Open(os.DevNull)
+		if errors.Is(err, unix.EMFILE) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, f)
+	}
+	for errors.Is(unix.Connect(fd, &unix.SockaddrUnix{Name: path}), unix.ECONNREFUSED) { // it is there, and nobody listens yet
+		time.Sleep(time.Millisecond)
+	}
+	if _, err := client.WriteString("GET /nothing HTTP/1.1\r\nHost: holdfast\r\n\r\n"); err != nil {
+		t.Error(err)
+	}
+	if n, err := client.Read(make([]byte, 4096)); n == 0 || err != nil {
+		t.Errorf("%d bytes of an answer, %v", n, err)
+	}
+	for _, f := range append(files, client) {
+		_ = f.Close()
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if n := strings.Count(log.String(), "raise LimitNOFILE"); n != 1 {
+		t.Errorf("said %d times what to do: %s", n, log)
 	}
 }

@@ -171,6 +171,9 @@ func newNode(o Options) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := openDescriptors(cfg); err != nil {
+		return nil, err
+	}
 	n := &node{o: o, log: o.Log, cfg: cfg, local: local,
 		asks: make(chan func()), left: make(chan struct{}),
 		paths: map[[2]uint8]pulse.LinkStats{}, heard: map[[2]uint8]pulse.Heard{}, silent: map[[2]uint8]bool{},
