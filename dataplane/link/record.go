@@ -122,7 +122,7 @@ func readRecord(path string) (record, error) {
 		return here, nil
 	}
 	if err != nil {
-		return here, fmt.Errorf("record of host changes: %w", err)
+		return here, fmt.Errorf("record of host changes: %w: see to the disk of state-dir", err)
 	}
 	var r record
 	if err := json.Unmarshal(b, &r); err != nil {

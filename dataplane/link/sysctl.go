@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // procNet shows the sysctls of the network namespace of the thread that opens a file below it.
@@ -23,7 +25,11 @@ func readSysctl(path string) (string, error) {
 }
 
 func writeSysctl(path, value string) error {
-	if err := os.WriteFile(procNet+path, []byte(value), 0); err != nil {
+	err := os.WriteFile(procNet+path, []byte(value), 0)
+	if errors.Is(err, unix.EROFS) { // as in containers
+		return fmt.Errorf("sysctl: set to %s: %w: mount /proc/sys so that it can be written here, or have net/%s=%s set beforehand by what has mounted it", value, err, path, value)
+	}
+	if err != nil {
 		return fmt.Errorf("sysctl: set to %s: %w", value, err)
 	}
 	return nil

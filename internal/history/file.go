@@ -220,7 +220,7 @@ func (l *Log) tell(err error) {
 	l.disk.failed = err != nil
 	r := Report{Failed: l.disk.failed, Reason: l.path + " is written again, nothing is missing"}
 	if err != nil {
-		r.Reason = fmt.Sprintf("cannot write the history: %v", err)
+		r.Reason = fmt.Sprintf("cannot write the history: %v: see to space and mount of state-dir; until then it is in memory", err)
 	}
 	select {
 	case l.reports <- r:

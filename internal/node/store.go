@@ -96,7 +96,7 @@ func openStore(dir string, log *slog.Logger) (_ *store, err error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return s, nil
 	case err != nil:
-		return nil, fmt.Errorf("read what this member remembers: %w", err)
+		return nil, fmt.Errorf("read what this member remembers: %w: see to the disk of state-dir, or name another state-dir; the member then takes its terms from its peers", err)
 	}
 	if err := json.Unmarshal(text, &s.stored); err != nil {
 		return nil, fmt.Errorf("%s: %w: move it away; the member then takes its terms from its peers", s.path, err)

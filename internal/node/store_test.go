@@ -108,6 +108,17 @@ func TestStarts(t *testing.T) {
 	}
 }
 
+// TestStoreUnreadable: a directory in the file's place gives an error for every read, as a disk does that has failed.
+func TestStoreUnreadable(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "member.json"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openStore(dir, nil); err == nil || !strings.Contains(err.Error(), "name another state-dir") || !strings.Contains(err.Error(), dir) {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestStoreDamaged(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "member.json"), []byte("{\"term_ceiling\": 12"), 0o600); err != nil {
