@@ -264,6 +264,19 @@ func (c *Conn) received() (n int, src [6]byte, vlan uint16, err error) {
 	return max(0, c.n-ethLen), [6]byte(c.inHead[6:12]), c.vlan, nil
 }
 
+// Bound reports whether the socket is still its interface's. A device that was gone has taken it away, also where it is back by now with the
+// same index, and says so to nobody who waits.
+func (c *Conn) Bound() bool {
+	c.blocking.Lock()
+	defer c.blocking.Unlock()
+	if c.closed.Load() {
+		return false
+	}
+	name, err := unix.Getsockname(c.fd)
+	at, is := name.(*unix.SockaddrLinklayer)
+	return err == nil && is && at.Ifindex == c.ifindex
+}
+
 // SetReadDeadline sets until when Recv waits; the zero time is for ever. A Recv that is waiting already is told too.
 func (c *Conn) SetReadDeadline(t time.Time) error {
 	if _, err := c.pollable(); err != nil {

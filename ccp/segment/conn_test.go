@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-project/holdfast/dataplane/link/linktest"
@@ -128,8 +129,52 @@ func TestConn(t *testing.T) {
 		{"lost frames are counted", testLost},
 		{"dial refuses", testDialRefuses},
 		{"interface down and up", testDownAndUp},
+		{"device away and back", testAwayAndBack},
 	} {
 		t.Run(tc.name, func(t *testing.T) { tc.run(t, a, b) })
+	}
+}
+
+// testAwayAndBack: a device that comes back with its index has none of its sockets, and they can tell.
+func testAwayAndBack(t *testing.T, a, b end) {
+	c, in := a.dial(t, Filter{Class: Sealed, Cluster: testCluster}), b.dial(t, Filter{Class: Sealed, Cluster: testCluster})
+	a.SetUp("a", false)
+	a.SetUp("a", true)
+	if !c.Bound() {
+		t.Error("a socket is lost when its device goes down")
+	}
+	elsewhere := linktest.New(t)
+	move := func(from, to *linktest.Namespace) {
+		var there netns.NsHandle
+		to.Do(func() (err error) { there, err = netns.Get(); return err })
+		defer there.Close()
+		from.Do(func() error {
+			l, err := netlink.LinkByName("a")
+			if err != nil {
+				return err
+			}
+			return netlink.LinkSetNsFd(l, int(there))
+		})
+	}
+	move(a.Namespace, elsewhere)
+	if c.Bound() {
+		t.Error("a socket is bound to a device that has gone")
+	}
+	move(elsewhere, a.Namespace)
+	if index := a.Index("a"); index != a.index {
+		t.Fatalf("the device came back as %d, was %d", index, a.index)
+	}
+	a.SetUp("a", true)
+	a.await(t)
+	if c.Bound() || c.Send(frame(1, 16, testCluster), b.mac) == nil {
+		t.Error("a socket has come back with its device")
+	}
+	again := a.dial(t, Filter{Class: Sealed, Cluster: testCluster})
+	f := frame(1, 16, testCluster)
+	send(t, again, f, b.mac)
+	expect(t, in, f, a)
+	if err := again.Close(); err != nil || again.Bound() {
+		t.Errorf("a closed socket is bound; %v", err)
 	}
 }
 

@@ -11,10 +11,26 @@ import (
 	"github.com/holdfast-project/holdfast/members"
 )
 
+// relisted brings everything in line after the kernel's word of interfaces was lost: one may have gone and come back with its old index,
+// which leaves no difference to see, and none of its sockets and settings.
+func (n *node) relisted() {
+	if !n.listed {
+		n.listed = true // at the start: that has just been done
+		return
+	}
+	if err := n.applyPorts(); err != nil {
+		n.log.Warn("interfaces after events were lost", "error", err)
+	}
+}
+
 // linkEvent follows interfaces: carrier reaches the machine, a device that came back is attached anew.
 func (n *node) linkEvent(ev link.Event) {
 	if a, ok := ev.(link.AddressChanged); ok {
 		n.addressEvent(a)
+		return
+	}
+	if _, is := ev.(link.Listed); is {
+		n.relisted()
 		return
 	}
 	changed, ok := ev.(link.LinkChanged)

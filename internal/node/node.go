@@ -56,6 +56,7 @@ type node struct {
 	host      *link.Host
 	links     *link.Worker // host and link queries, which may wait for a lock of the kernel's; nil before start
 	watcher   *link.Watcher
+	listed    bool // the watcher has told what exists
 	announcer *announce.Announcer
 	asker     *neighbour.Asker
 	pulse     *pulse.Pulse

@@ -105,12 +105,13 @@ func hexBytes(text []byte) []byte {
 	return out
 }
 
-// configure opens a socket on every monitored interface that has none for its present device.
+// configure opens a socket on every monitored interface that has none for its present device. A device that went and came back while the
+// kernel's word of it was lost has its old index and none of its sockets.
 func (w *wire) configure() error {
 	var errs []error
 	for _, p := range w.n.ports {
 		old := w.conns[p.Slot]
-		if old != nil && old.index == p.index {
+		if old != nil && old.index == p.index && old.conn.Bound() {
 			if old.mac != p.mac {
 				old.mac = p.mac
 				old.conn.SetSource(p.mac)

@@ -207,6 +207,30 @@ func (w *world) cut(m *member, l int, up bool) {
 	}
 }
 
+// away moves a member's link elsewhere and back, to the index that it had.
+func (w *world) away(m *member, l int) {
+	w.t.Helper()
+	elsewhere := newNS(w.t, fmt.Sprintf("%s-x%d", w.name, namespaces.Add(1)))
+	in := m.cfg.Interfaces[l]
+	for _, from := range []struct{ here, there netns.NsHandle }{{m.ns, elsewhere}, {elsewhere, m.ns}} {
+		h, err := netlink.NewHandleAt(from.here)
+		must(w.t, err)
+		link, err := h.LinkByName(in.Name)
+		must(w.t, err)
+		must(w.t, h.LinkSetNsFd(link, int(from.there)))
+		h.Close()
+	}
+	h, err := netlink.NewHandleAt(m.ns)
+	must(w.t, err)
+	defer h.Close()
+	link, err := h.LinkByName(in.Name)
+	must(w.t, err)
+	if link.Attrs().Index != in.Index {
+		w.t.Fatalf("%s came back with index %d, had %d", in.Name, link.Attrs().Index, in.Index)
+	}
+	must(w.t, h.LinkSetUp(link))
+}
+
 // lines is a log that shows with -v.
 func (m *member) logger() *slog.Logger {
 	if !testing.Verbose() {

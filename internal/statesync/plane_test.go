@@ -55,6 +55,19 @@ func TestReplicate(t *testing.T) {
 	w.verified(2, 0)
 }
 
+// TestDeviceReturns: a device that went and came back before anybody knew has taken the socket with it, and the plane opens another.
+func TestDeviceReturns(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2, 1)
+	w.ready()
+	for i, m := range w.members {
+		w.away(m, 0)
+		w.members[0].flows(record.OpNew, 100*i, 100*(i+1))
+		w.eventually("new ones are everywhere", 5*time.Second, w.equal(100*(i+1)))
+	}
+	w.same()
+}
+
 // TestFullSync: what the owner had before gets to who joins, and what a joiner has that the owner has not goes.
 func TestFullSync(t *testing.T) {
 	t.Parallel()

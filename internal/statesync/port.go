@@ -50,6 +50,9 @@ func (p *Plane) openPorts() {
 		if !t.Up {
 			t.since = boottime()
 		}
+		if t.conn != nil && !t.conn.Bound() {
+			t.close()
+		}
 		if t.conn != nil && t.MAC != i.MAC {
 			t.conn.SetSource(i.MAC)
 		}
@@ -107,6 +110,19 @@ func (p *Plane) open(t *port) {
 	p.group.Go(func() error { return p.readFrames(ctx, t, conn) })
 }
 
+// lostPort has another socket opened in the place of one whose device has gone.
+func (p *Plane) lostPort(t *port, conn *segment.Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if t.conn != conn {
+		return
+	}
+	t.close()
+	now := boottime()
+	t.retry = now + int64(retryAfter)
+	p.rearm(now)
+}
+
 // readFrames takes in what arrives on one interface.
 func (p *Plane) readFrames(ctx context.Context, t *port, conn *segment.Conn) error {
 	in := make([]segment.Frame, segment.BatchLen)
@@ -120,11 +136,15 @@ func (p *Plane) readFrames(ctx context.Context, t *port, conn *segment.Conn) err
 		case errors.Is(err, os.ErrClosed):
 			return nil
 		case err != nil:
-			// The interface is down or gone; the node tells when there is another.
+			// The interface is down or gone; the node tells when there is another, unless it came back as it was before anybody knew.
 			select {
 			case <-ctx.Done():
 				return nil
 			case <-time.After(100 * time.Millisecond):
+			}
+			if !conn.Bound() {
+				p.lostPort(t, conn)
+				return nil
 			}
 			continue
 		}
