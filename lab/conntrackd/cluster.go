@@ -27,6 +27,11 @@ type Options struct {
 	Advert time.Duration
 	// Direct puts entries straight into the backup's kernel instead of a cache of its own that is committed at a takeover.
 	Direct bool
+	// Share lets both members serve, each its share of the load (keepalived.Options.Shares), and returns the command that a member's keepalived has
+	// follow what becomes of the shares, in place of the script that conntrack-tools ships. nil: one serves.
+	Share func(member string) string
+	// Prepare prepares a machine each time that it has booted, before conntrackd starts there. nil does nothing.
+	Prepare func(m *machine.Machine) error
 }
 
 // Cluster is keepalived and conntrackd on both members of a topology. It is a machine.System and safe for concurrent use.
@@ -56,10 +61,13 @@ func New(lab *topology.Lab, o Options) (*Cluster, error) {
 		}
 	}
 	c := &Cluster{opts: o}
-	c.Cluster, err = keepalived.New(lab, keepalived.Options{
-		Name: o.Name, Dir: o.Dir, Advert: o.Advert, RealTime: true, Beside: c.start,
-		Notify: func(member string) string { return o.path(member, "primary-backup.sh") },
-	})
+	with := keepalived.Options{Name: o.Name, Dir: o.Dir, Advert: o.Advert, RealTime: true, Beside: c.start}
+	if o.Share != nil {
+		with.Shares, with.Follow = true, o.Share
+	} else {
+		with.Notify = func(member string) string { return o.path(member, "primary-backup.sh") }
+	}
+	c.Cluster, err = keepalived.New(lab, with)
 	return c, err
 }
 
@@ -69,6 +77,11 @@ const pollEvery = 5 * time.Millisecond
 // start starts conntrackd on a machine and waits until it answers.
 func (c *Cluster) start(ctx context.Context, m *machine.Machine) error {
 	member := m.Node().Name
+	if c.opts.Prepare != nil {
+		if err := c.opts.Prepare(m); err != nil {
+			return err
+		}
+	}
 	path, err := exec.LookPath("conntrackd")
 	if err != nil {
 		return fmt.Errorf("%w: install Debian's package conntrackd", err)
@@ -83,7 +96,7 @@ func (c *Cluster) start(ctx context.Context, m *machine.Machine) error {
 		return err
 	}
 	defer out.Close() // the daemon has its own
-	cmd := exec.Command(path, "-C", c.opts.path(member, "conntrackd.conf"))
+	cmd := exec.Command(path, "-C", ConfigFile(c.opts.Dir, member))
 	cmd.Stdout, cmd.Stderr = out, out
 	run, err := m.Start(cmd)
 	if err != nil {
@@ -129,7 +142,7 @@ func (c *Cluster) command(ctx context.Context, member string, args ...string) er
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(path, append([]string{"-C", c.opts.path(member, "conntrackd.conf")}, args...)...)
+	cmd := exec.Command(path, append([]string{"-C", ConfigFile(c.opts.Dir, member)}, args...)...)
 	run, err := m.Start(cmd)
 	if err != nil {
 		return err

@@ -109,7 +109,7 @@ func link(lab *topology.Lab, n *topology.Node) (peer *topology.Node, slot int, e
 func (o Options) script(member string) string {
 	return `#!/bin/sh
 ctl() {
-  conntrackd -C ` + o.path(member, "conntrackd.conf") + ` "$@" >/dev/null 2>&1 || echo "$(date +%s.%N) conntrackd $* failed"
+  conntrackd -C ` + ConfigFile(o.Dir, member) + ` "$@" >/dev/null 2>&1 || echo "$(date +%s.%N) conntrackd $* failed"
   echo "$(date +%s.%N) $*"
 }
 {
@@ -123,9 +123,12 @@ ctl() {
 } >>` + o.path(member, "script.log") + " 2>&1\n"
 }
 
+// ConfigFile is where a member has its configuration, which conntrackd is told as a client too; dir is that of the options.
+func ConfigFile(dir, member string) string { return filepath.Join(dir, member, "conntrackd.conf") }
+
 func (o Options) path(member, file string) string { return filepath.Join(o.Dir, member, file) }
 
-// writeFiles writes a member's configuration and script.
+// writeFiles writes a member's configuration, and the script of one that serves or stands by.
 func writeFiles(lab *topology.Lab, o Options, n *topology.Node) error {
 	config, err := Config(lab, o, n)
 	if err != nil {
@@ -134,8 +137,11 @@ func writeFiles(lab *topology.Lab, o Options, n *topology.Node) error {
 	if err := os.MkdirAll(o.path(n.Name, ""), 0o700); err != nil {
 		return err
 	}
-	if err := os.WriteFile(o.path(n.Name, "conntrackd.conf"), []byte(config), 0o600); err != nil {
+	if err := os.WriteFile(ConfigFile(o.Dir, n.Name), []byte(config), 0o600); err != nil {
 		return err
+	}
+	if o.Share != nil {
+		return nil
 	}
 	return os.WriteFile(o.path(n.Name, "primary-backup.sh"), []byte(o.script(n.Name)), 0o700)
 }

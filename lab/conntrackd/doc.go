@@ -6,7 +6,7 @@
 //
 // It is set up as well as it can be: tables for millions of entries, large buffers, no checksums on the dedicated link,
 // filtering in the kernel, real-time scheduling. With Options.Direct it puts what it learns straight into the kernel
-// (DisableExternalCache), which its manual advises against, and has nothing to commit.
+// (DisableExternalCache), which its manual advises against, and has nothing to commit. With Options.Share both members serve, and a program of the caller's takes the script's place.
 //
 // FTFW knows two nodes. It must not import the faults, scenarios or other systems.
 package conntrackd

@@ -51,7 +51,7 @@ func New(lab *topology.Lab, o Options) (*Cluster, error) {
 		if err := os.WriteFile(o.path(n.Name, "keepalived.conf"), []byte(Config(lab, o, n)), 0o600); err != nil {
 			return nil, errors.Join(err, c.Close())
 		}
-		m := &member{name: n.Name, opts: o, machine: machine.New(lab, n), notify: c.notify}
+		m := &member{name: n.Name, opts: o, machine: machine.New(lab, n), groups: len(groups(lab, o, n)), states: map[string]string{}, notify: c.notify}
 		c.members = append(c.members, m)
 		if err := m.open(); err != nil {
 			return nil, errors.Join(err, c.Close())
@@ -91,6 +91,15 @@ func (c *Cluster) Machine(name string) (*machine.Machine, error) {
 		return nil, err
 	}
 	return m.machine, nil
+}
+
+// Machines are all members', in order.
+func (c *Cluster) Machines() []*machine.Machine {
+	var out []*machine.Machine
+	for _, m := range c.members {
+		out = append(out, m.machine)
+	}
+	return out
 }
 
 // Boot implements machine.System. It returns when every keepalived has said a state.

@@ -27,12 +27,25 @@ type Options struct {
 	// Notify returns the command that a member's keepalived runs when its sync group has got a new state, with one more word for it:
 	// primary, backup or fault. nil runs none.
 	Notify func(member string) string
+	// Shares makes a sync group for every member's share of the load, in place of one for the gateway: its member is its master, and becomes it again
+	// returnAfter after it came back; the others are its backups. Its virtual addresses are link-local ones of IPv4 that nobody uses: who holds a share
+	// does with it what Follow does.
+	Shares bool
+	// Follow returns the command, of a single word, that a member's keepalived runs all the time and that reads from a FIFO, whose path is its argument,
+	// lines like: GROUP "share1" MASTER 200. nil runs none.
+	Follow func(member string) string
 	// Beside starts what else runs on a machine, each time that it has booted, before keepalived starts there. nil starts nothing.
 	Beside func(ctx context.Context, m *machine.Machine) error
 }
 
-// group is the name of the sync group.
-const group = "gateway"
+// gateway is the name of the sync group of members one of which serves.
+const gateway = "gateway"
+
+// ShareGroup is the name of the sync group of the share of the member with an index.
+func ShareGroup(index int) string { return fmt.Sprintf("share%d", index+1) }
+
+// returnAfter is how long a member that came back leaves its share to others: what they know of its connections must reach it first.
+const returnAfter = 2 * time.Second
 
 // Of VRRP: the priority of the first member, and by how much the next one's is lower.
 const (
@@ -57,55 +70,94 @@ func Config(lab *topology.Lab, o Options, n *topology.Node) string {
 		line("  vrrp_rt_priority 50")
 		line("  vrrp_no_swap")
 	}
-	if o.Notify != nil {
+	if o.Follow != nil {
+		line("  notify_fifo %s", o.path(n.Name, "follow.fifo"))
+		line("  notify_fifo_script %s", o.Follow(n.Name))
+	}
+	if o.Notify != nil || o.Follow != nil {
 		line("  script_user root")
 	}
 	line("}")
-	var names []string
 	var instances strings.Builder
-	for i, p := range n.Ports {
-		plan := lab.Spec.Net(i)
-		if len(plan.VIPs) == 0 {
-			continue
+	for _, g := range groups(lab, o, n) {
+		line("vrrp_sync_group %s {", g.name)
+		line("  group {")
+		for i, p := range n.Ports {
+			plan := lab.Spec.Net(i)
+			if len(plan.VIPs) == 0 {
+				continue
+			}
+			for _, r := range g.routers {
+				name := fmt.Sprintf("%s%d", p.Segment, r.id)
+				line("    %s", name)
+				instance(&instances, o, p, plan, name, g.priority, r)
+			}
 		}
-		for _, family := range []int{4, 6} {
-			name := fmt.Sprintf("%s%d", p.Segment, family)
-			names = append(names, name)
-			instance(&instances, o, n, p, plan, family, name)
+		line("  }")
+		if o.Notify != nil {
+			for _, word := range [][2]string{{"notify_master", "primary"}, {"notify_backup", "backup"}, {"notify_fault", "fault"}} {
+				line("  %s %q", word[0], o.Notify(n.Name)+" "+word[1])
+			}
 		}
+		line("}")
 	}
-	line("vrrp_sync_group %s {", group)
-	line("  group {")
-	for _, name := range names {
-		line("    %s", name)
-	}
-	line("  }")
-	if o.Notify != nil {
-		for _, word := range [][2]string{{"notify_master", "primary"}, {"notify_backup", "backup"}, {"notify_fault", "fault"}} {
-			line("  %s %q", word[0], o.Notify(n.Name)+" "+word[1])
-		}
-	}
-	line("}")
 	b.WriteString(instances.String())
 	return b.String()
 }
 
-func instance(b *strings.Builder, o Options, n *topology.Node, p *topology.Port, plan topology.Net, family int, name string) {
-	line := func(format string, a ...any) { fmt.Fprintf(b, format+"\n", a...) }
-	vips, bits := ofFamily(plan.VIPs, family), plan.V4.Bits()
-	if family == 6 {
+// syncGroup is the virtual routers that change their state together.
+type syncGroup struct {
+	name     string
+	priority int
+	routers  []router // on each segment that carries virtual addresses
+}
+
+// router is a virtual router of a segment: its number there, and the family of its virtual addresses, 0 if it stands for a share.
+type router struct{ id, family int }
+
+// addresses are the virtual ones of a segment, and the length of their prefix. VRRP demands one.
+func (r router) addresses(p *topology.Port, plan topology.Net) (vips []netip.Addr, bits int) {
+	switch r.family {
+	case 4:
+		return ofFamily(plan.VIPs, 4), plan.V4.Bits()
+	case 6:
 		// VRRP for IPv6 advertises a link-local address first (RFC 5798, section 5.2.9).
-		vips, bits = append([]netip.Addr{plan.LinkLocal}, vips...), plan.V6.Bits()
+		return append([]netip.Addr{plan.LinkLocal}, ofFamily(plan.VIPs, 6)...), plan.V6.Bits()
+	default:
+		return []netip.Addr{netip.AddrFrom4([4]byte{169, 254, byte(p.Slot + 1), byte(r.id)})}, 32
 	}
+}
+
+// groups lists a member's sync groups.
+func groups(lab *topology.Lab, o Options, n *topology.Node) []syncGroup {
+	if !o.Shares {
+		return []syncGroup{{name: gateway, priority: firstPriority - priorityStep*n.Index, routers: []router{{4, 4}, {6, 6}}}}
+	}
+	var out []syncGroup
+	count := len(lab.OfKind(topology.Member))
+	for i := range count {
+		behind := (n.Index - i + count) % count
+		out = append(out, syncGroup{name: ShareGroup(i), priority: firstPriority - priorityStep*behind, routers: []router{{id: i + 1}}})
+	}
+	return out
+}
+
+func instance(b *strings.Builder, o Options, p *topology.Port, plan topology.Net, name string, priority int, r router) {
+	line := func(format string, a ...any) { fmt.Fprintf(b, format+"\n", a...) }
 	line("vrrp_instance %s {", name)
 	line("  interface %s", p.Device)
 	line("  state BACKUP")
-	line("  nopreempt")
-	line("  virtual_router_id %d", 10*(p.Slot+1)+family)
-	line("  priority %d", firstPriority-priorityStep*n.Index)
+	if o.Shares {
+		line("  preempt_delay %.0f", returnAfter.Seconds())
+	} else {
+		line("  nopreempt")
+	}
+	line("  virtual_router_id %d", 10*(p.Slot+1)+r.id)
+	line("  priority %d", priority)
 	if o.Advert > 0 {
 		line("  advert_int %.2f", o.Advert.Seconds())
 	}
+	vips, bits := r.addresses(p, plan)
 	for block, list := range map[string][]netip.Addr{
 		"virtual_ipaddress":          vips[:min(maxAdvertised, len(vips))],
 		"virtual_ipaddress_excluded": vips[min(maxAdvertised, len(vips)):],

@@ -24,13 +24,14 @@ type member struct {
 	name    string
 	opts    Options
 	machine *machine.Machine
+	groups  int // how many sync groups it has
 	notify  func(machine.Change)
 	fifo    *os.File
 	read    sync.WaitGroup
 
-	mu    sync.Mutex
-	run   *machine.Running
-	state string // of the sync group, "" until it says one
+	mu     sync.Mutex
+	run    *machine.Running
+	states map[string]string // by sync group, from when on it says one
 }
 
 // open makes the member's FIFO and reads it until close. It is opened for writing too, so that its end is not the end of a
@@ -61,8 +62,12 @@ func (m *member) told(line string) {
 		return
 	}
 	c := machine.Change{At: time.Now(), Member: m.name, To: fields[2]}
+	group := strings.Trim(fields[1], `"`)
+	if m.opts.Shares {
+		c.Reason = group
+	}
 	m.mu.Lock()
-	c.From, m.state = m.state, c.To
+	c.From, m.states[group] = m.states[group], c.To
 	m.mu.Unlock()
 	if c.From != c.To {
 		m.notify(c)
@@ -78,18 +83,23 @@ func (m *member) close() error {
 	return err
 }
 
-// serves tells whether it says that it serves.
+// serves tells whether it says that it serves, one group at least.
 func (m *member) serves() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.state == "MASTER" && m.run.Alive()
+	for _, state := range m.states {
+		if state == "MASTER" {
+			return m.run.Alive()
+		}
+	}
+	return false
 }
 
-// current returns the state that it told last.
-func (m *member) current() string {
+// known is of how many sync groups it has told a state.
+func (m *member) known() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.state
+	return len(m.states)
 }
 
 func (m *member) boot(ctx context.Context) error {
@@ -104,7 +114,7 @@ func (m *member) boot(ctx context.Context) error {
 	return m.start(ctx)
 }
 
-// start starts keepalived and waits until it says a state.
+// start starts keepalived and waits until it says the state of every group.
 func (m *member) start(ctx context.Context) error {
 	path, err := exec.LookPath("keepalived")
 	if err != nil {
@@ -129,14 +139,14 @@ func (m *member) start(ctx context.Context) error {
 		m.mu.Unlock()
 		return fmt.Errorf("member %s: start: its keepalived runs", m.name)
 	}
-	m.state = ""
+	m.states = map[string]string{}
 	run, err := m.machine.Start(cmd)
 	m.run = run
 	m.mu.Unlock()
 	if err != nil {
 		return err
 	}
-	for m.current() == "" {
+	for m.known() < m.groups {
 		select {
 		case <-run.Done():
 			return fmt.Errorf("member %s: keepalived ended: %w: see %s", m.name, run.Wait(), log.Name())
