@@ -8,6 +8,6 @@
 // which registers only the hook that has a rule in it, and static neighbours at the end stations in place of arptables. The match turns
 // packets that came to a multicast MAC into the host's own by itself.
 //
-// It is not whole: nobody fails over, and nothing synchronises connections. IPv4 only. It must not import the faults, scenarios or
-// other systems.
+// Alone (Setup) it is not whole: nobody fails over, and nothing synchronises connections. Synced is the whole: conntrackd and keepalived run
+// beside it, whose packages it imports for that. IPv4 only. It must not import the faults, scenarios or Holdfast's members.
 package xtcluster

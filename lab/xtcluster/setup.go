@@ -46,12 +46,20 @@ func Setup(lab *topology.Lab) error {
 
 // Flood lets every member receive what the end stations send to their router, without saying who takes it.
 func Flood(lab *topology.Lab) error {
-	return each(lab, func(i int, segment topology.Segment) error {
-		for _, m := range lab.OfKind(topology.Member) {
-			if err := m.NS.Do(func() error { return join(segment.Name, MAC(i)) }); err != nil {
-				return err
-			}
+	if err := point(lab); err != nil {
+		return err
+	}
+	for _, m := range lab.OfKind(topology.Member) {
+		if err := listen(lab, m); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// point makes the end stations send to a multicast MAC what they send to their router.
+func point(lab *topology.Lab) error {
+	return each(lab, func(i int, segment topology.Segment) error {
 		for _, p := range lab.PortsOn(segment.Name) {
 			n, err := lab.Node(p.Node)
 			if err != nil {
@@ -65,6 +73,13 @@ func Flood(lab *topology.Lab) error {
 			}
 		}
 		return nil
+	})
+}
+
+// listen lets a member receive what is sent to the multicast MACs.
+func listen(lab *topology.Lab, m *topology.Node) error {
+	return each(lab, func(i int, segment topology.Segment) error {
+		return m.NS.Do(func() error { return join(segment.Name, MAC(i)) })
 	})
 }
 
@@ -83,9 +98,8 @@ func each(lab *topology.Lab, do func(int, topology.Segment) error) error {
 
 // share makes a member drop at a device what is another's of n.
 func share(m *topology.Node, device string, n int) error {
-	cmd := exec.Command(Command, "-w", "-t", "mangle", "-A", "PREROUTING", "-i", device, "-m", "cluster",
-		"--cluster-total-nodes", strconv.Itoa(n), "!", "--cluster-local-node", strconv.Itoa(m.Index+1),
-		"--cluster-hash-seed", strconv.Itoa(seed), "-j", "DROP")
+	args := append([]string{"-w", "-t", "mangle", "-A", "PREROUTING", "-i", device}, drop(n, 1<<m.Index)...)
+	cmd := exec.Command(Command, args...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	err := netns.Start(netns.Place{Net: m.NS}, cmd)
@@ -96,6 +110,14 @@ func share(m *topology.Node, device string, n int) error {
 		return fmt.Errorf("%s: %w: %s", Command, err, bytes.TrimSpace(out.Bytes()))
 	}
 	return nil
+}
+
+// drop is the end of a rule that drops what is of none of the shares held, a bit each, of n members.
+func drop(n int, held uint) []string {
+	return []string{
+		"-m", "cluster", "--cluster-total-nodes", strconv.Itoa(n), "!", "--cluster-local-nodemask", strconv.FormatUint(uint64(held), 10),
+		"--cluster-hash-seed", strconv.Itoa(seed), "-j", "DROP",
+	}
 }
 
 // join adds a MAC to those that a device receives (SIOCADDMULTI of netdevice(7)), as "ip maddr add" does.
