@@ -22,7 +22,8 @@ func benchLoadCommand(o *options) *cobra.Command {
 		Use:   "load",
 		Short: "Packets a second and processor time a packet of forwarding, alone and shared",
 		Long: "Packets a second and processor time a packet of forwarding, by one gateway and by several that share the load.\n" +
-			"docs/benchmarks/load.md says how it is measured and how to read the result.",
+			"docs/benchmarks/load.md says how it is measured and how to read the result. While it runs with many flows, the machine's limits\n" +
+			"of connections are raised.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg.Log = cmd.ErrOrStderr()
@@ -41,7 +42,7 @@ func benchLoadCommand(o *options) *cobra.Command {
 	f.StringSliceVar(&systems, "system", nil, "only these systems; those with other attachments (-xdp) are measured only when they are named")
 	f.StringVar(&other, "other", "", "path of another build's holdfastd: there are systems with -other behind their names, of its clusters, to be named")
 	f.DurationVar(&cfg.Window, "window", 25*time.Millisecond, "how long each window takes")
-	f.IntVar(&cfg.Flows, "flows", 1024, "how many flows the packets are of")
+	f.IntVar(&cfg.Flows, "flows", 1024, "how many flows the packets are of; with another number than the usual one the cases in the result are named after it")
 	return cmd
 }
 
@@ -53,6 +54,13 @@ func benchLoad(ctx context.Context, o options, cfg bench.LoadConfig, file string
 	entry, err := registry.Open(o.root, "benchmark load")
 	if err != nil {
 		return err
+	}
+	if cmd.Flags().Changed("flows") {
+		// Each flow is in the hash table twice: with a bucket for each connection its chains are as short as a table's of that size usually are.
+		each, all := cfg.Connections()
+		if err := errors.Join(entry.Raise(registry.ConntrackMax, each), entry.Raise(registry.ConntrackBuckets, all)); err != nil {
+			return errors.Join(err, entry.Close())
+		}
 	}
 	cfg.Dir = entry.Dir
 	result, err := bench.Load(ctx, cfg)

@@ -3,6 +3,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +26,9 @@ const (
 	caseForward    = "forward"
 	caseForwardOne = "forward-1"
 )
+
+// usualFlows is of how many flows the packets are unless a run says otherwise.
+const usualFlows = 1024
 
 // LoadCaseNames lists the cases in the order of a measurement.
 func LoadCaseNames() []string { return []string{caseForward, caseForwardOne} }
@@ -66,7 +70,8 @@ type LoadConfig struct {
 	// Systems are what is compared; Cases the names of the cases, none means LoadCaseNames.
 	Systems []LoadSystem
 	Cases   []string
-	// Window is how long a measurement takes; 0 means 25 ms. Flows is the number of flows; 0 means 1024.
+	// Window is how long a measurement takes; 0 means 25 ms. Flows is the number of flows; 0 means 1024, and any other number is in the names of
+	// the cases in the result.
 	Window time.Duration
 	Flows  int
 	// Dir is where the systems' files go; it must exist and its path be short (sockets lie in it).
@@ -77,6 +82,26 @@ type LoadConfig struct {
 
 // maxFlows is how many flows there can be: their sources are addresses of a network of this size.
 const maxFlows = 1 << 16
+
+// Connections are the most that one table of connections has in a round, and what all tables have that stand side by side, for the kernel's bounds: see
+// registry.Raise. Beside the flows there are a few of the members' own.
+func (c LoadConfig) Connections() (each, all int) {
+	each = cmp.Or(c.Flows, usualFlows) + 1<<10
+	for _, s := range c.Systems {
+		if s.New != nil {
+			all += each * s.Members
+		}
+	}
+	return each, all
+}
+
+// named is a case's name in the result.
+func (c LoadConfig) named(name string) string {
+	if c.Flows == usualFlows {
+		return name
+	}
+	return fmt.Sprintf("%s-%d-flows", name, c.Flows)
+}
 
 func (c LoadConfig) check() (LoadConfig, error) {
 	if c.Log == nil {
@@ -92,7 +117,7 @@ func (c LoadConfig) check() (LoadConfig, error) {
 		c.Laps = 24
 	}
 	if c.Flows == 0 {
-		c.Flows = 1024
+		c.Flows = usualFlows
 	}
 	var errs []error
 	if c.Rounds < 1 {

@@ -79,7 +79,7 @@ func (r *loadRun) conclude(ctx context.Context, round int, name string, tracks [
 	rates, cpus := levels(rate), levels(cpu)
 	for i, t := range measured {
 		m := t.measure(rates[i], cpus[i])
-		m.Round, m.Case, m.System = round, name, t.stand.system.Name
+		m.Round, m.Case, m.System = round, r.cfg.named(name), t.stand.system.Name
 		r.result.Measures = append(r.result.Measures, m)
 		var text []string
 		for _, metric := range loadMetrics {
@@ -87,6 +87,6 @@ func (r *loadRun) conclude(ctx context.Context, round int, name string, tracks [
 				text = append(text, metric.name+" "+fine(v))
 			}
 		}
-		fmt.Fprintf(r.cfg.Log, "round %d  %-24s %-10s %s  (%.0f of %d windows set aside)\n", round, m.System, name, strings.Join(text, "  "), m.Values["set_aside"], r.cfg.Laps)
+		fmt.Fprintf(r.cfg.Log, "round %d  %-24s %-10s %s  (%.0f of %d windows set aside)\n", round, m.System, m.Case, strings.Join(text, "  "), m.Values["set_aside"], r.cfg.Laps)
 	}
 }

@@ -60,7 +60,7 @@ var student = []float64{0, 12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.3
 // ratios compares what was measured in the same rounds.
 func ratios(all []Measure) []Ratio {
 	var out []Ratio
-	for _, name := range LoadCaseNames() {
+	for _, name := range measuredCases(all) {
 		for _, c := range loadRatios {
 			of := map[int]float64{}
 			for _, m := range all {

@@ -40,12 +40,6 @@ var syncMetrics = []measureMetric{
 
 // summarizeMeasures makes the rows of all measures, ordered as cases first appear, then systems, then the benchmark's metrics.
 func summarizeMeasures(all []Measure, systems []System) []Row {
-	var cases []string
-	for _, m := range all {
-		if !slices.Contains(cases, m.Case) {
-			cases = append(cases, m.Case)
-		}
-	}
 	var rows []Row
 	var metrics []measureMetric
 	for _, metric := range slices.Concat(syncMetrics, loadMetrics, policyMetrics) {
@@ -53,7 +47,7 @@ func summarizeMeasures(all []Measure, systems []System) []Row {
 			metrics = append(metrics, metric)
 		}
 	}
-	for _, c := range cases {
+	for _, c := range measuredCases(all) {
 		for _, s := range systems {
 			for _, metric := range metrics {
 				var values []float64
@@ -74,4 +68,15 @@ func summarizeMeasures(all []Measure, systems []System) []Row {
 		}
 	}
 	return rows
+}
+
+// measuredCases lists the cases of measures as they first appear.
+func measuredCases(all []Measure) []string {
+	var cases []string
+	for _, m := range all {
+		if !slices.Contains(cases, m.Case) {
+			cases = append(cases, m.Case)
+		}
+	}
+	return cases
 }
