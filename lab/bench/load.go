@@ -57,6 +57,8 @@ type LoadSystem struct {
 	New func(lab *topology.Lab, dir string) (Gateway, error)
 	// Named is set for systems that are measured only when they are named: every cluster that stands beside the others costs them time.
 	Named bool
+	// Synced is set for systems whose members know all connections of each other: they are measured when all do.
+	Synced bool
 	// Flooded lets end stations send to a multicast MAC, so that all members receive; for systems without New.
 	Flooded bool
 }
@@ -171,6 +173,7 @@ func Load(ctx context.Context, cfg LoadConfig) (Result, error) {
 // round builds all systems, measures them, and takes them away.
 func (r *loadRun) round(ctx context.Context, round int) {
 	stands := r.open(ctx, round)
+	r.settle(ctx, round, stands)
 	for _, name := range r.cfg.Cases {
 		r.laps(ctx, round, name, stands)
 	}

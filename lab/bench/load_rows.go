@@ -45,6 +45,7 @@ var carriedBy = map[string]string{
 	"kernel-multicast-2":        systemGeneratorMany2,
 	"kernel-multicast-2-events": systemGeneratorMany2,
 	"xt-cluster-2":              systemGeneratorMany2,
+	"xt-cluster-2-sync":         systemGeneratorMany2,
 	"holdfast-multicast-3":      systemGeneratorMany3,
 }
 

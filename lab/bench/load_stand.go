@@ -91,7 +91,32 @@ func openLoad(ctx context.Context, cfg LoadConfig, s LoadSystem) (_ *loadStand, 
 		return nil, fmt.Errorf("boot: %w", err)
 	}
 	sd.machines = gateway.Machines()
-	return sd, sd.warm(bounded)
+	if err := sd.warm(bounded); err != nil {
+		return nil, err
+	}
+	return sd, sd.known(bounded)
+}
+
+// known waits until every member has all flows in its kernel, if the system synchronises them.
+func (sd *loadStand) known(ctx context.Context) error {
+	if !sd.system.Synced {
+		return nil
+	}
+	for _, n := range sd.lab.OfKind(topology.Member) {
+		for {
+			count, err := entries(n)
+			if err != nil {
+				return err
+			}
+			if count >= sd.cfg.Flows {
+				break
+			}
+			if err := wait(ctx, countEvery); err != nil {
+				return fmt.Errorf("%s knows %d of %d flows: %w", n.Name, count, sd.cfg.Flows, err)
+			}
+		}
+	}
+	return nil
 }
 
 // prepareForwarder loads the rules of a member, keeps its connections as long as a run may last, and gives it its route.
@@ -196,13 +221,17 @@ func (sd *loadStand) warm(ctx context.Context) error {
 	return sd.until(ctx, back, sd.answers)
 }
 
-// remind sends a frame of each flow there and back, so that neither members nor switches have forgotten who is where.
-func (sd *loadStand) remind(ctx context.Context) error {
+// remind sends a frame of some flows there and back, so that neither members nor switches have forgotten who is where.
+func (sd *loadStand) remind(ctx context.Context) error { return sd.again(ctx, usualFlows) }
+
+// again sends a frame of each flow there and back, of the first most flows if there are more.
+func (sd *loadStand) again(ctx context.Context, most int) error {
 	if sd.system.New == nil {
 		return nil
 	}
-	there := generator.Config{Node: sd.client, NextHop: sd.nextHop, Flows: sd.flows()}
-	return errors.Join(generator.Once(ctx, there), generator.Once(ctx, sd.answers))
+	there, back := generator.Config{Node: sd.client, NextHop: sd.nextHop, Flows: sd.flows()}, sd.answers
+	there.Flows, back.Flows = there.Flows[:min(most, len(there.Flows))], back.Flows[:min(most, len(back.Flows))]
+	return errors.Join(generator.Once(ctx, there), generator.Once(ctx, back))
 }
 
 // until sends all flows again and again until every frame of one time arrives.

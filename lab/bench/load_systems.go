@@ -56,12 +56,13 @@ func loadSystems(binary string) []LoadSystem {
 	return []LoadSystem{
 		{Name: systemGenerator, Members: 1},
 		{Name: systemKernel, Members: 1, Router: topology.MemberName(0), New: bare(func(*topology.Lab) error { return nil })},
-		{Name: "holdfast-ha", Members: 2, New: cluster("tcx", "")},
-		{Name: "holdfast-multicast-2", Members: 2, New: cluster("tcx", methodMulticast)},
-		{Name: "holdfast-multicast-3", Members: 3, New: cluster("tcx", methodMulticast)},
-		{Name: "holdfast-unicast-2", Members: 2, New: cluster("tcx", methodUnicast)},
-		{Name: "holdfast-unicast-3", Members: 3, New: cluster("tcx", methodUnicast)},
+		{Name: "holdfast-ha", Members: 2, Synced: true, New: cluster("tcx", "")},
+		{Name: "holdfast-multicast-2", Members: 2, Synced: true, New: cluster("tcx", methodMulticast)},
+		{Name: "holdfast-multicast-3", Members: 3, Synced: true, New: cluster("tcx", methodMulticast)},
+		{Name: "holdfast-unicast-2", Members: 2, Synced: true, New: cluster("tcx", methodUnicast)},
+		{Name: "holdfast-unicast-3", Members: 3, Synced: true, New: cluster("tcx", methodUnicast)},
 		{Name: "xt-cluster-2", Members: 2, New: bare(xtcluster.Setup)},
+		{Name: "xt-cluster-2-sync", Named: true, Members: 2, Synced: true, New: synced(syncedAdvert)},
 		// What helps to understand the others.
 		{Name: "kernel-rules", Members: 1, Router: topology.MemberName(0), New: bare(moveLocalRule)},
 		{Name: "kernel-events", Members: 1, Router: topology.MemberName(0), New: bare(reportConnections)},
@@ -71,9 +72,19 @@ func loadSystems(binary string) []LoadSystem {
 		{Name: systemGeneratorMany2, Members: 2, Flooded: true},
 		{Name: systemGeneratorMany3, Members: 3, Flooded: true},
 		{Name: "holdfast-ha-no-sync", Named: true, Members: 2, New: with(members.Options{Attach: "tcx", Extra: "sync: {enabled: false}\n"})},
-		{Name: "holdfast-ha-xdp", Named: true, Members: 2, New: cluster("xdp", "")},
-		{Name: "holdfast-multicast-2-xdp", Named: true, Members: 2, New: cluster("xdp", methodMulticast)},
-		{Name: "holdfast-unicast-2-xdp", Named: true, Members: 2, New: cluster("xdp", methodUnicast)},
+		{Name: "holdfast-ha-xdp", Named: true, Members: 2, Synced: true, New: cluster("xdp", "")},
+		{Name: "holdfast-multicast-2-xdp", Named: true, Members: 2, Synced: true, New: cluster("xdp", methodMulticast)},
+		{Name: "holdfast-unicast-2-xdp", Named: true, Members: 2, Synced: true, New: cluster("xdp", methodUnicast)},
+	}
+}
+
+// syncedAdvert is the interval at which keepalived advertises beside xt_cluster: a member is dead after some 33 ms, Holdfast's after 30.
+const syncedAdvert = 10 * time.Millisecond
+
+// synced is xt_cluster with conntrackd and keepalived.
+func synced(advert time.Duration) func(*topology.Lab, string) (Gateway, error) {
+	return func(lab *topology.Lab, dir string) (Gateway, error) {
+		return xtcluster.NewSynced(lab, xtcluster.SyncedOptions{Name: "xt-cluster-2-sync", Dir: dir, Advert: advert})
 	}
 }
 

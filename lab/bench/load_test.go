@@ -14,12 +14,13 @@ import (
 	"github.com/holdfast-project/holdfast/internal/control"
 	"github.com/holdfast-project/holdfast/internal/labtest"
 	"github.com/holdfast-project/holdfast/lab/topology"
+	"github.com/holdfast-project/holdfast/lab/topology/topologytest"
 	"github.com/holdfast-project/holdfast/lab/xtcluster"
 )
 
-// TestLoad measures what needs no cluster software, shortly, and a gateway that forwards nothing, which must not pass for one that does.
+// TestLoad measures what needs no software of this project, shortly, and a gateway that forwards nothing, which must not pass for one that does.
 func TestLoad(t *testing.T) {
-	labtest.Require(t, "nft", xtcluster.Command)
+	labtest.Require(t, "nft", xtcluster.Command, xtcluster.RestoreCommand, "conntrackd", "keepalived")
 	want := []string{systemGenerator, systemKernel, "xt-cluster-2", "generator-multicast-2"}
 	systems, err := PickLoad(LoadSystems("", ""), want)
 	if err != nil {
@@ -28,6 +29,8 @@ func TestLoad(t *testing.T) {
 	deaf := LoadSystem{Name: "deaf", Members: 1, Router: topology.MemberName(0), New: bare(func(lab *topology.Lab) error {
 		return lab.OfKind(topology.Member)[0].NS.Sysctl("ipv4/ip_forward", "0")
 	})}
+	want = append(want, "xt-cluster-2-sync")
+	systems = append(systems, LoadSystem{Name: "xt-cluster-2-sync", Members: 2, Synced: true, New: synced(slowAdvert)})
 	var log bytes.Buffer
 	res, err := Load(context.Background(), LoadConfig{
 		Rounds: 1, Systems: append(systems, deaf), Cases: []string{caseForwardOne}, Laps: 4, Flows: 256, Dir: t.TempDir(), Log: &log,
@@ -37,6 +40,9 @@ func TestLoad(t *testing.T) {
 	}
 	got := map[string]map[string]float64{}
 	for _, m := range res.Measures {
+		if m.Case != "forward-1-256-flows" {
+			t.Errorf("%s: case %s", m.System, m.Case)
+		}
 		got[m.System] = m.Values
 	}
 	for _, name := range want {
@@ -51,7 +57,7 @@ func TestLoad(t *testing.T) {
 		if _, ok := v["net_cpu_ns_per_packet"]; ok == (name == systemGenerator) {
 			t.Errorf("%s: %v", name, v)
 		}
-		if v["daemons_ns_per_packet"] != 0 {
+		if v["daemons_ns_per_packet"] != 0 && name != "xt-cluster-2-sync" {
 			t.Errorf("%s: daemons, of which there are none: %v", name, v)
 		}
 		if part, ok := v["of_kernel_percent"]; ok != (name != systemGenerator && name != systemKernel) || ok && part <= 0 {
@@ -61,11 +67,34 @@ func TestLoad(t *testing.T) {
 	if len(res.Failures) != 1 || res.Failures[0].System != "deaf" || !strings.Contains(res.Failures[0].Error, "0 frames of 256 flows") {
 		t.Errorf("failures %+v", res.Failures)
 	}
-	if len(res.Rows) != 4*len(loadMetrics)-4 { // the generator is not compared, and the kernel not with itself
+	if len(res.Rows) != 5*len(loadMetrics)-4 { // the generator is not compared, and the kernel not with itself
 		t.Errorf("%d rows", len(res.Rows))
 	}
 	if t.Failed() {
 		t.Log(log.String())
+	}
+}
+
+// slowAdvert is long enough for a busy machine: members that are late by three of them take each other's share.
+const slowAdvert = 200 * time.Millisecond
+
+// A system that is to synchronise, and does not, is not measured.
+func TestUnsyncedIsRefused(t *testing.T) {
+	labtest.Require(t, "nft", xtcluster.Command)
+	lab := topologytest.Build(t, topology.DefaultSpec("un", 2))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, c := range map[string]struct {
+		synced  bool
+		refused string
+	}{
+		"synchronises":        {true, "fw1 knows 0 of 64 flows"},
+		"does not claim that": {false, ""},
+	} {
+		sd := &loadStand{lab: lab, cfg: LoadConfig{Flows: 64}, system: LoadSystem{Synced: c.synced}}
+		if err := sd.known(ctx); c.refused == "" && err != nil || c.refused != "" && (err == nil || !strings.Contains(err.Error(), c.refused)) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 
@@ -172,6 +201,9 @@ func TestRatios(t *testing.T) {
 	if r.N != 4 || math.Abs(r.Ratio-0.9574) > 0.0001 || math.Abs(r.Low-0.9306) > 0.0002 || math.Abs(r.High-0.9849) > 0.0002 {
 		t.Errorf("%+v", r)
 	}
+	if other := ratios([]Measure{measure(1, "forward-32768-flows", "holdfast-ha", 80), measure(1, "forward-32768-flows", systemKernel, 100), all[0]}); len(other) != 1 || other[0].Case != "forward-32768-flows" || math.Abs(other[0].Ratio-0.8) > 1e-9 {
+		t.Errorf("of another number of flows: %+v", other)
+	}
 	if one := got[1]; one.N != 1 || math.Abs(one.Ratio-0.7) > 1e-9 || one.Low != 0 || one.High != 0 {
 		t.Errorf("%+v", one)
 	}
@@ -181,6 +213,12 @@ func TestLoadConfigIsRefused(t *testing.T) {
 	ok := LoadConfig{Rounds: 1, Systems: []LoadSystem{{}}}
 	if _, err := ok.check(); err != nil {
 		t.Fatal(err)
+	}
+	if c, err := (LoadConfig{Rounds: 1, Systems: []LoadSystem{{}}}).check(); err != nil || c.named(caseForwardOne) != "forward-1" {
+		t.Errorf("with the usual number of flows: case %s, %v", c.named(caseForwardOne), err)
+	}
+	if each, all := (LoadConfig{Flows: 4096, Systems: []LoadSystem{{Members: 9}, {Members: 2, New: synced(0)}, {Members: 1, New: synced(0)}}}).Connections(); each < 4096 || all != 3*each {
+		t.Errorf("room for %d connections in each table, and for %d in all", each, all)
 	}
 	for name, change := range map[string]func(*LoadConfig){
 		"rounds":  func(c *LoadConfig) { c.Rounds = 0 },
