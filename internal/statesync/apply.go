@@ -39,8 +39,9 @@ func (p *Plane) apply() {
 		return
 	}
 	for _, r := range j.gone {
-		if id, err := p.hasher.Identify(r); err == nil && p.judge.Judge(r).Skip == record.SkipNone {
+		if id, v := p.judge.Examine(p.hasher, r); v.Skip == record.SkipNone {
 			p.tally.Remove(id)
+			p.answerEnded(r)
 		}
 	}
 	for i, o := range out {
@@ -73,11 +74,15 @@ func (p *Plane) count(r record.Record, id record.Identity, o conntrack.Outcome) 
 			if p.judge.Judge(r).Skip == record.SkipNone {
 				p.tally.Remove(id)
 			}
+			p.answerEnded(r)
 		} else {
 			p.expected--
 		}
 	case conntrack.Absent, conntrack.Superseded:
 		p.stats.Absent++
+		if connection && o.Result == conntrack.Absent { // the kernel may have refused it, but not this member's gate
+			p.answerEnded(r)
+		}
 	case conntrack.Refused:
 		p.errnos[o.Errno.Error()]++
 		p.refusedAt = boottime()

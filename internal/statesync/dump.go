@@ -161,6 +161,7 @@ func (p *Plane) dumpOwn(ctx context.Context, o conntrack.DumpOptions, each func(
 	p.mu.Unlock()
 	var rs []record.Record
 	var ids []record.Identity
+	var blind []record.Record // those of rs that gates cannot look up
 	buf := make([]byte, 0, (chunk+1)*record.MaxLen)
 	entries := uint64(0)
 	var found families
@@ -175,8 +176,9 @@ func (p *Plane) dumpOwn(ctx context.Context, o conntrack.DumpOptions, each func(
 		if p.hasher != hasher {
 			return errRekeyed
 		}
+		p.answersRead(blind)
 		err := each(boottime(), rs, ids)
-		rs, ids, buf = rs[:0], ids[:0], buf[:0]
+		rs, ids, blind, buf = rs[:0], ids[:0], blind[:0], buf[:0]
 		return err
 	}
 	err := p.table.Dump(ctx, o, func(m conntrack.Message) error {
@@ -193,6 +195,9 @@ func (p *Plane) dumpOwn(ctx context.Context, o conntrack.DumpOptions, each func(
 		}
 		buf = buf[:len(buf)+len(r.Attrs)]
 		rs, ids = append(rs, r), append(ids, id)
+		if v.Blind {
+			blind = append(blind, r)
+		}
 		if len(rs) < chunk {
 			return nil
 		}

@@ -154,6 +154,9 @@ func (p *Plane) event(m conntrack.Message) {
 		p.skipped[v.Skip]++
 		return
 	}
+	if v.Blind {
+		p.answerEvent(r)
+	}
 	p.eventOf(r, id, v)
 }
 

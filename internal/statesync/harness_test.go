@@ -67,6 +67,7 @@ type member struct {
 	// sharing: its plane is one for load sharing.
 	sharing bool
 	table   *conntrack.Table // another socket than the plane's: what it writes is news
+	notes   *gateNotes       // in load sharing
 }
 
 // world is some members joined by switches, one per sync interface.
@@ -107,7 +108,7 @@ func newWorld(t *testing.T, members, links int, options ...option) *world {
 		for _, o := range options {
 			o(&m.cfg)
 		}
-		m.sharing = m.cfg.EtherType == sharingType
+		m.sharing, m.notes = m.cfg.EtherType == sharingType, newGateNotes(m)
 		m.cfg.EtherType = ccp.DefaultEtherType
 		for l := range links {
 			m.cfg.Interfaces = append(m.cfg.Interfaces, w.cable(h, m, l))
@@ -246,7 +247,9 @@ func (m *member) start() {
 	m.plane, err = New(m.cfg, m.logger())
 	must(m.t, err)
 	if m.sharing {
-		m.plane.SetSlots(bySourcePort)
+		slots := bySourcePort
+		slots.Notes = m.notes
+		m.plane.SetSlots(slots)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	m.stop, m.ended = cancel, make(chan error, 1)

@@ -293,7 +293,7 @@ func (p *Plane) chosen(l *lot, r record.Record, id record.Identity, v record.Ver
 		if r.Table == record.TableExpectations {
 			return !a.touched.Has(id.Key)
 		}
-		return a.list(id.Key)
+		return a.list(id.Key) && (!v.Blind || p.answerTold(r))
 	case lotStale:
 		return p.stale(id) != nil && v.Skip == record.SkipNone // the rules may have changed since the dump
 	}
@@ -304,5 +304,5 @@ func (p *Plane) chosen(l *lot, r record.Record, id record.Identity, v record.Ver
 		p.refused["rule: "+v.Skip.String()]++
 		return false
 	}
-	return true
+	return !v.Blind || p.answerTold(r)
 }

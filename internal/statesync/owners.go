@@ -14,6 +14,8 @@ type Slots struct {
 	Rules uint64
 	// Of returns the slot, below record.Buckets. It is called from several goroutines at once, millions of times a second at worst.
 	Of func(original record.Tuple) uint16
+	// Notes are the gate's, always the same; nil: it keeps none.
+	Notes Notes
 }
 
 // Owners say whose table counts for which bucket, as the slot table has it.
@@ -93,6 +95,8 @@ func (p *Plane) SetSlots(s Slots) {
 		p.beginSharing(now)
 	}
 	p.share.slots = s
+	p.answers.begin(s.Notes, p.log)
+	p.answers.resort(s.Of)
 	p.rehash(now)
 	if o := p.share.early; o != nil {
 		p.share.early = nil

@@ -77,6 +77,7 @@ type Plane struct {
 	own        ownKeys
 	masters    masters
 	translated translated
+	answers    answers
 
 	verify      verify
 	former      uint8 // the owner before a takeover, whose last news still count

@@ -287,6 +287,7 @@ func (p *Plane) Stats() Stats {
 			s.EventBuffer, s.EventQueue = uint64(e.Size), uint64(e.Queued)
 		}
 	}
+	s.NotesRefused = p.answers.missed
 	n := p.sender.Counters()
 	s.Coalesced, s.Annihilated, s.DroppedFresh = n.Coalesced, n.Annulled, n.Refreshes
 	s.Batches, s.Retransmitted, s.Evictions = n.Batches, n.Requested+n.TimedOut, n.Evictions
@@ -318,6 +319,7 @@ func (p *Plane) ResetStats() {
 	p.skipped, p.dropped = [record.Skips]uint64{}, [ccp.DropReasons]uint64{}
 	clear(p.refused)
 	clear(p.errnos)
+	p.answers.missed = 0
 	p.sender.ResetCounters()
 	p.inject.peak = 0
 	for _, a := range p.askers {

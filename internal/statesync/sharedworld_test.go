@@ -13,8 +13,14 @@ import (
 	"github.com/holdfast-project/holdfast/dataplane/conntrack/record"
 )
 
-// bySourcePort sorts connections as the tests here do.
-var bySourcePort = Slots{Rules: 0x5107, Of: func(o record.Tuple) uint16 { return o.SrcPort % record.Buckets }}
+// bySourcePort sorts connections as the tests here do: those without ports by the end of the source's address, a quarter of the buckets apart.
+var bySourcePort = Slots{Rules: 0x5107, Of: func(o record.Tuple) uint16 {
+	if o.SrcPort == 0 {
+		b := o.Src.AsSlice()
+		return uint16(b[len(b)-1]) * 256 % record.Buckets
+	}
+	return o.SrcPort % record.Buckets
+}}
 
 // sharedWorld is one of members that share the load.
 type sharedWorld struct {

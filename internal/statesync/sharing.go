@@ -300,5 +300,6 @@ func (p *Plane) shareState(s *State) {
 	if p.share.on {
 		s.Sharing, s.Buckets, s.Moving = true, p.share.taken[p.cfg.Self], p.share.moving
 		s.TableTerm, s.TableNumber = p.share.version.term, p.share.version.number
+		s.Noted, s.Unnoted = len(p.answers.noted), p.answers.short
 	}
 }

@@ -58,6 +58,9 @@ type State struct {
 	// LagRecords and Lag say how far this member is behind the owner: what is known to be sent and not applied, and since when.
 	LagRecords uint64
 	Lag        time.Duration
+	// Noted is how many translated connections the gate has a note of, and Unnoted why the newest note was not taken, empty if it was.
+	Noted   int
+	Unnoted string
 	// Held is how many new connections wait for their service's delay.
 	Held       int
 	Interfaces []InterfaceState

@@ -50,6 +50,10 @@ type Stats struct {
 	InjectQueue                       uint64            // bytes of records that wait for the kernel
 	PeakInjectQueue                   uint64
 
+	// Of notes of answers, for the gate: those that it did not take, and connections that another member began with what answers one it had not
+	// heard of.
+	NotesRefused, Mistaken uint64
+
 	// Of reconciliation.
 	Marks       uint64 // compared
 	Differences uint64 // marks that differed

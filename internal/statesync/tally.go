@@ -45,6 +45,7 @@ func (p *Plane) makeTally(ctx context.Context) error {
 	p.mu.Lock()
 	p.tally.BeginDump(int(usage.Entries))
 	p.translated.since = families{}
+	p.answers.beginRead()
 	lostBefore := p.stats.EventsLost
 	hasher, judge := p.hasher, p.judge
 	var old keySet
@@ -84,6 +85,7 @@ func (p *Plane) makeTally(ctx context.Context) error {
 		}
 		if err != nil || judge != p.judge { // by other rules now
 			p.tally.AbandonDump()
+			p.answers.endRead(false)
 			p.jobs.ownTally = true
 		} else {
 			p.endTally(now, old, time.Since(began))
@@ -93,6 +95,9 @@ func (p *Plane) makeTally(ctx context.Context) error {
 	p.mu.Unlock()
 	select {
 	case err := <-done:
+		if err == nil {
+			err = p.strayAnswers()
+		}
 		return err
 	case <-ctx.Done():
 		p.mu.Lock()
@@ -118,6 +123,7 @@ func (p *Plane) endTally(now int64, old keySet, took time.Duration) {
 		next = max(oldAudit, 100*took)
 	}
 	p.jobs.auditAt = time.Now().Add(next)
+	p.answers.endRead(true)
 	p.tallyGood, p.problem = true, ""
 	p.translated.set(p.translated.since, p.changes)
 	p.made++

@@ -110,6 +110,8 @@ type Verdict struct {
 	Skip Skip
 	// After is how long the connection must have lived before it is copied; 0: at once.
 	After time.Duration
+	// Blind says that it is copied, and of a protocol whose connections gates cannot look up: neither TCP nor UDP. See Answers.
+	Blind bool
 }
 
 // Judge tells by compiled Rules which records are copied. It is not changed by use: goroutines may share one.
@@ -212,6 +214,7 @@ func (j *Judge) judge(r Record, p *pair) Verdict {
 	if v.Skip == SkipNone && !within(j.zones, p.zone()) {
 		return Verdict{Skip: SkipZone}
 	}
+	v.Blind = v.Skip == SkipNone && r.Table == TableConnections && blind(p.orig.proto)
 	return v
 }
 
