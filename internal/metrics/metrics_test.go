@@ -84,7 +84,7 @@ func busy() *Metrics {
 	m.SetNotifications("syslog udp://192.0.2.9:514", 11, 2, 5)
 	m.SetNotifications("syslog udp://gone:514", 1, 0, 0)
 	m.ForgetNotifications("syslog udp://gone:514")
-	m.SetSync(Sync{Status: "at-risk", Role: "copy", Current: true, LagRecords: 12, Lag: 4 * time.Millisecond, Held: 3,
+	m.SetSync(Sync{Status: "at-risk", Role: "copy", Current: true, LagRecords: 12, Lag: 4 * time.Millisecond, Held: 3, Noted: 17, Unnoted: 2,
 		Members:    map[string]SyncMember{"gw-b": {Entries: 1000}, "gw-a": {Entries: 1012, Compared: true, Unacked: 7, Lag: 2 * time.Millisecond, Evicted: true}},
 		Interfaces: map[string]SyncInterface{"sync": {Up: true, SentBytes: 5, SentFrames: 1, ReceivedBytes: 4000, ReceivedFrames: 9}},
 		FullSync:   SyncProgress{Running: true, Done: 400, Total: 1000},

@@ -75,6 +75,8 @@ const (
 	NameSyncBytes       = "holdfast_sync_bytes_total"
 	NameSyncFrames      = "holdfast_sync_frames_total"
 	NameSyncEvictions   = "holdfast_sync_evictions_total"
+	NameSyncNoted       = "holdfast_sync_noted_answers"
+	NameSyncUnnoted     = "holdfast_sync_unnoted_answers_total"
 
 	NameLoadLeader     = "holdfast_load_leader"
 	NameLoadOpen       = "holdfast_load_share_open"

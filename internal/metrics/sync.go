@@ -16,6 +16,8 @@ type Sync struct {
 	LagRecords uint64
 	Lag        time.Duration
 	Held       int
+	Noted      int    // translated connections that the gate has a note of
+	Unnoted    uint64 // those that it did not take
 	RecordRate float64
 	InjectRate float64
 	Members    map[string]SyncMember // by name, this one too
@@ -56,12 +58,12 @@ var (
 type syncSeries struct {
 	status, role, entries, equal, evicted, unacked, peerLag, up *prometheus.GaugeVec
 	current, lagRecords, lag, held, running, done, total        prometheus.Gauge
-	queue, inject                                               prometheus.Gauge
+	queue, inject, noted                                        prometheus.Gauge
 	bytes                                                       *prometheus.GaugeVec
 
 	events, skipped, lost, records, batches, received, applied *totals
 	refused, dropped, errors, reconciled, traffic, frames      *totals
-	evictions                                                  *totals
+	evictions, unnoted                                         *totals
 }
 
 func (m *Metrics) synchronisation(gauge newGauge, reg prometheus.Registerer) {
@@ -78,6 +80,7 @@ func (m *Metrics) synchronisation(gauge newGauge, reg prometheus.Registerer) {
 	s.lagRecords = one(NameSyncLagRecords, "Records that are known to be sent to this member and are not in its kernel yet.")
 	s.lag = one(NameSyncLag, "How far this member is behind the owner.")
 	s.held = one(NameSyncHeld, "New connections that wait for the delay of their service.")
+	s.noted = one(NameSyncNoted, "Translated connections, neither TCP nor UDP, of which the gate has noted how their answers come in.")
 	s.running = one(NameSyncFullRunning, "Whether this member receives a full sync or a repair.")
 	s.done = one(NameSyncFullDone, "Records that have come in of it.")
 	s.total = one(NameSyncFullTotal, "Records that it has, about.")
@@ -100,7 +103,8 @@ func (m *Metrics) synchronisation(gauge newGauge, reg prometheus.Registerer) {
 	s.traffic = newTotals(NameSyncBytes, "Bytes of state synchronisation by interface and direction.", "interface", "direction")
 	s.frames = newTotals(NameSyncFrames, "Frames of state synchronisation by interface and direction.", "interface", "direction")
 	s.evictions = newTotals(NameSyncEvictions, "Times that a member was too slow to be waited for.")
-	reg.MustRegister(s.events, s.skipped, s.lost, s.records, s.batches, s.received, s.applied, s.refused, s.dropped, s.errors, s.reconciled,
+	s.unnoted = newTotals(NameSyncUnnoted, "Notes of such connections that the gate did not take: it has room for 65536.")
+	reg.MustRegister(s.unnoted, s.events, s.skipped, s.lost, s.records, s.batches, s.received, s.applied, s.refused, s.dropped, s.errors, s.reconciled,
 		s.traffic, s.frames, s.evictions)
 }
 
@@ -138,6 +142,8 @@ func (m *Metrics) SetSync(v Sync) {
 	s.lagRecords.Set(float64(v.LagRecords))
 	s.lag.Set(v.Lag.Seconds())
 	s.held.Set(float64(v.Held))
+	s.noted.Set(float64(v.Noted))
+	s.unnoted.set(v.Unnoted)
 	s.running.Set(oneIf(v.FullSync.Running))
 	s.done.Set(float64(v.FullSync.Done))
 	s.total.Set(float64(v.FullSync.Total))

@@ -179,6 +179,10 @@ func (n *node) loadWarnings(v *members.View) []string {
 		all = append(all, "the gate cannot look connections up: packets go by addresses and ports alone. "+
 			"If the kernel tracks connections and is 5.18 or newer, with the types (BTF) of nf_conntrack, a restart of the daemon mends it")
 	}
+	if s := &n.sync; s.unnoted != "" {
+		all = append(all, fmt.Sprintf("answers of translated connections that are neither TCP nor UDP may come to a member that does not know them: %s, with %d noted",
+			s.unnoted, s.noted))
+	}
 	if v.Active == members.Nobody {
 		all = append(all, "no member is known to lead: slots stay where they are")
 	}

@@ -160,7 +160,11 @@ func (n *node) which(t record.Tuple, spi uint32, known *knownConnection) control
 	} else {
 		w.Why = append(w.Why, "this member knows no connection that it belongs to")
 	}
-	if !r.LooksUp(p) {
+	switch {
+	case r.LooksUp(p):
+	case r.Notes(p, original):
+		w.Why = append(w.Why, "gates cannot look up connections of this protocol, but have notes of the answers of those that are translated, as this one is")
+	default:
 		w.Why = append(w.Why, "gates cannot look up connections of this protocol: it goes by addresses, ports and the SNAT range alone, and is not corrected")
 	}
 	w.Passed = w.Taker != "" && w.Decider != "" && w.Taker != w.Decider

@@ -148,7 +148,7 @@ func (n *node) steer() error {
 	}
 	n.gate.SetDrained(s.drained)
 	n.gate.SetUntranslated(s.untranslated)
-	n.sync.plane.SetSlots(syncSlots(s.rules, n.fingerprint(&s.rules)))
+	n.sync.plane.SetSlots(syncSlots(s.rules, n.fingerprint(&s.rules), n.gate))
 	return nil
 }
 

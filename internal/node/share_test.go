@@ -228,7 +228,7 @@ func TestFingerprint(t *testing.T) {
 // TestBucketsAreSlots: a connection is in the bucket of the slot of its first packet, and of its answers where nothing is translated.
 func TestBucketsAreSlots(t *testing.T) {
 	n := sharingNode(t, "gw-a", config.MethodMulticast)
-	slots := syncSlots(n.share.rules, 1)
+	slots := syncSlots(n.share.rules, 1, nil)
 	a, b := netip.MustParseAddr("198.51.100.7"), netip.MustParseAddr("203.0.113.9")
 	for _, tuple := range []record.Tuple{
 		{Src: a, Dst: b, Proto: 6, SrcPort: 1, DstPort: 2}, {Src: a, Dst: b, Proto: 1, ICMPType: 8, ICMPID: 5}, {Src: a, Dst: b, Proto: 47, SrcPort: 3, DstPort: 4},
@@ -439,7 +439,7 @@ func TestSecretGoesWithItsTable(t *testing.T) {
 	}
 }
 
-// TestBlindGateIsWarnedOf: operators learn that connections cannot be looked up.
+// TestBlindGateIsWarnedOf: operators learn that connections cannot be looked up, and that answers are not noted.
 func TestBlindGateIsWarnedOf(t *testing.T) {
 	n := sharingNode(t, "gw-a", config.MethodUnicast)
 	v := &members.View{}
@@ -447,6 +447,23 @@ func TestBlindGateIsWarnedOf(t *testing.T) {
 	n.share.rules.Blind = true
 	if after := n.loadWarnings(v); len(after) != before+1 {
 		t.Errorf("%q", after)
+	}
+	n.sync.unnoted, n.sync.noted = "full", 65536
+	if after := n.loadWarnings(v); len(after) != before+2 {
+		t.Errorf("with answers that are not noted: %q", after)
+	}
+}
+
+// TestNotesAreAnswers: what the sync plane has noted it finds again as it was.
+func TestNotesAreAnswers(t *testing.T) {
+	a, b := netip.MustParseAddr("198.51.100.7"), netip.MustParseAddr("2001:db8::1")
+	for _, answer := range []record.Tuple{
+		{Src: a, Dst: a, Proto: 47}, {Src: b, Dst: b, Proto: 50}, {Src: a, Dst: a, Proto: 132, SrcPort: 1, DstPort: 2}, {Src: a, Dst: a, Proto: 47, DstPort: 9},
+		{Src: a, Dst: a, Proto: 1, ICMPID: 5}, {Src: b, Dst: b, Proto: 58, ICMPType: 129, ICMPID: 5},
+	} {
+		if got := answerOf(answerToGate(answer)); got != answer {
+			t.Errorf("%+v is noted as %+v", answer, got)
+		}
 	}
 }
 

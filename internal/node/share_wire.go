@@ -108,9 +108,10 @@ func ownersOf(t *steer.Table, self uint8, sharing bool) statesync.Owners {
 }
 
 // syncSlots says how connections sort into the buckets of the sync plane: as packets do into slots.
-func syncSlots(rules steer.Rules, print uint64) statesync.Slots {
+func syncSlots(rules steer.Rules, print uint64, g *bpf.Gate) statesync.Slots {
 	return statesync.Slots{
 		Rules: print,
+		Notes: gateNotes{g},
 		Of: func(t record.Tuple) uint16 {
 			slot, _ := rules.Slot(packetOf(t))
 			return slot

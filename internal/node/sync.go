@@ -48,6 +48,9 @@ type syncing struct {
 	opening <-chan struct{} // closed once the table has all that came in: the lease waits for it; nil if none does
 	openBy  int64           // until when at the latest
 
+	noted   int    // translated connections that the gate has a note of
+	unnoted string // why the newest is not, empty if it is
+
 	meters meters
 	news   syncNews
 }

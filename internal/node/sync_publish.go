@@ -61,6 +61,7 @@ func (n *node) publishSync(now int64) {
 	for _, e := range n.sync.news.take(s, c, n.name) {
 		n.record(now, e)
 	}
+	n.sync.noted, n.sync.unnoted = s.Noted, s.Unnoted
 	n.metrics.SetSync(syncMetrics(s, c, n.local.Self.Name, n.name))
 }
 
@@ -147,7 +148,7 @@ func (k *syncNews) takeFullSync(s statesync.State, name func(uint8) string) []me
 func syncMetrics(s statesync.State, c statesync.Stats, self string, name func(uint8) string) metrics.Sync {
 	m := metrics.Sync{
 		Status: strings.ReplaceAll(s.Status.String(), " ", "-"), Role: s.Role.String(), Current: s.Current, LagRecords: s.LagRecords, Lag: s.Lag,
-		Held: s.Held, RecordRate: c.RecordRate, InjectRate: c.InjectRate,
+		Held: s.Held, Noted: s.Noted, Unnoted: c.NotesRefused, RecordRate: c.RecordRate, InjectRate: c.InjectRate,
 		Members:  map[string]metrics.SyncMember{self: {Entries: s.Entries}},
 		FullSync: metrics.SyncProgress{Running: s.FullSync.Running, Done: s.FullSync.Done, Total: s.FullSync.Total},
 		Counters: syncGroups(c), Interfaces: map[string]metrics.SyncInterface{},

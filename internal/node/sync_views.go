@@ -113,11 +113,11 @@ func (b *backend) SyncStats(ctx context.Context) (control.SyncStats, error) {
 func syncGroups(c statesync.Stats) map[string]map[string]uint64 {
 	return map[string]map[string]uint64{
 		"risk": {"events-lost": c.EventsLost, "batches-lost": c.Lost, "evictions": c.Evictions, "refreshes-dropped": c.DroppedFresh,
-			"differences": c.Differences},
+			"differences": c.Differences, "answers-unnoted": c.NotesRefused},
 		"sent": {"events": c.Events, "records": c.Records, "new": c.News, "updates": c.Updates, "deletes": c.Deletes, "coalesced": c.Coalesced,
 			"annihilated": c.Annihilated, "batches": c.Batches, "retransmitted": c.Retransmitted},
 		"received": {"records": c.Received, "batches": c.ReceivedBatches, "duplicates": c.Duplicates, "gaps": c.Gaps, "requested": c.Requested,
-			"unwanted": c.Unwanted, "overflowed": c.Overflowed},
+			"unwanted": c.Unwanted, "overflowed": c.Overflowed, "mistaken": c.Mistaken},
 		"applied": {"created": c.Created, "updated": c.Updated, "deleted": c.Deleted, "absent": c.Absent},
 		"reconciled": {"marks": c.Marks, "dumps": c.Dumps, "dumped": c.DumpEntries, "repairs": c.Repairs, "full-syncs": c.FullSyncs,
 			"repaired": c.Upserts, "removed": c.Removed, "served": c.Served, "swept": c.Swept},
