@@ -255,6 +255,21 @@ func TestAnswersAreNoted(t *testing.T) {
 			t.Errorf("member %d: %d noted, %q", m.id, s.Noted, s.Unnoted)
 		}
 	}
+	// They go on anywhere.
+	for _, m := range w.members {
+		for _, six := range []bool{false, true} {
+			for i, k := range kinds(six) {
+				to := outside4
+				if six {
+					to = outside6
+				}
+				m.sends(host(uint8(1+i), six), to, k.proto, k.payload)
+			}
+		}
+		if left := m.list(); len(left) != 9 {
+			t.Errorf("member %d has %d connections once packets of theirs have come to it:\n%s", m.id, len(left), strings.Join(left, "\n"))
+		}
+	}
 	forgotten := func(from netip.Addr, of ...uint8) {
 		for id := range want {
 			maps.DeleteFunc(want[id], func(a record.Tuple, _ note) bool {

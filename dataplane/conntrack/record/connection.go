@@ -8,6 +8,7 @@ const (
 	statusSeenReply = 1 << 1
 	statusAssured   = 1 << 2
 	statusConfirmed = 1 << 3
+	statusFixed     = 1 << 10 // the time-out is, whatever comes; never told
 
 	statusMask = statusExpected | statusSeenReply | statusAssured | statusConfirmed
 )

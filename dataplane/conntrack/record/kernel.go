@@ -8,12 +8,14 @@ import "encoding/binary"
 // what FromMessage made or Checker took, tables 1 and 2 only, and pass on nothing else.
 
 // AppendCreate appends the attributes by which the kernel creates the entry (IPCTNL_MSG_CT_NEW or IPCTNL_MSG_EXP_NEW with NLM_F_CREATE):
-// all, with three changes for a connection.
+// all, with four changes for a connection.
 //   - EXPECTED leaves the status: the kernel sets it by the master, and refuses it (EBUSY) otherwise.
 //   - TCP without a state gets the one that its status tells, because TCP in state NONE drops answers. An update that was about something
 //     else has none, nor has a dump of an offloaded connection.
 //   - What has its destination translated alone gets its own source as the binding of the other: without one the kernel would choose another
 //     source port where the reply tuple is taken, and say nothing.
+//   - GRE's time-out stays as it is given. The kernel refreshes it by what it keeps in an entry from its first packet on, and one that it was
+//     given has nothing there: the first packet would end it.
 //
 // The kernel refuses it with EEXIST where either tuple is taken, with ENOENT where the master is missing, with EOPNOTSUPP where the helper is.
 // An expectation gets the time-out of its helper's policy whatever is said here: follow it with
@@ -25,6 +27,7 @@ func (r Record) AppendCreate(dst []byte) []byte {
 	var orig tuple
 	var status uint32
 	var translated, pinned bool
+	var at int // where the status is
 	stateless := true
 	for b := r.Attrs; len(b) > 0; {
 		typ, value, rest, ok := next(b)
@@ -37,6 +40,7 @@ func (r Record) AppendCreate(dst []byte) []byte {
 		case typ == ctaStatus && len(value) == 4:
 			status = binary.BigEndian.Uint32(value)
 			dst = appendU32(dst, ctaStatus, status&^statusExpected)
+			at = len(dst) - 4
 			b = rest
 			continue
 		case typ == ctaProtoinfo:
@@ -48,6 +52,9 @@ func (r Record) AppendCreate(dst []byte) []byte {
 		}
 		dst = append(dst, b[:len(b)-len(rest)]...)
 		b = rest
+	}
+	if orig.proto == protoGRE && at > 0 {
+		binary.BigEndian.PutUint32(dst[at:], status&^statusExpected|statusFixed)
 	}
 	if translated && !pinned {
 		dst = appendBinding(dst, ctaNATSrc, r.Family, orig.src, orig.srcPort, orig.ports || orig.icmp)
@@ -84,7 +91,7 @@ func (r Record) appendExpectation(dst []byte) []byte {
 
 // AppendUpdate appends the attributes by which the kernel changes an existing entry (the same messages without NLM_F_CREATE): without NAT
 // and master, which it refuses (EOPNOTSUPP), and without the reply tuple, which it would not compare. The helper must be the one that the
-// entry has (EBUSY; EOPNOTSUPP if it has none); giving it again tells FTP's that it has missed a part of the connection, without which it
+// entry has (EBUSY; EOPNOTSUPP if it has none); of GRE without the time-out, which may be fixed (EPERM). Giving the helper it again tells FTP's that it has missed a part of the connection, without which it
 // passes over every command after a hand-over. Of an expectation only the time-out changes.
 //
 // The kernel refuses it with EBUSY where the copy has a status that the record lacks (ASSURED, SEEN_REPLY), or one of the two says EXPECTED
@@ -94,8 +101,26 @@ func (r Record) AppendUpdate(dst []byte) []byte {
 		1<<ctaZone | 1<<ctaLabels | 1<<ctaSynproxy | 1<<ctaHelp)
 	if r.Table == TableExpectations {
 		known = 1<<ctaExpectMaster | 1<<ctaExpectTuple | 1<<ctaExpectMask | 1<<ctaExpectTimeout
+	} else if r.isGRE() {
+		known &^= 1 << ctaTimeout
 	}
 	return r.appendOnly(dst, known)
+}
+
+// isGRE says whether it is a connection of GRE.
+func (r Record) isGRE() bool {
+	for b := r.Attrs; len(b) > 0; {
+		typ, value, rest, ok := next(b)
+		if !ok {
+			return false
+		}
+		if typ&nlaTypeMask == ctaTupleOrig {
+			var t tuple
+			return t.parse(r.Family, value) == ReasonNone && t.proto == protoGRE
+		}
+		b = rest
+	}
+	return false
 }
 
 // AppendDelete appends the attributes by which the kernel finds the entry to delete (IPCTNL_MSG_CT_DELETE, IPCTNL_MSG_EXP_DELETE): tuple and
