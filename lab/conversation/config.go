@@ -25,6 +25,7 @@ const (
 	FTP      Kind = "ftp"
 	Web      Kind = "web"
 	Large    Kind = "large"
+	Tunnel   Kind = "tunnel"
 )
 
 // kind is what is usual for a kind.
@@ -45,12 +46,13 @@ var kinds = map[Kind]kind{
 	Ping:     {every: 20 * time.Millisecond},
 	Web:      {port: 8080, every: 250 * time.Millisecond, size: 8000},
 	Large:    {port: 5003, every: 50 * time.Millisecond},
+	Tunnel:   {every: 20 * time.Millisecond},
 	FTP:      {port: 21, size: 500_000, over: 300 * time.Millisecond, hold: 300 * time.Millisecond},
 }
 
 // Kinds lists the kinds' names.
 func Kinds() []string {
-	return append(Connected(), string(Web), string(Large))
+	return append(Connected(), string(Web), string(Large), string(Tunnel))
 }
 
 // Connected lists the kinds that are one connection for as long as they run, all of them of packets that are whole.

@@ -222,7 +222,7 @@ func TestShortConnections(t *testing.T) {
 // One-way datagrams that are not translated need none.
 func TestForgottenConnectionsDie(t *testing.T) {
 	s := build(t)
-	configs := s.everything(Kinds()...)
+	configs := s.everything(append(Connected(), string(Web), string(Large))...)
 	for i := range configs {
 		if configs[i].Kind == Download {
 			configs[i].Size, configs[i].Over = 1<<30, time.Minute
@@ -244,5 +244,36 @@ func TestForgottenConnectionsDie(t *testing.T) {
 	await(t, 20*time.Second, func() bool { return len(alive()) == 0 })
 	if names := alive(); len(names) > 0 {
 		t.Errorf("alive: %s", strings.Join(names, ", "))
+	}
+}
+
+// TestTunnel talks by what has no ports, as the gateway's address, until the gateway forgets.
+func TestTunnel(t *testing.T) {
+	s := build(t)
+	g := begin(t, []Config{{Kind: Tunnel, Family: 4, Client: s.server, Server: s.client}, {Kind: Tunnel, Family: 6, Client: s.server, Server: s.client}})
+	if err := ruleset.Load(s.gateway, ruleset.CloseNew); err != nil {
+		t.Fatal(err)
+	}
+	all := func(ok func(Report) bool) func() bool {
+		return func() bool {
+			now := time.Now()
+			for _, r := range g.Window(now, now) {
+				if !ok(r) {
+					return false
+				}
+			}
+			return true
+		}
+	}
+	lives := all(func(r Report) bool { return r.Alive && r.Exchanges > 10 })
+	await(t, 10*time.Second, lives)
+	if !lives() {
+		t.Errorf("%+v", g.Window(time.Now(), time.Now()))
+	}
+	s.on(t, "conntrack", "-F")
+	dead := all(func(r Report) bool { return !r.Alive })
+	await(t, 20*time.Second, dead)
+	if !dead() {
+		t.Errorf("forgotten, and goes on: %+v", g.Window(time.Now(), time.Now()))
 	}
 }

@@ -14,6 +14,7 @@
 //	           the agreement on a data connection and its opening some time passes, in which the gateway expects it
 //	web        short TCP connections one after the other: a request, a page with its checksum, the end
 //	large      datagrams of three fragments, sent in every order, and their answers
+//	tunnel     GRE, which has no ports, and what comes back
 //
 // Conversations of a group begin one after the other within the time between two messages, so that thousands of them are a steady
 // stream and not a flood every so often.

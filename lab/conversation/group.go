@@ -83,7 +83,7 @@ func (g *Group) serve(c Config) (err error) {
 	}
 	start := map[Kind]func(Config) (io.Closer, error){
 		SSH: serveTCP(echo), Download: serveTCP(upload), FTP: serveFTP, Web: serveTCP(page),
-		UDP: g.serveUDP, OneWay: g.serveUDP, Stream: g.serveUDP, Large: g.serveUDP,
+		UDP: g.serveUDP, OneWay: g.serveUDP, Stream: g.serveUDP, Large: g.serveUDP, Tunnel: serveTunnel,
 	}
 	server, err := start[c.Kind](c)
 	if err == nil {
@@ -106,6 +106,8 @@ func (t *talk) run(ctx context.Context) error {
 		return t.browse(ctx)
 	case Large:
 		return t.fragments(ctx)
+	case Tunnel:
+		return t.tunnels(ctx)
 	default:
 		return t.datagrams(ctx)
 	}

@@ -91,7 +91,7 @@ func (owners) run(_ context.Context, r *runner) error {
 
 // protocol is what a conversation's packets carry (IANA).
 func protocol(t conversation.Report) uint8 {
-	const icmp, tcp, udp, icmpv6 = 1, 6, 17, 58
+	const icmp, tcp, udp, gre, icmpv6 = 1, 6, 17, 47, 58
 	switch t.Kind {
 	case conversation.SSH, conversation.Download, conversation.FTP, conversation.Web:
 		return tcp
@@ -100,6 +100,8 @@ func protocol(t conversation.Report) uint8 {
 			return icmpv6
 		}
 		return icmp
+	case conversation.Tunnel:
+		return gre
 	default:
 		return udp
 	}

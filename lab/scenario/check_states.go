@@ -204,16 +204,33 @@ func (r *runner) readCounters(ctx context.Context) map[string]counterSet {
 	return out
 }
 
+// counter compares how much a counter has grown, of one member or, if that is empty, of all that answer.
 type counter struct {
 	group, name, member string
 	want                compare
 }
 
 func (c counter) check(ctx context.Context, r *runner) (bool, string, error) {
-	now, ok := r.readCounters(ctx)[c.member]
-	if !ok {
+	all := r.readCounters(ctx)
+	if _, answers := all[c.member]; !answers && c.member != "" {
 		return false, c.member + " does not answer", nil
 	}
+	sum := 0.0
+	for member, now := range all {
+		if c.member != "" && c.member != member {
+			continue
+		}
+		grown, err := c.growth(r, member, now)
+		if err != nil {
+			return false, "", err
+		}
+		sum += grown
+	}
+	return c.want.holds(sum), fmt.Sprintf("%.0f", sum), nil
+}
+
+// growth is that of one member's, which has now.
+func (c counter) growth(r *runner, member string, now counterSet) (float64, error) {
 	value := func(s counterSet) (sum uint64, known bool) {
 		for name, n := range s[c.group] {
 			if match, err := path.Match(c.name, name); err == nil && match {
@@ -225,10 +242,9 @@ func (c counter) check(ctx context.Context, r *runner) (bool, string, error) {
 	have, known := value(now)
 	if !known {
 		names := slices.Sorted(maps.Keys(now[c.group]))
-		return false, "", fmt.Errorf("%s has no counter %s.%s: there are groups %v, in this one %v", c.member, c.group, c.name,
+		return 0, fmt.Errorf("%s has no counter %s.%s: there are groups %v, in this one %v", member, c.group, c.name,
 			slices.Sorted(maps.Keys(now)), names)
 	}
-	before, _ := value(r.counters[c.member])
-	grown := float64(have) - float64(before)
-	return c.want.holds(grown), fmt.Sprintf("%.0f", grown), nil
+	before, _ := value(r.counters[member])
+	return float64(have) - float64(before), nil
 }

@@ -144,7 +144,12 @@ var conditions = map[string]func(*parser, *words) condition{
 			bad("counter: write GROUP.NAME, like gate.closed_vip")
 		}
 		w.must("on")
-		return counter{group, name, p.member(w), w.compare(false)}
+		c := counter{group: group, name: name}
+		if !w.take("all") {
+			c.member = p.member(w)
+		}
+		c.want = w.compare(false)
+		return c
 	},
 	"device": func(p *parser, w *words) condition {
 		d := deviceIs{name: w.next("name of a device")}

@@ -151,7 +151,7 @@
 //	transitions [M] OP N                     changes of state since the mark
 //	moves OP N                               members that began to serve since the mark
 //	event CODE on M [TEXT], no event CODE on M [TEXT]   since the mark; TEXT occurs in the reason
-//	counter GROUP.NAME on M OP N             growth since the mark; NAME may end with *, then it is a sum
+//	counter GROUP.NAME on M|all OP N         growth since the mark; NAME may end with *, then it is a sum
 //	lost OP N, gap OP D, duplicated OP N     of the UDP traffic since the mark; gap: the longest of all flows
 //	                                         what is lost as the host stands still, or 100 ms after, is told and does not count; see package stall
 //	tcp-gap OP D                             the longest stop of the TCP stream since the mark
