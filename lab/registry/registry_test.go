@@ -4,6 +4,7 @@ package registry
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -64,14 +65,18 @@ func TestOpenSweepsKilledOnly(t *testing.T) {
 
 // A process that was killed is there as a zombie until its parent collects it, which may take its time, or never come in a container.
 func TestSweepTakesAZombieForDead(t *testing.T) {
-	labtest.Require(t, "true")
-	cmd := exec.Command("true")
+	labtest.Require(t, "cat")
+	cmd := exec.Command("cat") // until its input ends
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = cmd.Wait() }()
 	start, err := startOf(cmd.Process.Pid)
-	if err != nil {
+	if err := errors.Join(err, in.Close()); err != nil {
 		t.Fatal(err)
 	}
 	if err := unix.Waitid(unix.P_PID, cmd.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
