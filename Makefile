@@ -72,7 +72,7 @@ $(LINT):
 	GOBIN=$(TOOLS) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
 
 lint: $(LINT)
-	$(LINT) run ./...
+	$(LINT) run --allow-parallel-runners ./...
 
 # Tests that watch clocks while they run a whole laboratory go one package at a time: side by side they make each other late.
 TIMED := lab/bench lab/demo lab/fault lab/generator lab/keepalived lab/members lab/observe lab/pcap lab/prober lab/traffic lab/trial internal/monitor internal/pulse
