@@ -318,12 +318,22 @@ func (nd *simNode) hello() {
 	}
 }
 
+// carries reports whether the member takes any slot, or is still to be sent what belongs to one.
+func (nd *simNode) carries() bool {
+	a := nd.a
+	if a.own.Leads != 0 {
+		takes, then := a.table.Takes()
+		return takes[a.cfg.Self]+then[a.cfg.Self] > 0
+	}
+	return a.share != 0
+}
+
 // elect is a poor member's state machine: who hears nobody lead claims, if all gates that answer grant.
 func (nd *simNode) elect() {
 	w, g := nd.w, &nd.gate
 	if nd.leads() != 0 {
 		nd.leaderless = w.now
-		if stop := (!nd.fit || nd.broken || nd.leaving && !nd.a.Carries()) && nd.relief(); stop != nd.stopLead {
+		if stop := (!nd.fit || nd.broken || nd.leaving && !nd.carries()) && nd.relief(); stop != nd.stopLead {
 			nd.stopLead = stop
 			w.logf("%d hands over: %v", nd.id, stop)
 		}

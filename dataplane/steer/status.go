@@ -37,13 +37,3 @@ type Weights struct {
 func (w Weights) newer(o Weights) bool {
 	return cmp.Or(cmp.Compare(w.Serial, o.Serial), cmp.Compare(w.By, o.By)) > 0
 }
-
-// Carries reports whether this member takes any slot, or is still to be sent what belongs to one. A member that stops as planned waits until
-// it carries nothing, or leads and nobody else could carry anything.
-func (a *Agreement) Carries() bool {
-	takes, then := a.table.Takes()
-	if a.own.Leads != 0 {
-		return takes[a.cfg.Self]+then[a.cfg.Self] > 0
-	}
-	return a.share != 0
-}
