@@ -27,8 +27,12 @@ func main() {
 	}
 	stop()
 	var code exitCode
+	var misused *usage.Error
 	switch {
 	case err == nil:
+	case errors.As(err, &misused):
+		fmt.Fprintln(os.Stderr, "holdfast-lab:", err)
+		os.Exit(2)
 	case errors.As(err, &code):
 		os.Exit(int(code))
 	default:
@@ -70,6 +74,7 @@ func root(o *options) *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
+	cmd.SetFlagErrorFunc(usage.Flags)
 	cmd.PersistentFlags().StringVar(&o.bin, "bin", "", "directory with holdfastd (default: beside holdfast-lab, ./bin, PATH)")
 	cmd.PersistentFlags().StringVar(&o.root, "root", registryRoot, "directory of all laboratories; keep it short")
 	cmd.AddCommand(runCommand(o), upCommand(o), holdCommand(o), doCommand(o), stepsCommand(), execCommand(o), downCommand(o), listCommand(o), cleanCommand(o))
