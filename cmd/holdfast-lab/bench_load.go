@@ -47,6 +47,9 @@ func benchLoadCommand(o *options) *cobra.Command {
 }
 
 // benchLoad makes the benchmark and writes what came out, also of one that was interrupted.
+// loadBuckets is how many buckets there are for a connection: as many as in the usual table of a gateway with 32,768.
+const loadBuckets = 8
+
 func benchLoad(ctx context.Context, o options, cfg bench.LoadConfig, file string, cmd *cobra.Command) error {
 	if err := requireRoot(); err != nil {
 		return err
@@ -56,9 +59,9 @@ func benchLoad(ctx context.Context, o options, cfg bench.LoadConfig, file string
 		return err
 	}
 	if cmd.Flags().Changed("flows") {
-		// Each flow is in the hash table twice: with a bucket for each connection its chains are as short as a table's of that size usually are.
+		// All systems' connections are in one table, each twice: in long chains those who look for what is not there would pay for the others.
 		each, all := cfg.Connections()
-		if err := errors.Join(entry.Raise(registry.ConntrackMax, each), entry.Raise(registry.ConntrackBuckets, all)); err != nil {
+		if err := errors.Join(entry.Raise(registry.ConntrackMax, each), entry.Raise(registry.ConntrackBuckets, loadBuckets*all)); err != nil {
 			return errors.Join(err, entry.Close())
 		}
 	}
