@@ -8,8 +8,9 @@ const (
 	echoRequestV6 = 128
 )
 
-// Answers returns the original tuple of a connection, and that of its answers as a gate tells their packets (AsPacket). Noted says that gates need a note of it, because they cannot look it up (see Verdict.Blind), and NAT has changed where its
-// answers come from or go to. Of ICMP only echoes have answers that gates know, and gates look at the default zone alone.
+// Answers returns the original tuple of a connection, and that of its answers as a gate tells their packets (AsPacket). Noted says that gates
+// need a note of it, because they cannot look it up (see Verdict.Blind), and NAT has changed where its answers come from or go to. Of ICMP only
+// echoes have answers that gates know, and gates look at the default zone alone.
 func Answers(r Record) (original, answer Tuple, noted bool) {
 	var p pair
 	if r.Table != TableConnections || p.parse(r) != ReasonNone {

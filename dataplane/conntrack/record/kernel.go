@@ -91,8 +91,8 @@ func (r Record) appendExpectation(dst []byte) []byte {
 
 // AppendUpdate appends the attributes by which the kernel changes an existing entry (the same messages without NLM_F_CREATE): without NAT
 // and master, which it refuses (EOPNOTSUPP), and without the reply tuple, which it would not compare. The helper must be the one that the
-// entry has (EBUSY; EOPNOTSUPP if it has none); of GRE without the time-out, which may be fixed (EPERM). Giving the helper it again tells FTP's that it has missed a part of the connection, without which it
-// passes over every command after a hand-over. Of an expectation only the time-out changes.
+// entry has (EBUSY; EOPNOTSUPP if it has none); giving it again tells FTP's that it has missed a part of the connection, without which it
+// passes over every command after a hand-over. Of GRE it leaves out the time-out, which may be fixed (EPERM). Of an expectation only the time-out changes.
 //
 // The kernel refuses it with EBUSY where the copy has a status that the record lacks (ASSURED, SEEN_REPLY), or one of the two says EXPECTED
 // and the other not: then the copy is another connection's, and is to be deleted and created.
